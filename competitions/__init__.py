@@ -1,0 +1,81 @@
+"""The competitions: every .py file here, or in `competitions/` of the workspace, is one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from runner.contract import Competition
+from runner.errors import PluginError, UsageError
+
+_SHIPPED = Path(__file__).parent
+
+
+def names(extra: Path | None = None) -> tuple[str, ...]:
+    """Every competition's command name, sorted. Nothing is imported to answer this."""
+    return tuple(sorted(_files(extra)))
+
+
+def load(name: str, extra: Path | None = None) -> Competition:
+    """The competition of that name, from the workspace's folder `extra` before the shipped ones."""
+    files = _files(extra)
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=1, cutoff=0.5)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"no competition is named {name!r}",
+            where=f"known: {', '.join(sorted(files))}",
+            cure=f"{guess}`runner list` shows them all",
+        )
+    return replace(_constant(files[name]), name=name)
+
+
+def _files(extra: Path | None) -> dict[str, Path]:
+    folders = [_SHIPPED] if extra is None or extra.resolve() == _SHIPPED else [_SHIPPED, extra]
+    return {
+        path.stem.replace("_", "-"): path
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.glob("*.py"))
+        if not path.name.startswith(("_", "."))
+    }
+
+
+def _constant(path: Path) -> Competition:
+    module_name = f"competitions.{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec and spec.loader, path
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a plugin may fail in any way; the others must go on
+        line = _line_within(path, error)
+        raise PluginError(
+            f"the competition file cannot be loaded: {type(error).__name__}: {error}",
+            where=f"{path}:{line}" if line else path,
+            cure="mend that line; README.md, 'Add a competition', shows a whole file",
+        ) from error
+    constant = getattr(module, "COMPETITION", None)
+    if not isinstance(constant, Competition):
+        found = "no COMPETITION" if constant is None else f"a COMPETITION that is a {type(constant).__name__}"
+        raise PluginError(
+            f"the competition file holds {found}",
+            where=path,
+            cure="end it with COMPETITION = Competition(...); README.md, 'Add a competition', shows a whole file",
+        )
+    # Registered so that a pickle of `unpack`, or a second import by name, finds this very module.
+    sys.modules[module_name] = module
+    return constant
+
+
+def _line_within(path: Path, error: Exception) -> int | None:
+    """The last line of this file that the error went through."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return lines[-1] if lines else None

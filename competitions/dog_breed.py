@@ -1,0 +1,22 @@
+"""Dog Breed Identification: 120 breeds, photographs of every size and shape."""
+
+from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+
+COMPETITION = Competition(
+    slug="dog-breed-identification",
+    title="Dog Breed Identification",
+    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
+    train_images="train/{id}.jpg",
+    test_images="test/{id}.jpg",
+    sample_submission="sample_submission.csv",
+    preset=SIDE_ON,  # dogs stand upright: mirrored, never upside down
+    metric=LOG_LOSS,
+    also_report=(ACCURACY,),
+    awards_medals=False,  # a playground competition
+    recipe=Recipe(
+        backbone="resnext50_32x4d",
+        stages=(Stage(224, State.UNFROZEN, cycles=1, cycle_len=5),),
+        lr=1e-3,
+        lr_divisor=10,  # photographs like ImageNet's: the body is already right
+    ),
+)

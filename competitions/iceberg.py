@@ -1,0 +1,45 @@
+"""Statoil/C-CORE Iceberg Classifier: ship or iceberg, two radar bands of 75 x 75 in decibels."""
+
+from pathlib import Path
+
+from runner.contract import (
+    ACCURACY,
+    BINARY_LOG_LOSS,
+    RADAR,
+    Bands,
+    Competition,
+    Probability,
+    Recipe,
+    Stage,
+    State,
+)
+
+
+def unpack(folder: Path) -> None:
+    """Turn each JSON into one array of pictures and one table."""
+    from runner.data.records import unpack_records
+
+    for part in ("train", "test"):
+        unpack_records(folder / f"{part}.json", bands=("band_1", "band_2"), shape=(75, 75))
+
+
+COMPETITION = Competition(
+    slug="statoil-iceberg-classifier-challenge",
+    title="Statoil/C-CORE Iceberg Classifier Challenge",
+    unpack=unpack,
+    raw_files=("train.json", "test.json"),
+    # Rows that share an angle to the last decimal are pictures of one scene: folds keep them together.
+    labels=Probability(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
+    train_images=Bands("train.npy", table="train.csv"),
+    test_images=Bands("test.npy", table="test.csv"),
+    sample_submission="sample_submission.csv",
+    preset=RADAR,
+    metric=BINARY_LOG_LOSS,
+    also_report=(ACCURACY,),
+    recipe=Recipe(
+        backbone="resnet18",
+        stages=(Stage(75, State.UNFROZEN, cycles=1, cycle_len=10),),
+        lr=1e-3,
+        lr_divisor=3,
+    ),
+)

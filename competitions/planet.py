@@ -1,0 +1,21 @@
+"""Planet: Understanding the Amazon from Space: 17 tags, satellite tiles of 256 x 256."""
+
+from runner.contract import MEAN_F2, TOP_DOWN, Competition, Recipe, Stage, State, Tags
+
+COMPETITION = Competition(
+    slug="planet-understanding-the-amazon-from-space",
+    title="Planet: Understanding the Amazon from Space",
+    # The second name of each table is the one it has in the mirror that many people use.
+    labels=Tags(csv=("train_v2.csv", "train_classes.csv"), id="image_name", label="tags"),
+    train_images="train-jpg/{id}.jpg",
+    test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
+    sample_submission=("sample_submission_v2.csv", "sample_submission.csv"),
+    preset=TOP_DOWN,
+    metric=MEAN_F2,
+    recipe=Recipe(
+        backbone="resnet34",
+        stages=(Stage(128, State.UNFROZEN, cycles=1, cycle_len=5),),
+        lr=1e-3,
+        lr_divisor=3,  # tiles are unlike ImageNet: early layers have more to learn
+    ),
+)

@@ -1,0 +1,89 @@
+"""What a plugin may say about a competition. Data only, and at most one `unpack` function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.contract.labels import Labels, Names, OneOfMany, Tags, all_names
+from runner.contract.metrics import Metric
+from runner.contract.presets import Preset
+from runner.contract.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Pictures that are rows of one .npy array, shaped (rows, bands, height, width), in the table's order."""
+
+    array: str
+    table: str  # the CSV whose row n is picture n
+    id: str = "id"
+
+
+# A template such as `train/{id}.jpg`, several where pictures lie in several folders, or rows of an array.
+Pictures = str | tuple[str, ...] | Bands
+
+
+@dataclass(frozen=True)
+class Competition:
+    """One competition, whole. The command's name is the file's: `dog_breed.py` is `dog-breed`."""
+
+    slug: str
+    title: str
+    labels: Labels
+    train_images: Pictures
+    test_images: Pictures
+    sample_submission: Names  # the authority on test ids, their order, and the columns
+    preset: Preset
+    metric: Metric
+    recipe: Recipe
+    also_report: tuple[Metric, ...] = ()
+    valid_images: str | None = None  # a `valid/{label}/{id}` folder that some competitions bring
+    unpack: Callable[[Path], None] | None = None  # turns raw files into pictures and a table, inside data/
+    raw_files: tuple[str, ...] = ()  # what `unpack` needs
+    awards_medals: bool = True
+    name: str = ""  # set by the loader
+
+    def __post_init__(self) -> None:
+        for field, message in _contradictions(self):
+            raise ValueError(f"Competition.{field}: {message}")
+
+    @property
+    def required(self) -> tuple[tuple[str, ...], ...]:
+        """What a download must bring: for each thing its path under data/, then its names in other vintages.
+
+        A path that ends in a slash is a folder.
+        """
+        if self.unpack:
+            return (*(all_names(name) for name in self.raw_files), all_names(self.sample_submission))
+        tables = [all_names(self.labels.csv)] if self.labels.csv else []
+        folders = [(folder,) for folder in self.picture_folders]
+        return (*tables, all_names(self.sample_submission), *folders)
+
+    @property
+    def picture_folders(self) -> tuple[str, ...]:
+        """The folders that hold pictures, each with a slash at its end."""
+        wanted = (self.train_images, self.test_images)
+        templates = [t for pictures in wanted if not isinstance(pictures, Bands) for t in all_names(pictures)]
+        return tuple(dict.fromkeys(template.split("{", 1)[0] for template in templates))
+
+
+def _contradictions(competition: Competition) -> list[tuple[str, str]]:
+    found = []
+    labels, train = competition.labels, competition.train_images
+    for field in ("train_images", "test_images"):
+        pictures = getattr(competition, field)
+        if isinstance(pictures, Bands):
+            continue
+        for template in all_names(pictures):
+            if "{id}" not in template or "/" not in template.split("{", 1)[0]:
+                found.append((field, f"{template!r} is not of the form 'folder/{{id}}.jpg'"))
+    folders_are_labels = not isinstance(train, Bands) and any("{label}" in t for t in all_names(train))
+    if isinstance(labels, OneOfMany) and (labels.csv is None) != folders_are_labels:
+        found.append(("labels", "give OneOfMany a csv, or train_images a {label} folder: one of the two"))
+    if isinstance(labels, Tags) != competition.metric.decides:
+        found.append(("metric", f"{competition.metric.key} does not score {type(labels).__name__}"))
+    if bool(competition.unpack) != bool(competition.raw_files):
+        found.append(("unpack", "unpack and raw_files go together"))
+    return found

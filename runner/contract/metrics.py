@@ -1,0 +1,78 @@
+"""What leaderboards score, with Kaggle's exact clipping, and which way is better.
+
+Every metric takes two matrices shaped (rows, classes): the targets (one-hot, multi-hot, or one
+column of 0 and 1) and what was predicted for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.floating]
+
+# Kaggle clips here, so a certain and wrong answer costs 34.5 and not infinity.
+CLIP = 1e-15
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score and its direction. `decides` says that it takes decisions (0 or 1), not probabilities."""
+
+    key: str
+    title: str
+    function: Callable[[Matrix, Matrix], float]
+    higher_is_better: bool
+    decides: bool = False
+
+    def score(self, targets: Matrix, predicted: Matrix) -> float:
+        """The score of these rows, after a check that it can be one."""
+        if targets.shape != predicted.shape or targets.ndim != 2:
+            raise ValueError(f"{self.key}: targets {targets.shape} and predictions {predicted.shape} differ")
+        if len(targets) == 0:
+            raise ValueError(f"{self.key}: no rows to score")
+        return float(self.function(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
+
+    def is_better(self, score: float, than: float) -> bool:
+        """Whether a score beats another strictly."""
+        return score > than if self.higher_is_better else score < than
+
+
+def _log_loss(targets: Matrix, probabilities: Matrix) -> float:
+    scaled = probabilities / probabilities.sum(axis=1, keepdims=True)
+    clipped = np.clip(scaled, CLIP, 1 - CLIP)
+    return float(-(targets * np.log(clipped)).sum(axis=1).mean())
+
+
+def _binary_log_loss(targets: Matrix, probabilities: Matrix) -> float:
+    clipped = np.clip(probabilities, CLIP, 1 - CLIP)
+    return float(-(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).mean())
+
+
+def _mean_f2(targets: Matrix, decisions: Matrix) -> float:
+    # F2 = 5pr / (4p + r) per picture; in counts 5tp / (4 * true + chosen), and 0 where nothing is right.
+    right = (targets * decisions).sum(axis=1)
+    bottom = 4 * targets.sum(axis=1) + decisions.sum(axis=1)
+    return float(np.divide(5 * right, bottom, out=np.zeros_like(right), where=right > 0).mean())
+
+
+def _accuracy(targets: Matrix, probabilities: Matrix) -> float:
+    if targets.shape[1] == 1:
+        return float(((probabilities >= 0.5) == (targets >= 0.5)).mean())
+    return float((probabilities.argmax(axis=1) == targets.argmax(axis=1)).mean())
+
+
+def _roc_auc(targets: Matrix, probabilities: Matrix) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(targets[:, 0], probabilities[:, 0]))
+
+
+LOG_LOSS = Metric("log_loss", "log loss", _log_loss, higher_is_better=False)
+BINARY_LOG_LOSS = Metric("binary_log_loss", "log loss", _binary_log_loss, higher_is_better=False)
+MEAN_F2 = Metric("mean_f2", "mean F2", _mean_f2, higher_is_better=True, decides=True)
+ACCURACY = Metric("accuracy", "accuracy", _accuracy, higher_is_better=True)
+ROC_AUC = Metric("roc_auc", "ROC AUC", _roc_auc, higher_is_better=True)

@@ -1,0 +1,72 @@
+"""A recipe: the backbone, the stages to train, the optimizer. A frozen value, written into every run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+
+class State(Enum):
+    """How much of the network learns in a stage."""
+
+    HEAD = "head"  # the head alone, on precomputed activations
+    FROZEN = "frozen"  # the head alone, on augmented pictures
+    UNFROZEN = "unfrozen"  # everything, earlier groups with smaller rates
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One picture size and one freezing state, with its cycles.
+
+    `cycles` cosines; the first is `cycle_len` epochs long, each next one `cycle_mult` times longer:
+    3 cycles of length 1 and multiplier 2 are 1 + 2 + 4 = 7 epochs.
+    """
+
+    size: int
+    state: State
+    cycles: int = 1
+    cycle_len: int = 1
+    cycle_mult: int = 1
+
+    @property
+    def cycle_epochs(self) -> tuple[int, ...]:
+        """How many epochs each cycle has."""
+        return tuple(self.cycle_len * self.cycle_mult**cycle for cycle in range(self.cycles))
+
+    @property
+    def epochs(self) -> int:
+        return sum(self.cycle_epochs)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what is trained, and nothing that does not."""
+
+    backbone: str
+    stages: tuple[Stage, ...]
+    lr: float  # the top rate of the last group
+    lr_divisor: float = 10.0  # how much smaller the rate of each earlier group is
+    batch_size: int = 64
+    weight_decay: float = 0.01
+    dropout: float = 0.0
+    pretrained: bool = True
+    seed: int = 42
+    folds: int | None = None  # None: one holdout
+    holdout: float = 0.2
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain value for recipe.json."""
+        plain = asdict(self)
+        plain["stages"] = [{**asdict(stage), "state": stage.state.value} for stage in self.stages]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Recipe:
+        """The recipe that `to_json` wrote."""
+        stages = tuple(Stage(**{**stage, "state": State(stage["state"])}) for stage in plain["stages"])
+        return cls(**{**plain, "stages": stages})

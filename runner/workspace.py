@@ -1,0 +1,99 @@
+"""Where data, runs and submissions live, and how anything is written there: whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder on this disk; every path that the runner writes is named here."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, folder: str | os.PathLike[str] | None = None) -> Workspace:
+        """The given folder, else RUNNER_WORKSPACE, else the current one."""
+        root = Path(folder or os.environ.get("RUNNER_WORKSPACE") or ".").expanduser().resolve()
+        if root.exists() and not root.is_dir():
+            raise UsageError(
+                f"the workspace is a file, not a folder: {root}", cure="name a folder with --workspace DIR"
+            )
+        return cls(root)
+
+    @property
+    def plugins(self) -> Path:
+        return self.root / "competitions"
+
+    def data(self, competition: str) -> Path:
+        return self.root / "data" / competition
+
+    def cache(self, competition: str) -> Path:
+        return self.root / "cache" / competition
+
+    def runs(self, competition: str) -> Path:
+        return self.root / "runs" / competition
+
+    def run(self, competition: str, run: str) -> Path:
+        return self.runs(competition) / run
+
+    def submissions(self, competition: str) -> Path:
+        return self.root / "submissions" / competition
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "submissions" / "ledger.csv"
+
+    def practice(self, competition: str) -> Path:
+        """The practice host's own ground: archives, hidden answers, its board."""
+        return self.root / "practice" / competition
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the final name only once the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process id keeps two writers of one file apart; the suffix stays last, because numpy
+    # and others choose the format, or add a suffix of their own, by it.
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        _flush_to_disk(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8 with plain newlines, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that a person can read and a diff can compare."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _flush_to_disk(path: Path) -> None:
+    # Without the flush a power cut after the rename can leave the new name with no content.
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
