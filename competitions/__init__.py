@@ -57,7 +57,7 @@ def _constant(path: Path) -> Competition:
         raise PluginError(
             f"the competition file cannot be loaded: {type(error).__name__}: {error}",
             where=f"{path}:{line}" if line else path,
-            cure="mend that line; README.md, 'Add a competition', shows a whole file",
+            cure="mend that line; README.md, 'Add a competition', has a whole one",
         ) from error
     constant = getattr(module, "COMPETITION", None)
     if not isinstance(constant, Competition):
@@ -65,7 +65,7 @@ def _constant(path: Path) -> Competition:
         raise PluginError(
             f"the competition file holds {found}",
             where=path,
-            cure="end it with COMPETITION = Competition(...); README.md, 'Add a competition', shows a whole file",
+            cure="end it with COMPETITION = Competition(...); README.md, 'Add a competition', has one",
         )
     # Registered so that a pickle of `unpack`, or a second import by name, finds this very module.
     sys.modules[module_name] = module

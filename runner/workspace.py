@@ -67,7 +67,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield part
         _flush_to_disk(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -95,5 +95,5 @@ def read_json(path: Path) -> Any:
 
 def _flush_to_disk(path: Path) -> None:
     # Without the flush a power cut after the rename can leave the new name with no content.
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 # The first name is the one the file gets here; the others are names it had in another vintage.
 Names = str | tuple[str, ...]
@@ -52,3 +56,15 @@ Labels = OneOfMany | Tags | Probability
 def all_names(names: Names) -> tuple[str, ...]:
     """The canonical name first, then the names of other vintages."""
     return (names,) if isinstance(names, str) else names
+
+
+def targets_of(labels: Labels, classes: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+    """The labels as they are written, as a matrix (rows, classes): one-hot, multi-hot, or one column."""
+    if isinstance(labels, Probability):
+        return np.array([[float(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
+    column = {name: place for place, name in enumerate(classes)}
+    targets = np.zeros((len(texts), len(classes)), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for name in text.split() if isinstance(labels, Tags) else [text]:
+            targets[row, column[name]] = 1
+    return targets

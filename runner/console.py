@@ -1,0 +1,69 @@
+"""What a person sees: progress and remarks on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+_quiet = False
+_verbose = False
+
+Advance = Callable[[float], None]
+Item = TypeVar("Item")
+
+
+def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
+    """How much is said on stderr from now on; results on stdout are never withheld."""
+    global _quiet, _verbose
+    _quiet, _verbose = quiet, verbose
+
+
+def is_live() -> bool:
+    """Whether someone is watching: a terminal, and not told to be quiet."""
+    return not _quiet and sys.stderr.isatty()
+
+
+def say(text: str) -> None:
+    """A remark for the person at the keyboard."""
+    if not _quiet:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def whisper(text: str) -> None:
+    """A remark that only `-v` lets through."""
+    if _verbose:
+        say(text)
+
+
+@contextmanager
+def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advance]:
+    """A bar with the time left while the block runs; `unit` "B" counts bytes. Silent when piped."""
+    if not is_live():
+        yield lambda _amount: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    amount = DownloadColumn() if unit == "B" else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+    """The items, with a bar that moves as they are taken."""
+    with progress(title, total) as advance:
+        for item in items:
+            yield item
+            advance(1)

@@ -1,0 +1,1 @@
+"""From archives to one checked table, and from the table to batches."""

@@ -1,0 +1,1 @@
+"""Who holds the data and scores submissions: Kaggle itself, or the practice host on this disk."""

@@ -1,0 +1,1 @@
+"""Competitions painted by the program, small and learnable, with honest bots on their boards."""

@@ -1,0 +1,1 @@
+"""From snapshots to a submission: views, predictions, ensemble, thresholds, the CSV."""
