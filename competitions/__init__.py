@@ -8,9 +8,12 @@ import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runner.contract import Competition
 from runner.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from runner.contract import Competition
 
 _SHIPPED = Path(__file__).parent
 
@@ -46,6 +49,9 @@ def _files(extra: Path | None) -> dict[str, Path]:
 
 
 def _constant(path: Path) -> Competition:
+    # Imported here, so that the names alone (`runner --help`) cost nothing.
+    from runner.contract import Competition
+
     module_name = f"competitions.{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec and spec.loader, path

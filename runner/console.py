@@ -10,7 +10,7 @@ from typing import TypeVar
 _quiet = False
 _verbose = False
 
-Advance = Callable[[float], None]
+Advance = Callable[..., None]  # (amount) or (amount, note): the note stands behind the bar
 Item = TypeVar("Item")
 
 
@@ -42,7 +42,7 @@ def whisper(text: str) -> None:
 def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advance]:
     """A bar with the time left while the block runs; `unit` "B" counts bytes. Silent when piped."""
     if not is_live():
-        yield lambda _amount: None
+        yield lambda _amount, _note="": None
         return
     from rich.console import Console
     from rich.progress import (
@@ -55,10 +55,11 @@ def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advanc
     )
 
     amount = DownloadColumn() if unit == "B" else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    note = TextColumn("{task.fields[note]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn(), note)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda amount: bar.advance(task, amount)
+        task = bar.add_task(title, total=total, note="")
+        yield lambda amount, note="": bar.update(task, advance=amount, note=note)
 
 
 def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:

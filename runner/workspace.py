@@ -52,9 +52,13 @@ class Workspace:
     def ledger(self) -> Path:
         return self.root / "submissions" / "ledger.csv"
 
+    def for_host(self, host: str) -> Workspace:
+        """Practice has a workspace of its own inside this one, never to be taken for the real thing."""
+        return Workspace(self.root / "practice") if host == "practice" else self
+
     def practice(self, competition: str) -> Path:
         """The practice host's own ground: archives, hidden answers, its board."""
-        return self.root / "practice" / competition
+        return self.root / "host" / competition
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""Three groups of parameters, early, late and head, so that each can learn at its own rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+from runner.contract import State
+from runner.training.model import Network
+
+EARLY, LATE, HEAD = range(3)
+
+
+def depth_of(network: Network) -> dict[str, int]:
+    """For each parameter's name which group it is in: timm says in what order the body's parts follow."""
+    matcher = getattr(network.body, "group_matcher", None)
+    if matcher:
+        order: dict[str, int] = group_parameters(network.body, matcher(coarse=True), reverse=True)
+    else:
+        order = {name: place for place, (name, _) in enumerate(network.body.named_parameters())}
+    middle = (max(order.values()) + 1) / 2
+    depths = {f"body.{name}": EARLY if place < middle else LATE for name, place in order.items()}
+    return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
+
+
+def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW over what learns in the network's state; each group bears its depth.
+
+    Biases and the scales of normalisation are left out of the decay: shrinking them helps nothing.
+    """
+    depths = depth_of(network)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
+    settings: list[dict[str, Any]] = [
+        {"params": parameters, "depth": depth, "weight_decay": weight_decay if decays else 0.0}
+        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+    return torch.optim.AdamW(settings, lr=0.0, fused=True)
+
+
+def rates_by_depth(top: float, divisor: float, state: State) -> tuple[float, float, float]:
+    """The rates of early, late and head when the head learns at `top`."""
+    body = (top / divisor**2, top / divisor) if state is State.UNFROZEN else (0.0, 0.0)
+    return (*body, top)

@@ -1,0 +1,131 @@
+"""The network: a timm body, a head of our own, and the normalisation between pictures and body."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from runner.contract import State
+from runner.errors import TrainingError, UsageError
+
+
+class Network(nn.Module):
+    """Takes pictures as they lie on the disk (uint8, or decibels as float) and gives logits."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, body: nn.Module, head: nn.Module, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.body = body
+        self.head = head
+        # Kept with the weights: a snapshot that is loaded with other constants would be wrong in silence.
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.state = State.UNFROZEN
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits for a batch of pictures (rows, channels, height, width)."""
+        return self.head(self.features(pictures))  # type: ignore[no-any-return]
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What the body says of the pictures: the head's input."""
+        normal = (pictures.float() - self.mean) / self.std
+        normal = normal.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state is State.UNFROZEN):
+            return self.body(normal)  # type: ignore[no-any-return]
+
+    def freeze(self, state: State) -> None:
+        """Let only that learn which learns in this state."""
+        self.state = state
+        self.body.requires_grad_(state is State.UNFROZEN)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Network:
+        """As torch has it, but the BatchNorm of a frozen body keeps its statistics."""
+        super().train(mode)
+        if self.state is not State.UNFROZEN:
+            self.body.eval()
+        return self
+
+
+def build_network(
+    backbone: str,
+    *,
+    classes: int,
+    channels: int,
+    pretrained: bool,
+    weights: Path | None,
+    dropout: float,
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Network:
+    """A network for so many classes and bands; `normalisation` defaults to that of the weights."""
+    body = _build_body(backbone, channels, pretrained, weights)
+    mean, std = normalisation or _scaled_to_bytes(body)
+    width = int(getattr(body, "head_hidden_size", 0) or getattr(body, "num_features", 0))
+    head = nn.Sequential(nn.BatchNorm1d(width), nn.Dropout(dropout), nn.Linear(width, classes))
+    network = Network(body, head, mean, std)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _build_body(backbone: str, channels: int, pretrained: bool, weights: Path | None) -> nn.Module:
+    _check_name(backbone)
+    overlay = {"file": str(_existing(weights))} if weights else None
+    try:
+        body: nn.Module = timm.create_model(
+            backbone,
+            pretrained=pretrained or weights is not None,
+            pretrained_cfg_overlay=overlay,
+            num_classes=0,
+            in_chans=channels,
+        )
+    except Exception as error:  # timm and the hub's client raise whatever the layer below raised
+        raise _cannot_load(backbone, weights, error) from error
+    return body
+
+
+def _check_name(backbone: str) -> None:
+    if timm.is_model(backbone.split(".", 1)[0]):
+        return
+    near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
+    raise UsageError(
+        f"timm {timm.__version__} has no model named {backbone!r}",
+        cure=f"--model with one of: {', '.join(near)}"
+        if near
+        else "choose a timm model's name, such as resnet34",
+    )
+
+
+def _existing(weights: Path) -> Path:
+    if not weights.is_file():
+        raise UsageError(
+            f"there is no weights file at {weights}", cure="--weights FILE with a file that is there"
+        )
+    return weights
+
+
+def _cannot_load(backbone: str, weights: Path | None, error: Exception) -> TrainingError:
+    reason = (
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}"
+    )
+    if weights:
+        return TrainingError(
+            f"the weights do not fit {backbone}: {reason}",
+            where=weights,
+            cure="give the weights of this very timm model, or --model with the one they belong to",
+        )
+    return TrainingError(
+        f"the pretrained weights of {backbone} could not be fetched: {reason}",
+        cure="check the network, give a file with --weights FILE, or start from scratch with --no-pretrained",
+    )
+
+
+def _scaled_to_bytes(body: nn.Module) -> tuple[list[float], list[float]]:
+    settings: dict[str, Any] = getattr(body, "pretrained_cfg", {})
+    return [255 * value for value in settings["mean"]], [255 * value for value in settings["std"]]

@@ -1,0 +1,39 @@
+"""What a label format asks of the network's logits: a loss, and probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from runner.contract import Labels, OneOfMany
+
+
+def loss_of(labels: Labels, logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch: one softmax over classes that exclude each other, else a sigmoid each."""
+    if isinstance(labels, OneOfMany):
+        return F.cross_entropy(logits, targets)
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def probabilities_of(labels: Labels, logits: Tensor) -> NDArray[Any]:
+    """Probabilities shaped (rows, classes), in double precision: a row's sum is then 1 to the last digit."""
+    exact = logits.double()
+    probabilities = exact.softmax(dim=1) if isinstance(labels, OneOfMany) else torch.sigmoid(exact)
+    return probabilities.cpu().numpy()
+
+
+# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
+CUTOFF = 0.2
+
+
+def decide(probabilities: NDArray[Any], cutoff: NDArray[Any] | float = CUTOFF) -> NDArray[Any]:
+    """Which tags to name: those above the cutoff, and the likeliest where none is."""
+    chosen = probabilities > cutoff
+    nothing = ~chosen.any(axis=1)
+    chosen[nothing, probabilities[nothing].argmax(axis=1)] = True
+    return chosen.astype(np.float64)

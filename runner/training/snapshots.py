@@ -1,0 +1,98 @@
+"""Snapshots, the weights at the end of a cycle; and the state from which a broken run goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from runner.errors import TrainingError
+from runner.training.model import Network
+from runner.workspace import atomic_path, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The weights at the end of one cycle, and how they did on the held-out rows."""
+
+    cycle: int
+    stage: int
+    size: int
+    valid_loss: float | None  # None where no rows were held out
+    scores: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return f"snapshot-{self.cycle}"
+
+
+def write_snapshot(folder: Path, snapshot: Snapshot, network: Network) -> None:
+    """The weights first, the facts last: facts that are there have their weights beside them."""
+    _save(folder / f"{snapshot.name}.safetensors", network.state_dict(), {})
+    write_json(folder / f"{snapshot.name}.json", asdict(snapshot))
+
+
+def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
+    """The finished snapshots of a fold, oldest first."""
+    found = [Snapshot(**read_json(path)) for path in folder.glob("snapshot-*.json")]
+    return tuple(sorted(found, key=lambda snapshot: snapshot.cycle))
+
+
+def load_weights(folder: Path, snapshot: Snapshot, network: Network) -> None:
+    """Put a snapshot's weights into a network of the same recipe."""
+    path = folder / f"{snapshot.name}.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors and torch each have their own
+        raise TrainingError(
+            f"a snapshot cannot be read: {str(error).splitlines()[0]}",
+            where=path,
+            cure="delete the run's folder and train it again",
+        ) from error
+
+
+def write_state(
+    path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+) -> None:
+    """Everything the next epoch starts from, in one file: no half of it can be newer than the other."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    state = optimizer.state_dict()["state"]
+    for number, slots in state.items():
+        tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items()}
+    _save(path, tensors, {"facts": json.dumps(facts)})
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts alone: which epoch was the last that finished."""
+    with safe_open(path, framework="pt") as file:
+        facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+    return facts
+
+
+def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer | None) -> None:
+    """Put the state back; without an optimizer (a new stage has a fresh one) the weights alone."""
+    tensors = load_file(path)
+    network.load_state_dict(
+        {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    )
+    if optimizer is None:
+        return
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, slot = name.split(".", 2)
+            slots.setdefault(int(number), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    # safetensors stores plain rows; channels_last comes back when the network copies them in.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as part:
+        save_file(plain, part, metadata=metadata)
