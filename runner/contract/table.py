@@ -86,7 +86,8 @@ class Table:
 def read_table(path: Path) -> Table:
     """The cells of a comma-separated file, as text; UnreadableError where it is not one."""
     content = _content(path)
-    rows, lines = _parsed(_decoded(content.removeprefix(BOM)))
+    _refuse_other_encodings(content)
+    rows, lines = _parsed(content.removeprefix(BOM))
     if not rows:
         raise _unreadable("the file is empty", "write a header and a row for every id")
     _refuse_other_separators(rows[0])
@@ -115,18 +116,19 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes) -> str:
+def _refuse_other_encodings(content: bytes) -> None:
     try:
-        return content.decode("utf-8")
+        content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         raise _unreadable(f"byte 0x{byte:02x} is not UTF-8", "save the file as UTF-8", line) from error
 
 
-def _parsed(text: str) -> tuple[list[list[str]], list[int]]:
+def _parsed(content: bytes) -> tuple[list[list[str]], list[int]]:
     rows, lines, begin = [], [], 1
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Decoded line by line: a StringIO of the whole would take four bytes a letter.
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
     try:
         for row in reader:
             rows.append(row)

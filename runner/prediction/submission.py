@@ -1,0 +1,84 @@
+"""The submission: written in the sample's form, and checked before it takes its name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.contract.form import Form, Kind, find_flaws, places_of_columns, refusal
+from runner.errors import FormError
+from runner.workspace import atomic_path
+
+
+def write_submission(
+    form: Form, path: Path, *, classes: Sequence[str], ids: Sequence[str], values: NDArray[Any]
+) -> Path:
+    """Write probabilities (rows, classes), or decisions of 0 and 1 for tags, in the order the sample has.
+
+    Ids come in any order; those that the sample does not have are left out. A file that the host
+    would reject is a FormError, and nothing is left at `path`.
+    """
+    if values.ndim != 2 or len(values) != len(ids):
+        raise ValueError(f"{len(ids)} ids and values shaped {values.shape} do not belong together")
+    rows = values[_rows_in_order(form, ids, path)]
+    with atomic_path(path) as part:
+        _write_rows(form, part, _cells(form, classes, rows))
+        flaws = find_flaws(form, part, names=_known(form, classes))
+        if flaws:
+            raise refusal(path, flaws)
+    return path
+
+
+def check_submission(form: Form, path: Path, names: Sequence[str]) -> None:
+    """Raise a FormError with every flaw of the file; `names` are the known tags or classes."""
+    flaws = find_flaws(form, path, names=_known(form, names))
+    if flaws:
+        raise refusal(path, flaws)
+
+
+def _known(form: Form, names: Sequence[str]) -> Sequence[str] | None:
+    # Where cells hold numbers, the names are the columns', and the sample is their authority.
+    return names if form.kind in (Kind.TAG_LIST, Kind.ONE_CLASS) else None
+
+
+def _rows_in_order(form: Form, ids: Sequence[str], path: Path) -> list[int]:
+    """For each id of the sample the row of its prediction."""
+    place = {name: row for row, name in enumerate(ids)}
+    missing = [name for name in form.ids if name not in place]
+    if missing or len(place) != len(ids):
+        found = (
+            f"{len(missing)} ids of the sample submission have no prediction: {', '.join(missing[:3])}..."
+            if missing
+            else f"{len(ids) - len(place)} ids are predicted twice"
+        )
+        raise FormError(found, where=path, cure="runner COMPETITION predict")
+    return [place[name] for name in form.ids]
+
+
+def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[list[Any]]:
+    """The value cells of each row."""
+    if form.kind is Kind.TAG_LIST:
+        if not np.isin(rows, (0, 1)).all():
+            raise ValueError("tags are written from decisions, which are 0 or 1")
+        return ([" ".join(classes[place] for place in np.flatnonzero(row).tolist())] for row in rows)
+    if form.kind is Kind.ONE_CLASS:
+        return ([classes[place]] for place in rows.argmax(axis=1).tolist())
+    if form.kind is Kind.CLASS_PROBABILITIES:
+        rows = rows[:, places_of_columns(form, classes)]
+    # As float64 the csv module writes the shortest text that reads back as the very number: no score can
+    # move, not even one that hangs on how far a probability is from 1.
+    return rows.astype(np.float64).tolist()  # type: ignore[no-any-return]
+
+
+def _write_rows(form: Form, path: Path, cells: Iterable[list[Any]]) -> None:
+    id_place = form.header.index(form.id_column)
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(form.header)
+        for name, values in zip(form.ids, cells, strict=True):
+            writer.writerow([*values[:id_place], name, *values[id_place:]])
