@@ -1,0 +1,206 @@
+"""Which training rows are held out to validate, and in which fold.
+
+Stratified for classes, iteratively stratified for tags, groups kept whole. Written by hand because
+scikit-learn has nothing that stratifies several tags at once, and nothing for tags that keeps groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.errors import UsageError
+
+Integers = NDArray[np.int64]
+
+NEVER_HELD_OUT = -1
+
+# Swaps are sought among this many kinds of unit, the commonest; planet's tags make some 450.
+_KINDS_TRIED = 600
+
+
+def split_folds(
+    ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int
+) -> Integers:
+    """The fold of each row, one of N of equal size."""
+    units = len(set(_unit_names(ids, groups)))
+    if not 2 <= folds <= units:
+        raise UsageError(
+            f"{folds} folds cannot be made of {units} rows or groups of rows",
+            cure=f"runner COMPETITION split --folds N, with N from 2 to {units}",
+        )
+    return assign_folds(ids, targets, groups, shares=[1 / folds] * folds, seed=seed)
+
+
+def split_holdout(
+    ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, fraction: float, seed: int
+) -> Integers:
+    """Fold 0 for the rows of one holdout, -1 for the rows that are always trained on."""
+    if not 0 < fraction < 1:
+        raise UsageError(
+            f"a holdout of {fraction:g} is not a share of the rows",
+            cure="runner COMPETITION split --holdout 0.2",
+        )
+    parts = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
+    return np.where(parts == 0, 0, NEVER_HELD_OUT)
+
+
+def split_given(parts: Sequence[str]) -> Integers:
+    """Fold 0 for the rows of a `valid` folder that the competition brings, -1 for the others."""
+    return np.array([0 if part == "valid" else NEVER_HELD_OUT for part in parts], dtype=np.int64)
+
+
+def assign_folds(
+    ids: Sequence[str],
+    targets: NDArray[Any],
+    groups: Sequence[str],
+    *,
+    shares: Sequence[float],
+    seed: int,
+) -> Integers:
+    """The part of each row. Rows of one group share a part; a row whose group is empty stands alone.
+
+    The answer depends on the ids and the seed, and not on the order of the rows, the machine or the version.
+    """
+    if len(set(ids)) != len(ids):
+        raise ValueError("ids must be unique to be split")
+    unit_of_row, units = _units(ids, groups, seed)
+    counts = _label_counts(targets, unit_of_row, units)
+    weights = _whole_weights(shares)
+    part_of_unit = _deal(counts, weights)
+    _swap(part_of_unit, counts, weights)
+    return part_of_unit[unit_of_row]
+
+
+def _unit_names(ids: Sequence[str], groups: Sequence[str]) -> list[tuple[bool, str]]:
+    # The flag keeps a group apart from a lone row whose id is the group's name.
+    return [(bool(group), group or name) for name, group in zip(ids, groups, strict=True)]
+
+
+def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Integers, int]:
+    """The number of each row's unit (a group, or a lone row), numbered in an order that the seed shuffles."""
+    names = _unit_names(ids, groups)
+    # A hash and not a generator: its order holds on every machine, in every version, for any row order.
+    shuffled = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    number = {name: place for place, name in enumerate(shuffled)}
+    return np.array([number[name] for name in names], dtype=np.int64), len(shuffled)
+
+
+def _label_counts(targets: NDArray[Any], unit_of_row: Integers, units: int) -> Integers:
+    """How many rows of each label every unit has; the last column counts all its rows."""
+    labels = np.asarray(targets).round().astype(np.int64)
+    if labels.shape[1] == 1:
+        labels = np.hstack([labels, 1 - labels])  # where the thing is not is a class as well
+    labels = np.hstack([labels, np.ones((len(labels), 1), dtype=np.int64)])
+    counts = np.zeros((units, labels.shape[1]), dtype=np.int64)
+    np.add.at(counts, unit_of_row, labels)
+    return counts
+
+
+def _whole_weights(shares: Sequence[float]) -> Integers:
+    """The shares as whole numbers, so that every comparison below is exact: 0.2 and 0.8 are 1 and 4."""
+    exact = [Fraction(share).limit_denominator(10_000) for share in shares]
+    common = math.lcm(*(share.denominator for share in exact))
+    return np.array([int(share * common) for share in exact], dtype=np.int64)
+
+
+def _deal(counts: Integers, weights: Integers) -> Integers:
+    """The part of every unit: label by label, the rarest first, each unit to the part that lacks it most."""
+    whole = int(weights.sum())
+    desire = np.outer(weights, counts.sum(axis=0))  # in rows, times `whole`
+    part_of_unit = np.full(len(counts), -1, dtype=np.int64)
+    while (part_of_unit < 0).any():
+        label = _rarest_label(counts[part_of_unit < 0])
+        members = np.flatnonzero((part_of_unit < 0) & (counts[:, label] > 0))
+        # Big groups first: the small ones then fill what is left uneven.
+        for unit in members[np.argsort(-counts[members, label], kind="stable")]:
+            part = _neediest_part(desire, label, whole)
+            part_of_unit[unit] = part
+            desire[part] -= whole * counts[unit]
+    return part_of_unit
+
+
+def _rarest_label(open_counts: Integers) -> int:
+    """The label with the fewest rows still to deal; the count of all rows when no label is left."""
+    left = open_counts[:, :-1].sum(axis=0)
+    present = np.flatnonzero(left)
+    return int(present[left[present].argmin()]) if len(present) else open_counts.shape[1] - 1
+
+
+def _neediest_part(desire: Integers, label: int, whole: int) -> int:
+    """The part that lacks the label most; where all lack less than a row of it, the one that lacks rows."""
+    need = desire[:, label]
+    # Below one row every part that lacks anything is as good: the choice is left to the parts' sizes,
+    # or the odd rows of many classes would all land in one part.
+    need = np.where((need > 0) & (need < whole), 1, need)
+    neediest = np.flatnonzero(need == need.max())
+    return int(neediest[desire[neediest, -1].argmax()])
+
+
+def _swap(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
+    """Move and exchange units, in place, while that lowers the squared distance from even shares."""
+    stock = _Stock(part_of_unit, counts, weights)
+    improved = True
+    while improved:
+        improved = any(stock.improve(one, other) for one, other in combinations(range(len(weights)), 2))
+
+
+class _Stock:
+    """The units of each part by kind: units of one kind have the same labels and may stand for each other."""
+
+    def __init__(self, part_of_unit: Integers, counts: Integers, weights: Integers):
+        self.part_of_unit, self.whole = part_of_unit, int(weights.sum())
+        kinds, kind_of_unit, sizes = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
+        tried = np.sort(np.argsort(-sizes, kind="stable")[:_KINDS_TRIED])
+        # The empty kind comes first and is always there: exchanging a unit for nothing is a move.
+        self.kinds = np.vstack([np.zeros_like(kinds[:1]), kinds[tried]])
+        squares = (self.kinds**2).sum(axis=1)
+        self.distance = squares[:, None] + squares[None, :] - 2 * self.kinds @ self.kinds.T
+        place = {int(kind): number for number, kind in enumerate(tried, start=1)}
+        self.units: list[list[list[int]]] = [[[] for _ in self.kinds] for _ in weights]
+        for unit, (part, kind) in enumerate(zip(part_of_unit, kind_of_unit.ravel().tolist(), strict=True)):
+            if kind in place:
+                self.units[part][place[kind]].append(unit)
+        held = np.array([counts[part_of_unit == part].sum(axis=0) for part in range(len(weights))])
+        self.surplus = self.whole * held - np.outer(weights, counts.sum(axis=0))
+
+    def improve(self, one: int, other: int) -> bool:
+        """Make the best exchanges between two parts until none helps; whether there was one."""
+        improved = False
+        while (best := self._best_exchange(one, other)) is not None:
+            self._give(one, other, best[0])
+            self._give(other, one, best[1])
+            improved = True
+        return improved
+
+    def _best_exchange(self, one: int, other: int) -> tuple[int, int] | None:
+        """The kinds to give and to take, or None where no exchange lowers the sum of squares."""
+        given, taken = self._present(one), self._present(other)
+        # Giving v from one to other changes the squares by 2 * whole times
+        # v . (surplus of other - surplus of one) + whole * v . v.
+        slope = self.kinds @ (self.surplus[other] - self.surplus[one])
+        change = slope[given][:, None] - slope[taken][None, :]
+        change = change + self.whole * self.distance[np.ix_(given, taken)]
+        best = int(change.argmin())
+        if change.flat[best] >= 0:
+            return None
+        return int(given[best // len(taken)]), int(taken[best % len(taken)])
+
+    def _present(self, part: int) -> Integers:
+        return np.array([kind for kind, units in enumerate(self.units[part]) if units or kind == 0])
+
+    def _give(self, giver: int, taker: int, kind: int) -> None:
+        if kind == 0:
+            return
+        unit = self.units[giver][kind].pop()
+        self.units[taker][kind].append(unit)
+        self.part_of_unit[unit] = taker
+        self.surplus[giver] -= self.whole * self.kinds[kind]
+        self.surplus[taker] += self.whole * self.kinds[kind]
