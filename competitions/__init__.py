@@ -56,9 +56,13 @@ def _constant(path: Path) -> Competition:
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec and spec.loader, path
     module = importlib.util.module_from_spec(spec)
+    # Registered so that a dataclass in the plugin, a pickle of `unpack`, or a second import by name
+    # finds this very module.
+    sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a plugin may fail in any way; the others must go on
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others must go on
+        del sys.modules[module_name]
         line = _line_within(path, error)
         raise PluginError(
             f"the competition file cannot be loaded: {type(error).__name__}: {error}",
@@ -73,12 +77,10 @@ def _constant(path: Path) -> Competition:
             where=path,
             cure="end it with COMPETITION = Competition(...); README.md, 'Add a competition', has one",
         )
-    # Registered so that a pickle of `unpack`, or a second import by name, finds this very module.
-    sys.modules[module_name] = module
     return constant
 
 
-def _line_within(path: Path, error: Exception) -> int | None:
+def _line_within(path: Path, error: BaseException) -> int | None:
     """The last line of this file that the error went through."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.labels import Labels, Names, OneOfMany, Tags, all_names
-from runner.contract.metrics import Metric
+from runner.contract.labels import Labels, Names, OneOfMany, Probability, Tags, all_names
+from runner.contract.metrics import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, ROC_AUC, Metric
 from runner.contract.presets import Preset
 from runner.contract.recipe import Recipe
 
@@ -69,6 +69,22 @@ class Competition:
         return tuple(dict.fromkeys(template.split("{", 1)[0] for template in templates))
 
 
+# A metric that is given the wrong labels gives a number all the same: the multi-class log loss of one
+# column is always 0. A metric that a plugin brings itself is trusted, but for decisions.
+_SCORES: dict[Metric, tuple[type, ...]] = {
+    LOG_LOSS: (OneOfMany,),
+    BINARY_LOG_LOSS: (Probability,),
+    ROC_AUC: (Probability,),
+    ACCURACY: (OneOfMany, Probability),
+}
+
+
+def _can_score(metric: Metric, labels: Labels) -> bool:
+    if metric.decides != isinstance(labels, Tags):
+        return False
+    return isinstance(labels, _SCORES.get(metric, (OneOfMany, Probability, Tags)))
+
+
 def _contradictions(competition: Competition) -> list[tuple[str, str]]:
     found = []
     labels, train = competition.labels, competition.train_images
@@ -82,8 +98,10 @@ def _contradictions(competition: Competition) -> list[tuple[str, str]]:
     folders_are_labels = not isinstance(train, Bands) and any("{label}" in t for t in all_names(train))
     if isinstance(labels, OneOfMany) and (labels.csv is None) != folders_are_labels:
         found.append(("labels", "give OneOfMany a csv, or train_images a {label} folder: one of the two"))
-    if isinstance(labels, Tags) != competition.metric.decides:
-        found.append(("metric", f"{competition.metric.key} does not score {type(labels).__name__}"))
+    for field, metrics in (("metric", (competition.metric,)), ("also_report", competition.also_report)):
+        for metric in metrics:
+            if not _can_score(metric, labels):
+                found.append((field, f"{metric.key} does not score {type(labels).__name__}"))
     if bool(competition.unpack) != bool(competition.raw_files):
         found.append(("unpack", "unpack and raw_files go together"))
     return found

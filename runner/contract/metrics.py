@@ -42,8 +42,9 @@ class Metric:
 
 
 def _log_loss(targets: Matrix, probabilities: Matrix) -> float:
-    scaled = probabilities / probabilities.sum(axis=1, keepdims=True)
-    clipped = np.clip(scaled, CLIP, 1 - CLIP)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    # A row of zeros cannot be scaled; it is clipped as it is, and costs what a wrong answer costs.
+    clipped = np.clip(probabilities / np.where(sums > 0, sums, 1), CLIP, 1 - CLIP)
     return float(-(targets * np.log(clipped)).sum(axis=1).mean())
 
 
