@@ -88,8 +88,10 @@ def read_table(path: Path) -> Table:
     content = _content(path)
     _refuse_other_encodings(content)
     rows, lines = _parsed(content.removeprefix(BOM))
-    if not rows:
+    if not any(rows):
         raise _unreadable("the file is empty", "write a header and a row for every id")
+    if not rows[0]:
+        raise _unreadable("the first line is blank", "begin with the header", 1)
     _refuse_other_separators(rows[0])
     return Table(tuple(rows[0]), rows[1:], lines[1:], has_bom=content.startswith(BOM))
 

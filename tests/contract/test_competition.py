@@ -92,9 +92,7 @@ def test_labels_go_with_the_metrics_that_score_them(labels, metric):
 
 
 def test_a_plugin_may_bring_a_metric_of_its_own():
-    error = Metric(
-        "error", "error", lambda targets, got: float((targets != got).mean()), higher_is_better=False
-    )
+    error = Metric("error", "error", lambda targets, got: float((targets != got).mean()), higher_is_better=False)
     assert build(metric=error).metric.score(np.eye(2), np.eye(2)) == 0
 
 

@@ -130,9 +130,7 @@ def test_log_loss_and_accuracy_agree_with_scikit_learn(seed, rows, classes):
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     theirs = log_loss(truth, probabilities, labels=range(classes))
     assert LOG_LOSS.score(targets, probabilities) == pytest.approx(theirs, rel=1e-9)
-    assert ACCURACY.score(targets, probabilities) == pytest.approx(
-        accuracy_score(truth, probabilities.argmax(axis=1))
-    )
+    assert ACCURACY.score(targets, probabilities) == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)))
 
 
 @metrics_law
@@ -142,9 +140,7 @@ def test_the_binary_metrics_agree_with_scikit_learn(seed, rows):
     truth, probabilities = random.integers(0, 2, rows), random.uniform(1e-6, 1 - 1e-6, rows)
     assume(0 < truth.sum() < rows)
     targets, predicted = column(*truth), column(*probabilities)
-    assert BINARY_LOG_LOSS.score(targets, predicted) == pytest.approx(
-        log_loss(truth, probabilities), rel=1e-9
-    )
+    assert BINARY_LOG_LOSS.score(targets, predicted) == pytest.approx(log_loss(truth, probabilities), rel=1e-9)
     assert ROC_AUC.score(targets, predicted) == pytest.approx(roc_auc_score(truth, probabilities))
     assert ACCURACY.score(targets, predicted) == pytest.approx(accuracy_score(truth, probabilities >= 0.5))
 
