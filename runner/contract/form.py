@@ -65,9 +65,7 @@ def find_flaws(form: Form, path: Path, *, names: Sequence[str] | None = None) ->
         return [error.flaw]
 
 
-def read_submission(
-    form: Form, path: Path, *, classes: Sequence[str]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def read_submission(form: Form, path: Path, *, classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The ids and a matrix (rows, classes), its columns in the order of `classes`; FormError if flawed.
 
     Tags become 0 and 1, and so does the name of one class.
@@ -93,16 +91,18 @@ def refusal(path: Path, flaws: Sequence[Flaw]) -> FormError:
 
 def places_of_columns(form: Form, classes: Sequence[str]) -> list[int]:
     """For each value column of the form the place of its class, found by name; FormError if one has none."""
-    if sorted(classes) != sorted(form.columns):
-        lone = [name for name in form.columns if name not in set(classes)]
-        surplus = [name for name in classes if name not in set(form.columns)]
+    place = {name: number for number, name in enumerate(classes)}
+    # A blank that the sample has around a name is part of its form, and not of the class's name.
+    columns = [name if name in place else name.strip() for name in form.columns]
+    if sorted(classes) != sorted(columns):
+        lone = [name for name in columns if name not in place]
+        surplus = [name for name in classes if name not in set(columns)]
         raise FormError(
             f"the classes and the sample submission's columns differ: {len(lone)} columns without a class "
             f"{lone[:3]}, {len(surplus)} classes without a column {surplus[:3]}",
             cure="runner COMPETITION download --force; or mend `labels` in the competition file",
         )
-    place = {name: number for number, name in enumerate(classes)}
-    return [place[name] for name in form.columns]
+    return [place[name] for name in columns]
 
 
 # --- the sample ---------------------------------------------------------------------------------
@@ -126,9 +126,7 @@ def _fault_of_sample(labels: Labels, table: Table, id_column: str, columns: tupl
         return f"one column is expected beside {id_column!r}, found {len(columns)}"
     if not table.rows:
         return "it has no rows"
-    ragged = [
-        line for row, line in zip(table.rows, table.lines, strict=True) if len(row) != len(table.header)
-    ]
+    ragged = [line for row, line in zip(table.rows, table.lines, strict=True) if len(row) != len(table.header)]
     if ragged:
         return f"line {ragged[0]} does not have {len(table.header)} cells"
     ids = [row[table.header.index(id_column)] for row in table.rows]
@@ -226,13 +224,9 @@ def _find_id_flaws(form: Form, table: Table, flaws: FlawList) -> None:
         if not row:
             continue  # a blank line, and said already
         if name not in position:
-            flaws.add(
-                "extra id", line, f"id {shown(name)} is not in the sample submission", _near(name, position)
-            )
+            flaws.add("extra id", line, f"id {shown(name)} is not in the sample submission", _near(name, position))
         elif name in first_line:
-            flaws.add(
-                "id twice", line, f"id {shown(name)} was on line {first_line[name]} already", "keep one"
-            )
+            flaws.add("id twice", line, f"id {shown(name)} was on line {first_line[name]} already", "keep one")
         first_line.setdefault(name, line)
     for name in form.ids:
         if name not in first_line:
@@ -247,9 +241,7 @@ def _near(name: str, known: dict[str, int]) -> str:
     return "remove its row"
 
 
-def _find_reordering(
-    form: Form, position: dict[str, int], first_line: dict[str, int], flaws: FlawList
-) -> None:
+def _find_reordering(form: Form, position: dict[str, int], first_line: dict[str, int], flaws: FlawList) -> None:
     """Compare the order of the ids that both files have."""
     here = [name for name in first_line if name in position]
     there = [name for name in form.ids if name in first_line]
@@ -271,9 +263,7 @@ def _find_value_flaws(form: Form, table: Table, names: Sequence[str] | None, fla
                 flaws.add(kind, line, found, cure)
 
 
-def _row_check(
-    form: Form, columns: list[str], names: Sequence[str] | None
-) -> Callable[[list[str]], Iterator[Fault]]:
+def _row_check(form: Form, columns: list[str], names: Sequence[str] | None) -> Callable[[list[str]], Iterator[Fault]]:
     known = None if names is None else frozenset(names)
     if form.kind is Kind.TAG_LIST:
         return lambda cells: tag_faults(cells[0], known)

@@ -49,7 +49,9 @@ def _known(form: Form, names: Sequence[str]) -> Sequence[str] | None:
 def _rows_in_order(form: Form, ids: Sequence[str], path: Path) -> list[int]:
     """For each id of the sample the row of its prediction."""
     place = {name: row for row, name in enumerate(ids)}
-    missing = [name for name in form.ids if name not in place]
+    # A blank that the sample has around an id is part of its form, and not of the picture's name.
+    wanted = [name if name in place else name.strip() for name in form.ids]
+    missing = [name for name in wanted if name not in place]
     if missing or len(place) != len(ids):
         found = (
             f"{len(missing)} ids of the sample submission have no prediction: {', '.join(missing[:3])}..."
@@ -57,7 +59,7 @@ def _rows_in_order(form: Form, ids: Sequence[str], path: Path) -> list[int]:
             else f"{len(ids) - len(place)} ids are predicted twice"
         )
         raise FormError(found, where=path, cure="runner COMPETITION predict")
-    return [place[name] for name in form.ids]
+    return [place[name] for name in wanted]
 
 
 def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[list[Any]]:

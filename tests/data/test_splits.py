@@ -196,8 +196,8 @@ def test_any_tags_are_near_even_and_rows_without_a_tag_are_dealt_too(seed, rows,
     random = np.random.default_rng(seed)
     targets = (random.random((rows, tags)) < random.random(tags) * 0.6).astype(float)
     folds = split_folds(names(rows), targets, alone(rows), folds=4, seed=0)
-    # Arithmetic does not always allow one row, where a few rows bear many tags: measured, two.
-    assert (worst_distance(targets, folds) <= 2).all()
+    # Arithmetic does not always allow one row, where a few rows bear many tags: measured, two in 6,000 draws.
+    assert (worst_distance(targets, folds) < 3).all()
 
 
 def test_a_class_with_fewer_rows_than_folds_is_spread_as_far_as_it_goes():

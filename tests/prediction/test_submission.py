@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import (
-    BINARY_LOG_LOSS,
-    LOG_LOSS,
-    OneOfMany,
-    Probability,
-    Tags,
-)
+from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, OneOfMany, Probability, Tags
 from runner.contract.form import Form, find_flaws, read_form, read_submission
 from runner.errors import FormError
 from runner.prediction.submission import check_submission, write_submission
@@ -56,6 +50,12 @@ def test_what_is_written_passes_the_check_and_reads_back_the_very_numbers(dogs, 
     ids, back = read_submission(dogs, path, classes=CLASSES)
     assert ids == dogs.ids
     assert (back == values).all()
+
+
+def test_blanks_around_the_samples_names_are_kept_and_do_not_hide_the_names(tmp_path):
+    form = form_of(tmp_path, BREEDS, "id,boxer, pug", ["a ,.5,.5", " b,.5,.5"])
+    path = write_submission(form, tmp_path / "mine.csv", classes=["pug", "boxer"], ids=["b", "a"], values=np.eye(2))
+    assert path.read_text() == "id,boxer, pug\na ,1.0,0.0\n b,0.0,1.0\n"
 
 
 def test_ids_that_the_sample_does_not_have_are_left_out(dogs, tmp_path):
