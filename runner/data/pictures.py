@@ -80,7 +80,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 def open_pictures(raw: Path, paths: Sequence[str], *, at_least: int | None = None) -> PictureReader:
     """A reader of the index's paths: uint8 RGB for files, float32 for rows of an array."""
-    if paths and all(_BAND_ROW.fullmatch(path) for path in paths):
+    if paths and all(map(is_band_path, paths)):
         return BandPictures(raw, paths)
     return FilePictures(raw, paths, at_least)
 
@@ -101,6 +101,11 @@ class FilePictures:
 
 
 _BAND_ROW = re.compile(r"(?P<array>.+\.npy)#(?P<row>\d+)")
+
+
+def is_band_path(path: str) -> bool:
+    """Whether an index's path names a row of an array, and not a file."""
+    return bool(_BAND_ROW.fullmatch(path))
 
 
 def band_path(array: str, row: int) -> str:
