@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,9 +67,9 @@ class Workspace:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the final name only once the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers of one file apart; the suffix stays last, because numpy
-    # and others choose the format, or add a suffix of their own, by it.
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # The ids of process and thread keep two writers of one file apart; the suffix stays last,
+    # because numpy and others choose the format, or add a suffix of their own, by it.
+    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     try:
         yield part
         _flush_to_disk(part)
@@ -101,3 +103,25 @@ def _flush_to_disk(path: Path) -> None:
     # Without the flush a power cut after the rename can leave the new name with no content.
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time in the block; the system lets go of the lock when its holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
+        _lock(handle.fileno())
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,0 +1,167 @@
+"""Whatever is written is whole, or is not there; and everything has its place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.errors import UsageError
+from runner.workspace import Workspace, atomic_path, read_json, write_bytes, write_json, write_text
+
+
+def test_the_named_folder_goes_before_the_variable_and_that_before_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Workspace.at().root == tmp_path.resolve()
+    monkeypatch.setenv("RUNNER_WORKSPACE", str(tmp_path / "from-variable"))
+    assert Workspace.at().root == (tmp_path / "from-variable").resolve()
+    assert Workspace.at(tmp_path / "named").root == (tmp_path / "named").resolve()
+
+
+def test_an_empty_variable_means_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNNER_WORKSPACE", "")
+    assert Workspace.at().root == tmp_path.resolve()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Workspace.at("~/work").root == (tmp_path / "work").resolve()
+
+
+def test_a_relative_workspace_stays_put_when_the_program_moves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace.at("work")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert workspace.root == (tmp_path / "work").resolve()
+
+
+def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    with pytest.raises(UsageError, match="is a file") as caught:
+        Workspace.at(path)
+    assert caught.value.exit_code == 2
+    assert "--workspace" in str(caught.value.cure)
+
+
+def test_naming_places_makes_no_folder(workspace_folder):
+    workspace = Workspace.at(workspace_folder)
+    for place in (workspace.data("planet"), workspace.run("planet", "first"), workspace.practice("planet")):
+        assert place.is_relative_to(workspace_folder)
+    assert workspace.ledger.is_relative_to(workspace_folder)
+    assert list(workspace_folder.iterdir()) == []
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+    path = tmp_path / "a" / "b" / "c.txt"
+    write_text(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+
+
+def test_a_text_keeps_its_newlines(tmp_path):
+    write_text(tmp_path / "a.txt", "one\r\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\r\ntwo\n"
+
+
+@settings(deadline=None, max_examples=30)
+@given(content=st.binary(max_size=100))
+def test_what_is_written_is_what_is_read(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("bytes") / "a.bin"
+    write_bytes(path, content)
+    assert path.read_bytes() == content
+
+
+def test_json_comes_back_and_can_be_read_by_a_person(tmp_path):
+    value = {"title": "Café", "numbers": [1, 2.5, None], "deep": {"yes": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert "Café" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_crash_in_the_block_leaves_the_old_file_and_no_litter(tmp_path, fault):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(fault), atomic_path(path) as part:
+        part.write_text("half of the ne")
+        raise fault
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_crash_before_anything_is_written_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "a.txt"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_final_name_is_not_there_before_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as part:
+        part.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+
+
+def test_a_writer_that_adds_a_suffix_of_its_own_writes_where_it_should(tmp_path):
+    path = tmp_path / "a.npy"
+    with atomic_path(path) as part:
+        np.save(part, np.arange(3))
+    assert np.load(path).tolist() == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, pathlib, sys\n"
+        "from runner.workspace import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])) as part:\n"
+        "    part.write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_two_processes_that_write_one_file_leave_one_of_the_two_contents_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    code = (
+        "import pathlib, sys\n"
+        "from runner.workspace import write_text\n"
+        "for _ in range(20): write_text(pathlib.Path(sys.argv[1]), sys.argv[2] * 100_000)\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), letter]) for letter in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert path.read_text() in ("a" * 100_000, "b" * 100_000)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_threads_that_write_one_file_leave_one_of_the_two_contents_whole(tmp_path):
+    path, faults = tmp_path / "a.txt", []
+
+    def write(letter: str) -> None:
+        try:
+            for _ in range(30):
+                write_text(path, letter * 10_000)
+        except OSError as error:
+            faults.append(error)
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert faults == []
+    assert path.read_text() in ("a" * 10_000, "b" * 10_000)
+    assert list(tmp_path.iterdir()) == [path]
