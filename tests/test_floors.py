@@ -1,0 +1,148 @@
+"""The house stands: a floor imports only itself and the floors below it, and nothing runs in a circle."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import competitions
+import runner
+
+ROOT = Path(runner.__file__).parent
+PLUGINS = Path(competitions.__file__).parent
+
+# From the ground up. Names on one line share a floor.
+FLOORS = (
+    ("runner", "runner.errors", "runner.console", "runner.workspace"),
+    ("runner.contract",),
+    ("competitions",),
+    ("runner.hosts",),
+    ("runner.data",),
+    ("runner.training",),
+    ("runner.prediction",),
+    ("runner.practice",),
+    ("runner.report",),
+    ("runner.pipeline",),
+    ("runner.cli",),
+    ("runner.__main__",),
+)
+HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "py7zr")
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path, *, inside_functions: bool = True) -> set[str]:
+    """Every module that a file imports; for `from a import b` both a and a.b, whichever is a module."""
+    found: set[str] = set()
+    for node in nodes_of(tree_of(path), inside_functions):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}:{node.lineno}: imports are absolute here"
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            # `from runner.data import index` leans on the module and not on its package.
+            found.update(submodules or {node.module})
+    return found
+
+
+def nodes_of(node: ast.AST, inside_functions: bool) -> list[ast.AST]:
+    """The nodes below; without those in functions, and in blocks for the type checker alone, where asked."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        found.append(child)
+        late = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+            isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
+        )
+        if inside_functions or not late:
+            found += nodes_of(child, inside_functions)
+    return found
+
+
+def floor_of(module: str) -> int | None:
+    """The floor of one of our modules; None for what is not ours."""
+    if module.split(".")[0] not in ("runner", "competitions"):
+        return None
+    best = [
+        (len(name), floor)
+        for floor, names in enumerate(FLOORS)
+        for name in names
+        if module == name or (name != "runner" and module.startswith(name + "."))
+    ]
+    assert best, f"{module} has no floor: give it one in {Path(__file__).name}"
+    return max(best)[1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_floor_imports_only_itself_and_the_floors_below(module):
+    own = floor_of(module)
+    assert own is not None
+    above = [name for name in imports_of(MODULES[module]) if (floor_of(name) or 0) > own]
+    assert above == [], f"{module} leans on {above}, which stand above it"
+
+
+def test_nothing_runs_in_a_circle():
+    leans_on = {module: sorted(imports_of(path) & MODULES.keys()) for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
+        if module not in done:
+            for below in leans_on[module]:
+                walk(below, (*way, module))
+            done.add(module)
+
+    for module in MODULES:
+        walk(module, ())
+
+
+def test_only_the_kaggle_host_imports_the_kaggle_client():
+    clients = ("kaggle", "kagglesdk")
+    importers = {
+        module for module, path in MODULES.items() if any(name.split(".")[0] in clients for name in imports_of(path))
+    }
+    assert importers <= {"runner.hosts.kaggle"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if floor_of(name) in (0, 1)] + ["runner.hosts.protocol"])
+def test_the_ground_floors_import_nothing_heavy_when_they_are_imported(module):
+    heavy = [name for name in imports_of(MODULES[module], inside_functions=False) if name.split(".")[0] in HEAVY]
+    assert heavy == []
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_plugin_is_written_in_the_words_of_the_contract(path):
+    ours = {name for name in imports_of(path, inside_functions=False) if floor_of(name) is not None}
+    assert ours <= {"runner.contract", "runner.errors"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_and_everything_public_in_it_says_what_it_is(module):
+    tree = tree_of(MODULES[module])
+    assert ast.get_docstring(tree), f"{MODULES[module]} has no docstring"
+    silent = [
+        f"{MODULES[module]}:{node.lineno}: {node.name}"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends():
+    drawers = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
+    assert {module for module in MODULES if module.rpartition(".")[2] in drawers} == set()
