@@ -20,32 +20,34 @@ _SHIPPED = Path(__file__).parent
 
 def names(extra: Path | None = None) -> tuple[str, ...]:
     """Every competition's command name, sorted. Nothing is imported to answer this."""
-    return tuple(sorted(_files(extra)))
+    return tuple(files(extra))
 
 
 def load(name: str, extra: Path | None = None) -> Competition:
     """The competition of that name, from the workspace's folder `extra` before the shipped ones."""
-    files = _files(extra)
-    if name not in files:
-        near = difflib.get_close_matches(name, files, n=1, cutoff=0.5)
+    known = files(extra)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         guess = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
             f"no competition is named {name!r}",
-            where=f"known: {', '.join(sorted(files))}",
+            where=f"known: {', '.join(sorted(known))}",
             cure=f"{guess}`runner list` shows them all",
         )
-    return replace(_constant(files[name]), name=name)
+    return replace(_constant(known[name]), name=name)
 
 
-def _files(extra: Path | None) -> dict[str, Path]:
+def files(extra: Path | None = None) -> dict[str, Path]:
+    """Every competition's file by its command name, sorted; the workspace's go before the shipped ones."""
     folders = [_SHIPPED] if extra is None or extra.resolve() == _SHIPPED else [_SHIPPED, extra]
-    return {
+    found = {
         path.stem.replace("_", "-"): path
         for folder in folders
         if folder.is_dir()
-        for path in sorted(folder.glob("*.py"))
+        for path in folder.glob("*.py")
         if not path.name.startswith(("_", "."))
     }
+    return dict(sorted(found.items()))
 
 
 def _constant(path: Path) -> Competition:

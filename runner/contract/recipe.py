@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -53,11 +54,16 @@ class Recipe:
     pretrained: bool = True
     seed: int = 42
     folds: int | None = None  # None: one holdout
-    holdout: float = 0.2
 
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def in_brief(self) -> str:
+        """One line: the backbone, then each stage as size, state and epochs."""
+        stages = ", ".join(f"{stage.size}px {stage.state.value} x{stage.epochs}" for stage in self.stages)
+        return f"{self.backbone}: {stages}"
 
     def to_json(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
@@ -70,3 +76,24 @@ class Recipe:
         """The recipe that `to_json` wrote."""
         stages = tuple(Stage(**{**stage, "state": State(stage["state"])}) for stage in plain["stages"])
         return cls(**{**plain, "stages": stages})
+
+
+def resize(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
+    """The recipe at these sizes: its own, in order, take the new ones' place.
+
+    With fewer sizes the later stages fall away; with more, the last size's stages are repeated.
+    """
+    declared = tuple(dict.fromkeys(stage.size for stage in recipe.stages))
+    stages = [
+        replace(stage, size=size)
+        for place, size in enumerate(sizes)
+        for stage in recipe.stages
+        if stage.size == declared[min(place, len(declared) - 1)]
+    ]
+    return replace(recipe, stages=tuple(stages))
+
+
+def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
+    """The recipe with longer or shorter cycles: never less than an epoch each."""
+    stages = (replace(stage, cycle_len=max(1, round(stage.cycle_len * scale))) for stage in recipe.stages)
+    return replace(recipe, stages=tuple(stages))

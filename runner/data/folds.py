@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from runner.data.splits import NEVER_HELD_OUT, Integers
 from runner.errors import DataError
-from runner.workspace import atomic_path, read_json, write_json
+from runner.workspace import atomic_path, read_json, write_bytes, write_json
 
 _HEADER = ["id", "fold"]
 
@@ -83,6 +83,13 @@ def write_folds(
         writer.writerow(_HEADER)
         writer.writerows(zip(ids, folds.tolist(), strict=True))
     write_json(sidecar, {**facts, "rows": len(ids), "sha256": digest(ids, labels)})
+
+
+def copy_folds(source: Path, target: Path) -> None:
+    """Copy a split, facts first: a folds.csv that is there has its facts beside it."""
+    for suffix in (".json", ".csv"):
+        if source.with_suffix(suffix).exists():
+            write_bytes(target.with_suffix(suffix), source.with_suffix(suffix).read_bytes())
 
 
 def read_folds(path: Path, *, competition: str = "COMPETITION") -> Folds:

@@ -18,9 +18,7 @@ from runner.training.seeds import seed_for
 Transform = Callable[[NDArray[Any], int], NDArray[Any]]
 
 
-def order_batches(
-    rows: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int
-) -> list[NDArray[np.int64]]:
+def order_batches(rows: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int) -> list[NDArray[np.int64]]:
     """All rows once, shuffled, in batches whose sizes differ by at most one.
 
     Evenly cut, so that no last batch of one row upsets BatchNorm and no row is dropped.
@@ -76,9 +74,7 @@ class Feed:
     Each picture's random numbers come from its own seed, so the number of workers changes nothing.
     """
 
-    def __init__(
-        self, reader: PictureReader, targets: NDArray[np.float32], transform: Transform, workers: int
-    ):
+    def __init__(self, reader: PictureReader, targets: NDArray[np.float32], transform: Transform, workers: int):
         self._orders = _Orders()
         self._loader = DataLoader(
             _Reading(reader, targets, transform),

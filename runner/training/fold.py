@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from runner.training.seeds import seed_for
 from runner.training.snapshots import (
     Snapshot,
     load_state,
+    load_weights,
     read_facts,
     read_snapshots,
     write_snapshot,
@@ -62,6 +64,12 @@ class Machine:
     weights: Path | None = None
 
 
+def default_workers() -> int:
+    """Processes that read pictures: beside a GPU as many as help, beside a busy processor two."""
+    cores = os.cpu_count() or 1
+    return min(cores, 8 if torch.cuda.is_available() else 2)
+
+
 def train_fold(fold: Fold, machine: Machine) -> tuple[Snapshot, ...]:
     """Every snapshot of the fold. What an earlier, broken-off call finished is not done again."""
     epochs = plan_epochs(fold.recipe.stages)
@@ -83,8 +91,8 @@ def train_fold(fold: Fold, machine: Machine) -> tuple[Snapshot, ...]:
 
 def build_fold_network(fold: Fold, machine: Machine) -> Network:
     """The network before its first step: the same for the same seed."""
-    torch.manual_seed(fold.seed("network"))
     reader = open_pictures(fold.index.raw, fold.index.train["path"].tolist())
+    torch.manual_seed(fold.seed("network"))
     return build_network(
         fold.recipe.backbone,
         classes=len(fold.index.classes),
@@ -94,6 +102,22 @@ def build_fold_network(fold: Fold, machine: Machine) -> Network:
         dropout=fold.recipe.dropout,
         normalisation=_measure_bands(reader, fold.train_rows) if reader.channels != 3 else None,
     )
+
+
+def load_fold_network(fold: Fold, snapshot: Snapshot) -> Network:
+    """The network as a snapshot has it; nothing else is fetched or measured for it."""
+    channels = open_pictures(fold.index.raw, fold.index.train["path"].tolist()).channels
+    network = build_network(
+        fold.recipe.backbone,
+        classes=len(fold.index.classes),
+        channels=channels,
+        pretrained=False,
+        weights=None,
+        dropout=fold.recipe.dropout,
+        normalisation=([0.0] * channels, [1.0] * channels),
+    )
+    load_weights(fold.folder, snapshot, network)
+    return network
 
 
 def _measure_bands(reader: PictureReader, rows: NDArray[np.int64]) -> tuple[list[float], list[float]]:
@@ -171,9 +195,7 @@ def _train_and_keep(fold: Fold, tools: _StageTools, epoch: Epoch) -> None:
     append_line(fold.log, _log_line(fold, epoch, trained, valid_loss, scores))
     if epoch.ends_cycle:
         size = fold.recipe.stages[epoch.stage].size
-        write_snapshot(
-            fold.folder, Snapshot(epoch.cycle, epoch.stage, size, valid_loss, scores), tools.network
-        )
+        write_snapshot(fold.folder, Snapshot(epoch.cycle, epoch.stage, size, valid_loss, scores), tools.network)
     facts = {"epoch": epoch.number, "stage": epoch.stage}
     write_state(_state_file(fold), tools.network, tools.optimizer, facts)
 
@@ -217,9 +239,7 @@ def _validate(fold: Fold, tools: _StageTools) -> tuple[float | None, dict[str, f
     labels, targets = fold.competition.labels, fold.index.targets()[fold.valid_rows]
     loss = float(loss_of(labels, logits, torch.from_numpy(targets)))
     probabilities = probabilities_of(labels, logits)
-    return loss, {
-        metric.key: metric.score(targets, _seen_by(metric, probabilities)) for metric in _metrics(fold)
-    }
+    return loss, {metric.key: metric.score(targets, _seen_by(metric, probabilities)) for metric in _metrics(fold)}
 
 
 def _seen_by(metric: Metric, probabilities: NDArray[Any]) -> NDArray[Any]:
@@ -255,17 +275,10 @@ def _log_line(
 def _say_header(fold: Fold, stage: Stage) -> None:
     rows = f"{len(fold.train_rows):,} pictures to learn from, {len(fold.valid_rows):,} held out"
     say(f"\nfold {fold.number}, {stage.size} px, {stage.state.value}: {rows}")
-    say(
-        f"{'epoch':>7}{'training':>10}{'valid':>10}"
-        + "".join(f"{metric.title:>10}" for metric in _metrics(fold))
-    )
+    say(f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in _metrics(fold)))
 
 
 def _say_epoch(epoch: Epoch, trained: Trained, valid_loss: float | None, scores: dict[str, float]) -> None:
     valid = f"{valid_loss:10.4f}" if valid_loss is not None else f"{'-':>10}"
     end = "  snapshot" if epoch.ends_cycle else ""
-    say(
-        f"{epoch.number + 1:>7}{trained.loss:10.4f}{valid}"
-        + "".join(f"{s:10.4f}" for s in scores.values())
-        + end
-    )
+    say(f"{epoch.number + 1:>7}{trained.loss:10.4f}{valid}" + "".join(f"{s:10.4f}" for s in scores.values()) + end)

@@ -114,8 +114,7 @@ def _train_batch(
 
 
 def _share(accelerator: Accelerator, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    shares: list[NDArray[np.int64]] = np.array_split(rows, accelerator.num_processes)
-    return shares[accelerator.process_index]
+    return np.array(np.array_split(rows, accelerator.num_processes)[accelerator.process_index])
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> float:
@@ -125,9 +124,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> floa
 
 
 def _mean_over_processes(accelerator: Accelerator, losses: Sequence[float], sizes: Sequence[int]) -> float:
-    mine = torch.tensor(
-        [float(np.average(losses, weights=sizes))], dtype=torch.float64, device=accelerator.device
-    )
+    mine = torch.tensor([float(np.average(losses, weights=sizes))], dtype=torch.float64, device=accelerator.device)
     return float(accelerator.reduce(mine, reduction="mean")[0])
 
 

@@ -86,8 +86,23 @@ def _build_body(backbone: str, channels: int, pretrained: bool, weights: Path | 
             in_chans=channels,
         )
     except Exception as error:  # timm and the hub's client raise whatever the layer below raised
-        raise _cannot_load(backbone, weights, error) from error
+        raise _cannot_load(backbone, weights, str(error) or type(error).__name__) from error
+    if overlay:
+        _check_loaded(body, backbone, channels, weights, overlay)
     return body
+
+
+def _check_loaded(body: nn.Module, backbone: str, channels: int, weights: Path | None, overlay: dict[str, str]) -> None:
+    """Refuse a file that leaves parts of the body at random: timm loads what fits and is silent on the rest."""
+    # What was loaded is the same in a second network; what was drawn at random is not.
+    other = timm.create_model(
+        backbone, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, in_chans=channels
+    ).state_dict()
+    tensors = {name: tensor for name, tensor in body.state_dict().items() if tensor.ndim > 1}
+    missing = [name for name, tensor in tensors.items() if not torch.equal(tensor, other[name])]
+    if missing:
+        found = f"it lacks {len(missing)} of {len(tensors)} weights, {missing[0]} among them"
+        raise _cannot_load(backbone, weights, found)
 
 
 def _check_name(backbone: str) -> None:
@@ -96,24 +111,18 @@ def _check_name(backbone: str) -> None:
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
     raise UsageError(
         f"timm {timm.__version__} has no model named {backbone!r}",
-        cure=f"--model with one of: {', '.join(near)}"
-        if near
-        else "choose a timm model's name, such as resnet34",
+        cure=f"--model with one of: {', '.join(near)}" if near else "choose a timm model's name, such as resnet34",
     )
 
 
 def _existing(weights: Path) -> Path:
     if not weights.is_file():
-        raise UsageError(
-            f"there is no weights file at {weights}", cure="--weights FILE with a file that is there"
-        )
+        raise UsageError(f"there is no weights file at {weights}", cure="--weights FILE with a file that is there")
     return weights
 
 
-def _cannot_load(backbone: str, weights: Path | None, error: Exception) -> TrainingError:
-    reason = (
-        f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}"
-    )
+def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> TrainingError:
+    reason = explanation.strip().splitlines()[0]
     if weights:
         return TrainingError(
             f"the weights do not fit {backbone}: {reason}",

@@ -27,11 +27,7 @@ class Epoch:
 def plan_epochs(stages: Sequence[Stage]) -> tuple[Epoch, ...]:
     """Every epoch of the recipe, in order."""
     cycles = [(stage, length) for stage, one in enumerate(stages) for length in one.cycle_epochs]
-    steps = [
-        (stage, cycle, within, length)
-        for cycle, (stage, length) in enumerate(cycles)
-        for within in range(length)
-    ]
+    steps = [(stage, cycle, within, length) for cycle, (stage, length) in enumerate(cycles) for within in range(length)]
     return tuple(Epoch(number, *step) for number, step in enumerate(steps))
 
 

@@ -57,9 +57,7 @@ def load_weights(folder: Path, snapshot: Snapshot, network: Network) -> None:
         ) from error
 
 
-def write_state(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
-) -> None:
+def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
     """Everything the next epoch starts from, in one file: no half of it can be newer than the other."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     state = optimizer.state_dict()["state"]
@@ -78,9 +76,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer | None) -> None:
     """Put the state back; without an optimizer (a new stage has a fresh one) the weights alone."""
     tensors = load_file(path)
-    network.load_state_dict(
-        {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")}
-    )
+    network.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
     if optimizer is None:
         return
     slots: dict[int, dict[str, Tensor]] = {}

@@ -1,0 +1,62 @@
+"""The command line: every command calls one function, and a fault becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from runner.cli.groups import Root
+from runner.console import set_volume
+from runner.errors import RunnerError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit code: 0 done, 1 a fault, 2 wrong usage, 130 interrupted."""
+    sys.exit(run_command(arguments))
+
+
+def run_command(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; what went wrong is told on stderr, never as a traceback (`-v` shows it on purpose)."""
+    set_volume()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return int(Root(name="runner").main(words, prog_name="runner", standalone_mode=False) or 0)
+    except RunnerError as error:
+        return _tell(str(error), error, error.exit_code, words)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted: what was finished is kept, and the same command goes on from there", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as in `runner list | head -1`.
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        return _tell(_explain(error), error, 1, words)
+    except Exception as error:  # the last resort: a bug of ours, told as one
+        return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  cure:  -v shows where", error, 1, words)
+
+
+def _tell(message: str, error: Exception, code: int, words: Sequence[str]) -> int:
+    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    if "-v" in words or "--verbose" in words:
+        import traceback
+
+        traceback.print_exception(error)
+    return code
+
+
+def _explain(error: OSError) -> str:
+    where = f"\n  where: {error.filename}" if error.filename else ""
+    cures = {
+        28: "free some space, then type the same command again",
+        13: "give yourself the right to that path",
+    }
+    cure = f"\n  cure:  {cures[error.errno]}" if error.errno in cures else ""
+    return f"the system said: {error.strerror or error}{where}{cure}"

@@ -1,0 +1,63 @@
+"""Commands that bring the data in, split it, and clear the caches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from runner.cli.settings import Settings, command, json_option
+
+
+@command("download")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="DIR|ARCHIVE",
+    help="Take what is on this disk already: a folder, or an archive.",
+)
+@click.option("--force", is_flag=True, help="Take it anew, even where it is here and whole.")
+def download(settings: Settings, source: Path | None, force: bool) -> None:
+    """Bring the data in: fetched, verified, unpacked, laid out as Kaggle names it."""
+    from runner.data.download import download as bring
+
+    folder = bring(settings.competition, settings.workspace, source or settings.host, force=force)
+    click.echo(folder)
+
+
+@command("split")
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="N folds of equal size, each held out once.")
+@click.option("--holdout", type=float, metavar="FRACTION", help="One part held out.  [default: 0.2]")
+@click.option("--seed", type=int, default=42, show_default=True, help="Which rows fall where.")
+@json_option
+def split(settings: Settings, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
+    """Say which rows are held out. Every later run holds out the same, so that their scores compare."""
+    from runner.pipeline import SplitPlan
+    from runner.pipeline import split as make_split
+
+    if folds is not None and holdout is not None:
+        raise click.UsageError("--folds and --holdout exclude each other")
+    path, counts = make_split(settings.competition, settings.workspace, SplitPlan(folds, holdout, seed))
+    if as_json:
+        click.echo(json.dumps({"path": str(path), "classes": [asdict(one) for one in counts]}, indent=2))
+        return
+    from runner.cli.tables import print_table
+
+    numbers = range(len(counts[0].held_out))
+    header = ["class", "rows", *(f"fold {number}" for number in numbers), "never held out"]
+    print_table(header, [[one.name, one.rows, *one.held_out, one.never] for one in counts])
+    click.echo(path)
+
+
+@command("clean")
+def clean(settings: Settings) -> None:
+    """Delete the competition's cache: resized pictures and activations. It is made again when needed."""
+    import shutil
+
+    folder = settings.workspace.cache(settings.competition.name)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder, ignore_errors=True)
+    click.echo(f"{size / 1e6:.1f} MB freed: {folder}")

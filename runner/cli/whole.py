@@ -1,0 +1,46 @@
+"""Commands that walk the whole line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runner.cli.recipe_options import read_recipe_options, recipe_options
+from runner.cli.settings import Settings, command
+
+
+@command("run")
+@click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
+@click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
+@recipe_options
+def run(settings: Settings, name: str | None, message: str, **options: Any) -> None:
+    """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
+    from runner.pipeline import run_whole_line, tell_outcome, tell_score
+
+    competition = settings.competition
+    recipe, machine = read_recipe_options(competition.recipe, options)
+    line = run_whole_line(
+        competition, settings.workspace, settings.host, recipe, name=name, machine=machine, message=message
+    )
+    click.echo(tell_score(competition, line.run))
+    click.echo(tell_outcome(line.outcome))
+
+
+@command("demo")
+@click.argument("names", metavar="[COMPETITION]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All competitions that have practice data.")
+def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
+    """Practice data, the whole line, a practice leaderboard: no account, no GPU, no network."""
+    from competitions import load
+    from runner.pipeline import run_demo, tell_outcome, tell_score
+    from runner.practice.build import painted_names
+
+    workspace = settings.base.for_host("practice")
+    for name in painted_names() if every else names or ("dog-breed",):
+        competition = load(name, settings.plugins)
+        line = run_demo(competition, workspace)
+        click.echo(f"{competition.title} (practice)")
+        click.echo(tell_score(competition, line.run))
+        click.echo(tell_outcome(line.outcome))
+        click.echo(f"submission file: {line.path}")

@@ -1,0 +1,284 @@
+"""The straight line: a function a step, each working alone from the files that the step before left."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runner.console import say
+from runner.contract import Competition, Recipe
+from runner.contract.form import Form, read_form
+from runner.contract.labels import all_names
+from runner.data.download import download, read_raw
+from runner.data.folds import ClassCounts, copy_folds, count_classes, read_folds, remarks, write_folds
+from runner.data.index import Index, build_index
+from runner.data.splits import split_folds, split_given, split_holdout
+from runner.errors import HostError, UsageError
+from runner.hosts.protocol import Host
+from runner.hosts.submitting import Origin, Outcome, submit_and_record
+from runner.prediction.files import Predictions, mean_predictions, read_predictions
+from runner.prediction.predict import predict_fold
+from runner.prediction.score import Score, score_rows
+from runner.prediction.submission import check_submission, write_submission
+from runner.training.fold import Fold, Machine, default_workers, train_fold
+from runner.training.outputs import decide
+from runner.training.run import Run, start_run
+from runner.training.snapshots import read_snapshots
+from runner.workspace import Workspace, write_json
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How to split: folds of equal size, one holdout, or (both None) what the competition brings, else a fifth.
+
+    The seed is not the recipe's: runs with other seeds must hold out the same rows to be comparable.
+    """
+
+    folds: int | None = None
+    holdout: float | None = None
+    seed: int = 42
+
+    @property
+    def share(self) -> float:
+        return 0.2 if self.holdout is None else self.holdout
+
+
+@dataclass(frozen=True)
+class WholeLine:
+    """What the whole line left behind."""
+
+    run: Run
+    score: Score
+    path: Path
+    outcome: Outcome
+
+
+def open_host(name: str, competition: Competition, workspace: Workspace) -> Host:
+    """The host of that name."""
+    if name == "practice":
+        from runner.hosts.practice import PracticeHost
+
+        return PracticeHost(competition, workspace.practice(competition.name))
+    raise HostError(
+        "this version cannot talk to Kaggle yet",
+        cure=f"fetch the files in the browser, then `runner {competition.name} download --from DIR`; "
+        "or practise with --host practice",
+    )
+
+
+def read_index(competition: Competition, workspace: Workspace) -> Index:
+    """The checked table of all pictures; what is odd but not fatal is said."""
+    index = build_index(competition, read_raw(competition, workspace))
+    for complaint in index.complaints:
+        say(f"note: {complaint}")
+    return index
+
+
+def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tuple[Path, list[ClassCounts]]:
+    """Write runs/COMPETITION/folds.csv: every later run holds out the same rows."""
+    path = _shared_folds(workspace, competition)
+    return path, _write_split(read_index(competition, workspace), how, path)
+
+
+def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
+    """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
+    index = read_index(competition, workspace)
+    run = start_run(workspace, competition.name, recipe, name)
+    for fold in _folds_of_run(competition, workspace, index, run):
+        train_fold(fold, machine)
+    return run
+
+
+def predict(competition: Competition, workspace: Workspace, run: Run, *, machine: Machine) -> Path:
+    """Predict, score the held-out rows, and write the submission; the path of it."""
+    index = read_index(competition, workspace)
+    folds = _folds_of_run(competition, workspace, index, run)
+    for fold in folds:
+        predict_fold(fold, machine)
+    _write_score(competition, index, run, _gather(folds, "valid"))
+    test = _gather(folds, "test")
+    values = decide(test.probabilities) if competition.metric.decides else test.probabilities
+    return write_submission(
+        _form(competition, workspace),
+        workspace.submissions(competition.name) / f"{run.name}.csv",
+        classes=test.classes,
+        ids=test.ids,
+        values=values,
+    )
+
+
+def check(competition: Competition, workspace: Workspace, path: Path) -> int:
+    """Check a file's form against the sample submission; the number of its rows."""
+    index = read_index(competition, workspace)
+    form = _form(competition, workspace)
+    check_submission(form, path, index.classes)
+    return len(form.ids)
+
+
+def submit(
+    competition: Competition, workspace: Workspace, host: Host, what: Path | Run, *, message: str, wait: bool
+) -> Outcome:
+    """Check a run's submission, or a file, once more; hand it in; note it in the ledger."""
+    path = what if isinstance(what, Path) else workspace.submissions(competition.name) / f"{what.name}.csv"
+    if not path.is_file():
+        raise UsageError(
+            "there is no such submission file",
+            where=path,
+            cure=f"runner {competition.name} predict, or name a FILE",
+        )
+    check(competition, workspace, path)
+    origin = Origin() if isinstance(what, Path) else _origin(what, workspace)
+    text = message or f"{origin.run or path.stem} cv {origin.cv or '?'}"
+    return submit_and_record(host, competition, path, workspace.ledger, origin, message=text, wait=wait)
+
+
+def run_whole_line(
+    competition: Competition,
+    workspace: Workspace,
+    host: Host,
+    recipe: Recipe,
+    *,
+    name: str | None,
+    machine: Machine,
+    message: str = "",
+) -> WholeLine:
+    """Everything, in order. Steps that are done already are not done again."""
+    download(competition, workspace, host)
+    run = train(competition, workspace, recipe, name=name, machine=machine)
+    path = predict(competition, workspace, run, machine=machine)
+    score = run.read_score()
+    assert score is not None
+    outcome = submit(competition, workspace, host, run, message=message, wait=True)
+    return WholeLine(run, Score(**score["cv"]), path, outcome)
+
+
+def run_demo(competition: Competition, workspace: Workspace) -> WholeLine:
+    """The whole line on practice data, with a network small enough for two cores and a minute."""
+    from runner.practice.build import build_practice
+    from runner.practice.recipes import practice_recipe
+
+    build_practice(competition, workspace)
+    host = open_host("practice", competition, workspace)
+    recipe = practice_recipe(competition)
+    machine = Machine(workers=default_workers())
+    return run_whole_line(competition, workspace, host, recipe, name="demo", machine=machine)
+
+
+def tell_score(competition: Competition, run: Run) -> str:
+    """The run's held-out score in a line."""
+    written = run.read_score()
+    if written is None:
+        return f"{run.name}: not predicted yet"
+    cv = Score(**written["cv"])
+    also = "".join(
+        f", {metric.title} {Score(**written['also'][metric.key])}"
+        for metric in competition.also_report
+        if metric.key in written["also"]
+    )
+    return f"{run.name}: held-out {competition.metric.title} {cv}{also} ({cv.rows:,} rows)"
+
+
+def tell_outcome(outcome: Outcome) -> str:
+    """What became of a submission, a line a board."""
+    submission = outcome.submission
+    lines = [f"submission {submission.ref}: {submission.status.value}"]
+    return "\n".join([*lines, *(f"  {standing}" for standing in outcome.standings)])
+
+
+def _shared_folds(workspace: Workspace, competition: Competition) -> Path:
+    return workspace.runs(competition.name) / "folds.csv"
+
+
+def _form(competition: Competition, workspace: Workspace) -> Form:
+    raw = read_raw(competition, workspace)
+    sample = raw / all_names(competition.sample_submission)[0]
+    return read_form(competition.labels, sample, competition=competition.name)
+
+
+def _write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
+    table, targets = index.train, index.targets()
+    ids, groups = table["id"].tolist(), table["group"].tolist()
+    if how.folds is not None:
+        folds = split_folds(ids, targets, groups, folds=how.folds, seed=how.seed)
+    elif how.holdout is None and (table["part"] == "valid").any():
+        folds = split_given(table["part"].tolist())
+    else:
+        folds = split_holdout(ids, targets, groups, fraction=how.share, seed=how.seed)
+    write_folds(path, ids, table["label"].tolist(), folds, asdict(how))
+    counts = count_classes(index.classes, targets, folds)
+    for remark in remarks(counts, groups, folds):
+        say(f"note: {remark}")
+    return counts
+
+
+def _folds_of_run(competition: Competition, workspace: Workspace, index: Index, run: Run) -> tuple[Fold, ...]:
+    """The run's folds: its own folds.csv, made from the shared one so that runs can be compared."""
+    recipe, shared = run.read_recipe(), _shared_folds(workspace, competition)
+    if not run.folds.exists():
+        if not shared.exists():
+            _write_split(index, SplitPlan(folds=recipe.folds), shared)
+        copy_folds(shared, run.folds)
+    table = index.train
+    folds = read_folds(run.folds, competition=competition.name)
+    fold_of = folds.of_rows(table["id"].tolist(), table["label"].tolist())
+    return tuple(
+        Fold(
+            competition=competition,
+            recipe=recipe,
+            index=index,
+            number=number,
+            train_rows=np.flatnonzero(fold_of != number),
+            valid_rows=np.flatnonzero(fold_of == number),
+            folder=run.fold(number),
+            log=run.log,
+        )
+        for number in range(folds.count)
+    )
+
+
+def _gather(folds: Sequence[Fold], part: str) -> Predictions:
+    """The mean over folds of what each fold's last snapshot said."""
+    parts = [read_predictions(fold.folder / f"{read_snapshots(fold.folder)[-1].name}.{part}.npz") for fold in folds]
+    return mean_predictions(parts)
+
+
+def _write_score(competition: Competition, index: Index, run: Run, valid: Predictions) -> None:
+    place = {name: row for row, name in enumerate(index.train["id"])}
+    targets = index.targets()[[place[name] for name in valid.ids]]
+    scores = {
+        metric.key: score_rows(metric, targets, decide(valid.probabilities) if metric.decides else valid.probabilities)
+        for metric in (competition.metric, *competition.also_report)
+    }
+    write_json(
+        run.score_file,
+        {
+            "cv": asdict(scores[competition.metric.key]),
+            "also": {key: asdict(score) for key, score in scores.items() if key != competition.metric.key},
+        },
+    )
+
+
+def _origin(run: Run, workspace: Workspace) -> Origin:
+    score = run.read_score()
+    cv = score["cv"] if score else None
+    return Origin(
+        run=run.name,
+        recipe=run.read_recipe().in_brief,
+        commit=_commit(workspace.root),
+        cv=f"{cv['value']:.6g}" if cv else "",
+        cv_error=f"{cv['error']:.2g}" if cv else "",
+    )
+
+
+def _commit(folder: Path) -> str:
+    """The commit that the workspace's folder is at; empty where it is in no repository."""
+    if not folder.is_dir():
+        return ""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -1,0 +1,120 @@
+"""A run: one training with one recipe, in one folder. What is in it, and how it is found again."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from runner import __version__
+from runner.contract import Recipe
+from runner.errors import RunnerError, UsageError
+from runner.workspace import Workspace, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder and the files in it."""
+
+    competition: str
+    name: str
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def folds(self) -> Path:
+        return self.folder / "folds.csv"
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.json"
+
+    @property
+    def score_file(self) -> Path:
+        return self.folder / "score.json"
+
+    def fold(self, number: int) -> Path:
+        return self.folder / f"fold-{number}"
+
+    def read_recipe(self) -> Recipe:
+        """The recipe that this run trains."""
+        return Recipe.from_json(read_json(self.recipe_file))
+
+    def read_score(self) -> dict[str, Any] | None:
+        """The held-out score and what it rests on; None before there are predictions."""
+        return read_json(self.score_file) if self.score_file.exists() else None
+
+
+def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:
+    """Every run of a competition, oldest first."""
+    folder = workspace.runs(competition)
+    recipes = sorted(folder.glob("*/recipe.json"), key=lambda path: (path.stat().st_mtime_ns, path))
+    return tuple(Run(competition, path.parent.name, path.parent) for path in recipes)
+
+
+def find_run(workspace: Workspace, competition: str, name: str | None = None) -> Run:
+    """The run of that name, or the newest."""
+    runs = find_runs(workspace, competition)
+    chosen = [run for run in runs if name in (None, run.name)]
+    if chosen:
+        return chosen[-1]
+    found = ", ".join(run.name for run in runs)
+    raise RunnerError(
+        f"there is no run {name!r}" if name else "there is no run yet",
+        where=f"{workspace.runs(competition)} ({f'holds {found}' if found else 'holds none'})",
+        cure=f"runner {competition} runs" if found else f"runner {competition} train",
+    )
+
+
+def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str | None = None) -> Run:
+    """A new run's folder, with its recipe and the versions of what it is made with."""
+    name = name or _free_name(workspace, competition, recipe)
+    check_run_name(name)
+    run = Run(competition, name, workspace.run(competition, name))
+    if run.recipe_file.exists() and run.read_recipe() != recipe:
+        raise UsageError(
+            f"run {name!r} is there already, with another recipe",
+            where=run.recipe_file,
+            cure=f"another --run NAME, or `runner {competition} train --run {name} --resume` to go on with its own",
+        )
+    write_json(run.folder / "environment.json", describe_environment())
+    write_json(run.recipe_file, recipe.to_json())
+    return run
+
+
+def check_run_name(name: str) -> None:
+    """A run's name becomes a folder and a file: letters, digits, dot, dash and underscore."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"{name!r} cannot name a run",
+            cure="use letters, digits, '.', '-' and '_', beginning with a letter or digit",
+        )
+
+
+def describe_environment() -> dict[str, Any]:
+    """The versions that the run was made with; no names, paths or secrets of the machine."""
+    import torch
+
+    return {
+        "runner": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        **{name: version(name) for name in ("torch", "timm", "numpy", "pandas", "albumentations", "accelerate")},
+    }
+
+
+def _free_name(workspace: Workspace, competition: str, recipe: Recipe) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", recipe.backbone).strip("-")
+    taken = {run.name for run in find_runs(workspace, competition)}
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return f"{stem}-{number}"

@@ -1,0 +1,111 @@
+"""The network: what is frozen, what learns, and what is said when it cannot be made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from runner.contract import State
+from runner.errors import TrainingError, UsageError
+from runner.training.groups import EARLY, HEAD, LATE, build_optimizer, depth_of, rates_by_depth
+from runner.training.model import Network, build_network
+
+TINY = "test_resnet"
+
+
+def network(backbone: str = TINY, channels: int = 3, weights: Path | None = None, pretrained: bool = False) -> Network:
+    settings = {"classes": 4, "channels": channels, "pretrained": pretrained, "weights": weights, "dropout": 0.0}
+    return build_network(backbone, **settings, normalisation=([0.0] * channels, [1.0] * channels))  # type: ignore[arg-type]
+
+
+def pictures(channels: int = 3) -> torch.Tensor:
+    return torch.randint(0, 255, (4, channels, 32, 32), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_only_what_learns_in_a_state_changes(state: State) -> None:
+    torch.manual_seed(0)
+    net = network()
+    net.freeze(state)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    optimizer = build_optimizer(net, 0.01)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01
+    net.train()
+    net(pictures()).sum().backward()
+    optimizer.step()
+    changed = {name.split(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed == ({"head", "body"} if state is State.UNFROZEN else {"head"})
+
+
+def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
+    net = network()
+    net.freeze(State.FROZEN)
+    net.train()
+    assert not any(module.training for module in net.body.modules())
+    assert net.head.training
+
+
+def test_three_groups_hold_every_parameter_once_and_the_early_ones_come_first() -> None:
+    net = network()
+    depths = depth_of(net)
+    assert set(depths) == {name for name, _ in net.named_parameters()}
+    assert set(depths.values()) == {EARLY, LATE, HEAD}
+    assert depths["body.conv1.0.weight" if "body.conv1.0.weight" in depths else "body.conv1.weight"] == EARLY
+    assert {depth for name, depth in depths.items() if name.startswith("body.layer4")} == {LATE}
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_convnext", "test_vit", "mobilenetv2_100", "resnet18"])
+def test_every_family_of_models_has_three_groups(backbone: str) -> None:
+    net = build_network(backbone, classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
+    assert set(depth_of(net).values()) == {EARLY, LATE, HEAD}
+
+
+def test_earlier_groups_learn_slower_by_the_divisor() -> None:
+    assert rates_by_depth(1.0, 10, State.UNFROZEN) == (0.01, 0.1, 1.0)
+    assert rates_by_depth(1.0, 10, State.FROZEN) == (0.0, 0.0, 1.0)
+
+
+def test_two_bands_and_weights_of_any_number_of_classes_fit(tmp_path: Path) -> None:
+    import timm
+
+    donor = timm.create_model(TINY, num_classes=11)
+    path = tmp_path / "weights.safetensors"
+    save_file(donor.state_dict(), path)
+    three, two = network(weights=path), network(weights=path, channels=2)
+    assert torch.equal(three.body.state_dict()["layer1.0.conv1.weight"], donor.state_dict()["layer1.0.conv1.weight"])
+    assert two(pictures(2)).shape == (4, 4)
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(UsageError, match="resnet34"):
+        network("resnet_34")
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no weights file"):
+        network(weights=tmp_path / "none.safetensors")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"wrong.weight": torch.zeros(3)}, path)
+    with pytest.raises(TrainingError, match="do not fit test_resnet"):
+        network(weights=path)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "page.safetensors"
+    path.write_text("<html>not found</html>")
+    with pytest.raises(TrainingError, match="do not fit test_resnet"):
+        network(weights=path)
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else the hub's client tries for a while
+    with pytest.raises(TrainingError, match="--weights FILE") as caught:
+        network("resnet18", pretrained=True)
+    assert "--no-pretrained" in str(caught.value)

@@ -1,0 +1,68 @@
+"""The schedule: whole numbers in, rates out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.contract import Stage, State
+from runner.training.schedule import Epoch, cosine, plan_epochs, rate_share
+
+SGDR = Stage(64, State.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
+
+
+def test_three_cycles_of_length_1_and_multiplier_2_are_seven_epochs() -> None:
+    assert SGDR.cycle_epochs == (1, 2, 4)
+    assert SGDR.epochs == 7
+
+
+def test_the_plan_is_this_list() -> None:
+    stages = (Stage(64, State.HEAD, cycles=1, cycle_len=2), Stage(96, State.UNFROZEN, cycles=2, cycle_mult=2))
+    assert [(e.number, e.stage, e.cycle, e.within, e.length, e.ends_cycle) for e in plan_epochs(stages)] == [
+        (0, 0, 0, 0, 2, False),
+        (1, 0, 0, 1, 2, True),
+        (2, 1, 1, 0, 1, True),
+        (3, 1, 2, 0, 2, False),
+        (4, 1, 2, 1, 2, True),
+    ]
+
+
+def test_a_cycle_of_four_steps_takes_these_shares() -> None:
+    assert [round(cosine(step, 4), 6) for step in range(4)] == [1.0, 0.853553, 0.5, 0.146447]
+
+
+def test_the_rates_of_three_cycles_are_this_list() -> None:
+    shares = [round(rate_share(epoch, batch, 2), 4) for epoch in plan_epochs((SGDR,)) for batch in range(2)]
+    assert shares == [
+        *(1.0, 0.5),
+        *(1.0, 0.8536, 0.5, 0.1464),
+        *(1.0, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.0381),
+    ]
+
+
+@given(cycles=st.integers(1, 5), mult=st.integers(1, 3), length=st.integers(1, 4), batches=st.integers(2, 400))
+def test_lr_restarts_at_the_first_step_of_each_cycle_and_is_nearly_none_at_the_last(
+    cycles: int, mult: int, length: int, batches: int
+) -> None:
+    for epoch in plan_epochs((Stage(64, State.FROZEN, cycles, length, mult),)):
+        first, last = rate_share(epoch, 0, batches), rate_share(epoch, batches - 1, batches)
+        assert (first == 1.0) == (epoch.within == 0)
+        if epoch.ends_cycle:
+            steps = epoch.length * batches
+            assert last == pytest.approx(math.sin(math.pi / (2 * steps)) ** 2, rel=1e-6)
+        assert first > last > 0
+
+
+def test_restarts_do_not_drift_over_a_thousand_cycles() -> None:
+    epochs = plan_epochs((Stage(64, State.FROZEN, cycles=1000, cycle_len=3),))
+    starts = [epoch for epoch in epochs if epoch.within == 0]
+    assert [epoch.number for epoch in starts] == list(range(0, 3000, 3))
+    assert {rate_share(epoch, 0, 7) for epoch in starts} == {1.0}
+    assert {rate_share(epoch, 6, 7) for epoch in epochs if epoch.ends_cycle} == {cosine(20, 21)}
+
+
+def test_an_epoch_can_be_repeated_alone() -> None:
+    assert rate_share(Epoch(9, 1, 4, 2, 4), 3, 5) == cosine(13, 20)
