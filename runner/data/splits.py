@@ -26,9 +26,7 @@ NEVER_HELD_OUT = -1
 _KINDS_TRIED = 600
 
 
-def split_folds(
-    ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int
-) -> Integers:
+def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int) -> Integers:
     """The fold of each row, one of N of equal size."""
     units = len(set(_unit_names(ids, groups)))
     if not 2 <= folds <= units:
