@@ -57,8 +57,9 @@ def create_practice_competition(
     """
     # The marker goes first: from here to the end, a kill leaves a folder that says it is not whole.
     (folder / _MARKER).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
+    for old in (folder / "files", folder / "submissions"):
+        if old.exists():
+            shutil.rmtree(old)
     for name, path in files.items():
         with atomic_path(folder / "files" / name) as part:
             shutil.copyfile(path, part)
