@@ -1,0 +1,101 @@
+"""Makes the practice host of a competition: paints the data, lets the bots play, hides the answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from runner.console import say
+from runner.contract.competition import Competition
+from runner.errors import HostError
+from runner.hosts.grading import Grader, hide_answers
+from runner.hosts.practice import create_practice_competition, read_origin
+from runner.practice.painting import Painted
+from runner.workspace import Workspace, locked, write_bytes
+
+Painter = Callable[[int, float], Painted]
+
+_SEED = 2017
+
+
+def painted_names() -> tuple[str, ...]:
+    """The competitions that have a painter."""
+    return tuple(_PAINTERS)
+
+
+def build_practice(competition: Competition, workspace: Workspace, *, seed: int = _SEED, scale: float = 1.0) -> None:
+    """Make the practice host of a competition, unless the very same one is there already.
+
+    `scale` shrinks how many pictures there are. With another seed or scale the host is made anew,
+    and what was submitted to the old one goes with it: its scores would mean nothing on other pictures.
+    """
+    painter = _find_painter(competition)
+    folder = workspace.practice(competition.name)
+    origin = {"seed": seed, "scale": scale}
+    with locked(folder.parent / f".{competition.name}.lock"):
+        if read_origin(folder) == origin:
+            return
+        say(f"painting practice data for {competition.title}")
+        with tempfile.TemporaryDirectory() as scratch:
+            _create(competition, painter()(seed, scale), folder, Path(scratch), origin)
+
+
+def _create(competition: Competition, painted: Painted, folder: Path, scratch: Path, origin: dict[str, float]) -> None:
+    from runner.practice.bots import play_bots
+    from runner.practice.packing import pack
+
+    sample = scratch / "sample_submission.csv"
+    write_bytes(sample, painted.sample)
+    answers = hide_answers(painted.test.ids, painted.test.labels, seed=int(origin["seed"]), ignored=painted.ignored)
+    board = play_bots(competition, painted, Grader(competition, painted.classes, sample, answers))
+    files = {archive.name: pack(archive, scratch / "files") for archive in painted.archives}
+    create_practice_competition(
+        competition,
+        folder,
+        files=files,
+        sample=sample,
+        classes=painted.classes,
+        answers=answers,
+        board=board,
+        origin=origin,
+    )
+
+
+def _find_painter(competition: Competition) -> Callable[[], Painter]:
+    painter = _PAINTERS.get(competition.name)
+    if painter is None:
+        raise HostError(
+            f"nobody paints practice data for {competition.name or competition.slug}",
+            where=f"painted: {', '.join(_PAINTERS)}",
+            cure=f"runner demo {next(iter(_PAINTERS))}",
+        )
+    return painter
+
+
+# Imported when called: a list of names must not cost the drawing library.
+
+
+def _dog_breed() -> Painter:
+    from runner.practice.dog_breed import paint_dog_breed
+
+    return paint_dog_breed
+
+
+def _iceberg() -> Painter:
+    from runner.practice.iceberg import paint_iceberg
+
+    return paint_iceberg
+
+
+def _planet() -> Painter:
+    from runner.practice.planet import paint_planet
+
+    return paint_planet
+
+
+_PAINTERS: dict[str, Callable[[], Painter]] = {
+    "dog-breed": _dog_breed,
+    "iceberg": _iceberg,
+    "planet": _planet,
+}
