@@ -28,9 +28,7 @@ def write_records(path: Path, rows: int, *, labelled: bool) -> None:
             label = f', "is_iceberg": {row % 2}' if labelled else ""
             first, second = bands[row % 64], bands[(row * 7 + 1) % 64]
             handle.write(", " if row else "[")
-            handle.write(
-                f'{{"id": "{row:08x}", "band_1": {first}, "band_2": {second}, "inc_angle": {angle}{label}}}'
-            )
+            handle.write(f'{{"id": "{row:08x}", "band_1": {first}, "band_2": {second}, "inc_angle": {angle}{label}}}')
         handle.write("]")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import shutil
 import struct
@@ -25,38 +24,11 @@ from runner.data.archive_names import has_archive_name, without_suffixes
 from runner.data.archive_readers import kind_of
 from runner.data.archives import Allowance, declared_size, unpack
 from runner.errors import ArchiveError, DataError
+from tests.data.packing import WRITERS, tree, write_tar, write_zip
 
 FILES = {"train/a.jpg": b"\xff\xd8 a dog" * 50, "train/b.jpg": b"", "labels.csv": b"id,breed\na,beagle\n" * 40}
 
 
-def write_zip(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
-def write_7z(path: Path, files: dict[str, bytes]) -> Path:
-    with py7zr.SevenZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(content, name)
-    return path
-
-
-def write_tar(path: Path, files: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
-WRITERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
-    "zip": write_zip,
-    "7z": write_7z,
-    "tar": write_tar,
-}
 EVERY_KIND = pytest.mark.parametrize("kind", list(WRITERS))
 
 
@@ -98,10 +70,6 @@ def with_names(path: Path, kind: str, names: list[str]) -> Path:
             archive.NameToInfo.clear()
             archive.writestr(info, b"content")
     return path
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def refusal(archive: Path, **options: Allowance) -> str:

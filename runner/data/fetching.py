@@ -1,0 +1,62 @@
+"""The files of a host that a competition needs: chosen by name, fetched once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.console import progress
+from runner.data.archive_names import safe_path, without_suffixes
+from runner.data.disk import require_free
+from runner.data.gathering import missing_error
+from runner.data.layout import Thing, find, listed
+from runner.errors import HostError
+from runner.hosts.protocol import Host, RemoteFile
+
+# A host that lists pictures one by one mostly offers them as one archive too.
+_MANY = 50
+
+
+def fetch_files(host: Host, slug: str, things: Sequence[Thing], folder: Path, again: str) -> None:
+    """Bring what is needed into the folder, less what an earlier call brought; anything else in it goes."""
+    wanted = {folder / _trusted(file, host): file for file in choose_files(host, slug, things, again)}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    absent = {path: file for path, file in wanted.items() if not _is_here(path, file)}
+    size = sum(file.size for file in absent.values())
+    # What is packed unpacks to its own size at the very least.
+    require_free(folder, size + sum(file.size for file in wanted.values()), "fetch and unpack the files", again)
+    with progress(f"fetching from {host.name}", size, "B") as advance:
+        for path, file in absent.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            host.download_file(slug, file, path, advance)
+
+
+def choose_files(host: Host, slug: str, things: Sequence[Thing], again: str) -> list[RemoteFile]:
+    """The files that bear the things' names, packed or not; else the one archive of everything; else all archives."""
+    offered = {file.name: file for file in host.list_files(slug)}
+    place = listed(list(offered))
+    found = find(things, [place])
+    missing = found.missing(things)
+    matches = {**found.things, **found.packed}.values()
+    names = list(dict.fromkeys(name for match in matches for name in match.files))
+    everything = [name for name in place.archives if without_suffixes(name) == slug]
+    if everything and (missing or len(names) > _MANY):
+        names = everything[:1]
+    elif missing and not names and place.archives:
+        names = list(place.archives)
+    elif missing:
+        raise missing_error(missing, [place], f"the files that {host.name} offers", again + " --from DIR")
+    return [offered[name] for name in names]
+
+
+def _trusted(file: RemoteFile, host: Host) -> Path:
+    try:
+        return Path(safe_path(file.name))
+    except ValueError as reason:
+        raise HostError(f"{host.name} offers a file that is refused: {reason}", where=host.name) from reason
+
+
+def _is_here(path: Path, file: RemoteFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size
