@@ -410,7 +410,7 @@ def test_planets_own_tags_with_their_own_frequencies_are_no_slips() -> None:
     [
         ("agricultre", "agriculture", True),
         ("Clear", "clear", True),
-        ("site_2", "site_1", False),
+        ("species_12", "species_13", False),
         ("atypical", "typical", False),
         ("cloudy", "partly_cloudy", False),
     ],
