@@ -137,6 +137,8 @@ def _cell(text: object, field: str, where: str) -> str:
         return ""
     if not isinstance(text, str):
         raise DataError(f"{field} is a {type(text).__name__}, not a number or a text", where=where, cure=_CURE)
+    if any(ord(letter) < 32 for letter in text):
+        raise DataError(f"{field} holds a line break or another control character", where=where, cure=_CURE)
     return text
 
 

@@ -79,7 +79,9 @@ def test_the_fields_of_the_first_object_name_the_columns_and_a_later_order_does_
 @given(
     rows=st.lists(
         st.tuples(
-            st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text not in ("na", "NaN")),
+            st.text(st.characters(codec="utf-8", min_codepoint=32), max_size=8).filter(
+                lambda text: text not in ("na", "NaN")
+            ),
             st.one_of(st.integers(-(10**30), 10**30), st.floats(allow_nan=False, allow_infinity=False)),
             st.lists(st.floats(-100, 100, width=32), min_size=6, max_size=6),
         ),
@@ -153,6 +155,7 @@ GOOD = json.dumps(record())
         (json.dumps([record(band_2=[[1]] * 6)]), "band_2 holds something that is not a number"),
         (json.dumps([record(), record(extra=1)]), "not the same fields as in the first row: extra @ row 2"),
         (json.dumps([record(inc_angle=[1])]), "inc_angle is a list, not a number or a text @ row 1"),
+        (json.dumps([record(id="a\r")]), "id holds a line break or another control character @ row 1"),
         ("[" + "[" * 100_000, "row 1 is not a JSON object"),
         ('[{"id": ' + "[" * 100_000, "row 1 is cut off or no JSON"),
     ],
