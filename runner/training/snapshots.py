@@ -79,12 +79,18 @@ def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer | 
     network.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
     if optimizer is None:
         return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, number, slot = name.split(".", 2)
-            slots.setdefault(int(number), {})[slot] = tensor
+            slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The optimizer walks a parameter and its moments through memory side by side: both need one order."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
