@@ -5,16 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.console import say
 from runner.contract.competition import Competition
 from runner.errors import HostError
 from runner.hosts.grading import Grader, hide_answers
 from runner.hosts.practice import create_practice_competition, read_origin
-from runner.practice.painting import Painted
 from runner.workspace import Workspace, locked, write_bytes
 
-Painter = Callable[[int, float], Painted]
+if TYPE_CHECKING:
+    from runner.practice.painting import Painted  # it imports the picture library
+
+Painter = Callable[[int, float], "Painted"]
 
 _SEED = 2017
 
