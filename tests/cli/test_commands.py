@@ -1,0 +1,196 @@
+"""The commands, typed rightly and wrongly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from runner.cli import run_command
+from tests.cli.conftest import Runner
+
+
+@pytest.fixture
+def trained(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
+    """The workspace after download and train."""
+    assert typed("shapes", "download", "--from", shapes_folder).code == 0
+    assert typed("shapes", "train").code == 0
+    return shapes
+
+
+def test_the_line_from_a_folder_to_a_checked_submission(trained: Path, typed: Runner) -> None:
+    predicted = typed("shapes", "predict")
+    assert predicted.code == 0
+    assert "held-out log loss" in predicted.out
+    path = trained / "submissions" / "shapes" / "test-resnet-1.csv"
+    assert str(path) in predicted.out
+    assert typed("shapes", "check", path).code == 0
+    run = trained / "runs" / "shapes" / "test-resnet-1"
+    assert {"recipe.json", "environment.json", "folds.csv", "log.jsonl", "fold-0", "score.json"} <= {
+        one.name for one in run.iterdir()
+    }
+    listed = json.loads(typed("shapes", "runs", "--json").out)
+    assert [one["run"] for one in listed] == ["test-resnet-1"]
+    assert listed[0]["cv"] == json.loads((run / "score.json").read_text())["cv"]["value"]
+
+
+def test_a_second_train_is_a_second_run_on_the_same_folds(trained: Path, typed: Runner) -> None:
+    assert typed("shapes", "train", "--seed", 7).code == 0
+    runs = trained / "runs" / "shapes"
+    assert (runs / "test-resnet-1" / "folds.csv").read_bytes() == (runs / "test-resnet-2" / "folds.csv").read_bytes()
+
+
+def test_the_list_before_and_after(shapes: Path, typed: Runner, shapes_folder: Path) -> None:
+    before = {one["name"]: one for one in json.loads(typed("list", "--json").out)}
+    assert set(before) == {"dog-breed", "iceberg", "planet", "shapes"}
+    assert {one["data"] for one in before.values()} == {"not here"}
+    typed("shapes", "download", "--from", shapes_folder)
+    after = {one["name"]: one["data"] for one in json.loads(typed("list", "--json").out)}
+    assert after == {"dog-breed": "not here", "iceberg": "not here", "planet": "not here", "shapes": "here"}
+    assert "shapes" in typed("list").out
+
+
+def test_a_broken_plugin_is_told_and_the_others_are_listed(shapes: Path, typed: Runner) -> None:
+    (shapes / "competitions" / "broken.py").write_text("x = 1\ny = nothing\n")
+    said = typed("list")
+    assert said.code == 0
+    assert "broken.py:2" in said.err
+    assert "shapes" in said.out
+
+
+def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: Path) -> None:
+    assert run_command(["dog-breed", "download", "--from", str(shapes_folder), "--workspace", str(shapes)]) == 0
+    assert (shapes / "data" / "dog-breed" / ".complete").exists()
+
+
+def test_split_tells_every_class_and_is_the_same_twice(trained: Path, typed: Runner) -> None:
+    said = typed("shapes", "split", "--folds", 4, "--json")
+    told = json.loads(said.out)
+    assert {one["name"]: sum(one["held_out"]) for one in told["classes"]} == {"akita": 20, "beagle": 20, "collie": 20}
+    first = Path(told["path"]).read_bytes()
+    typed("shapes", "split", "--folds", 4)
+    assert Path(told["path"]).read_bytes() == first
+
+
+def test_clean_deletes_the_cache_and_nothing_else(trained: Path, typed: Runner) -> None:
+    cache = trained / "cache" / "shapes" / "old.npy"
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(b"123")
+    kept = {path for path in trained.rglob("*") if "cache" not in path.parts}
+    assert typed("shapes", "clean").code == 0
+    assert {path for path in trained.rglob("*") if "cache" not in path.parts} == kept
+    assert not cache.exists()
+
+
+WRONG = [
+    (("dogbreed", "train"), 2, "dog-breed"),
+    (("shapes", "trian"), 2, "runner shapes train"),
+    (("shapes", "train", "--size", "big"), 2, "128,224"),
+    (("shapes", "train", "--size", "4"), 2, "between 16 and 2048"),
+    (("shapes", "train", "--batch-size", "0"), 2, "1<=x"),
+    (("shapes", "train", "--lr", "-1"), 2, "0<x"),
+    (("shapes", "split", "--folds", "3", "--holdout", "0.2"), 2, "exclude each other"),
+    (("--host", "kagle", "list"), 2, "practice"),
+    (("shapes", "split"), 1, "runner shapes download"),
+    (("shapes", "train"), 1, "runner shapes download"),
+    (("shapes", "predict"), 1, "runner shapes train"),
+    (("shapes", "predict", "--run", "none"), 1, "runner shapes train"),
+    (("shapes", "submit"), 1, "runner shapes train"),
+    (("shapes", "download", "--from", "nowhere"), 1, "no such file"),
+    (("shapes", "download"), 1, "--from"),
+    (("--host", "practice", "shapes", "download"), 1, "runner demo"),
+    (("demo", "shapes"), 1, "dog-breed"),
+    (("demo", "nothing"), 2, "runner list"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"), WRONG, ids=lambda one: " ".join(one) if isinstance(one, tuple) else ""
+)
+def test_what_is_typed_wrongly_is_answered(
+    words: tuple[str, ...], code: int, told: str, shapes: Path, typed: Runner
+) -> None:
+    said = typed(*words)
+    assert (said.code, told in said.err) == (code, True), said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "--model", "resnet_34"), "resnet34"),
+        (("train", "--weights", "none.safetensors"), "no weights file"),
+        (("train", "--run", "../up"), "cannot name a run"),
+        (("check", "none.csv"), "cannot be read"),
+        (("split", "--holdout", "3"), "not a share"),
+        (("split", "--folds", "61"), "61 folds cannot be made"),
+        (("train", "--resume", "--run", "other"), "no run 'other'"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+def test_what_is_wrong_with_the_data_at_hand_is_answered(
+    words: tuple[str, ...], told: str, shapes: Path, typed: Runner, shapes_folder: Path
+) -> None:
+    typed("shapes", "download", "--from", shapes_folder)
+    said = typed("shapes", *words)
+    assert said.code in (1, 2)
+    assert told in said.err
+    assert not list((shapes / "runs" / "shapes").glob("*/recipe.json"))
+
+
+def test_a_split_of_other_data_is_refused(trained: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shapes_folder, other)
+    lines = (other / "labels.csv").read_text().splitlines()
+    (other / "labels.csv").write_text("\n".join(lines[:-1]) + "\n")
+    typed("shapes", "download", "--from", other, "--force")
+    said = typed("shapes", "train")
+    assert said.code == 1
+    assert "runner shapes split" in said.err
+
+
+def test_all_complaints_about_the_data_come_at_once(
+    shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(shapes_folder, broken)
+    labels = (broken / "labels.csv").read_text().replace("train003,akita", "train003,akitta").replace("collie", "", 1)
+    (broken / "labels.csv").write_text(labels)
+    (broken / "train" / "train010.jpg").unlink()
+    typed("shapes", "download", "--from", broken)
+    said = typed("shapes", "split")
+    assert said.code == 1
+    for told in ("akitta", "train010", "empty"):
+        assert told in said.err
+
+
+def test_an_interrupt_is_130_and_no_traceback(typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("competitions.names", interrupted)
+    said = typed("list")
+    assert said.code == 130
+    assert "interrupted" in said.err
+
+
+def test_a_full_disk_is_told_with_its_cure(typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr("competitions.names", full)
+    said = typed("list")
+    assert said.code == 1
+    assert "free some space" in said.err
+
+
+def test_a_bug_is_told_as_one_and_shown_only_on_purpose(
+    workspace_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("competitions.names", lambda *_: 1 / 0)
+    assert run_command(["--workspace", str(workspace_folder), "list"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert run_command(["--workspace", str(workspace_folder), "list", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""Help answers at once, says something of everything, and drags nothing in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from runner.cli.groups import CompetitionGroup, LazyGroup, Root
+
+HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "accelerate", "numpy")
+
+
+def _commands() -> list[tuple[str, ...]]:
+    return [*((name,) for name in Root.table), *(("dog-breed", name) for name in CompetitionGroup.table)]
+
+
+def _find(words: tuple[str, ...]) -> click.Command:
+    group: LazyGroup = Root("runner") if len(words) == 1 else CompetitionGroup(words[0])
+    command = group.get_command(click.Context(group), words[-1])
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+def test_every_command_and_every_flag_has_help(words: tuple[str, ...]) -> None:
+    command = _find(words)
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+def test_every_command_stands_in_the_readme(words: tuple[str, ...]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    spelt = f"runner {words[0]}" if len(words) == 1 else f"runner COMPETITION {words[1]}"
+    assert spelt in readme
+
+
+def _imported_by(*arguments: str) -> set[str]:
+    code = (
+        "import json, sys\n"
+        "from runner.cli import run_command\n"
+        f"code = run_command({list(arguments)!r})\n"
+        "print('\\n' + json.dumps([code, sorted({name.split('.')[0] for name in sys.modules})]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    return set(modules)
+
+
+@pytest.mark.parametrize("words", [(), ("dog-breed",), *_commands()], ids=" ".join)
+def test_help_drags_in_nothing_heavy(words: tuple[str, ...]) -> None:
+    assert not _imported_by(*words, "--help") & set(HEAVY)
+
+
+def test_the_list_drags_in_neither_torch_nor_pandas(tmp_path: Path) -> None:
+    assert _imported_by("--workspace", str(tmp_path), "list") & set(HEAVY) <= {"numpy"}
+
+
+def test_python_dash_m_runner_is_the_same() -> None:
+    said = [
+        subprocess.run([*start, "--help"], capture_output=True, text=True, check=True).stdout
+        for start in ([sys.executable, "-m", "runner"], [str(Path(sys.executable).with_name("runner"))])
+    ]
+    assert said[0] == said[1]
+    assert "dog-breed" in said[0]
