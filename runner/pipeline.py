@@ -13,11 +13,12 @@ from runner.console import say
 from runner.contract import Competition, Recipe
 from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
+from runner.data.complaints import describe
 from runner.data.download import download, read_raw
 from runner.data.folds import ClassCounts, copy_folds, count_classes, read_folds, remarks, write_folds
 from runner.data.index import Index, build_index
 from runner.data.splits import split_folds, split_given, split_holdout
-from runner.errors import HostError, UsageError
+from runner.errors import HostError, RunnerError, UsageError
 from runner.hosts.protocol import Host
 from runner.hosts.submitting import Origin, Outcome, submit_and_record
 from runner.prediction.files import Predictions, mean_predictions, read_predictions
@@ -25,8 +26,9 @@ from runner.prediction.predict import predict_fold
 from runner.prediction.score import Score, score_rows
 from runner.prediction.submission import check_submission, write_submission
 from runner.training.fold import Fold, Machine, default_workers, train_fold
+from runner.training.model import check_backbone
 from runner.training.outputs import decide
-from runner.training.run import Run, start_run
+from runner.training.run import Run, discard_unbegun, start_run
 from runner.training.snapshots import read_snapshots
 from runner.workspace import Workspace, write_json
 
@@ -73,8 +75,8 @@ def open_host(name: str, competition: Competition, workspace: Workspace) -> Host
 def read_index(competition: Competition, workspace: Workspace) -> Index:
     """The checked table of all pictures; what is odd but not fatal is said."""
     index = build_index(competition, read_raw(competition, workspace))
-    for complaint in index.complaints:
-        say(f"note: {complaint}")
+    if index.complaints:
+        say(f"odd, but no obstacle:\n{describe(index.complaints)}")
     return index
 
 
@@ -86,10 +88,15 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
+    check_backbone(recipe.backbone)
     index = read_index(competition, workspace)
     run = start_run(workspace, competition.name, recipe, name)
-    for fold in _folds_of_run(competition, workspace, index, run):
-        train_fold(fold, machine)
+    try:
+        for fold in _folds_of_run(competition, workspace, index, run):
+            train_fold(fold, machine)
+    except RunnerError:
+        discard_unbegun(run)
+        raise
     return run
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+# The tests already run side by side: a process with two threads of its own would only wait for itself.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _CREDENTIALS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME")

@@ -48,5 +48,12 @@ def standings(settings: Settings, refresh: bool, as_json: bool) -> None:
     header = ["submitted", "run or file", "cv", "public", "private", "status", "place"]
     print_table(
         header,
-        [[e.submitted, e.run or e.file, e.cv, e.public, e.private, e.status, e.standing] for e in entries],
+        [
+            [e.submitted, e.run or e.file, *map(_short, (e.cv, e.public, e.private)), e.status, e.standing or None]
+            for e in entries
+        ],
     )
+
+
+def _short(score: str) -> str | None:
+    return f"{float(score):.5f}" if score else None

@@ -29,9 +29,7 @@ class Score:
 
 def score_rows(metric: Metric, targets: NDArray[Any], predicted: NDArray[Any], seed: int = 0) -> Score:
     """The score of these rows. Resampled with a fixed seed: a stranger gets the same error."""
-    return Score(
-        metric.key, metric.score(targets, predicted), _error(metric, targets, predicted, seed), len(targets)
-    )
+    return Score(metric.key, metric.score(targets, predicted), _error(metric, targets, predicted, seed), len(targets))
 
 
 def _error(metric: Metric, targets: NDArray[Any], predicted: NDArray[Any], seed: int) -> float:

@@ -75,7 +75,7 @@ def build_network(
 
 
 def _build_body(backbone: str, channels: int, pretrained: bool, weights: Path | None) -> nn.Module:
-    _check_name(backbone)
+    check_backbone(backbone)
     overlay = {"file": str(_existing(weights))} if weights else None
     try:
         body: nn.Module = timm.create_model(
@@ -105,7 +105,8 @@ def _check_loaded(body: nn.Module, backbone: str, channels: int, weights: Path |
         raise _cannot_load(backbone, weights, found)
 
 
-def _check_name(backbone: str) -> None:
+def check_backbone(backbone: str) -> None:
+    """Refuse a name that timm does not know."""
     if timm.is_model(backbone.split(".", 1)[0]):
         return
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)

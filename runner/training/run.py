@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -86,6 +87,12 @@ def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str 
     write_json(run.folder / "environment.json", describe_environment())
     write_json(run.recipe_file, recipe.to_json())
     return run
+
+
+def discard_unbegun(run: Run) -> None:
+    """Remove a run that failed before its first epoch: there is nothing in it to go on from."""
+    if not run.log.exists():
+        shutil.rmtree(run.folder)
 
 
 def check_run_name(name: str) -> None:

@@ -121,9 +121,7 @@ def test_a_finished_fold_is_not_trained_again(
     assert train_fold(fold, Machine()) == finished
 
 
-def test_no_held_out_row_is_trained_on(
-    make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_held_out_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fold, seen = make_fold(tmp_path), []
     order = fold_module.order_batches
 

@@ -1,0 +1,43 @@
+"""How long `runner demo` takes on each practice competition, and its score beside the best bot's."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from competitions import load
+from runner.practice.build import painted_names
+
+LIMIT_SECONDS = 90
+
+
+def main() -> None:
+    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best bot':>10}{'place':>8}")
+    for name in painted_names():
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            runner = [sys.executable, "-m", "runner", "--workspace", folder, "-q"]
+            subprocess.run([*runner, "demo", name], check=True, stdout=subprocess.DEVNULL)
+            seconds = time.perf_counter() - started
+            asked = [*runner, "--host", "practice", name, "standings", "--json"]
+            told = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)[0]
+            bots = _bots(Path(folder) / "practice" / "host" / name / "board.csv")
+            best = max(bots) if load(name).metric.higher_is_better else min(bots)
+        late = "" if seconds <= LIMIT_SECONDS else "  over the limit"
+        print(
+            f"{name:<12}{seconds:>9.1f}{float(told['cv']):>10.4f}{float(told['public']):>10.4f}"
+            f"{float(told['private']):>10.4f}{best:>10.4f}{told['standing']:>8}{late}"
+        )
+
+
+def _bots(board: Path) -> list[float]:
+    with board.open(encoding="utf-8", newline="") as file:
+        return [float(row["private"]) for row in csv.DictReader(file)]
+
+
+main()
