@@ -17,7 +17,7 @@ _RECIPES = {
     ),
     "planet": Recipe(
         backbone="test_resnet",
-        stages=(Stage(64, State.UNFROZEN, cycle_len=24),),
+        stages=(Stage(64, State.UNFROZEN, cycle_len=20),),
         lr=1e-2,
         lr_divisor=1,
         batch_size=32,
