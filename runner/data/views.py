@@ -1,0 +1,131 @@
+"""Views: fixed ways of looking at a picture, for predicting and for precomputed activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.contract import Preset, Symmetry
+from runner.data.transforms import build_plain
+from runner.errors import UsageError
+
+Picture = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of looking: which square of the picture, how near, and moved by which symmetry of the square.
+
+    `across` and `down` say where the square lies: 0 at the left or top, 0.5 in the middle, 1 at the right or
+    bottom. `whole` pads the picture to a square by reflection instead, so that nothing is cut off.
+    """
+
+    name: str
+    turns: int = 0  # quarter turns, against the clock
+    mirrored: bool = False
+    zoom: float = 1.0
+    across: float = 0.5
+    down: float = 0.5
+    whole: bool = False
+
+    def move(self, square: Picture) -> Picture:
+        """The symmetry alone, on a square."""
+        turned = np.rot90(square, self.turns)
+        return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
+
+    def move_back(self, square: Picture) -> Picture:
+        """The symmetry undone."""
+        straight = square[:, ::-1] if self.mirrored else square
+        return np.ascontiguousarray(np.rot90(straight, -self.turns))
+
+    def cut(self, picture: Picture) -> Picture:
+        """The square that this view looks at, in the picture's own pixels."""
+        height, width = picture.shape[:2]
+        if self.whole:
+            return _padded(picture)
+        side = max(1, round(min(height, width) / self.zoom))
+        top, left = round((height - side) * self.down), round((width - side) * self.across)
+        return picture[top : top + side, left : left + side]
+
+
+PLAIN = View("plain")
+_MIRROR = View("mirror", mirrored=True)
+_SQUARE = tuple(
+    View(f"turn {90 * turns}{' mirror' * mirrored}".replace("turn 0 mirror", "mirror"), turns, bool(mirrored))
+    for turns in range(4)
+    for mirrored in range(2)
+    if turns or mirrored
+)
+_CORNERS = tuple(
+    View(f"{row} {column}", zoom=1.15, across=across, down=down)
+    for row, down in (("top", 0.0), ("bottom", 1.0))
+    for column, across in (("left", 0.0), ("right", 1.0))
+)
+
+
+def symmetries(preset: Preset) -> tuple[View, ...]:
+    """The plain view and its images under the symmetries that the preset allows."""
+    moved = {Symmetry.NONE: (), Symmetry.MIRROR: (_MIRROR,), Symmetry.SQUARE: _SQUARE}[preset.symmetry]
+    return (PLAIN, *moved)
+
+
+def default_views(preset: Preset) -> tuple[View, ...]:
+    """The symmetries; and where there are few of them, each a little nearer too."""
+    plain = symmetries(preset)
+    return plain if len(plain) > 2 or preset.max_zoom == 1 else (*plain, *_nearer(plain, preset))
+
+
+def all_views(preset: Preset) -> tuple[View, ...]:
+    """Every view the preset allows: symmetries, nearer, the four corners, and the whole picture."""
+    plain = symmetries(preset)
+    if preset.max_zoom == 1:
+        return plain  # zooming would blend values that are measurements
+    few = plain[:2] if preset.symmetry is not Symmetry.NONE else plain
+    whole = [View(f"whole {view.name}".replace(" plain", ""), view.turns, view.mirrored, whole=True) for view in few]
+    return (*plain, *_nearer(plain, preset), *_CORNERS, *whole)
+
+
+def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
+    """The views of `--views none|default|all`."""
+    lists = {"none": (PLAIN,), "default": default_views(preset), "all": all_views(preset)}
+    if choice not in lists:
+        raise UsageError(f"there are no views named {choice!r}", cure=f"--views {'|'.join(lists)}")
+    return lists[choice]
+
+
+class ViewedPictures:
+    """Turns a picture into one array (views, size, size, channels); it is read and decoded once for all."""
+
+    def __init__(self, preset: Preset, views: Sequence[View], size: int):
+        self.views = tuple(views)
+        self._scale = build_plain(preset, size)
+
+    def __call__(self, picture: Picture, seed: int = 0) -> Picture:
+        scaled: dict[tuple[object, ...], Picture] = {}
+        looks = []
+        for view in self.views:
+            square = (view.zoom, view.across, view.down, view.whole)
+            if square not in scaled:
+                scaled[square] = self._scale(view.cut(picture))
+            looks.append(view.move(scaled[square]))
+        return np.stack(looks)
+
+
+def _nearer(views: Sequence[View], preset: Preset) -> tuple[View, ...]:
+    return tuple(
+        View(f"nearer {view.name}".replace(" plain", ""), view.turns, view.mirrored, zoom=preset.max_zoom)
+        for view in views
+    )
+
+
+def _padded(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    padded = cv2.copyMakeBorder(picture, top, side - height - top, left, side - width - left, cv2.BORDER_REFLECT_101)
+    return padded if padded.ndim == 3 else padded[..., None]
