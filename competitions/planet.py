@@ -6,7 +6,13 @@ COMPETITION = Competition(
     slug="planet-understanding-the-amazon-from-space",
     title="Planet: Understanding the Amazon from Space",
     # The second name of each table is the one it has in the mirror that many people use.
-    labels=Tags(csv=("train_v2.csv", "train_classes.csv"), id="image_name", label="tags"),
+    labels=Tags(
+        csv=("train_v2.csv", "train_classes.csv"),
+        id="image_name",
+        label="tags",
+        exclusive=("clear", "cloudy", "haze", "partly_cloudy"),
+        alone=("cloudy",),  # nothing of the ground is seen
+    ),
     train_images="train-jpg/{id}.jpg",
     test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
     sample_submission=("sample_submission_v2.csv", "sample_submission.csv"),

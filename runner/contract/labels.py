@@ -30,7 +30,9 @@ class OneOfMany:
 class Tags:
     """Every picture bears a set of tags, written as words between blanks.
 
-    `names` closes the vocabulary; left out, it is what the training rows hold.
+    `names` closes the vocabulary; left out, it is what the training rows hold. What the data obeys may be
+    told, and is made use of where that helps on held-out rows: every picture bears one tag of `exclusive`,
+    and no other tag where that one is in `alone`.
     """
 
     csv: Names
@@ -38,6 +40,17 @@ class Tags:
     label: str = "tags"
     group: str | None = None
     names: tuple[str, ...] | None = None
+    exclusive: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field, given, among in (
+            ("alone", self.alone, self.exclusive),
+            ("exclusive", self.exclusive, self.names or self.exclusive),
+        ):
+            unknown = [name for name in given if name not in among]
+            if unknown:
+                raise ValueError(f"Tags.{field}: {', '.join(unknown)} is not among {', '.join(among) or 'no tags'}")
 
 
 @dataclass(frozen=True)

@@ -188,3 +188,12 @@ def test_tags_become_rows_with_a_mark_for_each():
 def test_probabilities_become_one_column():
     assert targets_of(PROBABILITY, ["y"], ["1", "0"]).tolist() == [[1], [0]]
     assert targets_of(PROBABILITY, ["y"], []).shape == (0, 1)
+
+
+def test_what_tags_obey_is_told_in_tags_that_there_are():
+    obeyed = Tags(csv="tags.csv", exclusive=("clear", "cloudy"), alone=("cloudy",))
+    assert obeyed.alone == ("cloudy",)
+    with pytest.raises(ValueError, match=r"Tags\.alone: road is not among clear, cloudy"):
+        Tags(csv="tags.csv", exclusive=("clear", "cloudy"), alone=("road",))
+    with pytest.raises(ValueError, match=r"Tags\.exclusive: snow is not among clear, road"):
+        Tags(csv="tags.csv", names=("clear", "road"), exclusive=("clear", "snow"))

@@ -173,3 +173,21 @@ def test_shapes_that_differ_and_no_rows_are_refused():
         ACCURACY.score(np.ones(3), np.ones(3))
     with pytest.raises(ValueError, match="no rows"):
         MEAN_F2.score(np.ones((0, 2)), np.ones((0, 2)))
+
+
+@metrics_law
+@given(seed=st.integers(0, 2**32), rows=st.integers(1, 60), classes=st.integers(1, 9))
+def test_the_parts_of_the_rows_have_the_score_as_their_mean(seed, rows, classes):
+    random = np.random.default_rng(seed)
+    multi = (random.random((rows, classes)) < 0.4).astype(float)
+    shares = random.dirichlet(np.full(classes, 0.3), rows)
+    one = one_hot(random.integers(0, classes, rows), classes)
+    for metric, targets, predicted in (
+        (LOG_LOSS, one, shares),
+        (ACCURACY, one, shares),
+        (BINARY_LOG_LOSS, multi[:, :1], shares[:, :1]),
+        (MEAN_F2, multi, (shares > 0.2).astype(float)),
+    ):
+        parts = metric.of_rows(targets, predicted)
+        assert parts.shape == (rows,)
+        assert parts.mean() == pytest.approx(metric.score(targets, predicted))
