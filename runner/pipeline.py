@@ -26,6 +26,7 @@ from runner.prediction.predict import predict_fold
 from runner.prediction.score import Score, score_rows
 from runner.prediction.submission import check_submission, write_submission
 from runner.training.fold import Fold, Machine, default_workers, train_fold
+from runner.training.loop import build_accelerator
 from runner.training.model import check_backbone
 from runner.training.outputs import decide
 from runner.training.run import Run, discard_unbegun, start_run
@@ -92,8 +93,9 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
     index = read_index(competition, workspace)
     run = start_run(workspace, competition.name, recipe, name)
     try:
+        accelerator = build_accelerator(machine.device)
         for fold in _folds_of_run(competition, workspace, index, run):
-            train_fold(fold, machine)
+            train_fold(fold, machine, accelerator)
     except RunnerError:
         discard_unbegun(run)
         raise
@@ -103,9 +105,10 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 def predict(competition: Competition, workspace: Workspace, run: Run, *, machine: Machine) -> Path:
     """Predict, score the held-out rows, and write the submission; the path of it."""
     index = read_index(competition, workspace)
+    accelerator = build_accelerator(machine.device)
     folds = _folds_of_run(competition, workspace, index, run)
     for fold in folds:
-        predict_fold(fold, machine)
+        predict_fold(fold, machine, accelerator)
     _write_score(competition, index, run, _gather(folds, "valid"))
     test = _gather(folds, "test")
     values = decide(test.probabilities) if competition.metric.decides else test.probabilities
@@ -242,6 +245,7 @@ def _folds_of_run(competition: Competition, workspace: Workspace, index: Index, 
             valid_rows=np.flatnonzero(fold_of == number),
             folder=run.fold(number),
             log=run.log,
+            cache=workspace.cache(competition.name),
         )
         for number in range(folds.count)
     )

@@ -19,6 +19,7 @@ class Bands:
     array: str
     table: str  # the CSV whose row n is picture n
     id: str = "id"
+    scalars: tuple[str, ...] = ()  # columns of the table whose numbers join the head
 
 
 # A template such as `train/{id}.jpg`, several where pictures lie in several folders, or rows of an array.

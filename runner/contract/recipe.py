@@ -29,6 +29,8 @@ class Stage:
     cycles: int = 1
     cycle_len: int = 1
     cycle_mult: int = 1
+    lr_share: float = 1.0  # of the recipe's rate: what is learned already bears less
+    freeze_to: int = 0  # unfrozen, but for the groups below this one: 1 keeps the early group as it is
 
     @property
     def cycle_epochs(self) -> tuple[int, ...]:
@@ -48,12 +50,18 @@ class Recipe:
     stages: tuple[Stage, ...]
     lr: float  # the top rate of the last group
     lr_divisor: float = 10.0  # how much smaller the rate of each earlier group is
+    lr_groups: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
+    find_lr: bool = False  # ask the finder before each stage
     batch_size: int = 64
+    auto_batch: bool = False  # halve the batch when memory runs out
+    oversample: float = 1.0  # how many times at most a row of a rare class is shown in an epoch
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
     seed: int = 42
     folds: int | None = None  # None: one holdout
+    all_data: bool = False  # no row held back; the score is that of the run that it repeats
+    from_run: str | None = None  # RUN or RUN:SNAPSHOT whose weights are the start
 
     @property
     def epochs(self) -> int:
@@ -75,7 +83,8 @@ class Recipe:
     def from_json(cls, plain: dict[str, Any]) -> Recipe:
         """The recipe that `to_json` wrote."""
         stages = tuple(Stage(**{**stage, "state": State(stage["state"])}) for stage in plain["stages"])
-        return cls(**{**plain, "stages": stages})
+        groups = tuple(plain["lr_groups"]) if plain.get("lr_groups") else None
+        return cls(**{**plain, "stages": stages, "lr_groups": groups})
 
 
 def resize(recipe: Recipe, sizes: Sequence[int]) -> Recipe:

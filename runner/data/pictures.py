@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import warnings
@@ -56,6 +57,9 @@ class PictureReader(Protocol):
 
     def __getitem__(self, number: int) -> NDArray[Any]: ...
 
+    def digest(self, number: int) -> bytes:
+        """A fingerprint of the picture's content."""
+
 
 def read_picture(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """The picture as people see it: (height, width, 3) RGB, upright.
@@ -99,6 +103,10 @@ class FilePictures:
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
         return read_picture(self._raw / self._paths[number], at_least=self._at_least)
 
+    def digest(self, number: int) -> bytes:
+        """A fingerprint of the file's content."""
+        return hashlib.sha256((self._raw / self._paths[number]).read_bytes()).digest()
+
 
 _BAND_ROW = re.compile(r"(?P<array>.+\.npy)#(?P<row>\d+)")
 
@@ -139,6 +147,10 @@ class BandPictures:
                 cure="delete that file and download again with --force",
             )
         return np.ascontiguousarray(array[row].transpose(1, 2, 0), dtype=np.float32)
+
+    def digest(self, number: int) -> bytes:
+        """A fingerprint of the row's values."""
+        return hashlib.sha256(self[number].tobytes()).digest()
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled map is the whole array: each worker opens its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from runner.data.pictures import PictureReader
 from runner.training.seeds import seed_for
 
+Rows = NDArray[np.int64]
 Transform = Callable[[NDArray[Any], int], NDArray[Any]]
 
 
-def order_batches(rows: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int) -> list[NDArray[np.int64]]:
+def order_batches(rows: Sequence[int] | Rows, batch_size: int, seed: int) -> list[Rows]:
     """All rows once, shuffled, in batches whose sizes differ by at most one.
 
     Evenly cut, so that no last batch of one row upsets BatchNorm and no row is dropped.
@@ -27,57 +28,76 @@ def order_batches(rows: Sequence[int] | NDArray[np.int64], batch_size: int, seed
     return cut_batches(shuffled, batch_size)
 
 
-def cut_batches(rows: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+def cut_batches(rows: Rows, batch_size: int) -> list[Rows]:
     """The rows in their order, in the fewest even batches that are no larger than `batch_size`."""
     return np.array_split(rows, max(1, -(-len(rows) // batch_size)))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows, stacked: pictures (rows, channels, height, width) as stored, and their targets."""
+    """Some rows, stacked: what the network takes in, and their targets."""
 
-    rows: NDArray[np.int64]
-    pictures: Tensor
+    rows: Rows
+    inputs: Tensor  # pictures (rows, channels, height, width) as stored; activations (rows, width) for a head
+    scalars: Tensor  # (rows, scalars), none for most competitions
     targets: Tensor
+
+
+class Feed(Protocol):
+    """Where batches come from: pictures from the disk, or activations from the cache."""
+
+    def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
+        """These batches, in this order; the seed decides all that is drawn."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What goes with every picture, by row."""
+
+    scalars: NDArray[np.float32]
+    targets: NDArray[np.float32]
+
+    def batch(self, rows: Rows, inputs: Tensor) -> Batch:
+        """The inputs with what belongs to their rows."""
+        return Batch(rows, inputs, torch.from_numpy(self.scalars[rows]), torch.from_numpy(self.targets[rows]))
 
 
 class _Reading(Dataset[Batch]):
     """One item is one whole batch: a worker hands over one tensor, not a list to be collated."""
 
-    def __init__(self, reader: PictureReader, targets: NDArray[np.float32], transform: Transform):
-        self.reader, self.targets, self.transform = reader, targets, transform
+    def __init__(self, reader: PictureReader, answers: Answers, transform: Transform):
+        self.reader, self.answers, self.transform = reader, answers, transform
 
-    def __getitem__(self, order: tuple[NDArray[np.int64], int]) -> Batch:
+    def __getitem__(self, order: tuple[Rows, int]) -> Batch:
         rows, seed = order
-        pictures = [self.transform(self.reader[row], seed_for(seed, row)) for row in rows]
-        stacked = torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
-        return Batch(rows, stacked, torch.from_numpy(self.targets[rows]))
+        pictures = np.stack([self.transform(self.reader[row], seed_for(seed, row)) for row in rows])
+        return self.answers.batch(rows, torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3))))
 
 
-class _Orders(Sampler[tuple[NDArray[np.int64], int]]):
+class _Orders(Sampler[tuple[Rows, int]]):
     """What the workers are to read next. Walked in the main process, so it may change between epochs."""
 
     def __init__(self) -> None:
-        self.batches: Sequence[NDArray[np.int64]] = ()
+        self.batches: Sequence[Rows] = ()
         self.seed = 0
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], int]]:
+    def __iter__(self) -> Iterator[tuple[Rows, int]]:
         return ((rows, self.seed) for rows in self.batches)
 
     def __len__(self) -> int:
         return len(self.batches)
 
 
-class Feed:
+class PictureFeed:
     """Batches from the disk through a transform, by workers that start once.
 
     Each picture's random numbers come from its own seed, so the number of workers changes nothing.
     """
 
-    def __init__(self, reader: PictureReader, targets: NDArray[np.float32], transform: Transform, workers: int):
+    def __init__(self, reader: PictureReader, answers: Answers, transform: Transform, workers: int):
         self._orders = _Orders()
         self._loader = DataLoader(
-            _Reading(reader, targets, transform),
+            _Reading(reader, answers, transform),
             sampler=self._orders,
             batch_size=None,
             num_workers=workers,
@@ -86,7 +106,22 @@ class Feed:
             prefetch_factor=4 if workers else None,
         )
 
-    def read(self, batches: Sequence[NDArray[np.int64]], seed: int = 0) -> Iterator[Batch]:
+    def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
         """These batches, in this order."""
         self._orders.batches, self._orders.seed = batches, seed
         return iter(self._loader)
+
+
+class ActivationFeed:
+    """Batches of precomputed activations; each row seen through a view drawn anew each epoch, or the plain one."""
+
+    def __init__(self, activations: NDArray[np.float32], answers: Answers, *, draws_views: bool):
+        self._activations, self._answers, self._draws_views = activations, answers, draws_views
+
+    def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
+        """These batches, in this order."""
+        count, views = self._activations.shape[:2]
+        draws: Rows = np.asarray(np.random.Generator(np.random.PCG64(seed)).integers(0, views, count))
+        chosen: Rows = draws if self._draws_views else np.zeros(count, dtype=np.int64)
+        for rows in batches:
+            yield self._answers.batch(rows, torch.from_numpy(self._activations[rows, chosen[rows]]))

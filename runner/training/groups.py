@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from timm.models import group_parameters
 from torch import nn
 
-from runner.contract import State
+from runner.contract import Recipe, Stage, State
 from runner.training.model import Network
 
 EARLY, LATE, HEAD = range(3)
@@ -26,8 +27,15 @@ def depth_of(network: Network) -> dict[str, int]:
     return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
 
 
+def freeze_for(network: Network, stage: Stage) -> None:
+    """Let that learn which learns in the stage."""
+    depths = depth_of(network)
+    lowest = stage.freeze_to if stage.state is State.UNFROZEN else HEAD
+    network.freeze([name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest])
+
+
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over what learns in the network's state; each group bears its depth.
+    """AdamW over what learns in the network; each group bears its depth.
 
     Biases and the scales of normalisation are left out of the decay: shrinking them helps nothing.
     """
@@ -43,7 +51,14 @@ def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimi
     return torch.optim.AdamW(settings, lr=0.0, fused=True)
 
 
-def rates_by_depth(top: float, divisor: float, state: State) -> tuple[float, float, float]:
-    """The rates of early, late and head when the head learns at `top`."""
-    body = (top / divisor**2, top / divisor) if state is State.UNFROZEN else (0.0, 0.0)
-    return (*body, top)
+def rates_by_depth(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
+    """The top rates of early, late and head in a stage; `found` by the finder takes the declared one's place."""
+    if recipe.lr_groups:
+        return recipe.lr_groups
+    top = found if found is not None else recipe.lr * stage.lr_share
+    return (top / recipe.lr_divisor**2, top / recipe.lr_divisor, top)
+
+
+def rates_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:
+    """The rate of each of the optimizer's groups at a share of the top."""
+    return [share * rates[group["depth"]] for group in optimizer.param_groups]

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from runner.console import is_live, progress
 from runner.contract import Labels
-from runner.training.batches import Batch, Feed, cut_batches
+from runner.training.batches import Batch, Feed, Rows, cut_batches
 from runner.training.outputs import loss_of
 
 Rates = Callable[[int], Sequence[float]]  # the rate of every group at a mini-batch
+
+# A loss is read from the device this often: each reading makes the processor wait for it.
+_READ_EVERY = 10
+
+
+class NotANumber(Exception):  # noqa: N818  # a state of the training, told to the user by whoever catches it
+    """The loss is no number any more."""
+
+    def __init__(self, batch: int, rate: float):
+        super().__init__(f"at mini-batch {batch}, rate {rate:.3g}")
+        self.batch, self.rate = batch, rate
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,33 @@ class Trained:
     rates: tuple[float, ...]  # of the last group
 
 
+@dataclass(frozen=True)
+class Learner:
+    """What learns: a module (the network, or its head alone) as accelerate wraps it, and its optimizer."""
+
+    accelerator: Accelerator
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    labels: Labels
+
+    def step(self, batch: Batch, share: float) -> Tensor:
+        """One step on one batch; the loss stays on the device. `share` is the batch's weight in the whole's."""
+        targets = batch.targets.to(self.accelerator.device, non_blocking=True)
+        loss = loss_of(self.labels, logits_of(self.accelerator, self.module, batch).float(), targets)
+        # Gradients are averaged over processes; the share gives every row the same say when the
+        # processes hold one row more or less.
+        self.accelerator.backward(loss * share)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach() * share
+
+
+def logits_of(accelerator: Accelerator, module: nn.Module, batch: Batch) -> Tensor:
+    """What a module says of a batch."""
+    inputs, scalars = (one.to(accelerator.device, non_blocking=True) for one in (batch.inputs, batch.scalars))
+    return module(inputs, scalars)  # type: ignore[no-any-return]
+
+
 def build_accelerator(device: str) -> Accelerator:
     """The device, bf16 where it is native, and the processes that `accelerate launch` started."""
     on_cpu = device == "cpu" or not torch.cuda.is_available()
@@ -39,94 +77,82 @@ def build_accelerator(device: str) -> Accelerator:
 
 
 def train_epoch(
-    accelerator: Accelerator,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    labels: Labels,
-    feed: Feed,
-    batches: Sequence[NDArray[np.int64]],
-    *,
-    seed: int,
-    rates: Rates,
-    title: str,
+    learner: Learner, feed: Feed, batches: Sequence[Rows], *, seed: int, rates: Rates, title: str
 ) -> Trained:
     """One pass over the batches, the rates set before each."""
     started = time.perf_counter()
-    network.train()
-    held: list[Tensor] = []  # on the device: reading a loss makes the processor wait for it
+    learner.module.train()
+    held: list[Tensor] = []
     tops: list[float] = []
-    seen = 0
     with progress(title, len(batches)) as advance:
-        for number, batch in enumerate(feed.read([_share(accelerator, rows) for rows in batches], seed)):
-            tops.append(_set_rates(optimizer, rates(number)))
-            share = len(batch.rows) * accelerator.num_processes / len(batches[number])
-            held.append(_train_batch(accelerator, network, optimizer, labels, batch, share))
-            seen += len(batches[number])
-            if is_live() and number % 10 == 0:
-                pace = seen / (time.perf_counter() - started)
-                note = f"loss {float(held[-1]):.4f}  rate {tops[-1]:.2e}  {pace:.0f} pictures/s"
-            advance(1, note if is_live() else "")
-    losses = torch.stack(held).tolist()
-    mean = _mean_over_processes(accelerator, losses, [len(rows) for rows in batches])
-    return Trained(mean, time.perf_counter() - started, tuple(losses), tuple(tops))
+        for number, (batch, share) in enumerate(read_shares(learner.accelerator, feed, batches, seed)):
+            tops.append(set_rates(learner.optimizer, rates(number)))
+            held.append(learner.step(batch, share))
+            if number % _READ_EVERY == 0:
+                note = _note(float(held[-1]), tops[-1], sum(map(len, batches[: number + 1])), started)
+                _stop_if_no_number(held, tops)
+            advance(1, note)
+    _stop_if_no_number(held, tops)
+    mean = _mean_over_processes(learner.accelerator, held, batches)
+    return Trained(mean, time.perf_counter() - started, tuple(torch.stack(held).tolist()), tuple(tops))
 
 
 def predict_logits(
-    accelerator: Accelerator,
-    network: nn.Module,
-    feed: Feed,
-    rows: NDArray[np.int64],
-    batch_size: int,
-    *,
-    title: str,
+    accelerator: Accelerator, module: nn.Module, feed: Feed, rows: Rows, batch_size: int, *, title: str
 ) -> Tensor:
-    """Logits of these rows, in their order, on every process."""
-    network.eval()
+    """Logits of these rows, in their order, in single precision, on every process."""
+    module.eval()
     mine = rows[accelerator.process_index :: accelerator.num_processes]
     parts: list[Tensor] = []
     with torch.inference_mode(), progress(title, len(mine)) as advance:
         for batch in feed.read(cut_batches(mine, batch_size) if len(mine) else []):
-            parts.append(network(_to_device(accelerator, batch.pictures)).float().cpu())
+            parts.append(logits_of(accelerator, module, batch).float().cpu())
             advance(len(batch.rows))
-    gathered: list[Tensor] = gather_object([torch.cat(parts)] if parts else [])
-    logits = torch.empty(len(rows), gathered[0].shape[1])
+    return gather_rows(accelerator, parts, len(rows))
+
+
+def gather_rows(accelerator: Accelerator, parts: Sequence[Tensor], rows: int) -> Tensor:
+    """What every process has of its every n-th row, put together in order."""
+    gathered: list[Tensor] = gather_object([torch.cat(list(parts))] if parts else [])
+    whole = torch.empty(rows, *gathered[0].shape[1:])
     for process, part in enumerate(gathered):
-        logits[process :: accelerator.num_processes] = part
-    return logits
+        whole[process :: accelerator.num_processes] = part
+    return whole
 
 
-def _train_batch(
-    accelerator: Accelerator,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    labels: Labels,
-    batch: Batch,
-    share: float,
-) -> Tensor:
-    logits = network(_to_device(accelerator, batch.pictures))
-    loss = loss_of(labels, logits.float(), batch.targets.to(accelerator.device, non_blocking=True))
-    # Gradients are averaged over processes; the share gives every row the same say when the
-    # processes hold one row more or less.
-    accelerator.backward(loss * share)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach() * share
+def read_shares(
+    accelerator: Accelerator, feed: Feed, batches: Sequence[Rows], seed: int
+) -> Iterator[tuple[Batch, float]]:
+    """This process's part of each batch, and its weight: its rows over an even part's."""
+    processes, place = accelerator.num_processes, accelerator.process_index
+    mine = [np.array(np.array_split(rows, processes)[place]) for rows in batches]
+    for rows, batch in zip(batches, feed.read(mine, seed), strict=True):
+        yield batch, len(batch.rows) * processes / len(rows)
 
 
-def _share(accelerator: Accelerator, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.array(np.array_split(rows, accelerator.num_processes)[accelerator.process_index])
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> float:
+def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> float:
+    """Give every group its rate; the last group's is the one that is told."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     return rates[-1]
 
 
-def _mean_over_processes(accelerator: Accelerator, losses: Sequence[float], sizes: Sequence[int]) -> float:
-    mine = torch.tensor([float(np.average(losses, weights=sizes))], dtype=torch.float64, device=accelerator.device)
-    return float(accelerator.reduce(mine, reduction="mean")[0])
+def _stop_if_no_number(held: Sequence[Tensor], tops: Sequence[float]) -> None:
+    if math.isfinite(float(held[-1])):
+        return
+    losses = torch.stack(list(held)).tolist()
+    first = next(place for place, loss in enumerate(losses) if not math.isfinite(loss))
+    raise NotANumber(first, tops[first])
 
 
-def _to_device(accelerator: Accelerator, pictures: Tensor) -> Tensor:
-    return pictures.to(accelerator.device, non_blocking=True)
+def _note(loss: float, rate: float, seen: int, started: float) -> str:
+    if not is_live():
+        return ""
+    return f"loss {loss:.4f}  rate {rate:.2e}  {seen / (time.perf_counter() - started):.0f} pictures/s"
+
+
+def _mean_over_processes(accelerator: Accelerator, held: Sequence[Tensor], batches: Sequence[Rows]) -> float:
+    losses = torch.stack(list(held)).double()
+    weights = torch.tensor([len(rows) for rows in batches], dtype=torch.float64, device=losses.device)
+    mean = (losses * weights).sum() / weights.sum()
+    return float(accelerator.reduce(mean, reduction="mean"))

@@ -11,8 +11,22 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from runner.contract import State
 from runner.errors import TrainingError, UsageError
+
+
+class Head(nn.Module):
+    """Logits from activations and scalars. BatchNorm puts what any body says on one scale."""
+
+    def __init__(self, width: int, scalars: int, classes: int, dropout: float):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width + scalars, classes)
+
+    def forward(self, activations: Tensor, scalars: Tensor) -> Tensor:
+        """Logits for a batch of activations (rows, width) and scalars (rows, scalars)."""
+        normal = self.dropout(self.norm(activations))
+        return self.linear(torch.cat([normal, scalars.to(normal.dtype)], dim=1))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -21,38 +35,50 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: nn.Module, head: nn.Module, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, body: nn.Module, head: Head, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.body = body
         self.head = head
         # Kept with the weights: a snapshot that is loaded with other constants would be wrong in silence.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-        self.state = State.UNFROZEN
+        self.frozen = False
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, scalars: Tensor) -> Tensor:
         """Logits for a batch of pictures (rows, channels, height, width)."""
-        return self.head(self.features(pictures))  # type: ignore[no-any-return]
+        return self.head(self.features(pictures), scalars)  # type: ignore[no-any-return]
 
     def features(self, pictures: Tensor) -> Tensor:
         """What the body says of the pictures: the head's input."""
         normal = (pictures.float() - self.mean) / self.std
         normal = normal.contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state is State.UNFROZEN):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.body(normal)  # type: ignore[no-any-return]
 
-    def freeze(self, state: State) -> None:
-        """Let only that learn which learns in this state."""
-        self.state = state
-        self.body.requires_grad_(state is State.UNFROZEN)
+    def freeze(self, learning: Sequence[str]) -> None:
+        """Let only the named parameters of the body learn; none: the body is frozen as a whole."""
+        wanted = set(learning)
+        for name, parameter in self.body.named_parameters():
+            parameter.requires_grad_(name in wanted)
+        self.frozen = not wanted
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:
-        """As torch has it, but the BatchNorm of a frozen body keeps its statistics."""
+        """As torch has it, but the BatchNorm of frozen parts keeps its statistics."""
         super().train(mode)
-        if self.state is not State.UNFROZEN:
+        if self.frozen:
             self.body.eval()
+        for module in self.body.modules():
+            own = list(module.parameters(recurse=False))
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
         return self
+
+    def set_size(self, size: int) -> None:
+        """Make a body of fixed input size take this one; most bodies take any."""
+        body: Any = self.body
+        if hasattr(body, "set_input_size"):
+            body.set_input_size(img_size=(size, size))
 
 
 def build_network(
@@ -60,6 +86,7 @@ def build_network(
     *,
     classes: int,
     channels: int,
+    scalars: int = 0,
     pretrained: bool,
     weights: Path | None,
     dropout: float,
@@ -69,8 +96,7 @@ def build_network(
     body = _build_body(backbone, channels, pretrained, weights)
     mean, std = normalisation or _scaled_to_bytes(body)
     width = int(getattr(body, "head_hidden_size", 0) or getattr(body, "num_features", 0))
-    head = nn.Sequential(nn.BatchNorm1d(width), nn.Dropout(dropout), nn.Linear(width, classes))
-    network = Network(body, head, mean, std)
+    network = Network(body, Head(width, scalars, classes, dropout), mean, std)
     return network.to(memory_format=torch.channels_last)
 
 

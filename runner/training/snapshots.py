@@ -44,9 +44,8 @@ def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
     return tuple(sorted(found, key=lambda snapshot: snapshot.cycle))
 
 
-def load_weights(folder: Path, snapshot: Snapshot, network: Network) -> None:
-    """Put a snapshot's weights into a network of the same recipe."""
-    path = folder / f"{snapshot.name}.safetensors"
+def load_weights(path: Path, network: Network) -> None:
+    """Put the weights of a snapshot's file into a network of the same shape."""
     try:
         network.load_state_dict(load_file(path))
     except Exception as error:  # safetensors and torch each have their own
@@ -58,12 +57,15 @@ def load_weights(folder: Path, snapshot: Snapshot, network: Network) -> None:
 
 
 def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
-    """Everything the next epoch starts from, in one file: no half of it can be newer than the other."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    state = optimizer.state_dict()["state"]
-    for number, slots in state.items():
+    """Everything the next epoch starts from, in one file: no half of it can be newer than the other.
+
+    Of a frozen body nothing is written: it is still that of the last snapshot, or of the start.
+    """
+    learned = network.head if network.frozen else network
+    tensors = {f"network.{name}": tensor for name, tensor in learned.state_dict().items()}
+    for number, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items()}
-    _save(path, tensors, {"facts": json.dumps(facts)})
+    _save(path, tensors, {"facts": json.dumps({**facts, "head_only": network.frozen})})
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -73,15 +75,18 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer | None) -> None:
-    """Put the state back; without an optimizer (a new stage has a fresh one) the weights alone."""
+def load_network_state(path: Path, network: Network) -> None:
+    """Put back what had been learned; into a head alone where the body was frozen."""
+    learned = network.head if read_facts(path)["head_only"] else network
     tensors = load_file(path)
-    network.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
-    if optimizer is None:
-        return
+    learned.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
+
+
+def load_optimizer_state(path: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Put back the optimizer's moments, laid out as its parameters are."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in load_file(path).items():
         if name.startswith("optimizer."):
             _, number, slot = name.split(".", 2)
             slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)

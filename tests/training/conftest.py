@@ -51,6 +51,7 @@ def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[...,
             valid_rows=rows[held_out],
             folder=run / f"fold-{number}",
             log=run / "log.jsonl",
+            cache=run / "cache",
         )
 
     return make

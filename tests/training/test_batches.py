@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runner.contract import SIDE_ON
 from runner.data.pictures import open_pictures
 from runner.data.transforms import build_augmentation
-from runner.training.batches import Feed, cut_batches, order_batches
+from runner.training.batches import ActivationFeed, Answers, PictureFeed, cut_batches, order_batches
 from runner.training.seeds import seed_for
 
 
@@ -45,12 +45,12 @@ def test_a_seed_depends_on_the_place_and_fits_in_63_bits() -> None:
 def test_the_number_of_workers_changes_no_pixel(shapes_folder: Path) -> None:
     paths = [f"train/train{number:03d}.jpg" for number in range(12)]
     reader = open_pictures(shapes_folder, paths)
-    targets = np.eye(12, dtype=np.float32)
+    answers = Answers(np.zeros((12, 0), np.float32), np.eye(12, dtype=np.float32))
     augment = build_augmentation(SIDE_ON, 32, channels_are_light=True)
     orders = order_batches(np.arange(12), 5, 3)
     by_workers = [
-        [(batch.rows.tolist(), batch.pictures.clone(), batch.targets.clone()) for batch in feed.read(orders, 11)]
-        for feed in (Feed(reader, targets, augment, workers) for workers in (0, 1, 2))
+        [(batch.rows.tolist(), batch.inputs.clone(), batch.targets.clone()) for batch in feed.read(orders, 11)]
+        for feed in (PictureFeed(reader, answers, augment, workers) for workers in (0, 1, 2))
     ]
     for other in by_workers[1:]:
         for (rows, pictures, labels), (their_rows, their_pictures, their_labels) in zip(
@@ -65,7 +65,21 @@ def test_the_number_of_workers_changes_no_pixel(shapes_folder: Path) -> None:
 
 def test_a_feed_augments_anew_each_epoch(shapes_folder: Path) -> None:
     reader = open_pictures(shapes_folder, ["train/train000.jpg"])
-    feed = Feed(reader, np.zeros((1, 1), np.float32), build_augmentation(SIDE_ON, 32, channels_are_light=True), 0)
-    first, again, other = (next(feed.read([np.array([0])], seed)).pictures for seed in (1, 1, 2))
+    augment = build_augmentation(SIDE_ON, 32, channels_are_light=True)
+    feed = PictureFeed(reader, Answers(np.zeros((1, 0), np.float32), np.zeros((1, 1), np.float32)), augment, 0)
+    first, again, other = (next(feed.read([np.array([0])], seed)).inputs for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_activations_are_seen_through_another_view_each_epoch_and_plainly_when_validating() -> None:
+    activations = np.arange(40 * 3 * 2, dtype=np.float32).reshape(40, 3, 2)
+    answers = Answers(np.zeros((40, 0), np.float32), np.zeros((40, 1), np.float32))
+    drawing, plain = (ActivationFeed(activations, answers, draws_views=draws) for draws in (True, False))
+    rows = [np.array([5, 1]), np.array([30])]
+    assert [batch.inputs.tolist() for batch in plain.read(rows, 3)] == [
+        activations[[5, 1], 0].tolist(),
+        activations[[30], 0].tolist(),
+    ]
+    seen = {batch.inputs[0].numpy().tobytes() for seed in range(30) for batch in drawing.read([np.array([7])], seed)}
+    assert seen == {activations[7, view].tobytes() for view in range(3)}

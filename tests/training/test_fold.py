@@ -12,18 +12,22 @@ import torch
 from safetensors.torch import load_file
 
 from runner.contract import Recipe
-from runner.data.pictures import open_pictures
 from runner.data.transforms import build_plain
 from runner.errors import TrainingError
-from runner.training import fold as fold_module
-from runner.training.batches import Feed
-from runner.training.fold import Fold, Machine, load_fold_network, train_fold
+from runner.training import stage as stage_module
+from runner.training.batches import PictureFeed
+from runner.training.fold import Fold, Machine, load_snapshot
+from runner.training.fold import train_fold as train_fold_on
 from runner.training.log import append_line, keep_lines, read_log
 from runner.training.loop import build_accelerator, predict_logits
 from runner.training.outputs import decide, loss_of
-from runner.training.snapshots import read_snapshots
+from runner.training.snapshots import Snapshot, read_snapshots
 
 MakeFold = Callable[..., Fold]
+
+
+def train_fold(fold: Fold, machine: Machine | None = None) -> tuple[Snapshot, ...]:
+    return train_fold_on(fold, machine or Machine(), build_accelerator("cpu"))
 
 
 def weights(fold: Fold, cycle: int) -> dict[str, torch.Tensor]:
@@ -61,9 +65,8 @@ def test_it_learns(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> 
 def test_a_reloaded_snapshot_scores_what_was_written_beside_it(make_fold: MakeFold, tmp_path: Path) -> None:
     fold = make_fold(tmp_path)
     snapshot = train_fold(fold, Machine())[-1]
-    network = load_fold_network(fold, snapshot)
-    reader = open_pictures(fold.index.raw, fold.index.train["path"].tolist())
-    feed = Feed(reader, fold.index.targets(), build_plain(fold.competition.preset, snapshot.size), 0)
+    network = load_snapshot(fold, snapshot)
+    feed = PictureFeed(fold.reader, fold.answers, build_plain(fold.competition.preset, snapshot.size), 0)
     logits = predict_logits(build_accelerator("cpu"), network, feed, fold.valid_rows, 16, title="again")
     targets = torch.from_numpy(fold.index.targets()[fold.valid_rows])
     assert float(loss_of(fold.competition.labels, logits, targets)) == snapshot.valid_loss
@@ -100,15 +103,15 @@ def test_a_run_broken_off_after_any_epoch_ends_with_the_same_weights(
 
 
 def _break_off_in_epoch(number: int, fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = fold_module._train_one
+    train = stage_module._train_one
 
     def breaks(*arguments: object) -> object:
-        if arguments[2].number == number:  # type: ignore[attr-defined]
+        if arguments[1].number == number:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
         return train(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fold_module, "_train_one", breaks)
+        patch.setattr(stage_module, "_train_one", breaks)
         train_fold(fold, Machine())
 
 
@@ -117,20 +120,20 @@ def test_a_finished_fold_is_not_trained_again(
 ) -> None:
     fold = make_fold(tmp_path)
     finished = train_fold(fold, Machine())
-    monkeypatch.setattr(fold_module, "build_fold_network", lambda *_: pytest.fail("it began to train"))
+    monkeypatch.setattr(stage_module, "train_stage", lambda *_: pytest.fail("it began to train"))
     assert train_fold(fold, Machine()) == finished
 
 
 def test_no_held_out_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fold, seen = make_fold(tmp_path), []
-    order = fold_module.order_batches
+    order = stage_module.order_batches
 
     def spy(rows: np.ndarray, *rest: int) -> list[np.ndarray]:
         batches = order(rows, *rest)
         seen.extend(np.concatenate(batches).tolist())
         return batches
 
-    monkeypatch.setattr(fold_module, "order_batches", spy)
+    monkeypatch.setattr(stage_module, "order_batches", spy)
     train_fold(fold, Machine())
     assert sorted(set(seen)) == fold.train_rows.tolist()
     assert len(seen) == 5 * len(fold.train_rows)
@@ -141,7 +144,7 @@ def test_a_broken_snapshot_is_named(make_fold: MakeFold, tmp_path: Path) -> None
     train_fold(fold, Machine())
     (fold.folder / "snapshot-2.safetensors").write_bytes(b"cut off")
     with pytest.raises(TrainingError, match="cannot be read"):
-        load_fold_network(fold, read_snapshots(fold.folder)[-1])
+        load_snapshot(fold, read_snapshots(fold.folder)[-1])
 
 
 def test_a_half_written_line_of_the_log_is_no_line(tmp_path: Path) -> None:

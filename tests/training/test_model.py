@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from runner.contract import State
+from runner.contract import Recipe, Stage, State
 from runner.errors import TrainingError, UsageError
-from runner.training.groups import EARLY, HEAD, LATE, build_optimizer, depth_of, rates_by_depth
+from runner.training.groups import EARLY, HEAD, LATE, build_optimizer, depth_of, freeze_for, rates_by_depth
 from runner.training.model import Network, build_network
 
 TINY = "test_resnet"
+NOTHING = torch.zeros(4, 0)
+UNFROZEN = Stage(32, State.UNFROZEN)
 
 
 def network(backbone: str = TINY, channels: int = 3, weights: Path | None = None, pretrained: bool = False) -> Network:
@@ -29,13 +32,13 @@ def pictures(channels: int = 3) -> torch.Tensor:
 def test_only_what_learns_in_a_state_changes(state: State) -> None:
     torch.manual_seed(0)
     net = network()
-    net.freeze(state)
+    freeze_for(net, Stage(32, state))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimizer = build_optimizer(net, 0.01)
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     net.train()
-    net(pictures()).sum().backward()
+    net(pictures(), NOTHING).sum().backward()
     optimizer.step()
     changed = {name.split(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(before[name], tensor)}
     assert changed == ({"head", "body"} if state is State.UNFROZEN else {"head"})
@@ -43,7 +46,7 @@ def test_only_what_learns_in_a_state_changes(state: State) -> None:
 
 def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
     net = network()
-    net.freeze(State.FROZEN)
+    freeze_for(net, Stage(32, State.FROZEN))
     net.train()
     assert not any(module.training for module in net.body.modules())
     assert net.head.training
@@ -64,9 +67,45 @@ def test_every_family_of_models_has_three_groups(backbone: str) -> None:
     assert set(depth_of(net).values()) == {EARLY, LATE, HEAD}
 
 
+def recipe(**changes: object) -> Recipe:
+    return replace(Recipe(TINY, (UNFROZEN,), lr=1.0, lr_divisor=10), **changes)  # type: ignore[arg-type]
+
+
 def test_earlier_groups_learn_slower_by_the_divisor() -> None:
-    assert rates_by_depth(1.0, 10, State.UNFROZEN) == (0.01, 0.1, 1.0)
-    assert rates_by_depth(1.0, 10, State.FROZEN) == (0.0, 0.0, 1.0)
+    assert rates_by_depth(recipe(), UNFROZEN) == pytest.approx((0.01, 0.1, 1.0))
+    assert rates_by_depth(recipe(lr_divisor=3), UNFROZEN) == pytest.approx((1 / 9, 1 / 3, 1.0))
+
+
+def test_a_list_of_rates_overrides_the_divisor_and_a_found_rate_the_declared() -> None:
+    assert rates_by_depth(recipe(lr_groups=(0.1, 0.2, 0.3)), UNFROZEN) == (0.1, 0.2, 0.3)
+    assert rates_by_depth(recipe(), UNFROZEN, found=0.5) == pytest.approx((0.005, 0.05, 0.5))
+    assert rates_by_depth(recipe(), replace(UNFROZEN, lr_share=0.5)) == pytest.approx((0.005, 0.05, 0.5))
+
+
+def test_freeze_to_keeps_the_groups_below_it_as_they_are() -> None:
+    net = network()
+    freeze_for(net, replace(UNFROZEN, freeze_to=1))
+    depths = depth_of(net)
+    assert all(parameter.requires_grad == (depths[name] >= LATE) for name, parameter in net.named_parameters())
+    net.train()
+    norms = {name: one for name, one in net.body.named_modules() if isinstance(one, torch.nn.BatchNorm2d)}
+    assert {one.training for name, one in norms.items() if name.startswith("layer4")} == {True}
+    assert {one.training for name, one in norms.items() if name.startswith(("conv1", "bn1"))} == {False}
+
+
+def test_a_body_of_fixed_input_size_is_resized_and_keeps_what_it_learned() -> None:
+    net = build_network("test_vit", classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
+    before = net.body.state_dict()["blocks.0.attn.qkv.weight"].clone()
+    for size in (64, 96):
+        net.set_size(size)
+        assert net(torch.zeros(2, 3, size, size, dtype=torch.uint8), NOTHING[:2]).shape == (2, 2)
+    assert torch.equal(net.body.state_dict()["blocks.0.attn.qkv.weight"], before)
+
+
+def test_scalars_join_the_head() -> None:
+    net = build_network(TINY, classes=2, channels=3, scalars=1, pretrained=False, weights=None, dropout=0.0).eval()
+    one, other = (net(torch.zeros(1, 3, 32, 32), torch.full((1, 1), value)) for value in (0.0, 5.0))
+    assert not torch.equal(one, other)
 
 
 def test_two_bands_and_weights_of_any_number_of_classes_fit(tmp_path: Path) -> None:
@@ -77,7 +116,7 @@ def test_two_bands_and_weights_of_any_number_of_classes_fit(tmp_path: Path) -> N
     save_file(donor.state_dict(), path)
     three, two = network(weights=path), network(weights=path, channels=2)
     assert torch.equal(three.body.state_dict()["layer1.0.conv1.weight"], donor.state_dict()["layer1.0.conv1.weight"])
-    assert two(pictures(2)).shape == (4, 4)
+    assert two(pictures(2), NOTHING).shape == (4, 4)
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_names() -> None:

@@ -1,0 +1,53 @@
+"""What a stage learns from: augmented pictures, or activations computed before."""
+
+from __future__ import annotations
+
+import numpy as np
+from accelerate import Accelerator
+
+from runner.contract import Stage, State
+from runner.data.transforms import build_augmentation, build_plain
+from runner.data.views import default_views
+from runner.training.activations import activations_of
+from runner.training.batches import ActivationFeed, Feed, PictureFeed, Rows
+from runner.training.fold import Fold, Machine
+from runner.training.model import Network
+
+
+def build_feeds(
+    fold: Fold, machine: Machine, accelerator: Accelerator, network: Network, stage: Stage, batch_size: int
+) -> tuple[Feed, Feed]:
+    """The feed to train from, and the plain one to validate with."""
+    preset, reader, answers = fold.competition.preset, fold.reader, fold.answers
+    if stage.state is State.HEAD:
+        activations = activations_of(
+            accelerator,
+            network,
+            reader,
+            preset=preset,
+            views=default_views(preset),
+            size=stage.size,
+            cache=fold.cache,
+            batch_size=batch_size,
+            workers=machine.workers,
+        )
+        held = np.asarray(activations)
+        return ActivationFeed(held, answers, draws_views=True), ActivationFeed(held, answers, draws_views=False)
+    augment = build_augmentation(preset, stage.size, channels_are_light=reader.channels == 3)
+    plain = build_plain(preset, stage.size)
+    return PictureFeed(reader, answers, augment, machine.workers), PictureFeed(reader, answers, plain, machine.workers)
+
+
+def oversampled(fold: Fold) -> Rows:
+    """The training rows; with `oversample`, those of rare classes several times, up to the recipe's bound."""
+    bound, rows = fold.recipe.oversample, fold.train_rows
+    if bound <= 1:
+        return rows
+    marked = fold.answers.targets[rows] >= 0.5
+    if marked.shape[1] == 1:
+        marked = np.hstack([marked, ~marked])
+    counts = np.maximum(marked.sum(axis=0), 1)
+    # A row is as rare as its rarest class, and shown as often as makes that class as common as the commonest.
+    wanted = np.where(marked, counts.max() / counts, 1).max(axis=1)
+    times = np.floor(np.minimum(wanted, bound)).astype(np.int64)
+    return np.repeat(rows, times)
