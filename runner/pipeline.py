@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from runner.console import say
 from runner.contract import Competition, Recipe
@@ -15,39 +13,32 @@ from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
 from runner.data.complaints import describe
 from runner.data.download import download, read_raw
-from runner.data.folds import ClassCounts, copy_folds, count_classes, read_folds, remarks, write_folds
+from runner.data.folds import ClassCounts
 from runner.data.index import Index, build_index
-from runner.data.splits import split_folds, split_given, split_holdout
+from runner.data.splitting import SplitPlan, write_split
 from runner.errors import HostError, RunnerError, UsageError
-from runner.hosts.protocol import Host
+from runner.hosts.protocol import FileSource, Host
 from runner.hosts.submitting import Origin, Outcome, submit_and_record
 from runner.prediction.files import Predictions, mean_predictions, read_predictions
 from runner.prediction.predict import predict_fold
 from runner.prediction.score import Score, score_rows
 from runner.prediction.submission import check_submission, write_submission
+from runner.training.assembly import (
+    copy_findings,
+    copy_score,
+    fold_without_run,
+    folds_of_run,
+    settle_recipe,
+    shared_folds,
+)
 from runner.training.fold import Fold, Machine, default_workers, train_fold
 from runner.training.loop import build_accelerator
 from runner.training.model import check_backbone
 from runner.training.outputs import decide
 from runner.training.run import Run, discard_unbegun, start_run
 from runner.training.snapshots import read_snapshots
+from runner.training.stage import Found, find_stage_rate
 from runner.workspace import Workspace, write_json
-
-
-@dataclass(frozen=True)
-class SplitPlan:
-    """How to split: folds of equal size, one holdout, or (both None) what the competition brings, else a fifth.
-
-    The seed is not the recipe's: runs with other seeds must hold out the same rows to be comparable.
-    """
-
-    folds: int | None = None
-    holdout: float | None = None
-    seed: int = 42
-
-    @property
-    def share(self) -> float:
-        return 0.2 if self.holdout is None else self.holdout
 
 
 @dataclass(frozen=True)
@@ -66,11 +57,23 @@ def open_host(name: str, competition: Competition, workspace: Workspace) -> Host
         from runner.hosts.practice import PracticeHost
 
         return PracticeHost(competition, workspace.practice(competition.name))
-    raise HostError(
-        "this version cannot talk to Kaggle yet",
-        cure=f"fetch the files in the browser, then `runner {competition.name} download --from DIR`; "
-        "or practise with --host practice",
-    )
+    from runner.hosts.kaggle import KaggleHost
+
+    return KaggleHost(competition, name=name)
+
+
+def open_mirror(name: str, competition: Competition, workspace: Workspace) -> FileSource:
+    """The dataset on Kaggle that the competition's file names as holding the same data."""
+    if not competition.mirror:
+        raise UsageError(
+            f"{competition.name} names no mirror", cure=f"runner {competition.name} download, without --mirror"
+        )
+    host = open_host(name, competition, workspace)
+    from runner.hosts.kaggle import KaggleDataset, KaggleHost
+
+    if not isinstance(host, KaggleHost):
+        raise UsageError("only Kaggle has mirrors", cure=f"runner {competition.name} download --mirror --host kaggle")
+    return KaggleDataset(host, competition.mirror)
 
 
 def read_index(competition: Competition, workspace: Workspace) -> Index:
@@ -83,33 +86,55 @@ def read_index(competition: Competition, workspace: Workspace) -> Index:
 
 def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tuple[Path, list[ClassCounts]]:
     """Write runs/COMPETITION/folds.csv: every later run holds out the same rows."""
-    path = _shared_folds(workspace, competition)
-    return path, _write_split(read_index(competition, workspace), how, path)
+    path = shared_folds(workspace, competition)
+    return path, write_split(read_index(competition, workspace), how, path)
 
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
     check_backbone(recipe.backbone)
     index = read_index(competition, workspace)
+    accelerator = build_accelerator(machine.device)
+    recipe = settle_recipe(recipe, competition, workspace, index, machine, accelerator)
     run = start_run(workspace, competition.name, recipe, name)
     try:
-        accelerator = build_accelerator(machine.device)
-        for fold in _folds_of_run(competition, workspace, index, run):
-            train_fold(fold, machine, accelerator)
+        for fold in folds_of_run(competition, workspace, index, run):
+            if machine.only_fold in (None, fold.number):
+                train_fold(fold, machine, accelerator)
     except RunnerError:
         discard_unbegun(run)
         raise
     return run
 
 
+def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
+    """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
+    recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
+    run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
+    copy_findings(original, run)
+    return train(competition, workspace, recipe, name=run.name, machine=machine)
+
+
+def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, machine: Machine) -> list[Found]:
+    """Sweep the rate for each stage of the recipe, from the start that the recipe has; nothing is trained."""
+    check_backbone(recipe.backbone)
+    index = read_index(competition, workspace)
+    accelerator = build_accelerator(machine.device)
+    fold = fold_without_run(competition, workspace, index, recipe)
+    return [find_stage_rate(fold, machine, accelerator, stage) for stage in recipe.stages]
+
+
 def predict(competition: Competition, workspace: Workspace, run: Run, *, machine: Machine) -> Path:
     """Predict, score the held-out rows, and write the submission; the path of it."""
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
-    folds = _folds_of_run(competition, workspace, index, run)
+    folds = folds_of_run(competition, workspace, index, run)
     for fold in folds:
         predict_fold(fold, machine, accelerator)
-    _write_score(competition, index, run, _gather(folds, "valid"))
+    if run.read_recipe().all_data:
+        copy_score(workspace, run)
+    else:
+        _write_score(competition, index, run, _gather(folds, "valid"))
     test = _gather(folds, "test")
     values = decide(test.probabilities) if competition.metric.decides else test.probabilities
     return write_submission(
@@ -199,56 +224,10 @@ def tell_outcome(outcome: Outcome) -> str:
     return "\n".join([*lines, *(f"  {standing}" for standing in outcome.standings)])
 
 
-def _shared_folds(workspace: Workspace, competition: Competition) -> Path:
-    return workspace.runs(competition.name) / "folds.csv"
-
-
 def _form(competition: Competition, workspace: Workspace) -> Form:
     raw = read_raw(competition, workspace)
     sample = raw / all_names(competition.sample_submission)[0]
     return read_form(competition.labels, sample, competition=competition.name)
-
-
-def _write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
-    table, targets = index.train, index.targets()
-    ids, groups = table["id"].tolist(), table["group"].tolist()
-    if how.folds is not None:
-        folds = split_folds(ids, targets, groups, folds=how.folds, seed=how.seed)
-    elif how.holdout is None and (table["part"] == "valid").any():
-        folds = split_given(table["part"].tolist())
-    else:
-        folds = split_holdout(ids, targets, groups, fraction=how.share, seed=how.seed)
-    write_folds(path, ids, table["label"].tolist(), folds, asdict(how))
-    counts = count_classes(index.classes, targets, folds)
-    for remark in remarks(counts, groups, folds):
-        say(f"note: {remark}")
-    return counts
-
-
-def _folds_of_run(competition: Competition, workspace: Workspace, index: Index, run: Run) -> tuple[Fold, ...]:
-    """The run's folds: its own folds.csv, made from the shared one so that runs can be compared."""
-    recipe, shared = run.read_recipe(), _shared_folds(workspace, competition)
-    if not run.folds.exists():
-        if not shared.exists():
-            _write_split(index, SplitPlan(folds=recipe.folds), shared)
-        copy_folds(shared, run.folds)
-    table = index.train
-    folds = read_folds(run.folds, competition=competition.name)
-    fold_of = folds.of_rows(table["id"].tolist(), table["label"].tolist())
-    return tuple(
-        Fold(
-            competition=competition,
-            recipe=recipe,
-            index=index,
-            number=number,
-            train_rows=np.flatnonzero(fold_of != number),
-            valid_rows=np.flatnonzero(fold_of == number),
-            folder=run.fold(number),
-            log=run.log,
-            cache=workspace.cache(competition.name),
-        )
-        for number in range(folds.count)
-    )
 
 
 def _gather(folds: Sequence[Fold], part: str) -> Predictions:

@@ -19,12 +19,25 @@ from runner.cli.settings import Settings, command, json_option
     metavar="DIR|ARCHIVE",
     help="Take what is on this disk already: a folder, or an archive.",
 )
+@click.option("--mirror", is_flag=True, help="Fetch it from the dataset that the competition's file names.")
 @click.option("--force", is_flag=True, help="Take it anew, even where it is here and whole.")
-def download(settings: Settings, source: Path | None, force: bool) -> None:
+def download(settings: Settings, source: Path | None, mirror: bool, force: bool) -> None:
     """Bring the data in: fetched, verified, unpacked, laid out as Kaggle names it."""
     from runner.data.download import download as bring
 
-    folder = bring(settings.competition, settings.workspace, source or settings.host, force=force)
+    competition, workspace = settings.competition, settings.workspace
+    if mirror and source:
+        raise click.UsageError("--mirror and --from exclude each other")
+    if mirror:
+        from functools import partial
+
+        from runner.data.mirror import check_counts
+        from runner.pipeline import open_mirror
+
+        dataset = open_mirror(settings.host_name, competition, workspace)
+        folder = bring(competition, workspace, dataset, force=force, verify=partial(check_counts, competition))
+    else:
+        folder = bring(competition, workspace, source or settings.host, force=force)
     click.echo(folder)
 
 
@@ -35,7 +48,7 @@ def download(settings: Settings, source: Path | None, force: bool) -> None:
 @json_option
 def split(settings: Settings, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
     """Say which rows are held out. Every later run holds out the same, so that their scores compare."""
-    from runner.pipeline import SplitPlan
+    from runner.data.splitting import SplitPlan
     from runner.pipeline import split as make_split
 
     if folds is not None and holdout is not None:

@@ -33,19 +33,72 @@ class Sizes(click.ParamType):  # type: ignore[type-arg]
         return sizes
 
 
+class Rate(click.ParamType):  # type: ignore[type-arg]
+    """A learning rate, three of them, or the word find."""
+
+    name = "X|X,X,X|find"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A number above 0, three between commas (early, late, head), or "find"."""
+        if value == "find" or isinstance(value, tuple):
+            return value
+        try:
+            rates = tuple(float(word) for word in str(value).split(","))
+        except ValueError:
+            rates = ()
+        if len(rates) not in (1, 3) or not all(0 < rate <= 100 for rate in rates):
+            self.fail(f"{value!r} is not a rate above 0, three of them between commas, or find", param, ctx)
+        return rates
+
+
+class BatchSize(click.ParamType):  # type: ignore[type-arg]
+    """A number of rows, or the word auto."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A whole number, or "auto"."""
+        if value == "auto":
+            return value
+        if not str(value).isdecimal() or not 1 <= int(value) <= 4096:
+            self.fail(f"{value!r} is not a number from 1 to 4096, or auto", param, ctx)
+        return int(value)
+
+
 _OPTIONS = (
     click.option("--model", "backbone", metavar="NAME", help="Any timm model.  [default: the competition's recipe]"),
     click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Start from this weights file."),
     click.option("--no-pretrained", is_flag=True, help="Start from scratch."),
+    click.option("--from-run", metavar="RUN[:SNAPSHOT]", help="Start from a snapshot of another run."),
     click.option("--size", "sizes", type=Sizes(), help="Picture sizes, smallest first."),
-    click.option("--batch-size", type=click.IntRange(1, 4096), metavar="N", help="Rows in a mini-batch."),
-    click.option("--lr", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="Top rate of the head."),
+    click.option("--batch-size", type=BatchSize(), help="Rows in a mini-batch; auto halves what does not fit."),
+    click.option("--lr", type=Rate(), help="Top rate of the head; or of early, late and head; or find it."),
+    click.option(
+        "--freeze-to", type=click.IntRange(0, 2), metavar="N", help="Keep the first N groups of three frozen."
+    ),
+    click.option(
+        "--oversample",
+        type=click.FloatRange(1, 100),
+        metavar="X",
+        help="Show rows of rare classes up to X times an epoch.",
+    ),
+    click.option("--folds", type=click.IntRange(2), metavar="N", help="Train N networks, each with a fold held out."),
+    click.option("--only-fold", type=click.IntRange(0), metavar="K", help="Train this fold alone, from 0."),
     click.option(
         "--epochs-scale",
         type=click.FloatRange(0, 100, min_open=True),
         default=1.0,
         metavar="X",
         help="Lengthen or shorten every cycle.",
+    ),
+    click.option(
+        "--quick", is_flag=True, help="The short way: find the rate, one frozen epoch, three unfrozen cycles."
+    ),
+    click.option(
+        "--time-budget",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MIN",
+        help="The longest plan that fits, measured on the first mini-batches.",
     ),
     click.option("--seed", type=int, metavar="N", help="Of everything drawn at random, but not of the folds."),
     click.option(
@@ -61,6 +114,10 @@ _OPTIONS = (
         show_default=True,
         help="Where to compute.",
     ),
+    click.option("--compile", "compiles", is_flag=True, help="Compile the network first: slow to start, then faster."),
+    click.option(
+        "--track", type=click.Choice(["tensorboard", "wandb", "mlflow"]), help="Hand the log to this tracker too."
+    ),
 )
 
 
@@ -73,17 +130,52 @@ def recipe_options(function: Function) -> Function:
 
 def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Recipe, Machine]:
     """The recipe after the flags, and the machine to train it on."""
-    from dataclasses import replace
-
-    from runner.contract.recipe import resize, scale_epochs
     from runner.training.fold import Machine, default_workers
 
-    named = {name: options[name] for name in ("backbone", "batch_size", "lr", "seed") if options[name] is not None}
-    recipe = replace(declared, **named)
+    machine = Machine(
+        device=options["device"],
+        workers=default_workers() if options["workers"] is None else options["workers"],
+        weights=options["weights"],
+        compiles=options["compiles"],
+        tracker=options["track"],
+        minutes=options["time_budget"],
+        only_fold=options["only_fold"],
+    )
+    return changed_recipe(declared, options), machine
+
+
+def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
+    """The declared recipe as the flags change it."""
+    from dataclasses import replace
+
+    from runner.contract.recipe import quicken, refreeze, resize, scale_epochs
+
+    same_names = ("backbone", "seed", "oversample", "from_run", "folds")
+    recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
     if options["no_pretrained"]:
         recipe = replace(recipe, pretrained=False)
     if options["sizes"]:
         recipe = resize(recipe, options["sizes"])
-    recipe = scale_epochs(recipe, options["epochs_scale"])
-    workers = default_workers() if options["workers"] is None else options["workers"]
-    return recipe, Machine(device=options["device"], workers=workers, weights=options["weights"])
+    if options["quick"]:
+        recipe = quicken(recipe)
+    if options["freeze_to"] is not None:
+        recipe = refreeze(recipe, options["freeze_to"])
+    return scale_epochs(_with_batch(_with_rate(recipe, options["lr"]), options["batch_size"]), options["epochs_scale"])
+
+
+def _with_rate(recipe: Recipe, lr: Any) -> Recipe:
+    from dataclasses import replace
+
+    if lr is None:
+        return recipe
+    if lr == "find":
+        return replace(recipe, find_lr=True)
+    return replace(recipe, lr=lr[0]) if len(lr) == 1 else replace(recipe, lr=lr[-1], lr_groups=lr)
+
+
+def _with_batch(recipe: Recipe, batch_size: Any) -> Recipe:
+    from dataclasses import replace
+
+    if batch_size is None:
+        return recipe
+    return replace(recipe, auto_batch=True) if batch_size == "auto" else replace(recipe, batch_size=batch_size)

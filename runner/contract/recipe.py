@@ -58,9 +58,11 @@ class Recipe:
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
+    weights: str | None = None  # name and hash of the file that it starts from, where it is not the hub's
     seed: int = 42
     folds: int | None = None  # None: one holdout
-    all_data: bool = False  # no row held back; the score is that of the run that it repeats
+    all_data: bool = False  # no row held back
+    repeats: str | None = None  # the run whose steps and score these are, with `all_data`
     from_run: str | None = None  # RUN or RUN:SNAPSHOT whose weights are the start
 
     @property
@@ -105,4 +107,24 @@ def resize(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
 def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
     """The recipe with longer or shorter cycles: never less than an epoch each."""
     stages = (replace(stage, cycle_len=max(1, round(stage.cycle_len * scale))) for stage in recipe.stages)
+    return replace(recipe, stages=tuple(stages))
+
+
+def quicken(recipe: Recipe) -> Recipe:
+    """The short way, at the first size: find the rate, one frozen epoch, three unfrozen cycles of 1, 2 and 4."""
+    size = recipe.stages[0].size
+    unfrozen = next((stage for stage in recipe.stages if stage.state is State.UNFROZEN), None)
+    share = unfrozen.lr_share if unfrozen else 0.1
+    stages = (
+        Stage(size, State.FROZEN, cycles=1, cycle_len=1),
+        Stage(size, State.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_share=share),
+    )
+    return replace(recipe, stages=stages, find_lr=True)
+
+
+def refreeze(recipe: Recipe, freeze_to: int) -> Recipe:
+    """The recipe whose unfrozen stages keep the groups below `freeze_to` as they are."""
+    stages = (
+        replace(stage, freeze_to=freeze_to) if stage.state is State.UNFROZEN else stage for stage in recipe.stages
+    )
     return replace(recipe, stages=tuple(stages))

@@ -22,7 +22,7 @@ from runner.contract import Competition, Metric, Recipe
 from runner.data.index import Index
 from runner.data.pictures import PictureReader, open_pictures
 from runner.data.scalars import fill_missing, read_scalars
-from runner.errors import TrainingError
+from runner.errors import TrainingError, UsageError
 from runner.training.batch_size import halve, remember_batch_size, starting_batch_size
 from runner.training.batches import Answers, Rows
 from runner.training.log import keep_lines
@@ -85,6 +85,8 @@ class Machine:
     weights: Path | None = None
     compiles: bool = False
     tracker: str | None = None
+    minutes: float | None = None  # plan for no longer than this
+    only_fold: int | None = None
 
 
 def default_workers() -> int:
@@ -116,6 +118,10 @@ def train_fold(fold: Fold, machine: Machine, accelerator: Accelerator) -> tuple[
 
 def build_start(fold: Fold, machine: Machine) -> Network:
     """The network before its first step: the same for the same seed."""
+    if fold.recipe.weights and machine.weights is None and fold.start is None:
+        raise UsageError(
+            f"the run starts from a weights file: {fold.recipe.weights}", cure="name it again with --weights FILE"
+        )
     torch.manual_seed(fold.seed("network"))
     channels = fold.reader.channels
     network = build_network(

@@ -102,7 +102,7 @@ def build_network(
 
 def _build_body(backbone: str, channels: int, pretrained: bool, weights: Path | None) -> nn.Module:
     check_backbone(backbone)
-    overlay = {"file": str(_existing(weights))} if weights else None
+    overlay = {"file": str(check_weights_file(weights))} if weights else None
     try:
         body: nn.Module = timm.create_model(
             backbone,
@@ -142,7 +142,8 @@ def check_backbone(backbone: str) -> None:
     )
 
 
-def _existing(weights: Path) -> Path:
+def check_weights_file(weights: Path) -> Path:
+    """The path, where there is a file."""
     if not weights.is_file():
         raise UsageError(f"there is no weights file at {weights}", cure="--weights FILE with a file that is there")
     return weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import shutil
@@ -87,6 +88,11 @@ def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str 
     write_json(run.folder / "environment.json", describe_environment())
     write_json(run.recipe_file, recipe.to_json())
     return run
+
+
+def fingerprint(weights: Path) -> str:
+    """What a recipe says of a weights file: its name and a hash of its content, never where it lay."""
+    return f"{weights.name} sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
 
 
 def discard_unbegun(run: Run) -> None:

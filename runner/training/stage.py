@@ -19,7 +19,7 @@ from runner.training.fold import Fold, Machine, broken_by, build_start, load_sna
 from runner.training.groups import build_optimizer, freeze_for, rates_by_depth, rates_of_groups
 from runner.training.log import append_line, read_log
 from runner.training.loop import Learner, NotANumber, Trained, predict_logits, train_epoch
-from runner.training.lr_finder import stage_rate
+from runner.training.lr_finder import Finding, find_rate, stage_rate
 from runner.training.model import Network
 from runner.training.outputs import decide, loss_of, probabilities_of
 from runner.training.schedule import Epoch, rate_share
@@ -92,6 +92,30 @@ def _learner(fold: Fold, machine: Machine, accelerator: Accelerator, network: Ne
         module = torch.compile(module)  # type: ignore[assignment]
     prepared, optimizer = accelerator.prepare(module, optimizer)
     return Learner(accelerator, prepared, optimizer, fold.competition.labels)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the finder says of one stage."""
+
+    stage: Stage
+    finding: Finding
+
+
+def find_stage_rate(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stage) -> Found:
+    """Sweep the rate for one stage, from the recipe's start."""
+    network = build_start(fold, machine)
+    network.set_size(stage.size)
+    freeze_for(network, stage)
+    network.to(accelerator.device)
+    feed, _ = build_feeds(fold, machine, accelerator, network, stage, fold.recipe.batch_size)
+    optimizer = build_optimizer(network, fold.recipe.weight_decay)
+    module: torch.nn.Module = network.head if stage.state is State.HEAD else network
+    prepared, optimizer = accelerator.prepare(module, optimizer)
+    learner = Learner(accelerator, prepared, optimizer, fold.competition.labels)
+    finding = find_rate(fold, stage, learner, feed, fold.recipe.batch_size)
+    accelerator.free_memory()
+    return Found(stage, finding)
 
 
 def _train_and_keep(tools: _Tools, epoch: Epoch) -> None:
