@@ -3,14 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
 
-.PHONY: demo test test-slow lint bench clean
+# What `make bench-fastai` compares on; any dog-breed-shaped folder and timm model will do.
+FOLDER ?= data/dog-breed
+MODEL ?= mobilenetv2_100
+WEIGHTS ?=
+SIZE ?= 160
+
+.PHONY: demo test test-slow lint bench bench-fastai peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       the whole line on practice data: archives to a graded submission"
 	@echo "make test       the tests          make test-slow  the slow tail too"
 	@echo "make lint       ruff and mypy      make bench      the benchmarks"
+	@echo "make bench-fastai FOLDER=DIR MODEL=NAME WEIGHTS=FILE   side by side with fastai (make peers: some gigabytes)"
 	@echo "make clean      remove .venv and what the demo and the tests made"
 
 # Written last, so a broken-off installation is taken up again and a finished one is left alone.
@@ -38,6 +46,17 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# The peers have an environment of their own: what they need must not decide what we can use.
+$(PEERS)/.ready: benchmarks/peers-constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint $< 'fastai>=2.8,<2.9' timm safetensors
+	@touch $@
+
+peers: $(PEERS)/.ready
+
+bench-fastai: $(READY) $(PEERS)/.ready
+	$(BIN)/python -m benchmarks.versus_fastai $(FOLDER) --model $(MODEL) --size $(SIZE) $(if $(WEIGHTS),--weights $(WEIGHTS))
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis bench demo
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis bench demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,248 @@
+"""Ours and fastai in turn on a dog-breed-shaped folder: time to a log loss, time in all, scores on the test rows.
+
+Each side is processes of its own, timed from the outside and from the first moment: imports, unpacking,
+activations and all. Ours includes `download` and `split`, which fastai has no need of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runner.contract import ACCURACY, LOG_LOSS
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+_LOOK_EVERY = 0.05  # seconds between two looks at a log that another process writes
+
+
+@dataclass
+class Side:
+    """What one side did in one turn."""
+
+    name: str
+    load: float  # of the machine, just before
+    steps: dict[str, float] = field(default_factory=dict)  # seconds of each process
+    losses: list[tuple[float, float]] = field(default_factory=list)  # (seconds since the first process, held-out loss)
+    processor: float = 0.0  # seconds of all cores together
+    tests: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        return sum(self.steps.values())
+
+    @property
+    def best(self) -> float:
+        return min(loss for _, loss in self.losses)
+
+    def reaches(self, loss: float) -> float | None:
+        """Seconds until the held-out loss was first that low."""
+        return min((at for at, seen in self.losses if seen <= loss), default=None)
+
+    def run(self, step: str, command: list[str], environment: dict[str, str], log: Path | None = None) -> None:
+        """Run one process to its end, and look at the log that it writes meanwhile."""
+        begun, before, used = time.perf_counter(), self.total, _processor_seconds()
+        with tempfile.TemporaryFile("w+") as said:
+            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            seen = 0
+            while process.poll() is None:
+                time.sleep(_LOOK_EVERY)
+                for loss in _losses(log)[seen:]:
+                    self.losses.append((before + time.perf_counter() - begun, loss))
+                    seen += 1
+            self.steps[step] = time.perf_counter() - begun
+            said.seek(0)
+            if process.returncode:
+                sys.exit(
+                    f"{shlex.join(command)}\n{said.read()[-3000:]}\n{self.name}, {step}: exit {process.returncode}"
+                )
+        self.processor += _processor_seconds() - used
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _losses(log: Path | None) -> list[float]:
+    """The held-out loss of every finished epoch of the first fold."""
+    if log is None or not log.exists():
+        return []
+    written = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = [json.loads(line) for line in written if line.endswith("\n")]
+    return [line["valid_loss"] for line in lines if line.get("valid_loss") is not None and line.get("fold", 0) == 0]
+
+
+def main() -> None:
+    options = parse_options()
+    if not PEERS.exists():
+        sys.exit(f"fastai's environment is not there: {PEERS}\nmake peers   (downloads some gigabytes)")
+    turns = [side for number in range(options.repeats) for side in take_turns(options, number)]
+    if options.peer_told:
+        turns += [Side(**json.loads(line)) for line in options.peer_told.read_text(encoding="utf-8").splitlines()]
+    if options.out:
+        options.out.write_text("".join(json.dumps(vars(side)) + "\n" for side in turns), encoding="utf-8")
+    print_table(options, turns)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.versus_fastai", description=__doc__)
+    parser.add_argument(
+        "folder", type=Path, help="train/, test/, labels.csv, sample_submission.csv [test_solution.csv]"
+    )
+    parser.add_argument("--model", required=True, metavar="M", help="a timm model, the same for both")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights, the same for both")
+    parser.add_argument("--size", type=int, default=160, metavar="N")
+    parser.add_argument("--threads", type=int, metavar="N", help="OMP_NUM_THREADS of both  [default: torch decides]")
+    parser.add_argument("--loss", type=float, metavar="X", help="the log loss to reach  [default: fastai's own best]")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="turns of both; medians are printed")
+    parser.add_argument(
+        "--train",
+        action="append",
+        metavar="FLAGS",
+        help="further flags of `runner dog-breed train`, as '--quick'; given again, one more column",
+    )
+    parser.add_argument("--peer", default="", metavar="FLAGS", help="further flags of fastai_peer.py")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep what was measured, a JSON line a turn")
+    parser.add_argument(
+        "--peer-told", type=Path, metavar="FILE", help="do not run fastai: take its lines from such a file"
+    )
+    return parser.parse_args()
+
+
+def take_turns(options: argparse.Namespace, number: int) -> Iterator[Side]:
+    """Ours, by each way of training, and fastai, on the same held-out rows; each from an empty workspace."""
+    held_out: Path | None = None
+    for flags in options.train or [""]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield run_ours(options, number, flags, Path(folder))
+            if not options.peer_told and held_out is None:
+                held_out = Path(folder) / "runs" / "dog-breed" / "folds.csv"
+                yield run_peer(options, number, held_out, Path(folder))
+
+
+def run_ours(options: argparse.Namespace, number: int, flags: str, workspace: Path) -> Side:
+    """The whole line by the commands that a person types, from the raw folder to a submission."""
+    side = Side(f"ours {flags}".strip(), os.getloadavg()[0])
+    environment = _environment(options)
+    runner = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q", "dog-breed"]
+    weights = ["--weights", str(options.weights.resolve())] if options.weights else []
+    recipe = ["--model", options.model, *weights, "--size", str(options.size), "--seed", str(42 + number)]
+    run = workspace / "runs" / "dog-breed" / "versus"
+    side.run("download", [*runner, "download", "--from", str(options.folder.resolve())], environment)
+    side.run("split", [*runner, "split"], environment)
+    train = [*runner, "train", "--run", "versus", *recipe, *shlex.split(flags)]
+    side.run("train", train, environment, run / "log.jsonl")
+    side.run("predict", [*runner, "predict", "--run", "versus"], environment)
+    # What is submitted is scored on the held-out rows too: an ensemble may reach what no epoch did.
+    side.losses.append((side.total, json.loads((run / "score.json").read_text())["cv"]["value"]))
+    side.tests = grade(options.folder, workspace / "submissions" / "dog-breed" / "versus.csv")
+    environment_file = json.loads((run / "environment.json").read_text())
+    side.facts = {"recipe": json.loads((run / "recipe.json").read_text()), "environment": environment_file}
+    return side
+
+
+def run_peer(options: argparse.Namespace, number: int, held_out: Path, folder: Path) -> Side:
+    """fastai: one frozen and three unfrozen epochs, then TTA of the test pictures."""
+    side = Side("fastai", os.getloadavg()[0])
+    weights = ["--weights", str(options.weights)] if options.weights else []
+    settings = ["--model", options.model, *weights, "--size", str(options.size), "--seed", str(42 + number)]
+    script = [str(PEERS), str(HERE / "fastai_peer.py"), str(options.folder), "--held-out", str(held_out)]
+    command = [*script, *settings, "--out", str(folder), *shlex.split(options.peer)]
+    # Spinning threads cost fastai more than half of its speed here, as they would us.
+    side.run("all", command, {**_environment(options), "OMP_WAIT_POLICY": "PASSIVE"})
+    told = json.loads((folder / "told.json").read_text())
+    side.losses = [(epoch["at"], epoch["valid_loss"]) for epoch in told["epochs"]]
+    side.steps = {"train": told["trained_at"], "tta": side.total - told["trained_at"]}
+    side.tests = grade(options.folder, folder / "submission.csv")
+    side.facts = {"epochs": told["epochs"], "environment": told["settings"]}
+    return side
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    threads = {"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **threads}
+
+
+def grade(folder: Path, submission: Path) -> dict[str, float]:
+    """Accuracy and log loss of a submission; nothing where the folder has no answers."""
+    answers = folder / "test_solution.csv"
+    if not answers.exists():
+        return {}
+    with submission.open(encoding="utf-8", newline="") as file:
+        (_, *classes), *rows = csv.reader(file)
+    with answers.open(encoding="utf-8-sig", newline="") as file:
+        truth = dict(list(csv.reader(file))[1:])
+    targets = np.array([[name == truth[row[0]] for name in classes] for row in rows], dtype=np.float64)
+    probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
+    return {
+        "accuracy": ACCURACY.score(targets, probabilities),
+        "log loss": LOG_LOSS.score(targets, probabilities),
+    }
+
+
+def print_table(options: argparse.Namespace, turns: list[Side]) -> None:
+    """A column a side, medians over the turns, and how many times longer fastai takes."""
+    names = list(dict.fromkeys(sorted((side.name for side in turns), key=lambda name: name != "fastai")))
+    sides = {name: [side for side in turns if side.name == name] for name in names}
+    if "fastai" not in sides:
+        sys.exit("there are no turns of fastai to compare with")
+    peer = sides["fastai"]
+    loss = options.loss if options.loss is not None else statistics.median(side.best for side in peer)
+    rows: dict[str, Callable[[Side], float | None]] = {
+        f"s to held-out log loss {loss:.4f}": lambda side: side.reaches(loss),
+        "s in all, to the submission": lambda side: side.total,
+        **{f"   of it {step}": _step(step) for side in turns for step in side.steps},
+        "processor s": lambda side: side.processor,
+    }
+    scores: dict[str, Callable[[Side], float | None]] = {
+        "best held-out log loss": lambda side: side.best,
+        **{f"test {key}": _test(key) for side in turns for key in side.tests},
+    }
+    versions = peer[0].facts["environment"]
+    print(", ".join(f"{name} {versions[name]}" for name in ("fastai", "torch", "timm", "threads")), end="; ")
+    print(f"{options.model} at {options.size} px; turns: {', '.join(f'{len(sides[name])} {name}' for name in names)}")
+    print("load of the machine before each: " + ", ".join(f"{side.name} {side.load:.1f}" for side in turns))
+    width = max(12, *(len(name) + 2 for name in names))
+    print(f"{'':<34}" + "".join(f"{name:>{width}}" for name in names) + f"{'fastai / ours':>{14 * (len(names) - 1)}}")
+    for title, figure in (rows | scores).items():
+        medians = [_median(map(figure, sides[name])) for name in names]
+        digits = 1 if title in rows else 4
+        shown = [f"{value:.{digits}f}" if value is not None else "-" for value in medians]
+        ratios = [f"{medians[0] / one:.1f} x" if title in rows and medians[0] and one else "" for one in medians[1:]]
+        line = f"{title:<34}" + "".join(f"{one:>{width}}" for one in shown) + "".join(f"{one:>14}" for one in ratios)
+        print(line.rstrip())
+
+
+def _step(step: str) -> Callable[[Side], float | None]:
+    return lambda side: side.steps.get(step)
+
+
+def _test(key: str) -> Callable[[Side], float | None]:
+    return lambda side: side.tests.get(key)
+
+
+def _median(values: Iterator[float | None]) -> float | None:
+    known = list(values)
+    # Where one turn did not get there, a median of the others would flatter.
+    return None if None in known else statistics.median(value for value in known if value is not None)
+
+
+if __name__ == "__main__":
+    main()
