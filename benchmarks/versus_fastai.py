@@ -95,7 +95,7 @@ def main() -> None:
         sys.exit(f"fastai's environment is not there: {PEERS}\nmake peers   (downloads some gigabytes)")
     turns = [side for number in range(options.repeats) for side in take_turns(options, number)]
     if options.peer_told:
-        turns += [Side(**json.loads(line)) for line in options.peer_told.read_text(encoding="utf-8").splitlines()]
+        turns += read_peer(options.peer_told)
     if options.out:
         options.out.write_text("".join(json.dumps(vars(side)) + "\n" for side in turns), encoding="utf-8")
     print_table(options, turns)
@@ -173,6 +173,12 @@ def run_peer(options: argparse.Namespace, number: int, held_out: Path, folder: P
     side.tests = grade(options.folder, folder / "submission.csv")
     side.facts = {"epochs": told["epochs"], "environment": told["settings"]}
     return side
+
+
+def read_peer(path: Path) -> list[Side]:
+    """The turns of fastai in a file that `--out` left."""
+    sides = [Side(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [side for side in sides if side.name == "fastai"]
 
 
 def _environment(options: argparse.Namespace) -> dict[str, str]:
