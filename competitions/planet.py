@@ -16,11 +16,19 @@ COMPETITION = Competition(
     train_images="train-jpg/{id}.jpg",
     test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
     sample_submission=("sample_submission_v2.csv", "sample_submission.csv"),
+    mirror="nikitarom/planets-dataset",  # the pictures may be absent from the competition's own list
     preset=TOP_DOWN,
     metric=MEAN_F2,
     recipe=Recipe(
         backbone="resnet34",
-        stages=(Stage(128, State.UNFROZEN, cycles=1, cycle_len=5),),
+        stages=(
+            Stage(64, State.FROZEN),
+            Stage(64, State.UNFROZEN, cycles=2, cycle_mult=2),
+            Stage(128, State.FROZEN),
+            Stage(128, State.UNFROZEN, cycles=2, cycle_mult=2),
+            Stage(256, State.FROZEN),
+            Stage(256, State.UNFROZEN, cycles=3, cycle_mult=2),
+        ),
         lr=1e-3,
         lr_divisor=3,  # tiles are unlike ImageNet: early layers have more to learn
     ),

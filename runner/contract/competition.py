@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ Pictures = str | tuple[str, ...] | Bands
 class Competition:
     """One competition, whole. The command's name is the file's: `dog_breed.py` is `dog-breed`."""
 
-    slug: str
+    slug: str  # the last part of its address; given the whole address, that part is taken
     title: str
     labels: Labels
     train_images: Pictures
@@ -44,9 +45,11 @@ class Competition:
     unpack: Callable[[Path], None] | None = None  # turns raw files into pictures and a table, inside data/
     raw_files: tuple[str, ...] = ()  # what `unpack` needs
     awards_medals: bool = True
+    mirror: str = ""  # `owner/dataset` on Kaggle with the same files, for those that the competition lists no more
     name: str = ""  # set by the loader
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "slug", slug_of(self.slug))
         for field, message in _contradictions(self):
             raise ValueError(f"Competition.{field}: {message}")
 
@@ -68,6 +71,12 @@ class Competition:
         wanted = (self.train_images, self.test_images)
         templates = [t for pictures in wanted if not isinstance(pictures, Bands) for t in all_names(pictures)]
         return tuple(dict.fromkeys(template.split("{", 1)[0] for template in templates))
+
+
+def slug_of(text: str) -> str:
+    """The slug in a competition's address as a browser shows it; any other text as it is."""
+    address = re.search(r"kaggle\.com/(?:competitions|c)/([^/?#\s]+)", text)
+    return address[1] if address else text
 
 
 # A metric that is given the wrong labels gives a number all the same: the multi-class log loss of one

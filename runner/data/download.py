@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from runner.data.fetching import fetch_files
 from runner.data.gathering import Source, gather
 from runner.data.layout import things_of
 from runner.errors import DataError, PluginError, RunnerError
-from runner.hosts.protocol import Host
+from runner.hosts.protocol import FileSource
 from runner.workspace import Workspace, locked, read_json, write_json, write_text
 
 MARKER = ".complete"
@@ -67,8 +67,17 @@ class _Site:
         return self._beside("trash")
 
 
-def download(competition: Competition, workspace: Workspace, source: Path | Host, *, force: bool = False) -> Path:
+def download(
+    competition: Competition,
+    workspace: Workspace,
+    source: Path | FileSource,
+    *,
+    force: bool = False,
+    verify: Callable[[Path], None] | None = None,
+) -> Path:
     """Fill the competition's data folder from a host, or from a folder or archive on this disk.
+
+    `verify` looks at the folder before it counts, and raises where it must not.
 
     Where it is complete nothing is done, but with `force`. Broken off at any moment and called again, it
     ends the same: the folder takes its name by one rename, after its marker is written.
@@ -80,7 +89,7 @@ def download(competition: Competition, workspace: Workspace, source: Path | Host
             say(f"{site.folder} is complete already (--force fills it anew)")
             return site.folder
         _check_nothing_is_lost(site.folder, competition, source)
-        _make(competition, site, source, force)
+        _make(competition, site, source, force, verify)
         _swap(site)
     say(f"{site.folder} is complete")
     return site.folder
@@ -103,7 +112,7 @@ def _is_complete(folder: Path) -> bool:
     return (folder / MARKER).is_file()
 
 
-def _check_nothing_is_lost(folder: Path, competition: Competition, source: Path | Host) -> None:
+def _check_nothing_is_lost(folder: Path, competition: Competition, source: Path | FileSource) -> None:
     """What somebody put into the data folder by hand is not replaced unasked."""
     if not folder.exists() or _is_complete(folder) or not any(folder.iterdir()):
         return
@@ -117,7 +126,13 @@ def _check_nothing_is_lost(folder: Path, competition: Competition, source: Path 
     )
 
 
-def _make(competition: Competition, site: _Site, source: Path | Host, force: bool) -> None:
+def _make(
+    competition: Competition,
+    site: _Site,
+    source: Path | FileSource,
+    force: bool,
+    verify: Callable[[Path], None] | None,
+) -> None:
     """Everything up to the complete folder, in staging."""
     _remove(site.unpacked)
     _remove(site.whole)
@@ -135,6 +150,8 @@ def _make(competition: Competition, site: _Site, source: Path | Host, force: boo
     taken = gather(origin, things, site.unpacked, site.whole)
     with _explaining(competition, site, origin):
         _unpack_raw_files(competition, site.whole, origin.again)
+    if verify:
+        verify(site.whole)
     _seal(competition, site.whole, kind, taken)
 
 

@@ -20,7 +20,7 @@ from runner.console import Advance
 from runner.contract.competition import Competition
 from runner.errors import FormError, HostError
 from runner.hosts.grading import Answer, Grader, Scores, read_answers, write_answers
-from runner.hosts.protocol import BoardRow, Leaderboard, Limits, RemoteFile, Status, Submission
+from runner.hosts.protocol import About, BoardRow, Leaderboard, Limits, RemoteFile, Status, Submission
 from runner.workspace import atomic_path, locked, read_json, write_json, write_text
 
 DAILY_LIMIT = 20
@@ -92,11 +92,24 @@ class PracticeHost:
     """The host of one competition, in one folder."""
 
     name = "practice"
+    team = "you"
 
     def __init__(self, competition: Competition, folder: Path, *, clock: Callable[[], datetime] | None = None):
         self.competition = competition
         self.folder = folder
         self._clock = clock or (lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        """The time by which days begin and end."""
+        return self._clock()
+
+    def fetch_about(self, slug: str) -> About:
+        """A competition that is over, and takes submissions all the same."""
+        about = self._read_about(slug)
+        # Bots played before you did; from their last submission on, the board stands still.
+        board = _read_board(self.folder / "board.csv")
+        over = max((team.submitted for team in board), default=None)
+        return About(slug, about["title"], str(self.folder), deadline=over)
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every file that the competition offers, by name."""
@@ -126,7 +139,7 @@ class PracticeHost:
             ref = str(max((int(known) for known in self._refs()), default=0) + 1)
             with atomic_path(self._submissions / f"{ref}.csv") as part:
                 shutil.copyfile(path, part)
-            self._write_record(Submission(ref, self._clock(), path.name, message, Status.PENDING))
+            self._write_record(Submission(ref, self._clock(), path.name, message, Status.PENDING, team=self.team))
         return ref
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
@@ -138,6 +151,13 @@ class PracticeHost:
                 if known.status is Status.PENDING:
                     self._write_record(_settle(known, grader, self._submissions / f"{known.ref}.csv"))
             return self._read_records()
+
+    def fetch_submission(self, slug: str, ref: str) -> Submission:
+        """One submission, graded."""
+        for submission in self.fetch_submissions(slug):
+            if submission.ref == ref:
+                return submission
+        raise HostError(f"the host knows no submission {ref}", cure=f"runner {self._name} standings")
 
     def fetch_limits(self, slug: str) -> Limits:
         """What is left of today's allowance; the day is UTC's."""

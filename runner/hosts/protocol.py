@@ -10,6 +10,9 @@ from typing import Protocol
 
 from runner.console import Advance
 
+# What a file that is on its way is called, and the note beside it that says what it is a part of.
+PART, PART_NOTE = ".part", ".part.json"
+
 
 class Status(Enum):
     """How far the host is with a submission."""
@@ -25,6 +28,7 @@ class RemoteFile:
 
     name: str
     size: int
+    bundle: bool = False  # one archive of all the others, packed when it is asked for: the size is an estimate
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Submission:
     public: float | None = None
     private: float | None = None
     error: str | None = None  # the host's reason, where the status is ERROR
+    team: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Limits:
     per_day: int
     left_today: int
     reopens: datetime  # when a full allowance begins again
+    for_good: bool = False  # it never does: the competition's whole allowance is used up
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,29 @@ class Leaderboard:
     private: bool
 
 
-class Host(Protocol):
-    """Who holds the data and scores submissions. Every refusal is a HostError with its cure."""
+@dataclass(frozen=True)
+class About:
+    """What the host says of a competition, and of you in it."""
+
+    slug: str
+    title: str
+    page: str  # where a browser finds it
+    entered: bool = True  # its rules are accepted
+    disabled: bool = False  # it takes no submissions
+    notebooks_only: bool = False  # it takes notebooks, not files
+    deadline: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the deadline has passed: submissions are then scored, and on no board."""
+        return self.deadline is not None and self.deadline <= now
+
+
+class FileSource(Protocol):
+    """Who holds files: a host, or a mirror of a competition's data."""
 
     @property
     def name(self) -> str:
-        """`kaggle` or `practice`."""
+        """What it is called in messages and in the ledger."""
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every file that the competition offers."""
@@ -80,14 +103,27 @@ class Host(Protocol):
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
         """Bring one file to `path`, whole and verified or not at all."""
 
+
+class Host(FileSource, Protocol):
+    """Who holds the data and scores submissions. Every refusal is a HostError with its cure."""
+
+    def now(self) -> datetime:
+        """The host's time: its days begin and end by it, whatever this machine's clock says."""
+
+    def fetch_about(self, slug: str) -> About:
+        """What the host says of the competition."""
+
     def submit_file(self, slug: str, path: Path, message: str) -> str:
         """Hand a submission in; the reference it is known by from now on."""
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
         """Every submission ever made here, newest first."""
 
+    def fetch_submission(self, slug: str, ref: str) -> Submission:
+        """One submission, as it is now."""
+
     def fetch_limits(self, slug: str) -> Limits:
         """What is left of today's allowance."""
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
-        """The whole public or private board."""
+        """The whole public or private board; a HostError where the private one is not opened yet."""

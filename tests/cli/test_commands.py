@@ -100,7 +100,7 @@ WRONG = [
     (("shapes", "predict", "--run", "none"), 1, "runner shapes train"),
     (("shapes", "submit"), 1, "runner shapes train"),
     (("shapes", "download", "--from", "nowhere"), 1, "no such file"),
-    (("shapes", "download"), 1, "--from"),
+    (("shapes", "download"), 1, "no Kaggle credentials"),
     (("--host", "practice", "shapes", "download"), 1, "runner demo"),
     (("demo", "shapes"), 1, "dog-breed"),
     (("demo", "nothing"), 2, "runner list"),

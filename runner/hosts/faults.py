@@ -1,0 +1,195 @@
+"""What can go wrong between here and a host, each told as what it is: one try's fault, and whether to try again."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from runner.console import say
+
+# (to connect, between two pieces of an answer), in seconds: nothing may wait for ever.
+TIMEOUTS = (10.0, 60.0)
+_LONGEST_PAUSE = 60.0
+# Who asks for more patience than this is believed, and the user told.
+_LONGEST_ASKED = 15 * 60.0
+
+
+class Fault(Exception):  # noqa: N818 - it is caught where it is settled, and is no error until then
+    """One try went wrong."""
+
+    def __init__(
+        self,
+        found: str,
+        cure: str,
+        *,
+        status: int | None = None,
+        again: bool = False,  # the same try may go well in a while
+        wait: float | None = None,  # how long the host asks to wait
+        arrived: bool = True,  # the host may have seen the request
+        detail: str = "",  # the host's own words
+    ):
+        super().__init__(found)
+        self.found, self.cure, self.status, self.detail = found, cure, status, detail
+        self.again, self.wait, self.arrived = again, wait, arrived
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try, and how to wait in between."""
+
+    pause: Callable[[float], None] = time.sleep
+    tries: int = 7
+    first: float = 1.0
+
+    def before_next(self, failures: int, fault: Fault, what: str) -> bool:
+        """Wait, as long as the host asks or twice as long as before; False where there is no next try."""
+        delay = self.first * 2 ** (failures - 1) if fault.wait is None else fault.wait
+        if not fault.again or failures >= self.tries or delay > _LONGEST_ASKED:
+            return False
+        delay = min(delay, _LONGEST_PAUSE) if fault.wait is None else delay
+        say(f"{what}: {fault.found}; trying again in {delay:.0f} s")
+        self.pause(delay)
+        return True
+
+
+def fault_of_error(error: Exception, url: str) -> Fault:
+    """A connection that failed, as a fault. The URL's query is left out: a signed one is a secret."""
+    where = urlsplit(url).hostname or "the host"
+    reason = _innermost(error)
+    if isinstance(reason, OSError) and "CERTIFICATE" in str(reason).upper():
+        return Fault(
+            f"the certificate of {where} is not trusted here",
+            "check this machine's clock (`runner doctor`), and whether a proxy opens your connections",
+            arrived=False,
+        )
+    cure = "check the network, HTTP_PROXY and HTTPS_PROXY, then type the same command again"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return Fault(f"the proxy on the way to {where} does not answer", cure, again=True, arrived=False)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return Fault(f"{where} does not answer", cure, again=True, arrived=False)
+    if isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
+        return Fault(f"{where} stopped answering", cure, again=True)
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        lost = isinstance(reason, urllib3.exceptions.NameResolutionError)
+        found = f"no network: {where} is not found" if lost else f"no network: {where} cannot be reached"
+        return Fault(found, cure, again=True, arrived=False)
+    if isinstance(error, ValueError | TypeError | KeyError) and not isinstance(error, requests.RequestException):
+        return Fault(f"{where} answered something that is not understood", cure, again=True)
+    return Fault(f"the connection to {where} broke off", cure, again=True)
+
+
+def fault_of_response(response: requests.Response) -> Fault | None:
+    """An answer that is a refusal, as a fault; None where it is none."""
+    status, where = response.status_code, urlsplit(response.url or "").hostname or "the host"
+    is_page = "text/html" in response.headers.get("Content-Type", "")
+    if status < 400 and not is_page:
+        return None
+    text = _body(response)
+    if is_page or text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
+        return _fault_of_page(status, where, text, _asked_wait(response))
+    detail = _detail(text)
+    if status == 429:
+        wait = _asked_wait(response)
+        asks = f", and asks to wait {wait:.0f} s" if wait else ""
+        return Fault(
+            f"{where} has had too many requests{asks}",
+            f"wait {(wait or 600) / 60:.0f} min, then type the same command again",
+            status=status,
+            again=True,
+            wait=wait,
+            detail=detail,
+        )
+    if status >= 500 or status == 408:
+        return Fault(
+            f"{where} has trouble of its own ({status})",
+            "type the same command again in a while",
+            status=status,
+            again=True,
+            wait=_asked_wait(response),
+            detail=detail,
+        )
+    return Fault(
+        f"{where} refuses ({status}){': ' + detail if detail else ''}", "runner doctor", status=status, detail=detail
+    )
+
+
+def _fault_of_page(status: int, where: str, text: str, wait: float | None) -> Fault:
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    called = f" ({' '.join(html.unescape(title[1]).split())[:80]})" if title else ""
+    return Fault(
+        f"a gateway on the way to {where} answered with a web page{called}, status {status}",
+        "check whether a proxy or a login page stands between, then type the same command again",
+        status=status,
+        again=True,
+        wait=wait,
+        # A gateway that says 503 may have passed the request on all the same.
+    )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What lies at the bottom: requests wraps what urllib3 wrapped."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = getattr(error, "reason", None) or next(
+            (one for one in getattr(error, "args", ()) if isinstance(one, BaseException)), None
+        )
+        if isinstance(error, urllib3.exceptions.NewConnectionError) or not isinstance(inner, BaseException):
+            return error
+        error = inner
+    return error
+
+
+def _body(response: requests.Response) -> str:
+    try:
+        return response.raw.read(1 << 16, decode_content=True).decode("utf-8", "replace")  # type: ignore[no-any-return]
+    except (urllib3.exceptions.HTTPError, OSError):
+        return ""
+
+
+def _detail(text: str) -> str:
+    """The host's own words: `{"message"}`, or `{"error": {"message"}}`."""
+    try:
+        told: Any = json.loads(text)
+    except ValueError:
+        return ""
+    inner = told.get("error") if isinstance(told, dict) else None
+    for one in (inner, told):
+        if isinstance(one, dict) and isinstance(one.get("message"), str):
+            return " ".join(one["message"].split())[:300]
+    return ""
+
+
+def _asked_wait(response: requests.Response) -> float | None:
+    """Retry-After, in seconds: a number, or a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    now = server_time(response) or datetime.now(UTC)
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
+
+
+def server_time(response: requests.Response) -> datetime | None:
+    """The time in the answer's Date header."""
+    try:
+        told = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (TypeError, ValueError):
+        return None
+    return told.replace(tzinfo=told.tzinfo or UTC)

@@ -1,0 +1,158 @@
+"""Any sequence of faults ends in the right bytes or a clear refusal; and a kill costs next to nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.errors import HostError
+from runner.hosts.faults import Patience
+from runner.hosts.kaggle import KaggleHost
+from runner.hosts.practice import PracticeHost
+from tests.wire.conftest import DOGS, SLUG, Waits, build_dogs
+from tests.wire.server import (
+    Fault,
+    FaultyServer,
+    answers,
+    changes_the_file,
+    chunked,
+    drops,
+    drops_before_any_answer,
+    edits,
+    flips_a_byte,
+    gateway_page,
+    knows_no_ranges,
+    no_length,
+    no_proofs,
+    refuses,
+    stalls,
+    with_headers,
+    wrong_md5,
+)
+
+NAME = "test/deep/0.jpg"
+OF_THE_STORE: list[tuple[str, Fault]] = [
+    ("reset at once", drops(0)),
+    ("reset", drops(15_000)),
+    ("closed", drops(15_000, reset=False)),
+    ("silent", stalls(9_000)),
+    ("unheard", drops_before_any_answer),
+    ("429", refuses(429, Retry_After="1")),
+    ("500", refuses(500)),
+    ("page 200", gateway_page(200)),
+    ("page 503", gateway_page(503)),
+    ("expired", answers(403, b"<Error/>", Content_Type="application/xml")),
+    ("416", answers(416)),
+    ("204", answers(204)),
+    ("no ranges", knows_no_ranges),
+    ("no proofs", no_proofs),
+    ("no length", no_length()),
+    ("no length, cut", no_length(21_000)),
+    ("no length, no proofs, cut", no_length(21_000, proofs=False)),
+    ("chunks", chunked()),
+    ("chunks, cut", chunked(21_000)),
+    ("flipped", flips_a_byte),
+    ("wrong md5", wrong_md5),
+    ("wrong etag", with_headers(ETag='"another"')),
+    ("weak etag", with_headers(ETag='W/"weak"', x_goog_hash=None)),
+    ("wrong range", with_headers(Content_Range="bytes 3-39999/40000")),
+    ("changed", changes_the_file),
+    ("mute", with_headers(Content_Type=None, ETag=None, x_goog_hash=None, Last_Modified=None)),
+]
+OF_THE_SERVICE: list[tuple[str, Fault]] = [
+    ("reset", drops_before_any_answer),
+    ("silent", stalls(0)),
+    ("429", refuses(429, Retry_After="2")),
+    ("503", refuses(503)),
+    ("page", gateway_page(200)),
+    ("null", edits(lambda _: None)),
+    ("empty", answers(200, b"", Content_Type="application/json")),
+    ("half", answers(200, b'{"files": [', Content_Type="application/json")),
+]
+
+
+def named(faults: list[tuple[str, Fault]]) -> st.SearchStrategy[list[tuple[str, Fault]]]:
+    return st.lists(st.sampled_from(faults), max_size=6)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> PracticeHost:
+    return build_dogs(tmp_path / "small", files={NAME: bytes(range(250)) * 160})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(store=named(OF_THE_STORE), service=named(OF_THE_SERVICE))
+def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
+    small: PracticeHost,
+    tmp_path_factory: pytest.TempPathFactory,
+    server: FaultyServer,
+    store: list[tuple[str, Fault]],
+    service: list[tuple[str, Fault]],
+) -> None:
+    server.stages[SLUG].host = small
+    server.orders = [("store", fault) for _, fault in store]
+    server.orders += [("DownloadDataFile" if n % 2 else "ListDataFiles", f) for n, (_, f) in enumerate(service)]
+    kaggle = KaggleHost(DOGS, patience=Patience(pause=Waits(), tries=5), timeouts=(2.0, 0.05))
+    path = tmp_path_factory.mktemp("drawn") / "0.jpg"
+    source = small.folder / "files" / NAME
+    contents = [source.read_bytes()]
+    try:
+        (file,) = kaggle.list_files(SLUG)
+        kaggle.download_file(SLUG, file, path, lambda _: None)
+    except HostError as error:
+        assert error.cure
+        assert error.found
+        assert not path.exists()
+        return
+    finally:
+        contents.append(source.read_bytes())
+    # Where the file changed while it was fetched, either content is right; a mixture is not.
+    assert path.read_bytes() in contents
+    assert [one.name for one in path.parent.iterdir()] == ["0.jpg"]
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from competitions import load
+from runner.hosts.kaggle import KaggleHost
+host = KaggleHost(load("dog-breed"))
+(file,) = host.list_files(host.competition.slug)
+def told(amount):
+    print(amount, flush=True)
+host.download_file(host.competition.slug, file, Path(sys.argv[1]), told)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_kill_in_the_middle_costs_at_most_the_last_megabytes(
+    tmp_path: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = hashlib.shake_128(b"noise").digest(24 << 20)
+    server.stages[SLUG].host = build_dogs(tmp_path / "large", files={"big.bin": content})
+    server.order("store", stalls(16 << 20))
+    path = tmp_path / "big.bin"
+    command = [sys.executable, "-c", FETCH, str(path)]
+    came = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        for line in killed.stdout:
+            came += int(line)
+            if came >= 15 << 20:
+                killed.send_signal(signal.SIGKILL)
+                break
+    kept = path.with_name("big.bin.part").stat().st_size
+    assert not path.exists()
+    assert came - kept <= 4 << 20
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(again.stdout.splitlines()[0]) == kept  # taken up, not fetched
+    assert path.read_bytes() == content
+    asked = [call.headers["Range"] for call in server.calls if call.name == "store" and "Range" in call.headers]
+    assert asked == [f"bytes={kept}-"]
