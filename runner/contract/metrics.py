@@ -79,9 +79,10 @@ def _mean_f2(targets: Matrix, decisions: Matrix) -> float:
 
 def _right_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
     if targets.shape[1] == 1:
-        return ((probabilities >= 0.5) == (targets >= 0.5)).mean(axis=1)  # type: ignore[no-any-return]
-    right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
-    return right.astype(float)
+        right = (probabilities[:, 0] >= 0.5) == (targets[:, 0] >= 0.5)
+    else:
+        right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
+    return np.asarray(right, dtype=float)
 
 
 def _accuracy(targets: Matrix, probabilities: Matrix) -> float:

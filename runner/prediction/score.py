@@ -1,15 +1,18 @@
-"""The held-out score of a run, and how far chance alone could move it."""
+"""A score on held-out rows, how far chance alone could move it, and whether a change beats another beyond chance."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Metric
+
+Matrix = NDArray[Any]
 
 _RESAMPLES = 200
 
@@ -27,15 +30,102 @@ class Score:
         return f"{self.value:.5f} ± {self.error:.5f}"
 
 
-def score_rows(metric: Metric, targets: NDArray[Any], predicted: NDArray[Any], seed: int = 0) -> Score:
-    """The score of these rows. Resampled with a fixed seed: a stranger gets the same error."""
-    return Score(metric.key, metric.score(targets, predicted), _error(metric, targets, predicted, seed), len(targets))
+def units_of(groups: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each row's unit: its group, or itself where it has none. Units are kept whole."""
+    names = [(True, group) if group else (False, str(row)) for row, group in enumerate(groups)]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
 
 
-def _error(metric: Metric, targets: NDArray[Any], predicted: NDArray[Any], seed: int) -> float:
-    draws = np.random.Generator(np.random.PCG64(seed))
-    scores: Sequence[float] = [
-        metric.score(targets[rows], predicted[rows])
-        for rows in (draws.integers(0, len(targets), len(targets)) for _ in range(_RESAMPLES))
+def score_rows(
+    metric: Metric, targets: Matrix, predicted: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None
+) -> Score:
+    """The score of these rows. Resampled with a fixed seed: a stranger gets the same error.
+
+    Rows of one group are drawn together: they resemble each other, and count for less than as many strangers.
+    """
+    value = metric.score(targets, predicted)
+    if metric.of_rows is not None:
+        parts = np.asarray(metric.of_rows(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
+        return replace(score_parts(metric, parts, seed, groups=groups), value=value)
+    units = np.arange(len(targets)) if groups is None else units_of(groups)
+    scores = _resampled(metric, targets, (predicted,), units, np.random.Generator(np.random.PCG64(seed)))
+    return Score(metric.key, value, _spread(scores[0]), len(targets))
+
+
+def score_parts(metric: Metric, parts: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None) -> Score:
+    """The score whose rows' parts these are."""
+    units = np.arange(len(parts)) if groups is None else units_of(groups)
+    error = _error_of_mean(parts, units, np.random.Generator(np.random.PCG64(seed)))
+    return Score(metric.key, float(parts.mean()), error, len(parts))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better one answer to the same rows is than another (above 0), and the standard error of that."""
+
+    value: float
+    error: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the gain is larger than its own standard error.
+
+        A change that does nothing passes one time in six and then does no harm, since it does nothing;
+        one that truly gains two standard errors is missed one time in six. The next change is judged
+        on top of it, and the score in the end on rows that had no part in any of this.
+        """
+        # What is left of equal scores after rounding is no gain, however small its error.
+        return self.value > max(self.error, 1e-9)
+
+
+def gain_of_parts(metric: Metric, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
+    """The gain where each row's part of both scores is known: of the differences, row by row."""
+    gains = (better - simple) * (1 if metric.higher_is_better else -1)
+    away = np.bincount(units, weights=gains - gains.mean())
+    return Gain(float(gains.mean()), float(np.sqrt((away**2).sum()) / len(gains)))
+
+
+def gain_of_whole(metric: Metric, targets: Matrix, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
+    """The gain where a score is not a mean of rows: both are scored on the same resamples."""
+    draws = np.random.Generator(np.random.PCG64(0))
+    one, other = _resampled(metric, targets, (simple, better), units, draws)
+    sign = 1 if metric.higher_is_better else -1
+    gain = metric.score(targets, better) - metric.score(targets, simple)
+    return Gain(sign * gain, _spread(other - one))
+
+
+def _error_of_mean(parts: Matrix, units: NDArray[np.int64], draws: np.random.Generator) -> float:
+    """The spread of the mean over resampled units, from each unit's sum and size alone."""
+    sums, sizes = np.bincount(units, weights=parts), np.bincount(units).astype(float)
+    means = [
+        sums[chosen].sum() / sizes[chosen].sum()
+        for chosen in (draws.integers(0, len(sums), len(sums)) for _ in range(_RESAMPLES))
     ]
-    return float(np.std(scores))
+    return float(np.std(means))
+
+
+def _resampled(
+    metric: Metric,
+    targets: Matrix,
+    answers: Sequence[Matrix],
+    units: NDArray[np.int64],
+    draws: np.random.Generator,
+) -> Matrix:
+    """The scores (answers, resamples) of several answers on the same resampled units."""
+    in_order = np.argsort(units, kind="stable")
+    rows_of_unit = np.split(in_order, np.cumsum(np.bincount(units))[:-1])
+    scores = np.empty((len(answers), _RESAMPLES))
+    with warnings.catch_warnings():
+        # A resample may hold one class only, on which some scores are not defined: it is left out below.
+        warnings.simplefilter("ignore")
+        for number in range(_RESAMPLES):
+            chosen = draws.integers(0, len(rows_of_unit), len(rows_of_unit))
+            rows = np.concatenate([rows_of_unit[unit] for unit in chosen])
+            scores[:, number] = [metric.score(targets[rows], answer[rows]) for answer in answers]
+    return scores
+
+
+def _spread(scores: Matrix) -> float:
+    known = scores[np.isfinite(scores)]
+    return float(known.std()) if len(known) else float("nan")

@@ -1,0 +1,56 @@
+"""The space in which members are averaged: probabilities, or their logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[Any]
+
+# The least probability there is, so that one member's zero is a strong vote and not a veto.
+_LEAST = 1e-15
+# Files hold single precision, in which no probability is nearer to 1 than this; 0 is treated alike.
+_EDGE = 1e-7
+
+
+class Space(Enum):
+    """Where a mean is taken: of probabilities, or of logs (softmax: logs, renormalised; sigmoid: logits)."""
+
+    PROBABILITIES = "probabilities"
+    LOGS = "logs"
+
+
+def into_space(space: Space, probabilities: Matrix, one_of_many: bool) -> Matrix:
+    """What is averaged, in the precision that it came in. `one_of_many`: the rows sum to 1."""
+    if space is Space.PROBABILITIES:
+        return probabilities
+    if one_of_many:
+        return np.log(np.maximum(probabilities, _LEAST))
+    inside = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return np.log(inside) - np.log1p(-inside)  # type: ignore[no-any-return]
+
+
+def out_of_space(space: Space, mean: Matrix, one_of_many: bool) -> Matrix:
+    """Probabilities again, in double precision; where the rows should sum to 1 they do."""
+    mean = np.asarray(mean, dtype=np.float64)
+    if space is Space.LOGS:
+        if not one_of_many:
+            return 1 / (1 + np.exp(-mean))
+        mean = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return mean / mean.sum(axis=1, keepdims=True) if one_of_many else mean
+
+
+def average(space: Space, weighted: Iterable[tuple[float, Matrix]], one_of_many: bool) -> Matrix:
+    """The weighted mean of matrices that come one by one, so that only one of them is ever held."""
+    total: Matrix | None = None
+    whole = 0.0
+    for weight, probabilities in weighted:
+        added = weight * into_space(space, np.asarray(probabilities, dtype=np.float64), one_of_many)
+        total, whole = added if total is None else total + added, whole + weight
+    if total is None:
+        raise ValueError("there is nothing to average")
+    return out_of_space(space, total / whole, one_of_many)

@@ -1,0 +1,120 @@
+"""Calibration: a temperature, a bias for one column, and a clip, fitted for the log loss."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.prediction.averaging import Space, into_space, out_of_space
+
+Matrix = NDArray[Any]
+
+_TEMPERATURES = (0.2, 5.0)  # beyond these a fit is of a few odd rows
+_CLIPS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+_STEPS = 30
+
+
+class Calibrating(Enum):
+    """What of a calibration is fitted; the simplest first."""
+
+    NOTHING = "nothing"
+    CLIP = "clip"
+    TEMPERATURE = "temperature"
+    TEMPERATURE_AND_CLIP = "temperature and clip"
+    TEMPERATURE_BIAS_AND_CLIP = "temperature, bias and clip"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logs or logits over `temperature`, plus `bias`; then no probability nearer to 0 or 1 than `clip`."""
+
+    temperature: float = 1.0
+    bias: float = 0.0
+    clip: float = 0.0
+
+    def apply(self, probabilities: Matrix, one_of_many: bool) -> Matrix:
+        """The calibrated probabilities; the very same where there is nothing to do."""
+        if (self.temperature, self.bias) != (1.0, 0.0):
+            logs = into_space(Space.LOGS, probabilities, one_of_many)
+            probabilities = out_of_space(Space.LOGS, logs / self.temperature + self.bias, one_of_many)
+        return _clipped(probabilities, self.clip, one_of_many)
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that JSON can hold."""
+        return asdict(self)
+
+
+def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
+    """The calibration that loses least on these rows."""
+    if what is Calibrating.NOTHING:
+        return Calibration()
+    found = Calibration()
+    if what is not Calibrating.CLIP:
+        logs = into_space(Space.LOGS, np.asarray(probabilities, dtype=np.float64), one_of_many)
+        biased = what is Calibrating.TEMPERATURE_BIAS_AND_CLIP
+        found = _fit_softmax(logs, targets) if one_of_many else _fit_sigmoid(logs, targets, biased)
+    if what is Calibrating.TEMPERATURE:
+        return found
+    return _with_best_clip(found, probabilities, targets, one_of_many)
+
+
+def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
+    """The loss is convex in 1 / temperature, so Newton's steps find its one minimum."""
+    true = (logs * targets).sum(axis=1)
+    slope = 1.0
+    for _ in range(_STEPS):
+        shares = out_of_space(Space.LOGS, slope * logs, True)
+        mean = (shares * logs).sum(axis=1)
+        bend = ((shares * logs**2).sum(axis=1) - mean**2).mean()
+        new = _bounded(slope - (mean - true).mean() / max(bend, 1e-12))
+        if abs(new - slope) < 1e-9:
+            break
+        slope = new
+    return Calibration(1 / slope)
+
+
+def _fit_sigmoid(logits: Matrix, targets: Matrix, biased: bool) -> Calibration:
+    """One slope, and perhaps one bias, for all columns; convex in both."""
+    slope, bias = 1.0, 0.0
+    for _ in range(_STEPS):
+        shares = 1 / (1 + np.exp(-(slope * logits + bias)))
+        wrong, bend = shares - targets, shares * (1 - shares)
+        pull = np.array([(wrong * logits).mean(), wrong.mean()])
+        curve = np.array([[(bend * logits**2).mean(), (bend * logits).mean()], [(bend * logits).mean(), bend.mean()]])
+        curve += 1e-9 * np.eye(2)
+        step = np.linalg.solve(curve, pull) if biased else np.array([pull[0] / curve[0, 0], 0.0])
+        # Newton's step is trusted for a short way only: far from its place the curve is another.
+        step = np.clip(step, -1, 1)
+        new, bias = _bounded(slope - step[0]), float(np.clip(bias - step[1], -5, 5))
+        done, slope = max(abs(new - slope), abs(step[1])) < 1e-9, new
+        if done:
+            break
+    return Calibration(1 / slope, bias)
+
+
+def _bounded(slope: float) -> float:
+    return float(np.clip(slope, 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
+
+
+def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
+    scaled = found.apply(probabilities, one_of_many)
+    losses = [_log_loss(_clipped(scaled, clip, one_of_many), targets, one_of_many) for clip in _CLIPS]
+    return Calibration(found.temperature, found.bias, _CLIPS[int(np.argmin(losses))])
+
+
+def _clipped(probabilities: Matrix, clip: float, one_of_many: bool) -> Matrix:
+    if clip == 0:
+        return probabilities
+    inside = np.clip(probabilities, clip, 1 - clip)
+    return inside / inside.sum(axis=1, keepdims=True) if one_of_many else inside
+
+
+def _log_loss(probabilities: Matrix, targets: Matrix, one_of_many: bool) -> float:
+    inside = np.clip(probabilities, 1e-15, 1 - 1e-15)
+    if one_of_many:
+        return float(-np.log(inside[targets > 0.5]).mean())
+    return float(-np.log(np.where(targets > 0.5, inside, 1 - inside)).mean())

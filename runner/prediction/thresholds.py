@@ -1,0 +1,124 @@
+"""From probabilities of tags to decisions: one cutoff, a cutoff a tag, or the greatest expected F2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.prediction.expected_f2 import best_tags, best_tags_by_rules
+from runner.prediction.rules import Rules, obey
+
+Matrix = NDArray[Any]
+
+# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
+FIXED_CUTOFF = 0.2
+
+# Cutoffs are whole hundredths: finer ones would follow single pictures.
+_GRID = np.arange(1, 100) / 100
+_MOST_SWEEPS = 10
+
+
+class Deciding(Enum):
+    """How decisions are made; the simplest first."""
+
+    FIXED = "fixed cutoff"
+    EXPECTED = "expected F2"
+    CUTOFFS = "a cutoff a tag"
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How tags are named. With `rules`, what the data obeys is made use of."""
+
+    how: Deciding = Deciding.FIXED
+    cutoffs: tuple[float, ...] = ()  # of CUTOFFS alone
+    rules: Rules | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that JSON can hold."""
+        rules = self.rules and {"exclusive": list(self.rules.exclusive), "alone": list(self.rules.alone)}
+        return {"how": self.how.value, "cutoffs": list(self.cutoffs), "rules": rules}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Decoder:
+        """The decoder that `to_json` wrote."""
+        rules = value["rules"] and Rules(tuple(value["rules"]["exclusive"]), tuple(value["rules"]["alone"]))
+        return cls(Deciding(value["how"]), tuple(value["cutoffs"]), rules)
+
+
+def fit_decoder(how: Deciding, probabilities: Matrix, targets: Matrix, rules: Rules | None = None) -> Decoder:
+    """The decoder of that kind; only cutoffs have anything to fit."""
+    cutoffs = fit_cutoffs(probabilities, targets) if how is Deciding.CUTOFFS else ()
+    return Decoder(how, cutoffs, rules)
+
+
+def decode(decoder: Decoder, probabilities: Matrix) -> Matrix:
+    """Decisions of 0 and 1; no row is ever without a tag."""
+    if decoder.how is Deciding.EXPECTED:
+        rules = decoder.rules
+        named = best_tags(probabilities) if rules is None else best_tags_by_rules(probabilities, rules)
+        return named.astype(np.float64)
+    cutoffs = np.array(decoder.cutoffs) if decoder.how is Deciding.CUTOFFS else FIXED_CUTOFF
+    named = _above(probabilities, cutoffs)
+    if decoder.rules is not None:
+        named = obey(decoder.rules, named, probabilities)
+    return named.astype(np.float64)
+
+
+def _above(probabilities: Matrix, cutoffs: Matrix | float) -> NDArray[np.bool_]:
+    """The tags above their cutoff, or the likeliest where there is none."""
+    named = np.asarray(probabilities > cutoffs)
+    nothing = ~named.any(axis=1)
+    named[nothing, probabilities[nothing].argmax(axis=1)] = True
+    return named
+
+
+def fit_cutoffs(probabilities: Matrix, targets: Matrix) -> tuple[float, ...]:
+    """The cutoffs of greatest mean F2 by coordinate ascent: tag after tag, each the best given the others.
+
+    Never worse on these rows than the fixed cutoff, from which it starts.
+    """
+    ascent = _Ascent(probabilities, targets)
+    for _ in range(_MOST_SWEEPS):
+        moved = [ascent.improve(tag) for tag in range(probabilities.shape[1])]
+        if not any(moved):
+            break
+    return tuple(float(_GRID[place]) for place in ascent.places)
+
+
+class _Ascent:
+    """Cutoffs on their way up, and the counts per picture from which F2 comes."""
+
+    def __init__(self, probabilities: Matrix, targets: Matrix):
+        # How many of the grid's cutoffs a probability is above: it is above cutoff b where that is more than b.
+        self.passed = np.searchsorted(_GRID, probabilities, side="left").astype(np.uint8)
+        self.truth = targets > 0.5
+        self.true = self.truth.sum(axis=1)
+        self.places = np.full(probabilities.shape[1], np.searchsorted(_GRID, FIXED_CUTOFF))
+        chosen = self.passed > self.places
+        self.chosen, self.right = chosen.sum(axis=1), (chosen & self.truth).sum(axis=1)
+        # What a picture scores that no cutoff names a tag of: its likeliest tag is named.
+        likeliest = np.take_along_axis(self.truth, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
+        self.fallback = 5 * likeliest / (4 * self.true + 1)
+
+    def improve(self, tag: int) -> bool:
+        """Move one tag's cutoff to where the mean F2 is greatest, if that is better than where it is."""
+        passed, truth = self.passed[:, tag], self.truth[:, tag]
+        named = passed > self.places[tag]
+        others, others_right = self.chosen - named, self.right - (named & truth)
+        without = np.where(others > 0, 5 * others_right / np.maximum(4 * self.true + others, 1), self.fallback)
+        gains = 5 * (others_right + truth) / (4 * self.true + others + 1) - without
+        by_passed = np.bincount(passed, weights=gains, minlength=len(_GRID) + 1)
+        # A cutoff names every picture that has passed more of the grid than its place.
+        totals = by_passed[::-1].cumsum()[::-1][1:]
+        if totals.max() <= totals[self.places[tag]] + 1e-9:
+            return False
+        best = np.flatnonzero(totals >= totals.max() - 1e-12)
+        self.places[tag] = best[len(best) // 2]  # of cutoffs that are as good, one amid them
+        named = passed > self.places[tag]
+        self.chosen, self.right = others + named, others_right + (named & truth)
+        return True
