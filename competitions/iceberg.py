@@ -30,15 +30,15 @@ COMPETITION = Competition(
     raw_files=("train.json", "test.json"),
     # Rows that share an angle to the last decimal are pictures of one scene: folds keep them together.
     labels=Probability(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
-    train_images=Bands("train.npy", table="train.csv"),
-    test_images=Bands("test.npy", table="test.csv"),
+    train_images=Bands("train.npy", table="train.csv", scalars=("inc_angle",)),
+    test_images=Bands("test.npy", table="test.csv", scalars=("inc_angle",)),
     sample_submission="sample_submission.csv",
     preset=RADAR,
     metric=BINARY_LOG_LOSS,
     also_report=(ACCURACY,),
     recipe=Recipe(
         backbone="resnet18",
-        stages=(Stage(75, State.UNFROZEN, cycles=1, cycle_len=10),),
+        stages=(Stage(75, State.FROZEN, cycle_len=2), Stage(75, State.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2)),
         lr=1e-3,
         lr_divisor=3,
     ),

@@ -13,6 +13,7 @@ from runner.training.batches import Answers, PictureFeed
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.loop import predict_logits
 from runner.training.outputs import probabilities_of
+from runner.training.processes import by_main
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")
@@ -27,10 +28,14 @@ def predict_fold(fold: Fold, machine: Machine, accelerator: Accelerator) -> None
             where=fold.folder,
             cure=f"runner {fold.competition.name} train --run {fold.folder.parent.name} --resume",
         )
-    for part in PARTS:
+    for part in PARTS if len(fold.valid_rows) else PARTS[1:]:
         path = fold.folder / f"{snapshots[-1].name}.{part}.npz"
-        if not path.exists():
-            write_predictions(path, _predict(fold, machine, accelerator, snapshots[-1], part))
+        if by_main(accelerator, path.exists):
+            continue
+        predictions = _predict(fold, machine, accelerator, snapshots[-1], part)
+        if accelerator.is_main_process:
+            write_predictions(path, predictions)
+        accelerator.wait_for_everyone()
 
 
 def _predict(fold: Fold, machine: Machine, accelerator: Accelerator, snapshot: Snapshot, part: str) -> Predictions:
