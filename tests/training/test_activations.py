@@ -108,15 +108,3 @@ def test_a_picture_changed_under_its_name_is_not_mistaken(compute: Compute, pict
     after, _ = compute()
     assert not np.allclose(before[0], after[0])
     assert np.allclose(before[1:], after[1:])
-
-
-def test_a_half_written_file_is_not_there(compute: Compute, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_off(file: Path, array: np.ndarray, **_: object) -> None:
-        Path(file).write_bytes(array.tobytes()[:100])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(np, "save", cut_off)
-        compute()
-    assert not list((pictures / "cache").rglob("*.np*"))
-    assert compute()[1]
