@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ Advance = Callable[..., None]  # (amount) or (amount, note): the note stands beh
 Item = TypeVar("Item")
 
 
+def is_first_process() -> bool:
+    """Whether this is the only, or the first, of the processes that a launcher started: it alone speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
     """How much is said on stderr from now on; results on stdout are never withheld."""
     global _quiet, _verbose
@@ -22,12 +28,12 @@ def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
 
 def is_live() -> bool:
     """Whether someone is watching: a terminal, and not told to be quiet."""
-    return not _quiet and sys.stderr.isatty()
+    return not _quiet and is_first_process() and sys.stderr.isatty()
 
 
 def say(text: str) -> None:
     """A remark for the person at the keyboard."""
-    if not _quiet:
+    if not _quiet and is_first_process():
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 

@@ -38,6 +38,7 @@ from runner.training.outputs import decide
 from runner.training.run import Run, discard_unbegun, start_run
 from runner.training.snapshots import read_snapshots
 from runner.training.stage import Found, find_stage_rate
+from runner.training.tracking import check_tracker, start_tracking, stop_tracking
 from runner.workspace import Workspace, write_json
 
 
@@ -93,17 +94,22 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
     check_backbone(recipe.backbone)
+    check_tracker(machine.tracker)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
     recipe = settle_recipe(recipe, competition, workspace, index, machine, accelerator)
-    run = start_run(workspace, competition.name, recipe, name)
+    run = by_main(accelerator, lambda: start_run(workspace, competition.name, recipe, name))
+    start_tracking(accelerator, machine.tracker, run, recipe)
     try:
-        for fold in folds_of_run(competition, workspace, index, run):
+        for fold in main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run)):
             if machine.only_fold in (None, fold.number):
                 train_fold(fold, machine, accelerator)
     except RunnerError:
-        discard_unbegun(run)
+        if accelerator.is_main_process:
+            discard_unbegun(run)
         raise
+    finally:
+        stop_tracking(accelerator)
     return run
 
 
@@ -111,7 +117,7 @@ def train_all_data(competition: Competition, workspace: Workspace, original: Run
     """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
     recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
     run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
-    copy_findings(original, run)
+    by_main(build_accelerator(machine.device), lambda: copy_findings(original, run))
     return train(competition, workspace, recipe, name=run.name, machine=machine)
 
 
@@ -120,7 +126,7 @@ def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, m
     check_backbone(recipe.backbone)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
-    fold = fold_without_run(competition, workspace, index, recipe)
+    fold = main_first(accelerator, lambda: fold_without_run(competition, workspace, index, recipe))
     return [find_stage_rate(fold, machine, accelerator, stage) for stage in recipe.stages]
 
 
@@ -128,9 +134,16 @@ def predict(competition: Competition, workspace: Workspace, run: Run, *, machine
     """Predict, score the held-out rows, and write the submission; the path of it."""
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
-    folds = folds_of_run(competition, workspace, index, run)
+    folds = main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run))
     for fold in folds:
         predict_fold(fold, machine, accelerator)
+    return by_main(accelerator, lambda: _write_results(competition, workspace, index, run, folds))
+
+
+def _write_results(
+    competition: Competition, workspace: Workspace, index: Index, run: Run, folds: Sequence[Fold]
+) -> Path:
+    """The score and the submission, from the folds' predictions."""
     if run.read_recipe().all_data:
         copy_score(workspace, run)
     else:
@@ -182,12 +195,15 @@ def run_whole_line(
     message: str = "",
 ) -> WholeLine:
     """Everything, in order. Steps that are done already are not done again."""
-    download(competition, workspace, host)
+    accelerator = build_accelerator(machine.device)
+    by_main(accelerator, lambda: download(competition, workspace, host))
     run = train(competition, workspace, recipe, name=name, machine=machine)
     path = predict(competition, workspace, run, machine=machine)
     score = run.read_score()
     assert score is not None
-    outcome = submit(competition, workspace, host, run, message=message, wait=True)
+    outcome = by_main(
+        accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True)
+    )
     return WholeLine(run, Score(**score["cv"]), path, outcome)
 
 
@@ -196,10 +212,10 @@ def run_demo(competition: Competition, workspace: Workspace) -> WholeLine:
     from runner.practice.build import build_practice
     from runner.practice.recipes import practice_recipe
 
-    build_practice(competition, workspace)
+    machine = Machine(workers=default_workers())
+    by_main(build_accelerator(machine.device), lambda: build_practice(competition, workspace))
     host = open_host("practice", competition, workspace)
     recipe = practice_recipe(competition)
-    machine = Machine(workers=default_workers())
     return run_whole_line(competition, workspace, host, recipe, name="demo", machine=machine)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from runner.cli.groups import Root
-from runner.console import set_volume
+from runner.console import is_first_process, set_volume
 from runner.errors import RunnerError
 
 INTERRUPTED = 130
+
+# Seconds that the first of several processes has to tell a fault before another does.
+_FIRST_WORD = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,15 +29,21 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; what went wrong is told on stderr, never as a traceback (`-v` shows it on purpose)."""
     set_volume()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not is_first_process():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # results are told once
     try:
-        return int(Root(name="runner").main(words, prog_name="runner", standalone_mode=False) or 0)
+        code = int(Root(name="runner").main(words, prog_name="runner", standalone_mode=False) or 0)
+        _leave_processes()
+        return code
     except RunnerError as error:
         return _tell(str(error), error, error.exit_code, words)
     except click.ClickException as error:
-        error.show()
+        if is_first_process():
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted: what was finished is kept, and the same command goes on from there", err=True)
+        if is_first_process():
+            click.echo("\ninterrupted: what was finished is kept, and the same command goes on from there", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough, as in `runner list | head -1`.
@@ -43,7 +55,17 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  cure:  -v shows where", error, 1, words)
 
 
+def _leave_processes() -> None:
+    """Where a launcher started several processes, and the command used them, they part."""
+    if processes := sys.modules.get("runner.training.processes"):
+        processes.leave()
+
+
 def _tell(message: str, error: Exception, code: int, words: Sequence[str]) -> int:
+    if not is_first_process():
+        # What all processes met, the first tells, and the launcher then ends this one; what this one met alone,
+        # it tells when nobody has ended it.
+        time.sleep(_FIRST_WORD)
     click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
     if "-v" in words or "--verbose" in words:
         import traceback

@@ -9,7 +9,7 @@ import click
 from runner.cli.settings import Settings, command
 
 
-@command("predict")
+@command("predict", together=True)
 @click.option("--run", "name", metavar="NAME", help="The run to predict with.  [default: the newest]")
 @click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Processes that read pictures.")
 @click.option(

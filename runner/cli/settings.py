@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from runner.console import set_volume
+from runner.console import is_first_process, set_volume
 
 if TYPE_CHECKING:
     from runner.contract import Competition
@@ -83,15 +83,22 @@ def everywhere() -> list[click.Parameter]:
     ]
 
 
-def command(name: str) -> Callable[[Command], click.Command]:
-    """A command with the global flags, called with the settings first."""
+def command(name: str, *, together: bool = False) -> Callable[[Command], click.Command]:
+    """A command with the global flags, called with the settings first.
+
+    Of several processes that `accelerate launch` started, the first alone runs it, unless all work `together`.
+    """
 
     def decorate(function: Command) -> click.Command:
-        made = click.command(name)(click.pass_obj(function))
+        made = click.command(name)(click.pass_obj(function if together or is_first_process() else _nothing))
         made.params.extend(everywhere())
         return made
 
     return decorate
+
+
+def _nothing(*_settings: Any, **_options: Any) -> None:
+    """What the other processes do for a command that is one process's work."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -10,9 +10,10 @@ import click
 
 from runner.cli.recipe_options import read_recipe_options, recipe_options
 from runner.cli.settings import Settings, command, json_option
+from runner.console import is_first_process
 
 
-@command("train")
+@command("train", together=True)
 @click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
 @click.option("--resume", is_flag=True, help="Go on with the named run, or the newest, by its own recipe.")
 @click.option("--all-data", is_flag=True, help="Repeat the named run, or the newest, with no rows held back.")
@@ -39,7 +40,7 @@ def train(settings: Settings, name: str | None, resume: bool, all_data: bool, **
     click.echo(run.name)
 
 
-@command("find-lr")
+@command("find-lr", together=True)
 @recipe_options
 @click.option("--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves into an SVG or PNG.")
 @json_option
@@ -53,6 +54,8 @@ def find_lr(settings: Settings, figure: Path | None, as_json: bool, **options: A
     competition, workspace = settings.competition, settings.workspace
     recipe, machine = read_recipe_options(competition.recipe, options)
     found = sweep(competition, workspace, recipe, machine=machine)
+    if not is_first_process():
+        return
     figure = figure or workspace.runs(competition.name) / "find-lr.svg"
     from runner.report.rates import draw_findings
 

@@ -10,7 +10,7 @@ from runner.cli.recipe_options import read_recipe_options, recipe_options
 from runner.cli.settings import Settings, command
 
 
-@command("run")
+@command("run", together=True)
 @click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @recipe_options
@@ -27,19 +27,24 @@ def run(settings: Settings, name: str | None, message: str, **options: Any) -> N
     click.echo(tell_outcome(line.outcome))
 
 
-@command("demo")
+@command("demo", together=True)
 @click.argument("names", metavar="[COMPETITION]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All competitions that have practice data.")
 def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
-    """Practice data, the whole line, a practice leaderboard: no account, no GPU, no network."""
+    """Practice data, the whole line, a practice leaderboard: no account, no GPU, no network.
+
+    With `--host http` the data and the submission travel as they do to and from Kaggle: through its own client,
+    to a server on this machine.
+    """
     from competitions import load
     from runner.pipeline import run_demo, tell_outcome, tell_score
     from runner.practice.build import painted_names
 
-    workspace = settings.base.for_host("practice")
+    host_name = "http" if settings.host_name == "http" else "practice"
+    workspace = settings.base.for_host(host_name)
     for name in painted_names() if every else names or ("dog-breed",):
         competition = load(name, settings.plugins)
-        line = run_demo(competition, workspace)
+        line = run_demo(competition, workspace, host_name)
         click.echo(f"{competition.title} (practice)")
         click.echo(tell_score(competition, line.run))
         click.echo(tell_outcome(line.outcome))

@@ -18,6 +18,7 @@ from runner.errors import UsageError
 from runner.training.fold import Fold, Machine
 from runner.training.model import check_weights_file
 from runner.training.planning import fit_to_budget, measure_costs, seconds_of
+from runner.training.processes import by_main, main_first
 from runner.training.run import Run, find_run, fingerprint
 from runner.training.snapshots import read_snapshots
 from runner.workspace import Workspace, read_json, write_json
@@ -42,8 +43,10 @@ def settle_recipe(
         recipe = replace(recipe, from_run=_whole_name(recipe.from_run, workspace, competition))
     if machine.minutes is None:
         return recipe
-    fold = fold_without_run(competition, workspace, index, recipe)
+    fold = main_first(accelerator, lambda: fold_without_run(competition, workspace, index, recipe))
+    # Every process takes its part in the measuring; they would differ by a little, so one of them decides.
     costs = measure_costs(fold, machine, accelerator)
+    costs = by_main(accelerator, lambda: costs)
     plan = fit_to_budget(recipe, costs, machine.minutes * 60)
     minutes = seconds_of(plan, costs) / 60
     say(f"the plan for {machine.minutes:g} minutes: {plan.in_brief}, about {minutes:.1f} of training")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from runner.console import say
 from runner.contract import Recipe
 from runner.errors import TrainingError
+from runner.training.batches import Feed, Rows
+from runner.training.loop import Learner, logits_of
+from runner.training.outputs import loss_of
+from runner.training.processes import any_of
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:
@@ -30,8 +35,57 @@ def remember_batch_size(batch_size: int, recipe: Recipe, cache: Path) -> None:
         write_json(_file(cache), {**_read(cache), _key(recipe): batch_size})
 
 
-def halve(batch_size: int, fold: Fold, error: Exception) -> int:
+def check_shares(rows: int, batch_size: int, processes: int, where: Path) -> None:
+    """Refuse batches that do not give every process a row."""
+    smallest = rows // max(1, -(-rows // batch_size))
+    if smallest < processes:
+        raise TrainingError(
+            f"{processes} processes cannot share a mini-batch of {smallest}",
+            where=where,
+            cure=f"--batch-size {2 * processes} or more in a new run, or fewer processes",
+        )
+
+
+class DoesNotFit(torch.OutOfMemoryError):
+    """A batch does not fit into the memory of some process, and all of them know it."""
+
+
+def try_batch(learner: Learner, feed: Feed, rows: Rows) -> None:
+    """Let every process take its share of a batch through the network alone, and all hear whether it fitted.
+
+    In the midst of learning, a process that runs out of memory cannot tell those that wait for its gradients.
+    """
+    accelerator = learner.accelerator
+    full = False
+    try:
+        _go_through(learner, feed, np.array_split(rows, accelerator.num_processes)[accelerator.process_index])
+    except torch.OutOfMemoryError:
+        full = True
+    learner.optimizer.zero_grad(set_to_none=True)
+    if any_of(accelerator, full):
+        raise DoesNotFit(f"a batch of {len(rows)} rows")
+
+
+def _go_through(learner: Learner, feed: Feed, rows: Rows) -> None:
+    module = learner.accelerator.unwrap_model(learner.module)
+    module.train()
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()  # neither to learn from this, nor to wait for the other processes
+    for batch in feed.read([rows]):
+        targets = batch.targets.to(learner.accelerator.device)
+        loss = loss_of(learner.labels, logits_of(learner.accelerator, module, batch).float(), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+def halve(batch_size: int, fold: Fold, error: Exception, *, processes: int = 1) -> int:
     """Half the batch, said; a TrainingError where that was not asked for, or nothing is left to halve."""
+    if processes > 1 and not isinstance(error, DoesNotFit):
+        raise TrainingError(
+            f"one of {processes} processes ran out of memory in the midst of an epoch",
+            where=fold.folder,
+            cure=f"--batch-size {max(processes, batch_size // 2)} in a new run",
+        ) from error
     if not fold.recipe.auto_batch or batch_size == 1:
         raise TrainingError(
             f"the memory of the device does not hold a batch of {batch_size}",

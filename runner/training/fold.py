@@ -23,13 +23,14 @@ from runner.data.index import Index
 from runner.data.pictures import PictureReader, open_pictures
 from runner.data.scalars import fill_missing, read_scalars
 from runner.errors import TrainingError, UsageError
-from runner.training.batch_size import halve, remember_batch_size, starting_batch_size
+from runner.training.batch_size import check_shares, halve, remember_batch_size, starting_batch_size
 from runner.training.batches import Answers, Rows
 from runner.training.log import keep_lines
 from runner.training.model import Network, build_network
+from runner.training.processes import by_main
 from runner.training.schedule import Epoch, plan_epochs
 from runner.training.seeds import seed_for
-from runner.training.snapshots import Snapshot, load_weights, read_facts, read_snapshots
+from runner.training.snapshots import Snapshot, drop_snapshot, load_weights, read_facts, read_snapshots
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,18 @@ def train_fold(fold: Fold, machine: Machine, accelerator: Accelerator) -> tuple[
     from runner.training.stage import train_stage
 
     epochs = plan_epochs(fold.recipe.stages)
-    _forget_past(fold, accelerator)
-    batch_size = starting_batch_size(fold.recipe, fold.cache)
+    by_main(accelerator, lambda: _forget_past(fold))
+    batch_size = by_main(accelerator, lambda: _batch_size(fold))
     while left := _left(fold, epochs):
         try:
+            check_shares(len(fold.train_rows), batch_size, accelerator.num_processes, fold.folder)
             train_stage(fold, machine, accelerator, left, batch_size)
         except torch.OutOfMemoryError as error:
-            batch_size = halve(batch_size, fold, error)
+            batch_size = halve(batch_size, fold, error, processes=accelerator.num_processes)
             accelerator.free_memory()
             continue
-        remember_batch_size(batch_size, fold.recipe, fold.cache)
+        if accelerator.is_main_process:
+            remember_batch_size(batch_size, fold.recipe, fold.cache)
     if accelerator.is_main_process:
         fold.state_file.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
@@ -182,15 +185,28 @@ def _first_epoch(fold: Fold) -> int:
     return int(read_facts(fold.state_file)["epoch"]) + 1 if fold.state_file.exists() else 0
 
 
-def _forget_past(fold: Fold, accelerator: Accelerator) -> None:
-    """Drop what the log says of epochs that were not finished, and will be trained again."""
-    finished = read_snapshots(fold.folder)
-    if accelerator.is_main_process and len(finished) < len({e.cycle for e in plan_epochs(fold.recipe.stages)}):
-        first = _first_epoch(fold)
-        keep_lines(fold.log, lambda line: line["fold"] != fold.number or line["epoch"] < first)
-        if first:
-            say(f"fold {fold.number}: going on after epoch {first}")
-    accelerator.wait_for_everyone()
+def _batch_size(fold: Fold) -> int:
+    """What the broken-off call had come down to, where there was one."""
+    if fold.state_file.exists():
+        return int(read_facts(fold.state_file)["batch_size"])
+    return starting_batch_size(fold.recipe, fold.cache)
+
+
+def _forget_past(fold: Fold) -> None:
+    """Drop what the disk holds of epochs that were not finished, and will be trained again."""
+    ends = {epoch.cycle: epoch.number for epoch in plan_epochs(fold.recipe.stages) if epoch.ends_cycle}
+    snapshots = read_snapshots(fold.folder)
+    if len(snapshots) == len(ends):
+        return
+    first = _first_epoch(fold)
+    keep_lines(fold.log, lambda line: line["fold"] != fold.number or line["epoch"] < first)
+    # A snapshot is written before the state that calls its epoch finished. Killed between the two, the epoch
+    # is trained again, and must not start from what it ended with.
+    for snapshot in snapshots:
+        if ends[snapshot.cycle] >= first:
+            drop_snapshot(fold.folder, snapshot)
+    if first:
+        say(f"fold {fold.number}: going on after epoch {first}")
 
 
 def broken_by(fold: Fold, found: str, cure: str) -> TrainingError:

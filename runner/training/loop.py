@@ -17,6 +17,7 @@ from runner.console import is_live, progress
 from runner.contract import Labels
 from runner.training.batches import Batch, Feed, Rows, cut_batches
 from runner.training.outputs import loss_of
+from runner.training.processes import mean_buffers
 
 Rates = Callable[[int], Sequence[float]]  # the rate of every group at a mini-batch
 
@@ -69,38 +70,37 @@ def logits_of(accelerator: Accelerator, module: nn.Module, batch: Batch) -> Tens
     return module(inputs, scalars)  # type: ignore[no-any-return]
 
 
-def build_accelerator(device: str) -> Accelerator:
-    """The device, bf16 where it is native, and the processes that `accelerate launch` started."""
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
-    return Accelerator(cpu=on_cpu, mixed_precision=precision)
-
-
 def train_epoch(
     learner: Learner, feed: Feed, batches: Sequence[Rows], *, seed: int, rates: Rates, title: str
 ) -> Trained:
     """One pass over the batches, the rates set before each."""
     started = time.perf_counter()
     learner.module.train()
-    held: list[Tensor] = []
+    held: list[Tensor] = []  # on the device, since the last reading
+    losses: list[float] = []
     tops: list[float] = []
     with progress(title, len(batches)) as advance:
         for number, (batch, share) in enumerate(read_shares(learner.accelerator, feed, batches, seed)):
             tops.append(set_rates(learner.optimizer, rates(number)))
             held.append(learner.step(batch, share))
             if number % _READ_EVERY == 0:
-                note = _note(float(held[-1]), tops[-1], sum(map(len, batches[: number + 1])), started)
-                _stop_if_no_number(held, tops)
+                _read_losses(learner.accelerator, held, losses)
+                _stop_if_no_number(losses, tops)
+                note = _note(losses[-1], tops[-1], sum(map(len, batches[: number + 1])), started)
             advance(1, note)
-    _stop_if_no_number(held, tops)
-    mean = _mean_over_processes(learner.accelerator, held, batches)
-    return Trained(mean, time.perf_counter() - started, tuple(torch.stack(held).tolist()), tuple(tops))
+    _read_losses(learner.accelerator, held, losses)
+    _stop_if_no_number(losses, tops)
+    mean_buffers(learner.accelerator, learner.module)
+    mean = np.average(losses, weights=[len(rows) for rows in batches])
+    return Trained(float(mean), time.perf_counter() - started, tuple(losses), tuple(tops))
 
 
 def predict_logits(
     accelerator: Accelerator, module: nn.Module, feed: Feed, rows: Rows, batch_size: int, *, title: str
 ) -> Tensor:
     """Logits of these rows, in their order, in single precision, on every process."""
+    # Processes may have unlike numbers of batches here: the wrapper, which lets them meet at each, must go.
+    module = accelerator.unwrap_model(module)
     module.eval()
     mine = rows[accelerator.process_index :: accelerator.num_processes]
     parts: list[Tensor] = []
@@ -137,10 +137,9 @@ def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> float
     return rates[-1]
 
 
-def _stop_if_no_number(held: Sequence[Tensor], tops: Sequence[float]) -> None:
-    if math.isfinite(float(held[-1])):
+def _stop_if_no_number(losses: Sequence[float], tops: Sequence[float]) -> None:
+    if math.isfinite(losses[-1]):
         return
-    losses = torch.stack(list(held)).tolist()
     first = next(place for place, loss in enumerate(losses) if not math.isfinite(loss))
     raise NotANumber(first, tops[first])
 
@@ -151,8 +150,8 @@ def _note(loss: float, rate: float, seen: int, started: float) -> str:
     return f"loss {loss:.4f}  rate {rate:.2e}  {seen / (time.perf_counter() - started):.0f} pictures/s"
 
 
-def _mean_over_processes(accelerator: Accelerator, held: Sequence[Tensor], batches: Sequence[Rows]) -> float:
-    losses = torch.stack(list(held)).double()
-    weights = torch.tensor([len(rows) for rows in batches], dtype=torch.float64, device=losses.device)
-    mean = (losses * weights).sum() / weights.sum()
-    return float(accelerator.reduce(mean, reduction="mean"))
+def _read_losses(accelerator: Accelerator, held: list[Tensor], losses: list[float]) -> None:
+    """Take what is held to the losses, each that of a whole mini-batch: all processes then stop where one must."""
+    if held:
+        losses += accelerator.reduce(torch.stack(held), reduction="mean").tolist()
+        held.clear()

@@ -21,6 +21,7 @@ from runner.contract import Stage
 from runner.training.batches import Feed, order_batches
 from runner.training.groups import rates_by_depth, rates_of_groups
 from runner.training.loop import Learner, read_shares, set_rates
+from runner.training.processes import by_main
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def stage_rate(fold: Fold, stage: Stage, number: int, learner: Learner, feed: Fe
     if not fold.recipe.find_lr:
         return None
     path = finding_file(fold.folder, number)
-    if not path.exists():
+    if not by_main(learner.accelerator, path.exists):
         finding = find_rate(fold, stage, learner, feed, batch_size)
         if learner.accelerator.is_main_process:
             write_json(path, asdict(finding))

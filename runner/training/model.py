@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import TrainingError, UsageError
+from runner.training.processes import SharedBatchNorm
 
 
 class Head(nn.Module):
@@ -19,7 +20,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, scalars: int, classes: int, dropout: float):
         super().__init__()
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = SharedBatchNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(width + scalars, classes)
 

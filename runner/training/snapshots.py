@@ -44,6 +44,12 @@ def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
     return tuple(sorted(found, key=lambda snapshot: snapshot.cycle))
 
 
+def drop_snapshot(folder: Path, snapshot: Snapshot) -> None:
+    """Forget a snapshot; the facts go first, so that none are ever without their weights."""
+    (folder / f"{snapshot.name}.json").unlink(missing_ok=True)
+    (folder / f"{snapshot.name}.safetensors").unlink(missing_ok=True)
+
+
 def load_weights(path: Path, network: Network) -> None:
     """Put the weights of a snapshot's file into a network of the same shape."""
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runner.console import say
 from runner.contract import Metric, Stage, State
+from runner.training.batch_size import try_batch
 from runner.training.batches import Feed, order_batches
 from runner.training.diagnosis import diagnose
 from runner.training.feeds import build_feeds, oversampled
@@ -22,6 +23,7 @@ from runner.training.loop import Learner, NotANumber, Trained, predict_logits, t
 from runner.training.lr_finder import Finding, find_rate, stage_rate
 from runner.training.model import Network
 from runner.training.outputs import decide, loss_of, probabilities_of
+from runner.training.processes import main_first
 from runner.training.schedule import Epoch, rate_share
 from runner.training.snapshots import (
     Snapshot,
@@ -32,6 +34,7 @@ from runner.training.snapshots import (
     write_snapshot,
     write_state,
 )
+from runner.training.tracking import track_line
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,11 @@ def train_stage(
 ) -> None:
     """Train these epochs of one stage, and say what to make of them."""
     stage = fold.recipe.stages[epochs[0].stage]
-    network = _network_at(fold, machine, stage).to(accelerator.device)
+    network = main_first(accelerator, lambda: _network_at(fold, machine, stage)).to(accelerator.device)
     train_feed, valid_feed = build_feeds(fold, machine, accelerator, network, stage, batch_size)
     learner = _learner(fold, machine, accelerator, network, epochs[0])
+    if fold.recipe.auto_batch and accelerator.num_processes > 1:
+        try_batch(learner, train_feed, order_batches(fold.train_rows, batch_size, 0)[0])
     found = stage_rate(fold, stage, epochs[0].stage, learner, train_feed, batch_size)
     rates = rates_by_depth(fold.recipe, stage, found)
     tools = _Tools(fold, stage, network, learner, train_feed, valid_feed, batch_size, rates)
@@ -125,7 +130,9 @@ def _train_and_keep(tools: _Tools, epoch: Epoch) -> None:
     valid_loss, scores = _validate(tools)
     if tools.learner.accelerator.is_main_process:
         _say_epoch(epoch, trained, valid_loss, scores)
-        append_line(fold.log, _log_line(tools, epoch, trained, valid_loss, scores))
+        line = _log_line(tools, epoch, trained, valid_loss, scores)
+        append_line(fold.log, line)
+        track_line(tools.learner.accelerator, line)
         if epoch.ends_cycle:
             snapshot = Snapshot(epoch.cycle, epoch.stage, tools.stage.size, valid_loss, scores)
             write_snapshot(fold.folder, snapshot, tools.network)

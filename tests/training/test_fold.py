@@ -19,8 +19,9 @@ from runner.training.batches import PictureFeed
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.fold import train_fold as train_fold_on
 from runner.training.log import append_line, keep_lines, read_log
-from runner.training.loop import build_accelerator, predict_logits
+from runner.training.loop import predict_logits
 from runner.training.outputs import decide, loss_of
+from runner.training.processes import build_accelerator
 from runner.training.snapshots import Snapshot, read_snapshots
 
 MakeFold = Callable[..., Fold]
