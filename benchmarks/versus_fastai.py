@@ -27,7 +27,10 @@ import numpy as np
 from runner.contract import ACCURACY, LOG_LOSS
 
 HERE = Path(__file__).parent
+PEER = "fastai"
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+# What made fastai fastest on two cores; its own defaults are `--peer=''`.
+BEST = "--channels-last"
 _LOOK_EVERY = 0.05  # seconds between two looks at a log that another process writes
 
 
@@ -116,9 +119,14 @@ def parse_options() -> argparse.Namespace:
         "--train",
         action="append",
         metavar="FLAGS",
-        help="further flags of `runner dog-breed train`, as '--quick'; given again, one more column",
+        help="further flags of `runner dog-breed train`, written --train='--quick'; given again, one more column",
     )
-    parser.add_argument("--peer", default="", metavar="FLAGS", help="further flags of fastai_peer.py")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        metavar="FLAGS",
+        help=f"flags of fastai_peer.py, as above; the ratios are to the first column  [default: {BEST}]",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep what was measured, a JSON line a turn")
     parser.add_argument(
         "--peer-told", type=Path, metavar="FILE", help="do not run fastai: take its lines from such a file"
@@ -127,14 +135,13 @@ def parse_options() -> argparse.Namespace:
 
 
 def take_turns(options: argparse.Namespace, number: int) -> Iterator[Side]:
-    """Ours, by each way of training, and fastai, on the same held-out rows; each from an empty workspace."""
-    held_out: Path | None = None
-    for flags in options.train or [""]:
-        with tempfile.TemporaryDirectory() as folder:
-            yield run_ours(options, number, flags, Path(folder))
-            if not options.peer_told and held_out is None:
-                held_out = Path(folder) / "runs" / "dog-breed" / "folds.csv"
-                yield run_peer(options, number, held_out, Path(folder))
+    """Ours, by each way of training, and fastai, on the same held-out rows; ours from an empty workspace each."""
+    with tempfile.TemporaryDirectory() as folder:
+        for place, flags in enumerate(options.train or [""]):
+            yield run_ours(options, number, flags, Path(folder) / str(place))
+        held_out = Path(folder) / "0" / "runs" / "dog-breed" / "folds.csv"
+        for flags in [] if options.peer_told else options.peer or [BEST]:
+            yield run_peer(options, number, flags, held_out, Path(folder))
 
 
 def run_ours(options: argparse.Namespace, number: int, flags: str, workspace: Path) -> Side:
@@ -158,13 +165,13 @@ def run_ours(options: argparse.Namespace, number: int, flags: str, workspace: Pa
     return side
 
 
-def run_peer(options: argparse.Namespace, number: int, held_out: Path, folder: Path) -> Side:
+def run_peer(options: argparse.Namespace, number: int, flags: str, held_out: Path, folder: Path) -> Side:
     """fastai: one frozen and three unfrozen epochs, then TTA of the test pictures."""
-    side = Side("fastai", os.getloadavg()[0])
+    side = Side(f"{PEER} {flags}".strip(), os.getloadavg()[0])
     weights = ["--weights", str(options.weights)] if options.weights else []
     settings = ["--model", options.model, *weights, "--size", str(options.size), "--seed", str(42 + number)]
     script = [str(PEERS), str(HERE / "fastai_peer.py"), str(options.folder), "--held-out", str(held_out)]
-    command = [*script, *settings, "--out", str(folder), *shlex.split(options.peer)]
+    command = [*script, *settings, "--out", str(folder), *shlex.split(flags)]
     # Spinning threads cost fastai more than half of its speed here, as they would us.
     side.run("all", command, {**_environment(options), "OMP_WAIT_POLICY": "PASSIVE"})
     told = json.loads((folder / "told.json").read_text())
@@ -178,7 +185,7 @@ def run_peer(options: argparse.Namespace, number: int, held_out: Path, folder: P
 def read_peer(path: Path) -> list[Side]:
     """The turns of fastai in a file that `--out` left."""
     sides = [Side(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [side for side in sides if side.name == "fastai"]
+    return [side for side in sides if side.name.startswith(PEER)]
 
 
 def _environment(options: argparse.Namespace) -> dict[str, str]:
@@ -205,11 +212,11 @@ def grade(folder: Path, submission: Path) -> dict[str, float]:
 
 def print_table(options: argparse.Namespace, turns: list[Side]) -> None:
     """A column a side, medians over the turns, and how many times longer fastai takes."""
-    names = list(dict.fromkeys(sorted((side.name for side in turns), key=lambda name: name != "fastai")))
+    names = sorted(dict.fromkeys(side.name for side in turns), key=lambda name: not name.startswith(PEER))
     sides = {name: [side for side in turns if side.name == name] for name in names}
-    if "fastai" not in sides:
+    peer, ours = sides[names[0]], [name for name in names if not name.startswith(PEER)]
+    if names[0] in ours:
         sys.exit("there are no turns of fastai to compare with")
-    peer = sides["fastai"]
     loss = options.loss if options.loss is not None else statistics.median(side.best for side in peer)
     rows: dict[str, Callable[[Side], float | None]] = {
         f"s to held-out log loss {loss:.4f}": lambda side: side.reaches(loss),
@@ -226,14 +233,20 @@ def print_table(options: argparse.Namespace, turns: list[Side]) -> None:
     print(f"{options.model} at {options.size} px; turns: {', '.join(f'{len(sides[name])} {name}' for name in names)}")
     print("load of the machine before each: " + ", ".join(f"{side.name} {side.load:.1f}" for side in turns))
     width = max(12, *(len(name) + 2 for name in names))
-    print(f"{'':<34}" + "".join(f"{name:>{width}}" for name in names) + f"{'fastai / ours':>{14 * (len(names) - 1)}}")
+    print(f"{'':<34}" + "".join(f"{name:>{width}}" for name in names) + "".join(f"{'fastai / it':>14}" for _ in ours))
     for title, figure in (rows | scores).items():
-        medians = [_median(map(figure, sides[name])) for name in names]
-        digits = 1 if title in rows else 4
-        shown = [f"{value:.{digits}f}" if value is not None else "-" for value in medians]
-        ratios = [f"{medians[0] / one:.1f} x" if title in rows and medians[0] and one else "" for one in medians[1:]]
-        line = f"{title:<34}" + "".join(f"{one:>{width}}" for one in shown) + "".join(f"{one:>14}" for one in ratios)
-        print(line.rstrip())
+        medians = {name: _median(map(figure, sides[name])) for name in names}
+        shown = "".join(_shown(value, width, 1 if title in rows else 4) for value in medians.values())
+        ratios = [_ratio(medians[names[0]], medians[name]) for name in ours] if title in rows else []
+        print(f"{title:<34}{shown}{''.join(ratios)}".rstrip())
+
+
+def _shown(value: float | None, width: int, digits: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"
+
+
+def _ratio(theirs: float | None, ours: float | None) -> str:
+    return f"{theirs / ours:>12.1f} x" if theirs and ours else " " * 14
 
 
 def _step(step: str) -> Callable[[Side], float | None]:
