@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
 from runner.errors import RunnerError, TrainingError
+from runner.training.memory import keep_freed_memory
 
 Made = TypeVar("Made")
 
@@ -26,12 +27,11 @@ _PATIENCE = timedelta(hours=6)
 
 def build_accelerator(device: str) -> Accelerator:
     """The device, bf16 where it is native, and the processes that `accelerate launch` started."""
+    keep_freed_memory()
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
     waiting = InitProcessGroupKwargs(timeout=_PATIENCE)
-    # Buffers are the running statistics of BatchNorm, which learning does not read: once an epoch is enough.
-    sharing = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[waiting, sharing])
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[waiting])
 
 
 def by_main(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
@@ -67,7 +67,7 @@ def any_of(accelerator: Accelerator, mine: bool) -> bool:
 
 
 def mean_buffers(accelerator: Accelerator, module: nn.Module) -> None:
-    """Give every process the same running statistics: each has seen its own share of the rows."""
+    """Give every process the same running statistics: in the last step each has seen a share of its own."""
     if accelerator.num_processes == 1:
         return
     for buffer in module.buffers():
