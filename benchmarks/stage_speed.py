@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import runner  # before torch: it sets how threads wait  # noqa: F401  # isort: skip
+import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
 import cv2
 import numpy as np
@@ -28,8 +28,8 @@ from runner.data.pictures import open_pictures
 from runner.data.views import default_views
 from runner.training.activations import activations_of
 from runner.training.fold import default_workers
-from runner.training.processes import build_accelerator
 from runner.training.model import Network, build_network
+from runner.training.processes import build_accelerator
 
 SHAPE, BREEDS, BATCH = (375, 500), 10, 64
 
