@@ -43,10 +43,10 @@ def _difference(one: Folds, other: Folds) -> str:
     if one.count != other.count:
         return f"the first has {_folds(one)}, the second {_folds(other)}"
     ones, others = _together(one), _together(other)
-    name = min(name for name in ones.keys() | others.keys() if ones.get(name) != others.get(name))
-    for folds, which in ((one, "first"), (other, "second")):
-        if folds.fold_of.get(name, NEVER_HELD_OUT) == NEVER_HELD_OUT:
-            return f"row {name!r} is held out in one of them, and never in the {which}"
+    for held, never, which in ((ones, others, "second"), (others, ones, "first")):
+        if held.keys() - never.keys():
+            return f"row {min(held.keys() - never.keys())!r} is held out in one of them, and never in the {which}"
+    name = min(name for name in ones if ones[name] != others[name])
     return f"row {name!r} is held out together with other rows in the first than in the second"
 
 

@@ -7,7 +7,6 @@ because each round's step is smaller than the last; the best mean on the way is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Protocol
 
@@ -44,12 +43,26 @@ class Objective(Protocol):
         """For every member the loss of the mean once that member is in it one more time."""
 
 
+def _squared_error_of_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
+    return ((probabilities - targets) ** 2).sum(axis=1)  # type: ignore[no-any-return]
+
+
+def _squared_error(targets: Matrix, probabilities: Matrix) -> float:
+    return float(_squared_error_of_rows(targets, probabilities).mean())
+
+
+# It stands in for metrics of decisions until there are decisions. Those take any step only when some picture
+# crosses a cutoff, so they are nearly flat and noisy in the weights, and they judge the probabilities and the
+# cutoff at once. This is a proper score: the better the probabilities, the better the best decisions from them.
+SQUARED_ERROR = Metric(
+    "squared_error", "squared error", _squared_error, higher_is_better=False, of_rows=_squared_error_of_rows
+)
+
+
 class SquaredError:
     """The squared error of the mean of probabilities, from the members' errors multiplied with each other.
 
-    It stands in for metrics of decisions, which take any step only when some picture crosses a cutoff, and
-    are nearly flat and noisy in the weights. It is a proper score: the better the probabilities, the better
-    the best decisions from them. And it needs one small table, which adds up over blocks of rows.
+    It needs one small table, which adds up over blocks of rows.
     """
 
     def __init__(self, table: Matrix):
@@ -172,8 +185,3 @@ def without_member(weights: Matrix, member: int) -> Matrix | None:
 def scaled(counts: Matrix) -> Matrix:
     """Weights that sum to 1."""
     return counts / counts.sum()  # type: ignore[no-any-return]
-
-
-def add_up(tables: Iterable[Matrix]) -> Matrix:
-    """The table of errors of several blocks of rows together."""
-    return np.sum(list(tables), axis=0)  # type: ignore[no-any-return]

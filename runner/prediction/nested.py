@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import BINARY_LOG_LOSS, LOG_LOSS
+from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Metric
 from runner.prediction.averaging import Space, average, into_space
 from runner.prediction.calibration import Calibrating, Calibration, fit_calibration
 from runner.prediction.ensemble import (
+    SQUARED_ERROR,
     ByMetric,
     LogLoss,
     Objective,
@@ -180,7 +181,7 @@ class Nest:
 
     def contributions(self) -> tuple[Contribution, ...]:
         """Each member's part in the final step."""
-        step, plain = self.final_step(), self.step(self._plainest(), _EVERYTHING)
+        step, plain = self.final_step(), self.step(self._decided(Plan()), _EVERYTHING)
         sign = 1 if self.task.metric.higher_is_better else -1
         whole = self._score(step)
         found = []
@@ -202,7 +203,7 @@ class Nest:
         return self._plans[left]
 
     def _choose(self, left: Left) -> Plan:
-        plan = self._plainest()
+        plan = Plan()
         for stage in (self._weighings, self._calibratings, self._decidings):
             plan, *options = stage(plan)
             for option in options:
@@ -210,12 +211,12 @@ class Nest:
                     plan = option
         return plan
 
-    def _plainest(self) -> Plan:
-        # Until decisions are chosen themselves, they are those that need no fit and do most with probabilities.
-        return Plan(deciding=Deciding.EXPECTED if self.task.metric.decides else None)
-
     def _unfitted(self) -> Plan:
-        return replace(self._plainest(), weighing=Weighing.MEAN)
+        return replace(self._decided(Plan()), weighing=Weighing.MEAN)
+
+    def _decided(self, plan: Plan) -> Plan:
+        # Until decisions are chosen themselves, they are those that need no fit and do most with probabilities.
+        return replace(plan, deciding=Deciding.EXPECTED if self.task.metric.decides else None)
 
     def _weighings(self, plan: Plan) -> list[Plan]:
         if len(self.rows.names) == 1:
@@ -227,7 +228,7 @@ class Nest:
         return [replace(plan, weighing=weighing, space=space) for weighing, space in ways]
 
     def _calibratings(self, plan: Plan) -> list[Plan]:
-        kinds = [Calibrating.NOTHING, Calibrating.TEMPERATURE]
+        plan, kinds = self._decided(plan), [Calibrating.NOTHING, Calibrating.TEMPERATURE]
         if not self.task.metric.decides:
             kinds = [Calibrating.NOTHING, Calibrating.CLIP, Calibrating.TEMPERATURE, Calibrating.TEMPERATURE_AND_CLIP]
             if self.rows.targets.shape[1] == 1:
@@ -240,14 +241,19 @@ class Nest:
         by_rules = (False, True) if self.task.rules is not None else (False,)
         return [replace(plan, deciding=how, by_rules=obeyed) for obeyed in by_rules for how in Deciding]
 
+    def _judge_of(self, plan: Plan) -> Metric:
+        """What a plan is judged by: the metric, but where that takes decisions and the plan makes none yet."""
+        return SQUARED_ERROR if self.task.metric.decides and plan.deciding is None else self.task.metric
+
     def gain(self, simple: Plan, other: Plan, left: Left = _EVERYTHING) -> Gain:
         """How much better another plan is than the simple one, on rows that neither was fitted on."""
         one, two = self._judged_parts(simple, left), self._judged_parts(other, left)
+        metric = self._judge_of(simple)
         rows = self._rows_of(left)
         units = np.unique(self.units[rows], return_inverse=True)[1]
-        if self.task.metric.of_rows is not None:
-            return gain_of_parts(self.task.metric, one, two, units)
-        return gain_of_whole(self.task.metric, self.rows.targets[rows], one, two, units)
+        if metric.of_rows is not None:
+            return gain_of_parts(metric, one, two, units)
+        return gain_of_whole(metric, self.rows.targets[rows], one, two, units)
 
     def _judged_parts(self, plan: Plan, left: Left) -> Matrix:
         return np.concatenate([self._judge(plan, left | {part}, part) for part in self._parts(left)])
@@ -256,7 +262,7 @@ class Nest:
         """What a part's rows score, each by itself where the metric allows; else their answers."""
         key = (plan, left, part)
         if key not in self._judged:
-            values, of_rows = self._answer(self.step(plan, left), part).values, self.task.metric.of_rows
+            values, of_rows = self._answer(self.step(plan, left), part).values, self._judge_of(plan).of_rows
             targets = self.rows.targets[self.slices[part]]
             self._judged[key] = values if of_rows is None else np.asarray(of_rows(targets, values))
         return self._judged[key]

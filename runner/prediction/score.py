@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from runner.contract import Metric
 Matrix = NDArray[Any]
 
 _RESAMPLES = 200
+_RESAMPLES_OF_A_GAIN = 60  # there are many gains, and each is only held against its error
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def gain_of_parts(metric: Metric, simple: Matrix, better: Matrix, units: NDArray
 def gain_of_whole(metric: Metric, targets: Matrix, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
     """The gain where a score is not a mean of rows: both are scored on the same resamples."""
     draws = np.random.Generator(np.random.PCG64(0))
-    one, other = _resampled(metric, targets, (simple, better), units, draws)
+    one, other = _resampled(metric, targets, (simple, better), units, draws, _RESAMPLES_OF_A_GAIN)
     sign = 1 if metric.higher_is_better else -1
     gain = metric.score(targets, better) - metric.score(targets, simple)
     return Gain(sign * gain, _spread(other - one))
@@ -111,21 +111,20 @@ def _resampled(
     answers: Sequence[Matrix],
     units: NDArray[np.int64],
     draws: np.random.Generator,
+    times: int = _RESAMPLES,
 ) -> Matrix:
-    """The scores (answers, resamples) of several answers on the same resampled units."""
+    """The scores (answers, times) of several answers on the same resampled units."""
     in_order = np.argsort(units, kind="stable")
     rows_of_unit = np.split(in_order, np.cumsum(np.bincount(units))[:-1])
-    scores = np.empty((len(answers), _RESAMPLES))
-    with warnings.catch_warnings():
-        # A resample may hold one class only, on which some scores are not defined: it is left out below.
-        warnings.simplefilter("ignore")
-        for number in range(_RESAMPLES):
-            chosen = draws.integers(0, len(rows_of_unit), len(rows_of_unit))
-            rows = np.concatenate([rows_of_unit[unit] for unit in chosen])
-            scores[:, number] = [metric.score(targets[rows], answer[rows]) for answer in answers]
+    scores = np.empty((len(answers), times))
+    for number in range(times):
+        chosen = draws.integers(0, len(rows_of_unit), len(rows_of_unit))
+        rows = np.concatenate([rows_of_unit[unit] for unit in chosen])
+        scores[:, number] = [metric.score(targets[rows], answer[rows]) for answer in answers]
     return scores
 
 
 def _spread(scores: Matrix) -> float:
+    # A resample may hold one class only, on which some scores are not defined: it is left out.
     known = scores[np.isfinite(scores)]
     return float(known.std()) if len(known) else float("nan")

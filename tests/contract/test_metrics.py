@@ -120,6 +120,11 @@ def test_roc_auc_is_the_share_of_pairs_in_the_right_order():
     assert ROC_AUC.score(column(1, 1, 0, 0), column(0.9, 0.3, 0.5, 0.1)) == 0.75
 
 
+def test_roc_auc_halves_ties_and_is_not_a_number_where_there_is_one_class_only():
+    assert ROC_AUC.score(column(1, 1, 0, 0), column(0.5, 0.3, 0.5, 0.3)) == 0.5
+    assert math.isnan(ROC_AUC.score(column(1, 1), column(0.5, 0.3)))
+
+
 @metrics_law
 @given(seed=st.integers(0, 2**32), rows=st.integers(1, 60), classes=st.integers(2, 12))
 def test_log_loss_and_accuracy_agree_with_scikit_learn(seed, rows, classes):
