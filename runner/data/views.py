@@ -49,7 +49,8 @@ class View:
         if self.whole:
             return _padded(picture)
         side = max(1, round(min(height, width) / self.zoom))
-        top, left = round((height - side) * self.down), round((width - side) * self.across)
+        # Rounded down, as validation's centre square is: the plain view is that square to the pixel.
+        top, left = int((height - side) * self.down), int((width - side) * self.across)
         return picture[top : top + side, left : left + side]
 
 

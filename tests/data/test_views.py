@@ -52,8 +52,10 @@ def test_radar_is_seen_by_its_symmetries_alone() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
-def test_the_plain_view_is_the_one_that_validation_uses(preset: Preset) -> None:
-    shown = picture(60, 90)
+@given(height=st.integers(20, 90), width=st.integers(20, 90))
+@settings(deadline=None, max_examples=30)
+def test_the_plain_view_is_the_one_that_validation_uses(preset: Preset, height: int, width: int) -> None:
+    shown = picture(height, width)
     looks = ViewedPictures(preset, all_views(preset), 48)(shown)
     assert looks.shape == (len(all_views(preset)), 48, 48, 3)
     assert np.array_equal(looks[0], build_plain(preset, 48)(shown))
