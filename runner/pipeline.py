@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,9 +17,10 @@ from runner.data.download import download, read_raw
 from runner.data.folds import ClassCounts
 from runner.data.index import Index, build_index
 from runner.data.splitting import SplitPlan, write_split
-from runner.errors import HostError, RunnerError, UsageError
-from runner.hosts.protocol import FileSource, Host
-from runner.hosts.submitting import Origin, Outcome, submit_and_record
+from runner.errors import RunnerError, UsageError
+from runner.hosts.marks import mark_in, mark_of
+from runner.hosts.protocol import FileSource, Host, Status
+from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, require_open, submit_and_record
 from runner.prediction.files import Predictions, mean_predictions, read_predictions
 from runner.prediction.predict import predict_fold
 from runner.prediction.score import Score, score_rows
@@ -32,10 +34,10 @@ from runner.training.assembly import (
     shared_folds,
 )
 from runner.training.fold import Fold, Machine, default_workers, train_fold
-from runner.training.loop import build_accelerator
 from runner.training.model import check_backbone
 from runner.training.outputs import decide
-from runner.training.run import Run, discard_unbegun, start_run
+from runner.training.processes import build_accelerator, by_main, main_first
+from runner.training.run import Run, discard_unbegun, find_runs, start_run
 from runner.training.snapshots import read_snapshots
 from runner.training.stage import Found, find_stage_rate
 from runner.training.tracking import check_tracker, start_tracking, stop_tracking
@@ -58,9 +60,19 @@ def open_host(name: str, competition: Competition, workspace: Workspace) -> Host
         from runner.hosts.practice import PracticeHost
 
         return PracticeHost(competition, workspace.practice(competition.name))
+    if name == "http":
+        _serve_practice(competition, workspace)
     from runner.hosts.kaggle import KaggleHost
 
     return KaggleHost(competition, name=name)
+
+
+def _serve_practice(competition: Competition, workspace: Workspace) -> None:
+    """Serve the practice host on Kaggle's wire, on this machine, and point this process's client at it."""
+    from runner.hosts.loopback import serve_for_good
+    from runner.hosts.practice import PracticeHost
+
+    serve_for_good(PracticeHost(competition, workspace.practice(competition.name)))
 
 
 def open_mirror(name: str, competition: Competition, workspace: Workspace) -> FileSource:
@@ -168,7 +180,14 @@ def check(competition: Competition, workspace: Workspace, path: Path) -> int:
 
 
 def submit(
-    competition: Competition, workspace: Workspace, host: Host, what: Path | Run, *, message: str, wait: bool
+    competition: Competition,
+    workspace: Workspace,
+    host: Host,
+    what: Path | Run,
+    *,
+    message: str,
+    wait: bool,
+    again: bool = False,
 ) -> Outcome:
     """Check a run's submission, or a file, once more; hand it in; note it in the ledger."""
     path = what if isinstance(what, Path) else workspace.submissions(competition.name) / f"{what.name}.csv"
@@ -180,8 +199,23 @@ def submit(
         )
     check(competition, workspace, path)
     origin = Origin() if isinstance(what, Path) else _origin(what, workspace)
-    text = message or f"{origin.run or path.stem} cv {origin.cv or '?'}"
-    return submit_and_record(host, competition, path, workspace.ledger, origin, message=text, wait=wait)
+    handing = Handing(message, wait, again, boards=workspace.boards(competition.name))
+    return submit_and_record(host, competition, path, workspace.ledger, origin, handing)
+
+
+def best_unsubmitted(competition: Competition, workspace: Workspace, host: Host, count: int) -> list[Run]:
+    """The runs with the best CV whose submission the host has not seen: as many as today's limit lets."""
+    sent = {mark_in(one.message) for one in host.fetch_submissions(competition.slug) if one.status is not Status.ERROR}
+    scored = []
+    for run in find_runs(workspace, competition.name):
+        path, score = workspace.submissions(competition.name) / f"{run.name}.csv", run.read_score()
+        if score and path.is_file() and mark_of(hashlib.sha256(path.read_bytes()).hexdigest()) not in sent:
+            scored.append((score["cv"]["value"], run))
+    scored.sort(key=lambda one: one[0], reverse=competition.metric.higher_is_better)
+    limits = host.fetch_limits(competition.slug)
+    if scored and limits.left_today <= 0:
+        raise limit_error(competition, limits, host.now())
+    return [run for _, run in scored[: min(count, limits.left_today)]]
 
 
 def run_whole_line(
@@ -196,25 +230,28 @@ def run_whole_line(
 ) -> WholeLine:
     """Everything, in order. Steps that are done already are not done again."""
     accelerator = build_accelerator(machine.device)
+    # Whether the host would take a file at all is asked before a night is spent on making one.
+    by_main(accelerator, lambda: require_open(host, competition))
     by_main(accelerator, lambda: download(competition, workspace, host))
     run = train(competition, workspace, recipe, name=name, machine=machine)
     path = predict(competition, workspace, run, machine=machine)
     score = run.read_score()
     assert score is not None
-    outcome = by_main(
-        accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True)
-    )
+    outcome = by_main(accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True))
     return WholeLine(run, Score(**score["cv"]), path, outcome)
 
 
-def run_demo(competition: Competition, workspace: Workspace) -> WholeLine:
-    """The whole line on practice data, with a network small enough for two cores and a minute."""
+def run_demo(competition: Competition, workspace: Workspace, host_name: str = "practice") -> WholeLine:
+    """The whole line on practice data, with a network small enough for two cores and a minute.
+
+    With the host `http` the data and the submission travel as they do to and from Kaggle.
+    """
     from runner.practice.build import build_practice
     from runner.practice.recipes import practice_recipe
 
     machine = Machine(workers=default_workers())
     by_main(build_accelerator(machine.device), lambda: build_practice(competition, workspace))
-    host = open_host("practice", competition, workspace)
+    host = open_host(host_name, competition, workspace)
     recipe = practice_recipe(competition)
     return run_whole_line(competition, workspace, host, recipe, name="demo", machine=machine)
 

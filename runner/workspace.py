@@ -50,13 +50,18 @@ class Workspace:
     def submissions(self, competition: str) -> Path:
         return self.root / "submissions" / competition
 
+    def boards(self, competition: str) -> Path:
+        """Leaderboards as they were, each under its date."""
+        return self.root / "boards" / competition
+
     @property
     def ledger(self) -> Path:
         return self.root / "submissions" / "ledger.csv"
 
     def for_host(self, host: str) -> Workspace:
         """Practice has a workspace of its own inside this one, never to be taken for the real thing."""
-        return Workspace(self.root / "practice") if host == "practice" else self
+        folders = {"practice": "practice", "http": "practice-http"}
+        return Workspace(self.root / folders[host]) if host in folders else self
 
     def practice(self, competition: str) -> Path:
         """The practice host's own ground: archives, hidden answers, its board."""

@@ -25,7 +25,7 @@ FLOORS = (
     ("runner.prediction",),
     ("runner.practice",),
     ("runner.report",),
-    ("runner.pipeline",),
+    ("runner.pipeline", "runner.doctor"),
     ("runner.cli",),
     ("runner.__main__",),
 )

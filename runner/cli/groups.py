@@ -21,6 +21,7 @@ _ROOT: Table = {
         "list_competitions",
         "Competitions, whether their data is here, best CV, best standing.",
     ),
+    "doctor": ("doctor", "doctor", "What is wrong with account, data or machine, and the cure."),
     "demo": ("whole", "demo", "The whole line on practice data: no account, no GPU, no network."),
 }
 
@@ -106,9 +107,10 @@ class Root(LazyGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command of the table, else the group of that competition."""
-        return super().get_command(ctx, cmd_name) or (
-            CompetitionGroup(cmd_name) if cmd_name in _competitions(ctx) else None
-        )
+        found = super().get_command(ctx, cmd_name)
+        if found is None and (name := _competition_named(ctx, cmd_name)):
+            return CompetitionGroup(name)
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,6 +127,15 @@ class Root(LazyGroup):
         super().format_commands(ctx, formatter)
         with formatter.section("Competitions"):
             formatter.write_dl([(name, _first_line(path)) for name, path in _competitions(ctx).items()])
+
+
+def _competition_named(ctx: click.Context, word: str) -> str | None:
+    """The competition of that name; or with that slug, or at that address: people paste what the browser shows."""
+    if word in _competitions(ctx):
+        return word
+    settings = ctx.find_object(Settings)
+    # Only what looks like one: to read the slugs, every competition's file is loaded.
+    return settings.name_of(word) if settings and ("kaggle.com/" in word or word.count("-") > 1) else None
 
 
 def _competitions(ctx: click.Context) -> dict[str, Path]:

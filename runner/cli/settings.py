@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-HOSTS = ("kaggle", "practice")
+# http is the practice host again, behind a server on this machine that speaks as Kaggle does.
+HOSTS = ("kaggle", "practice", "http")
 
 
 @dataclass
@@ -54,6 +56,25 @@ class Settings:
         from competitions import load
 
         return load(self.competition_name, self.plugins)
+
+    def name_of(self, word: str) -> str | None:
+        """The command name of the competition with this slug, or at this address."""
+        from runner.contract.competition import slug_of
+
+        return self._names_by_slug.get(slug_of(word))
+
+    @cached_property
+    def _names_by_slug(self) -> dict[str, str]:
+        from competitions import load, names
+        from runner.errors import PluginError
+
+        found = {}
+        for name in names(self.plugins):
+            try:
+                found[load(name, self.plugins).slug] = name
+            except PluginError:
+                continue  # told by `runner list`
+        return found
 
     @property
     def host(self) -> Host:

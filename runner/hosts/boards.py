@@ -10,8 +10,9 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from runner.hosts.protocol import BoardRow, Leaderboard
-from runner.workspace import write_text
+from runner.workspace import read_json, write_json, write_text
 
+_TERMS = "terms.json"
 _STAMP = "%Y-%m-%dT%H-%M-%SZ"
 _COLUMNS = ["team", "score", "submitted"]
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,6 +24,32 @@ class Snapshot:
 
     taken: datetime
     board: Leaderboard
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one must know to find one's place: until when submissions counted, and which row is one's own."""
+
+    deadline: datetime | None = None
+    team: str = ""
+
+    def is_late(self, submitted: datetime) -> bool:
+        """Whether a submission came too late to be on the board."""
+        return self.deadline is not None and submitted > self.deadline
+
+
+def keep_terms(folder: Path, terms: Terms) -> None:
+    """Write them beside the snapshots."""
+    deadline = terms.deadline.isoformat() if terms.deadline else None
+    write_json(folder / _TERMS, {"deadline": deadline, "team": terms.team})
+
+
+def read_terms(folder: Path) -> Terms:
+    """What `keep_terms` wrote; else nothing is known."""
+    if not (folder / _TERMS).is_file():
+        return Terms()
+    told = read_json(folder / _TERMS)
+    return Terms(datetime.fromisoformat(told["deadline"]) if told["deadline"] else None, told["team"])
 
 
 def read_board(path: Path) -> tuple[str, list[BoardRow]]:
@@ -73,11 +100,6 @@ def keep_snapshot(folder: Path, board: Leaderboard, taken: datetime) -> Path:
     path = folder / f"{taken.astimezone(UTC).strftime(_STAMP)}-{_kind(board.private)}.csv"
     write_text(path, text)
     return path
-
-
-def read_snapshots(folder: Path, *, private: bool) -> tuple[Snapshot, ...]:
-    """Every board of that kind that was kept, oldest first."""
-    return tuple(Snapshot(_taken(path), _read(path, private)) for path in _paths(folder, private))
 
 
 def latest_snapshots(folder: Path, *, private: bool, count: int = 2) -> tuple[Snapshot, ...]:

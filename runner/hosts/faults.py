@@ -74,13 +74,15 @@ def fault_of_error(error: Exception, url: str) -> Fault:
             arrived=False,
         )
     cure = "check the network, HTTP_PROXY and HTTPS_PROXY, then type the same command again"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return Fault(f"the proxy on the way to {where} does not answer", cure, again=True, arrived=False)
+    is_new = isinstance(reason, urllib3.exceptions.NewConnectionError)
+    # urllib3 says "proxy" of any connection that runs through one, even where the call got through it.
+    if isinstance(error, requests.exceptions.ProxyError) and (is_new or "unnel" in str(reason)):
+        return Fault(f"the proxy on the way to {where} does not let through", cure, again=True, arrived=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Fault(f"{where} does not answer", cure, again=True, arrived=False)
     if isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
         return Fault(f"{where} stopped answering", cure, again=True)
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+    if is_new:
         lost = isinstance(reason, urllib3.exceptions.NameResolutionError)
         found = f"no network: {where} is not found" if lost else f"no network: {where} cannot be reached"
         return Fault(found, cure, again=True, arrived=False)
@@ -142,8 +144,10 @@ def _innermost(error: BaseException) -> BaseException:
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
-        inner = getattr(error, "reason", None) or next(
-            (one for one in getattr(error, "args", ()) if isinstance(one, BaseException)), None
+        inner = (
+            getattr(error, "reason", None)
+            or getattr(error, "original_error", None)
+            or next((one for one in getattr(error, "args", ()) if isinstance(one, BaseException)), None)
         )
         if isinstance(error, urllib3.exceptions.NewConnectionError) or not isinstance(inner, BaseException):
             return error

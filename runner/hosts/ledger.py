@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -33,28 +35,44 @@ class Entry:
 
 COLUMNS = tuple(field.name for field in fields(Entry))
 
-# A cell that begins so is a formula to a spreadsheet; a quote before it makes it text again.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A cell that begins so is a formula to some spreadsheet; a quote before it makes it text again. The
+# quote itself is among them, so that a cell that begins with one reads back as it was.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 def read_ledger(path: Path) -> tuple[Entry, ...]:
     """Every entry, oldest first."""
     if not path.exists():
         return ()
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
     return tuple(Entry(**{name: _unguarded(row.get(name) or "") for name in COLUMNS}) for row in rows)
 
 
 def record_entry(path: Path, entry: Entry) -> None:
-    """Add an entry, or put it in the place of the one with the same host and reference."""
+    """Add an entry, or put it in the place of the one with the same competition, host and reference."""
     with locked(path.with_name(".ledger.lock")):
         known = read_ledger(path)
-        others = [one for one in known if not (one.ref == entry.ref and one.host == entry.host)]
-        before = next((one for one in known if one not in others), entry)
+        before = next((one for one in known if _same(one, entry)), entry)
+        others = [one for one in known if not _same(one, entry)]
         _write(path, [*others, replace(entry, submitted=before.submitted)])
 
 
-def _write(path: Path, entries: list[Entry]) -> None:
+def add_missing(path: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Add those that have no line yet, whatever the lines that are there say; the ones that were added."""
+    with locked(path.with_name(".ledger.lock")):
+        known = read_ledger(path)
+        missing = tuple(entry for entry in entries if not any(_same(one, entry) for one in known))
+        if missing:
+            _write(path, [*known, *missing])
+    return missing
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.competition, one.host, one.ref) == (other.competition, other.host, other.ref)
+
+
+def _write(path: Path, entries: Sequence[Entry]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -64,16 +82,8 @@ def _write(path: Path, entries: list[Entry]) -> None:
 
 
 def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) and not _is_number(cell) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

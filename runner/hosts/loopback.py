@@ -6,6 +6,7 @@ request that a client sends through it is answered by it, whatever host the requ
 
 from __future__ import annotations
 
+import atexit
 import base64
 import csv
 import hashlib
@@ -401,6 +402,8 @@ class _Handler(BaseHTTPRequestHandler):
     """Reads a request, whichever way it came, and lets the server answer."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and content are two writes: unsent, the second would wait for the first one's receipt.
+    disable_nagle_algorithm = True
     server: LoopbackServer
 
     def _serve(self) -> None:
@@ -525,3 +528,22 @@ def point_here(server: LoopbackServer, environ: MutableMapping[str, str] = os.en
             environ.pop(name, None)
             if value is not None:
                 environ[name] = value
+
+
+def serve_for_good(host: PracticeHost) -> None:
+    """Serve a practice host until this process ends, and point its client at the server."""
+    server = _serving.get("server")
+    if server is None:
+        server = _serving["server"] = LoopbackServer({}).__enter__()
+        _point_for_good(server)
+    server.stages[host.competition.slug] = Stage(host)
+
+
+_serving: dict[str, LoopbackServer] = {}
+
+
+def _point_for_good(server: LoopbackServer) -> None:
+    atexit.register(server.__exit__)
+    ended = point_here(server)
+    ended.__enter__()
+    atexit.register(ended.__exit__, None, None, None)

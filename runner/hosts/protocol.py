@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.console import Advance
+from runner.errors import HostError
 
 # What a file that is on its way is called, and the note beside it that says what it is a part of.
 PART, PART_NOTE = ".part", ".part.json"
+
+
+class UnreachableError(HostError):
+    """The host could not be asked just now; in a while the same question may be answered."""
 
 
 class Status(Enum):

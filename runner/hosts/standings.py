@@ -59,6 +59,7 @@ class Standing:
     next_line: NextLine | None
     awarded: bool  # False: the competition gives no medals, and `medal` is what it would be
     private: bool
+    late: bool = False  # the competition was over: the place is what it would have been
 
     @property
     def percentile(self) -> float | None:
@@ -69,13 +70,14 @@ class Standing:
         board = "private" if self.private else "public"
         if not self.teams:
             return f"{self.score:.5f} on the {board} board, which is empty"
-        place = f"{self.score:.5f} on the {board} board: place {self.rank:,} of {self.teams:,}"
+        would = "would have been " if self.late else ""
+        place = f"{self.score:.5f} on the {board} board: {would}place {self.rank:,} of {self.teams:,}"
         return f"{place} (top {self.percentile:.1f} %), {self._medal_text()}{self._next_text()}"
 
     def _medal_text(self) -> str:
         if self.medal is None:
             return "no medal"
-        return self.medal.value if self.awarded else f"would be {self.medal.value}"
+        return self.medal.value if self.awarded and not self.late else f"would be {self.medal.value}"
 
     def _next_text(self) -> str:
         if self.next_line is None:
@@ -91,9 +93,12 @@ def find_standing(
     *,
     awards_medals: bool = True,
     submitted: datetime | None = None,
+    team: str = "",
+    late: bool = False,
 ) -> Standing:
-    """Where a score stands on a board."""
-    rank, teams = rank_of(board, score, metric, submitted=submitted), len(board.rows)
+    """Where a score stands on a board. The row of one's own team is not in its own way."""
+    others = Leaderboard(tuple(row for row in board.rows if not team or row.team != team), board.private)
+    rank, teams = rank_of(others, score, metric, submitted=submitted), len(board.rows)
     return Standing(
         score=score,
         rank=rank,
@@ -102,6 +107,7 @@ def find_standing(
         next_line=_next_line(board, score, rank),
         awarded=awards_medals,
         private=board.private,
+        late=late,
     )
 
 

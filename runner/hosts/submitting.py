@@ -1,24 +1,29 @@
-"""Hand a file in, wait for its score, and write down what came of it."""
+"""Hand a file in, once; wait for its score; and write down what came of it."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.console import say
+from runner.console import progress, say
 from runner.contract import Competition
 from runner.errors import HostError
-from runner.hosts.ledger import Entry, read_ledger, record_entry
-from runner.hosts.protocol import Host, Status, Submission
+from runner.hosts.boards import Terms, keep_snapshot, keep_terms
+from runner.hosts.ledger import Entry, add_missing, read_ledger, record_entry
+from runner.hosts.marks import mark_in, mark_of
+from runner.hosts.protocol import About, Host, Leaderboard, Limits, Status, Submission, UnreachableError
 from runner.hosts.standings import Standing, find_standing
 
 # A host scores within seconds to minutes; an hour says that something is wrong there.
 PATIENCE_SECONDS = 3600
-_PAUSE_SECONDS = 5
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 20.0
+# What a host takes of a note; the run, the score and the mark come behind it and are never cut.
+_LONGEST_NOTE = 300
 
 
 @dataclass(frozen=True)
@@ -40,25 +45,236 @@ class Outcome:
     standings: tuple[Standing, ...]
 
 
+@dataclass(frozen=True)
+class Handing:
+    """How a file is handed in."""
+
+    note: str = ""
+    wait: bool = True
+    again: bool = False  # send it even where the host has this very file
+    boards: Path | None = None  # where snapshots of the boards are kept
+    pause: Callable[[float], None] = time.sleep
+
+
+def require_open(host: Host, competition: Competition) -> About:
+    """Stop where the host would take no file from us, however good: asked before training, not after."""
+    about = host.fetch_about(competition.slug)
+    page, again = about.page, f"runner {competition.name}"
+    if about.notebooks_only:
+        raise HostError(
+            f"{about.title} takes notebooks only, no files",
+            where=page,
+            cure=f"train and predict here ({again} train), and hand in from a notebook there",
+        )
+    if about.disabled:
+        over = about.is_over(host.now())
+        since = f": it closed on {about.deadline:%Y-%m-%d}" if over and about.deadline else ""
+        raise HostError(
+            f"{about.title} takes no submissions{since}",
+            where=page,
+            cure=f"{again} train and {again} predict work all the same; their score is the held-out one",
+        )
+    if not about.entered:
+        raise HostError(
+            f"the rules of {about.title} are not accepted yet",
+            where=f"{page}/rules",
+            cure=f"open that page in a browser, accept the rules (or join), then: {again} run",
+        )
+    return about
+
+
 def submit_and_record(
-    host: Host,
-    competition: Competition,
-    path: Path,
-    ledger: Path,
-    origin: Origin,
-    *,
-    message: str,
-    wait: bool,
+    host: Host, competition: Competition, path: Path, ledger: Path, origin: Origin, handing: Handing
 ) -> Outcome:
-    """Submit, note it in the ledger at once, wait for the score, note that too."""
+    """Submit, note it in the ledger at once, wait for the score, note that too. The same file goes only once."""
+    about = require_open(host, competition)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    ref = _submitted_before(host, competition, digest)
+    known = host.fetch_submissions(competition.slug)
+    add_missing(ledger, [_entry_of(host, competition, one) for one in known if mark_in(one.message)])
+    ref = None if handing.again else _submitted_before(known, digest)
     if ref is None:
-        ref = host.submit_file(competition.slug, path, f"{message} {_mark(digest)}".strip())
+        _require_allowance(host, competition)
+        ref = host.submit_file(competition.slug, path, _describe(handing.note or path.stem, origin, digest))
     else:
-        say(f"this very file is submission {ref} already; it is not sent again")
-    entry = Entry(
-        submitted=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        say(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
+    entry = _entry(host, competition, path, digest, origin, ref)
+    record_entry(ledger, entry)
+    if not handing.wait:
+        return Outcome(host.fetch_submission(competition.slug, ref), ())
+    submission = _wait_and_record(host, competition, ledger, entry, handing.pause)
+    boards = _Boards(host, competition, about, handing.boards)
+    standings = boards.standings_of(submission)
+    record_entry(ledger, _scored(entry, submission, standings))
+    return Outcome(submission, standings)
+
+
+def wait_for_score(
+    host: Host, competition: Competition, ref: str, *, pause: Callable[[float], None] = time.sleep
+) -> Submission:
+    """The submission once it is scored, or refused: then its `error` says why."""
+    waited, delay = 0.0, _FIRST_PAUSE
+    with progress("waiting for the score", None) as advance:
+        while (submission := _look(host, competition, ref)) is None or submission.status is Status.PENDING:
+            if waited >= PATIENCE_SECONDS:
+                raise HostError(
+                    f"submission {ref} is still not scored after {waited / 60:.0f} minutes",
+                    cure=f"runner {competition.name} standings --refresh",
+                )
+            if waited == 0:
+                say("waiting for the score")
+            pause(delay)
+            waited, delay = waited + delay, min(delay * 1.5, _LONGEST_PAUSE)
+            advance(0, f"{waited:.0f} s")
+    return submission
+
+
+def refusal_of(competition: Competition, submission: Submission) -> HostError:
+    """What is told of a submission that the host could not score."""
+    return HostError(
+        f"the host refused submission {submission.ref}: {submission.error or 'it gave no reason'}",
+        where=submission.file_name,
+        cure=f"runner {competition.name} check FILE",
+    )
+
+
+def find_standings(
+    host: Host, competition: Competition, submission: Submission, *, boards: Path | None = None
+) -> tuple[Standing, ...]:
+    """The place of each score that the host told, public first."""
+    return _Boards(host, competition, host.fetch_about(competition.slug), boards).standings_of(submission)
+
+
+def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards: Path | None = None) -> None:
+    """Ask the host for everything: submissions made elsewhere get a line, every line its score, and each score
+    its place on the boards as they are now."""
+    about = host.fetch_about(competition.slug)
+    told = {submission.ref: submission for submission in host.fetch_submissions(competition.slug)}
+    added = add_missing(ledger, [_entry_of(host, competition, one) for one in told.values()])
+    if added:
+        say(f"{len(added)} submission{'s' * (len(added) > 1)} made elsewhere, or never noted, found")
+    lookup = _Boards(host, competition, about, boards)
+    lookup.keep(next((one.team for one in told.values() if one.team), ""))
+    for entry in read_ledger(ledger):
+        ours = entry.competition == competition.name and entry.host == host.name
+        if ours and entry.ref in told and told[entry.ref].status is not Status.PENDING:
+            submission = told[entry.ref]
+            record_entry(ledger, _scored(entry, submission, lookup.standings_of(submission)))
+
+
+def limit_error(competition: Competition, limits: Limits, now: datetime) -> HostError:
+    """What is told where no submission is left, before anything is uploaded."""
+    again = f"runner {competition.name} submit"
+    if limits.for_good:
+        return HostError(f"the submissions that {competition.title} allows in all are used up", cure="none is left")
+    minutes = int((limits.reopens - now).total_seconds() // 60) + 1
+    return HostError(
+        f"today's {limits.per_day} submissions are used up; the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC, "
+        f"in {minutes // 60} h {minutes % 60} min",
+        cure=f"then: {again}",
+    )
+
+
+@dataclass
+class _Boards:
+    """The boards of one competition, each fetched once, and kept where one asks for it."""
+
+    host: Host
+    competition: Competition
+    about: About
+    folder: Path | None
+
+    def __post_init__(self) -> None:
+        self._known: dict[bool, Leaderboard | None] = {}
+
+    def keep(self, team: str) -> None:
+        """Fetch what there is, for its snapshot's sake."""
+        if self.folder is not None:
+            keep_terms(self.folder, Terms(self.about.deadline, team))
+        for private in (False, True):
+            if not private or self.about.is_over(self.host.now()):
+                self._board(private)
+
+    def standings_of(self, submission: Submission) -> tuple[Standing, ...]:
+        """The place of each of its scores, public first."""
+        terms = Terms(self.about.deadline, submission.team)
+        if self.folder is not None:
+            keep_terms(self.folder, terms)
+        scores = ((submission.public, False), (submission.private, True))
+        return tuple(
+            find_standing(
+                board,
+                score,
+                self.competition.metric,
+                awards_medals=self.competition.awards_medals,
+                submitted=submission.submitted,
+                team=terms.team,
+                late=terms.is_late(submission.submitted),
+            )
+            for score, private in scores
+            if score is not None and (board := self._board(private)) is not None
+        )
+
+    def _board(self, private: bool) -> Leaderboard | None:
+        if private not in self._known:
+            try:
+                board = self.host.fetch_leaderboard(self.competition.slug, private=private)
+            except HostError as error:
+                # The score is what one came for: without a board it has no place, and is told all the same.
+                say(f"no {'private' if private else 'public'} board: {error.found}")
+                self._known[private] = None
+                return None
+            if self.folder is not None and board.rows:
+                keep_snapshot(self.folder, board, self.host.now())
+            self._known[private] = board
+        return self._known[private]
+
+
+def _wait_and_record(
+    host: Host, competition: Competition, ledger: Path, entry: Entry, pause: Callable[[float], None]
+) -> Submission:
+    submission = wait_for_score(host, competition, entry.ref, pause=pause)
+    if submission.status is Status.ERROR:
+        record_entry(ledger, _scored(entry, submission, ()))
+        raise refusal_of(competition, submission)
+    return submission
+
+
+def _look(host: Host, competition: Competition, ref: str) -> Submission | None:
+    """The submission; None where the host cannot be asked just now, which no night is lost for."""
+    try:
+        return host.fetch_submission(competition.slug, ref)
+    except UnreachableError as error:
+        say(f"{error.found}; still waiting")
+        return None
+
+
+def _require_allowance(host: Host, competition: Competition) -> None:
+    limits = host.fetch_limits(competition.slug)
+    if limits.left_today <= 0:
+        raise limit_error(competition, limits, host.now())
+
+
+def _describe(note: str, origin: Origin, digest: str) -> str:
+    """What the host keeps with the file: the note, the run, its CV, and the mark of the file."""
+    parts = [" ".join(note.split())[:_LONGEST_NOTE]]
+    parts += [f"run {origin.run}"] if origin.run else []
+    parts += [f"cv {origin.cv}"] if origin.cv else []
+    return " | ".join([*parts, mark_of(digest)])
+
+
+def _said_in(message: str, word: str) -> str:
+    """The run, or the CV, in a description of ours; the last one, for the note before it is anybody's."""
+    found = re.findall(rf"\| {word} ([^|]+?) \| ", message)
+    return found[-1] if found and mark_in(message) else ""
+
+
+def _submitted_before(known: Sequence[Submission], digest: str) -> str | None:
+    return next((one.ref for one in known if mark_of(digest) in one.message and one.status is not Status.ERROR), None)
+
+
+def _entry(host: Host, competition: Competition, path: Path, digest: str, origin: Origin, ref: str) -> Entry:
+    return Entry(
+        submitted=_stamp(datetime.now(UTC)),
         competition=competition.name,
         host=host.name,
         run=origin.run,
@@ -74,79 +290,32 @@ def submit_and_record(
         ref=ref,
         standing="",
     )
-    record_entry(ledger, entry)
-    if not wait:
-        return Outcome(_find(host, competition, ref), ())
-    submission = wait_for_score(host, competition, ref)
-    standings = find_standings(host, competition, submission)
-    record_entry(ledger, _scored(entry, submission, standings))
-    return Outcome(submission, standings)
 
 
-def wait_for_score(
-    host: Host, competition: Competition, ref: str, *, pause: Callable[[float], None] = time.sleep
-) -> Submission:
-    """The submission once it is scored; a refused one is a HostError with the host's own reason."""
-    waited = 0
-    while (submission := _find(host, competition, ref)).status is Status.PENDING:
-        if waited >= PATIENCE_SECONDS:
-            raise HostError(
-                f"submission {ref} is still not scored after {waited // 60} minutes",
-                cure=f"runner {competition.name} standings --refresh",
-            )
-        if waited == 0:
-            say("waiting for the score")
-        pause(_PAUSE_SECONDS)
-        waited += _PAUSE_SECONDS
-    if submission.status is Status.ERROR:
-        raise HostError(
-            f"the host refused submission {ref}: {submission.error or 'it gave no reason'}",
-            cure=f"runner {competition.name} check FILE",
-        )
-    return submission
-
-
-def find_standings(host: Host, competition: Competition, submission: Submission) -> tuple[Standing, ...]:
-    """The place of each score that the host told, public first."""
-    scores = ((submission.public, False), (submission.private, True))
-    return tuple(
-        find_standing(
-            host.fetch_leaderboard(competition.slug, private=private),
-            score,
-            competition.metric,
-            awards_medals=competition.awards_medals,
-            submitted=submission.submitted,
-        )
-        for score, private in scores
-        if score is not None
+def _entry_of(host: Host, competition: Competition, submission: Submission) -> Entry:
+    """A line for a submission that only the host knows of: as much as its description tells."""
+    entry = Entry(
+        submitted=_stamp(submission.submitted),
+        competition=competition.name,
+        host=host.name,
+        run=_said_in(submission.message, "run"),
+        file=submission.file_name,
+        sha256=mark_in(submission.message).removeprefix("sha256:"),
+        recipe="",
+        commit="",
+        cv=_said_in(submission.message, "cv"),
+        cv_error="",
+        public="",
+        private="",
+        status=submission.status.value,
+        ref=submission.ref,
+        standing="",
     )
+    return _scored(entry, submission, ())
 
 
-def refresh_ledger(host: Host, competition: Competition, ledger: Path) -> None:
-    """Ask the host again for every submission of this competition that has no score yet."""
-    told = {submission.ref: submission for submission in host.fetch_submissions(competition.slug)}
-    for entry in read_ledger(ledger):
-        ours = entry.competition == competition.name and entry.host == host.name
-        if ours and entry.ref in told and told[entry.ref].status is not Status.PENDING:
-            submission = told[entry.ref]
-            record_entry(ledger, _scored(entry, submission, find_standings(host, competition, submission)))
-
-
-def _mark(digest: str) -> str:
-    """What the message carries, so that the host's own list tells which file a submission was."""
-    return f"sha256:{digest[:12]}"
-
-
-def _submitted_before(host: Host, competition: Competition, digest: str) -> str | None:
-    known = host.fetch_submissions(competition.slug)
-    return next((one.ref for one in known if _mark(digest) in one.message and one.status is not Status.ERROR), None)
-
-
-def _find(host: Host, competition: Competition, ref: str) -> Submission:
-    for submission in host.fetch_submissions(competition.slug):
-        if submission.ref == ref:
-            return submission
-    raise HostError(f"the host knows no submission {ref}", cure=f"runner {competition.name} standings")
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _scored(entry: Entry, submission: Submission, standings: tuple[Standing, ...]) -> Entry:
@@ -155,5 +324,5 @@ def _scored(entry: Entry, submission: Submission, standings: tuple[Standing, ...
         public="" if submission.public is None else repr(submission.public),
         private="" if submission.private is None else repr(submission.private),
         status=submission.status.value,
-        standing=f"{standings[-1].rank}/{standings[-1].teams}" if standings else "",
+        standing=f"{standings[-1].rank}/{standings[-1].teams}" if standings else entry.standing,
     )

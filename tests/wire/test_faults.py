@@ -87,7 +87,7 @@ def small(tmp_path: Path) -> PracticeHost:
     return build_dogs(tmp_path / "small", files={NAME: bytes(range(250)) * 160})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(store=named(OF_THE_STORE), service=named(OF_THE_SERVICE))
 def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
     small: PracticeHost,

@@ -1,0 +1,202 @@
+"""What is wrong with this machine, this account or this competition's data, each with its cure."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from runner.contract import Competition
+from runner.data.disk import free_bytes, in_units
+from runner.data.download import MANIFEST, MARKER
+from runner.errors import HostError
+from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, places
+from runner.hosts.protocol import Host
+from runner.workspace import Workspace, read_json
+
+_PACKAGES = ("competition-runner", "kaggle", "kagglesdk", "torch", "timm", "albumentations")
+_LEAST_DISK, _GOOD_DISK = 2 * 10**9, 20 * 10**9
+_LEAST_MEMORY = 3 * 10**9
+
+
+class State(Enum):
+    """How one line of the table is."""
+
+    FINE = "ok"
+    ODD = "note"  # no obstacle, and worth knowing
+    WRONG = "wrong"  # something that is needed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, how it is, what was found, and what mends it."""
+
+    what: str
+    state: State
+    found: str
+    cure: str = ""
+
+
+Opener = Callable[[Competition], Host]
+
+
+def examine(workspace: Workspace, host_name: str, competition: Competition | None, open_host: Opener) -> list[Finding]:
+    """Every finding, in the order in which one would mend them."""
+    findings: list[Finding] = []
+    if host_name == "kaggle":
+        findings += _credentials()
+    usable = not any(one.state is State.WRONG for one in findings)
+    if competition is not None and usable:
+        findings += _host(open_host(competition), competition)
+    elif host_name == "kaggle" and usable:
+        findings += _account(open_host)
+    if competition is not None:
+        findings.append(_data(competition, workspace))
+    return [*findings, _gpu(), _memory(), _disk(workspace.root), _versions()]
+
+
+def _credentials() -> Iterator[Finding]:
+    found = find_credentials()
+    if found.used is None:
+        cure = f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token"
+        yield Finding("credentials", State.WRONG, f"none; looked for {places()}", cure)
+    else:
+        yield Finding("credentials", State.FINE, str(found.used))
+    for other in found.shadowed:
+        assert found.used
+        yield Finding(
+            "credentials",
+            State.ODD,
+            f"{other} never count, because the {found.used.kind.value} does",
+            f"if that is the wrong one: {found.used.cure_to_drop}",
+        )
+    for one in found.all:
+        if one.is_open_to_others:
+            yield Finding("credentials", State.ODD, f"{one.path} can be read by others", f"chmod 600 {one.path}")
+    for text in found.unreadable:
+        yield Finding("credentials", State.ODD, f"not readable: {text}", "mend or remove that file")
+
+
+def _account(open_host: Opener) -> Iterator[Finding]:
+    """Without a competition of one's own: whether the host answers, asked about a shipped one."""
+    from competitions import load, names
+
+    host = open_host(load(names()[0]))
+    try:
+        host.fetch_about(host.competition.slug)  # type: ignore[attr-defined]
+    except HostError as error:
+        yield Finding("host", State.WRONG, error.found, error.cure or "")
+        return
+    yield Finding("host", State.FINE, f"{host.name} answers, and knows you")
+    yield from _clock(host)
+
+
+def _host(host: Host, competition: Competition) -> Iterator[Finding]:
+    try:
+        about = host.fetch_about(competition.slug)
+    except HostError as error:
+        yield Finding("host", State.WRONG, error.found, error.cure or "")
+        return
+    yield Finding("host", State.FINE, f"{host.name} answers, and knows {about.title}")
+    yield from _clock(host)
+    if not about.entered:
+        page = f"{about.page}/rules"
+        yield Finding("rules", State.WRONG, f"not accepted for {about.title}", f"open {page} and accept them")
+        return
+    yield Finding("rules", State.FINE, f"accepted for {about.title}")
+    if about.notebooks_only or about.disabled:
+        what = "takes notebooks only" if about.notebooks_only else "takes no submissions"
+        yield Finding("submissions", State.WRONG, f"{about.title} {what}", "train and predict without submitting")
+        return
+    yield _limits(host, competition)
+
+
+def _limits(host: Host, competition: Competition) -> Finding:
+    try:
+        limits = host.fetch_limits(competition.slug)
+    except HostError as error:
+        return Finding("submissions", State.WRONG, error.found, error.cure or "")
+    found = f"{limits.left_today} of {limits.per_day} left today"
+    if limits.left_today:
+        return Finding("submissions", State.FINE, found)
+    return Finding("submissions", State.ODD, found, f"the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC")
+
+
+def _clock(host: Host) -> Iterator[Finding]:
+    from datetime import UTC, datetime
+
+    ahead = (datetime.now(UTC) - host.now()).total_seconds()
+    if abs(ahead) >= 300:
+        side = "ahead" if ahead > 0 else "behind"
+        found = f"this machine's is {abs(ahead) / 60:.0f} min {side} of {host.name}'s"
+        yield Finding("clock", State.ODD, found, "set it right: logins and addresses of files expire by it")
+
+
+def _data(competition: Competition, workspace: Workspace) -> Finding:
+    folder = workspace.data(competition.name)
+    again = f"runner {competition.name} download"
+    if not folder.exists():
+        return Finding("data", State.ODD, f"not here: {folder}", again)
+    if not (folder / MARKER).is_file():
+        return Finding("data", State.WRONG, f"not complete: {folder}", f"{again}, or {again} --from {folder}")
+    try:
+        told: dict[str, int] = read_json(folder / MANIFEST)["files"]
+    except (OSError, ValueError, KeyError):
+        return Finding("data", State.WRONG, f"its manifest cannot be read: {folder / MANIFEST}", f"{again} --force")
+    for name, count in told.items():
+        have = _count(folder / name, skip=name == "./")
+        if have < count:
+            return Finding(
+                "data", State.WRONG, f"{count - have:,} files are gone from {folder / name}", f"{again} --force"
+            )
+    return Finding("data", State.FINE, f"whole: {sum(told.values()):,} files in {folder}")
+
+
+def _count(folder: Path, *, skip: bool) -> int:
+    if not folder.is_dir():
+        return 0
+    ours = {MARKER, MANIFEST} if skip else set()
+    return sum(path.is_file() and path.name not in ours for path in folder.iterdir())
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", State.ODD, "none that torch can use", "small networks and sizes train on the CPU")
+    about = torch.cuda.get_device_properties(0)
+    return Finding("GPU", State.FINE, f"{about.name}, {in_units(about.total_memory)}")
+
+
+def _memory() -> Finding:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if free < _LEAST_MEMORY:
+        return Finding("memory", State.ODD, f"{in_units(free)} free", "close something, or train with --workers 0")
+    return Finding("memory", State.FINE, f"{in_units(free)} free")
+
+
+def _disk(folder: Path) -> Finding:
+    free = free_bytes(folder)
+    cure = "make room, or choose another disk with --workspace DIR"
+    if free < _LEAST_DISK:
+        return Finding("disk", State.WRONG, f"{in_units(free)} free at {folder}", cure)
+    state = State.ODD if free < _GOOD_DISK else State.FINE
+    return Finding("disk", state, f"{in_units(free)} free at {folder}", cure if state is State.ODD else "")
+
+
+def _versions() -> Finding:
+    found, missing = [f"Python {platform.python_version()}"], []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        cure = "install the project again: pip install --editable ."
+        return Finding("versions", State.WRONG, f"not installed: {', '.join(missing)}", cure)
+    return Finding("versions", State.FINE, ", ".join(found))
