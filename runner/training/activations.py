@@ -48,10 +48,19 @@ def activations_of(
     """Activations shaped (rows, views, width), memory-mapped; computed now where they are not there yet."""
     key = _key(network, reader, preset, views, size, accelerator.mixed_precision)
     path = cache / "activations" / f"{key}.npy"
-    if not by_main(accelerator, path.exists):
+    if not by_main(accelerator, lambda: _is_whole(path)):
         _compute(accelerator, network, reader, ViewedPictures(preset, views, size), path, batch_size, workers)
     array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is there, and as long as its first line says."""
+    try:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def _key(

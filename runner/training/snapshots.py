@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot, network: Network) -> None:
 
 def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
     """The finished snapshots of a fold, oldest first."""
-    found = [Snapshot(**read_json(path)) for path in folder.glob("snapshot-*.json")]
+    found = [_read_snapshot(path) for path in folder.glob("snapshot-*.json")]
     return tuple(sorted(found, key=lambda snapshot: snapshot.cycle))
 
 
@@ -52,14 +54,8 @@ def drop_snapshot(folder: Path, snapshot: Snapshot) -> None:
 
 def load_weights(path: Path, network: Network) -> None:
     """Put the weights of a snapshot's file into a network of the same shape."""
-    try:
+    with _naming("a snapshot", path, "delete the run's folder and train it again"):
         network.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors and torch each have their own
-        raise TrainingError(
-            f"a snapshot cannot be read: {str(error).splitlines()[0]}",
-            where=path,
-            cure="delete the run's folder and train it again",
-        ) from error
 
 
 def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
@@ -76,7 +72,8 @@ def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts alone: which epoch was the last that finished."""
-    with safe_open(path, framework="pt") as file:
+    cure = "delete it and type the same command: this fold is then trained from its start"
+    with _naming("the state of a broken-off training", path, cure), safe_open(path, framework="pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()["facts"])
     return facts
 
@@ -97,6 +94,21 @@ def load_optimizer_state(path: Path, optimizer: torch.optim.Optimizer) -> None:
             _, number, slot = name.split(".", 2)
             slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+
+
+def _read_snapshot(path: Path) -> Snapshot:
+    with _naming("a snapshot's facts", path, "delete the run's folder and train it again"):
+        return Snapshot(**read_json(path))
+
+
+@contextmanager
+def _naming(what: str, path: Path, cure: str) -> Iterator[None]:
+    """A file that is not whole is named, and nothing of it is used."""
+    try:
+        yield
+    except Exception as error:  # safetensors, json and torch each have their own
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingError(f"{what} cannot be read: {found}", where=path, cure=cure) from error
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

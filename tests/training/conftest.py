@@ -37,7 +37,7 @@ def tiny_index(tiny_competition: Competition, shapes_folder: Path) -> Index:
     return build_index(tiny_competition, shapes_folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[..., Fold]:
     def make(run: Path, recipe: Recipe = tiny_competition.recipe, number: int = 0) -> Fold:
         rows = np.arange(len(tiny_index.train))
