@@ -33,7 +33,7 @@ from runner.training.assembly import (
     settle_recipe,
     shared_folds,
 )
-from runner.training.fold import Fold, Machine, default_workers, train_fold
+from runner.training.fold import Fold, Machine, default_workers
 from runner.training.model import check_backbone
 from runner.training.outputs import decide
 from runner.training.processes import build_accelerator, by_main, main_first
@@ -41,6 +41,7 @@ from runner.training.run import Run, discard_unbegun, find_runs, start_run
 from runner.training.snapshots import read_snapshots
 from runner.training.stage import Found, find_stage_rate
 from runner.training.tracking import check_tracker, start_tracking, stop_tracking
+from runner.training.train import train_fold
 from runner.workspace import Workspace, write_json
 
 

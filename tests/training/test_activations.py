@@ -19,7 +19,6 @@ from runner.training.activations import activations_of
 from runner.training.model import Network, build_network
 from runner.training.processes import build_accelerator
 
-
 Compute = Callable[..., tuple[np.ndarray, bool]]
 
 

@@ -16,10 +16,11 @@ from runner.data.scalars import fill_missing
 from runner.errors import TrainingError
 from runner.training.batches import Answers
 from runner.training.feeds import oversampled
-from runner.training.fold import Fold, Machine, train_fold
+from runner.training.fold import Fold, Machine
 from runner.training.log import read_log
 from runner.training.processes import build_accelerator
 from runner.training.snapshots import read_snapshots
+from runner.training.train import train_fold
 
 MakeFold = Callable[..., Fold]
 
