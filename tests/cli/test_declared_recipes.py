@@ -1,0 +1,36 @@
+"""The recipe that each shipped competition declares, on its practice data, at a reduced scale."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from competitions import load
+from runner.practice.build import build_practice
+from runner.training.log import read_log
+from runner.workspace import Workspace
+from tests.cli.conftest import Runner
+
+SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: Runner, workspace_folder: Path) -> None:
+    competition = load(name)
+    build_practice(competition, Workspace(workspace_folder).for_host("practice"), scale=0.05)
+    flags = ("--model", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
+    said = typed("--host", "practice", name, "run", "--run", "declared", *flags)
+    assert said.code == 0, said.err
+    assert "on the private board" in said.out
+    run = workspace_folder / "practice" / "runs" / name / "declared"
+    lines = read_log(run / "log.jsonl")
+    declared = competition.recipe.stages
+    assert [line["state"] for line in lines if line["ends_cycle"]] == [
+        stage.state.value for stage in declared for _ in range(stage.cycles)
+    ]
+    assert sorted({line["size"] for line in lines}) == sorted(map(int, SIZES[name].split(",")))
+    assert len(list((run / "fold-0").glob("snapshot-*.safetensors"))) == sum(stage.cycles for stage in declared)
+    shown = json.loads(typed("--host", "practice", name, "standings", "--json").out)
+    assert [one["status"] for one in shown] == ["complete"]
