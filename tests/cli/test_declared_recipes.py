@@ -33,4 +33,4 @@ def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: R
     assert sorted({line["size"] for line in lines}) == sorted(map(int, SIZES[name].split(",")))
     assert len(list((run / "fold-0").glob("snapshot-*.safetensors"))) == sum(stage.cycles for stage in declared)
     shown = json.loads(typed("--host", "practice", name, "standings", "--json").out)
-    assert [one["status"] for one in shown] == ["complete"]
+    assert [one["status"] for one in shown["submissions"]] == ["complete"]
