@@ -29,7 +29,7 @@ from runner.contract import ACCURACY, LOG_LOSS
 HERE = Path(__file__).parent
 PEER = "fastai"
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
-# What made fastai fastest on two cores; its own defaults are `--peer=''`.
+# The least processor time of what was tried on two cores; its own defaults are `--peer=''`.
 BEST = "--channels-last"
 _LOOK_EVERY = 0.05  # seconds between two looks at a log that another process writes
 
@@ -172,7 +172,7 @@ def run_peer(options: argparse.Namespace, number: int, flags: str, held_out: Pat
     settings = ["--model", options.model, *weights, "--size", str(options.size), "--seed", str(42 + number)]
     script = [str(PEERS), str(HERE / "fastai_peer.py"), str(options.folder), "--held-out", str(held_out)]
     command = [*script, *settings, "--out", str(folder), *shlex.split(flags)]
-    # Spinning threads cost fastai more than half of its speed here, as they would us.
+    # As the runner sets it for us: a spinning thread holds the core that another process waits for.
     side.run("all", command, {**_environment(options), "OMP_WAIT_POLICY": "PASSIVE"})
     told = json.loads((folder / "told.json").read_text())
     side.losses = [(epoch["at"], epoch["valid_loss"]) for epoch in told["epochs"]]
