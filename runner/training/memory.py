@@ -5,11 +5,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
-# From <malloc.h>: what is larger than the threshold comes straight from the system and goes straight
-# back; what is free at the top of the heap beyond the other goes back too.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1
-_LARGE = 2**30
+# From <malloc.h>: how much may be free at the top of the heap before it is given back, and how many
+# blocks may come straight from the system, to go straight back when they are freed.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_NEVER, _NONE = 2**31 - 1, 0
 
 
 def keep_freed_memory() -> None:
@@ -23,5 +22,5 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_MMAP_MAX, _NONE)
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
