@@ -80,13 +80,16 @@ def fault_of_error(error: Exception, url: str) -> Fault:
         return Fault(f"the proxy on the way to {where} does not let through", cure, again=True, arrived=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Fault(f"{where} does not answer", cure, again=True, arrived=False)
-    if isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
+    late = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+    if isinstance(error, late) or isinstance(reason, late):
         return Fault(f"{where} stopped answering", cure, again=True)
     if is_new:
         lost = isinstance(reason, urllib3.exceptions.NameResolutionError)
         found = f"no network: {where} is not found" if lost else f"no network: {where} cannot be reached"
         return Fault(found, cure, again=True, arrived=False)
-    if isinstance(error, ValueError | TypeError | KeyError) and not isinstance(error, requests.RequestException):
+    if isinstance(error, requests.JSONDecodeError) or not isinstance(
+        error, requests.RequestException | urllib3.exceptions.HTTPError | OSError
+    ):
         return Fault(f"{where} answered something that is not understood", cure, again=True)
     return Fault(f"the connection to {where} broke off", cure, again=True)
 

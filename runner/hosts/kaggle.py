@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from runner.console import Advance, whisper
+from runner.console import Advance, say, whisper
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.boards import read_board
@@ -140,6 +140,9 @@ class KaggleWire:
                     where=f"looked for: {places()}",
                     cure=f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token, then: runner doctor",
                 )
+            if self.credentials.is_open_to_others:
+                path = self.credentials.path
+                say(f"warning: other users of this machine can read {path}: chmod 600 {path}")
             self._client = self._connect(self.credentials)
         return self._client
 
@@ -169,7 +172,7 @@ class KaggleWire:
             try:
                 token = KaggleCredentials.load(client=kaggle).get_access_token()
             except Fault as fault:
-                if fault.status not in (400, 401, 403):
+                if fault.status not in (400, 401, 403, 404):
                     raise
                 token = None
             except (_Redirected, requests.RequestException, AttributeError, ValueError, TypeError) as error:
@@ -311,13 +314,20 @@ class KaggleHost:
 
     def _look_for(self, slug: str, message: str, before: set[str], fault: Fault) -> str:
         """The submission of unknown fate, if it is there. It is never sent a second time to find out."""
+        looked = False
         for seconds in _LOOKS:
             self.wire.patience.pause(seconds)
-            for one in self.fetch_submissions(slug):
+            try:
+                known = self.fetch_submissions(slug)
+            except UnreachableError:
+                continue
+            looked = True
+            for one in known:
                 if one.ref not in before and _is_the_same(one.message, message):
                     return one.ref
+        fate = "the submission was not taken" if looked else "whether the submission was taken is not known"
         raise HostError(
-            f"the submission was not taken: {fault.found}",
+            f"{fate}: {fault.found}",
             where=f"{SITE}/competitions/{slug}/submissions",
             cure=f"{self._again('submit')}: it looks whether the file has arrived by then",
         )
@@ -346,10 +356,20 @@ class KaggleHost:
             told = self.wire.ask("GetSubmissionLimits", {"competitionName": slug})
         except Fault as fault:
             self._refuse(fault, slug)
-        left = max(_int(told.get("numAllowedNow")), 0)
-        midnight = self.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        left, used = max(_int(told.get("numAllowedNow")), 0), _int(told.get("numToday"))
         for_good = left == 0 and bool(told.get("limitedByTotal"))
-        return Limits(_int(told.get("numToday")) + left, left, midnight, for_good)
+        if left == used == _int(told.get("numTotal")) == 0 and not for_good:
+            left = self._first_allowance(slug)
+        midnight = self.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return Limits(used + left, left, midnight, for_good)
+
+    def _first_allowance(self, slug: str) -> int:
+        """A day's allowance: who never handed in has no team, and for no team Kaggle counts nothing at all."""
+        try:
+            told = self.wire.ask("GetCompetition", {"competitionName": slug})
+        except Fault as fault:
+            self._refuse(fault, slug)
+        return max(_int(told.get("maxDailySubmissions")), 1)
 
     # --- the boards --------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from runner.hosts.ledger import Entry, add_missing, read_ledger, record_entry
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.protocol import About, Host, Leaderboard, Limits, Status, Submission, UnreachableError
 from runner.hosts.standings import Standing, find_standing
+from runner.workspace import locked
 
 # A host scores within seconds to minutes; an hour says that something is wrong there.
 PATIENCE_SECONDS = 3600
@@ -88,6 +89,20 @@ def submit_and_record(
 ) -> Outcome:
     """Submit, note it in the ledger at once, wait for the score, note that too. The same file goes only once."""
     about = require_open(host, competition)
+    # Between the look at what the host has and the sending nobody else here may send.
+    with locked(ledger.with_name(f".submit-{competition.name}.lock")):
+        entry = _hand_in(host, competition, path, ledger, origin, handing)
+    if not handing.wait:
+        return Outcome(host.fetch_submission(competition.slug, entry.ref), ())
+    submission = _wait_and_record(host, competition, ledger, entry, handing.pause)
+    boards = _Boards(host, competition, about, handing.boards)
+    standings = boards.standings_of(submission)
+    record_entry(ledger, _scored(entry, submission, standings))
+    return Outcome(submission, standings)
+
+
+def _hand_in(host: Host, competition: Competition, path: Path, ledger: Path, origin: Origin, handing: Handing) -> Entry:
+    """Send the file, unless the host has it; the line of it in the ledger."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = host.fetch_submissions(competition.slug)
     add_missing(ledger, [_entry_of(host, competition, one) for one in known if mark_in(one.message)])
@@ -99,13 +114,7 @@ def submit_and_record(
         say(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
     entry = _entry(host, competition, path, digest, origin, ref)
     record_entry(ledger, entry)
-    if not handing.wait:
-        return Outcome(host.fetch_submission(competition.slug, ref), ())
-    submission = _wait_and_record(host, competition, ledger, entry, handing.pause)
-    boards = _Boards(host, competition, about, handing.boards)
-    standings = boards.standings_of(submission)
-    record_entry(ledger, _scored(entry, submission, standings))
-    return Outcome(submission, standings)
+    return entry
 
 
 def wait_for_score(

@@ -6,13 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runner.errors import HostError
+from runner.hosts.faults import Patience
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import Entry, read_ledger
 from runner.hosts.practice import PracticeHost
@@ -89,6 +93,14 @@ def test_again_sends_it_again(submit: Submit, server: FaultyServer, ledger: Path
     assert server.count("CreateSubmission") == 2
     assert outcome.submission.ref == "2"
     assert len(read_ledger(ledger)) == 2
+
+
+def test_two_that_submit_the_same_file_at_once_send_it_once(submit: Submit, server: FaultyServer, ledger: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        outcomes = list(both.map(lambda _: submit(), range(2)))
+    assert {outcome.submission.ref for outcome in outcomes} == {"1"}
+    assert server.count("CreateSubmission") == 1
+    assert len(read_ledger(ledger)) == 1
 
 
 def test_a_file_that_turned_to_an_error_may_be_sent_again(
@@ -202,6 +214,12 @@ def test_the_limit_is_asked_before_the_upload_and_says_when_it_opens(
     with pytest.raises(HostError, match=f"used up; the next opens at {tomorrow}"):
         submit(path)
     assert server.count("StartSubmissionUpload") == 1
+
+
+def test_who_never_handed_in_has_no_team_and_a_whole_days_allowance(kaggle: KaggleHost, server: FaultyServer) -> None:
+    server.order("GetSubmissionLimits", answers(200, b"{}", Content_Type="application/json"))
+    limits = kaggle.fetch_limits(SLUG)
+    assert (limits.per_day, limits.left_today) == (20, 20)
 
 
 def test_a_limit_for_good_is_told_as_one(submit: Submit, server: FaultyServer) -> None:
@@ -359,3 +377,66 @@ def test_a_host_in_trouble_is_told_apart_from_one_that_refuses(kaggle: KaggleHos
     server.always("GetCompetition", refuses(503))
     with pytest.raises(UnreachableError, match="trouble of its own"):
         kaggle.fetch_about(SLUG)
+
+
+def test_a_fate_that_cannot_be_looked_up_is_told_as_unknown(
+    submit: Submit, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang_up_and_stay_down(server: FaultyServer, handler: Any, call: Any, reply: Any) -> None:
+        server.always("ListSubmissions", refuses(503), times=200)
+        drops_before_any_answer(server, handler, call, reply)
+
+    server.order("CreateSubmission", hang_up_and_stay_down)
+    with pytest.raises(HostError, match="whether the submission was taken is not known"):
+        submit()
+    server.orders.clear()
+    assert submit().submission.ref == "1"
+    assert server.count("CreateSubmission") == 1
+
+
+BROKEN: list[tuple[str, Fault]] = [
+    ("reset", drops_before_any_answer),
+    ("silence", stalls(0)),
+    ("page", gateway_page(502)),
+    ("page 200", gateway_page(200)),
+    ("500", refuses(500)),
+    ("half", answers(200, b'{"ref"', Content_Type="application/json")),
+    ("null", answers(200, b"null", Content_Type="application/json")),
+]
+STEPS = (
+    "GetCompetition",
+    "ListSubmissions",
+    "GetSubmissionLimits",
+    "StartSubmissionUpload",
+    "upload",
+    "CreateSubmission",
+    "GetSubmission",
+    "DownloadLeaderboard",
+    "GetLeaderboard",
+)
+orders = st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(BROKEN)), max_size=12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=orders)
+def test_after_any_faults_and_another_try_the_file_is_there_exactly_once(
+    server: FaultyServer,
+    submission: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: list[tuple[str, tuple[str, Fault]]],
+) -> None:
+    folder = tmp_path_factory.mktemp("drawn")
+    server.stages[SLUG].host = build_dogs(folder)
+    server.orders = [(step, fault) for step, (_, fault) in drawn]
+    pause = Waits()
+    kaggle = KaggleHost(DOGS, patience=Patience(pause=pause, tries=3), timeouts=(2.0, 0.05))
+    handing, ledger = Handing(pause=pause), folder / "ledger.csv"
+    try:
+        submit_and_record(kaggle, DOGS, submission, ledger, ORIGIN, handing)
+    except HostError as error:
+        assert error.cure
+    server.orders = []
+    outcome = submit_and_record(kaggle, DOGS, submission, ledger, ORIGIN, handing)
+    assert outcome.submission.status is Status.COMPLETE
+    assert len(server.stages[SLUG].host.fetch_submissions(SLUG)) == 1
+    assert [(entry.ref, entry.status) for entry in read_ledger(ledger)] == [("1", "complete")]

@@ -1,0 +1,94 @@
+"""The whole board, downloaded or paged; and where one stands on it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import HostError
+from runner.hosts.boards import latest_snapshots
+from runner.hosts.kaggle import KaggleHost
+from runner.hosts.ledger import read_ledger
+from runner.hosts.places import find_places
+from runner.hosts.submitting import find_standings, refresh_ledger
+from tests.wire.conftest import DOGS, SLUG, TEAMS
+from tests.wire.server import Fault, FaultyServer, answers, edits, gateway_page, refuses
+
+
+def test_the_public_board_is_downloaded_whole(kaggle: KaggleHost, server: FaultyServer) -> None:
+    assert len(kaggle.fetch_leaderboard(SLUG).rows) == TEAMS
+    assert (server.count("DownloadLeaderboard"), server.count("GetLeaderboard")) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [refuses(404), answers(200, b"no zip", Content_Type="application/zip"), gateway_page(200), refuses(500)],
+    ids=["404", "no zip", "page", "500"],
+)
+def test_where_the_download_fails_the_board_is_paged(fault: Fault, kaggle: KaggleHost, server: FaultyServer) -> None:
+    whole = kaggle.fetch_leaderboard(SLUG)
+    server.page_limit = 20
+    server.order("DownloadLeaderboard", *[fault] * 7)
+    assert kaggle.fetch_leaderboard(SLUG) == whole
+    assert server.count("GetLeaderboard") == 3
+
+
+def test_the_board_may_lie_at_a_signed_address(kaggle: KaggleHost, server: FaultyServer) -> None:
+    def elsewhere(server: FaultyServer, handler: Any, call: Any, reply: Any) -> Any:
+        path = server.stages[SLUG].host.folder / "files" / "board.zip"
+        path.write_bytes(reply.content)
+        return server._redirect(f"competitions/{SLUG}/board.zip")
+
+    server.order("DownloadLeaderboard", elsewhere)
+    assert len(kaggle.fetch_leaderboard(SLUG).rows) == TEAMS
+    assert server.count("store") == 1
+
+
+def test_null_rows_and_teams_without_a_score_are_left_out(kaggle: KaggleHost, server: FaultyServer) -> None:
+    rows = [{"teamName": "A", "score": "0.1", "submissionDate": None}, {"teamName": "B", "score": None}, None]
+    told = json.dumps({"submissions": rows}).encode()
+    server.order("DownloadLeaderboard", refuses(404))
+    server.order("GetLeaderboard", answers(200, told, Content_Type="application/json"))
+    assert [row.team for row in kaggle.fetch_leaderboard(SLUG).rows] == ["A"]
+
+
+def test_the_private_board_of_a_running_competition_is_not_open(kaggle: KaggleHost, server: FaultyServer) -> None:
+    server.stages[SLUG].deadline = datetime.now(UTC) + timedelta(days=3)
+    with pytest.raises(HostError, match="private board opens on"):
+        kaggle.fetch_leaderboard(SLUG, private=True)
+
+
+def test_a_score_without_a_board_is_told_without_a_place(
+    kaggle: KaggleHost, server: FaultyServer, submission: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = kaggle.fetch_submission(SLUG, kaggle.submit_file(SLUG, submission, ""))
+    server.always("DownloadLeaderboard", refuses(500))
+    server.always("GetLeaderboard", refuses(400))
+    assert find_standings(kaggle, DOGS, told) == ()
+    assert "no public board" in capsys.readouterr().err
+
+
+def test_a_refresh_keeps_the_boards_and_the_next_tells_the_movement(
+    kaggle: KaggleHost, server: FaultyServer, submission: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, boards = tmp_path / "ledger.csv", tmp_path / "boards"
+    kaggle.submit_file(SLUG, submission, "")
+    refresh_ledger(kaggle, DOGS, ledger, boards=boards)
+    assert [len(latest_snapshots(boards, private=private)) for private in (False, True)] == [1, 1]
+    public, private = find_places(DOGS, read_ledger(ledger), boards)
+    assert (public.standing.rank, public.standing.teams, public.moved) == (5, TEAMS, None)
+    assert "would have been place 5 of 57" in str(public)
+
+    rows = [{"teamName": f"new {n}", "score": f"0.0{n}", "submissionDate": "2026-03-09T00:00:00Z"} for n in range(1, 4)]
+    server.order("DownloadLeaderboard", refuses(404))
+    server.order("GetLeaderboard", edits(lambda told: {"submissions": rows + told["submissions"], "nextPageToken": ""}))
+    monkeypatch.setattr(KaggleHost, "now", lambda _: datetime.now(UTC) + timedelta(hours=1))
+    refresh_ledger(kaggle, DOGS, ledger, boards=boards)
+    moved, still = find_places(DOGS, read_ledger(ledger), boards)
+    assert (moved.standing.rank, moved.moved) == (8, -3)
+    assert "3 places down" in str(moved)
+    assert still.standing.rank == private.standing.rank

@@ -1,0 +1,54 @@
+"""The official command line, in a process of its own, finds on the same server what ours finds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.hosts.kaggle import KaggleHost
+from runner.hosts.practice import PracticeHost
+from tests.wire.conftest import SLUG
+from tests.wire.server import FaultyServer
+
+KAGGLE = Path(sys.executable).with_name("kaggle")
+
+
+@pytest.fixture
+def official(server: FaultyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [str(KAGGLE), "competitions", *words], capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ)
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.slow
+def test_it_lists_and_downloads_what_ours_can_and_sees_our_submission(
+    official: object, kaggle: KaggleHost, practice: PracticeHost, submission: Path, tmp_path: Path
+) -> None:
+    assert callable(official)
+    listed = official("files", "-c", SLUG, "--csv")
+    for file in kaggle.list_files(SLUG):
+        assert file.bundle or file.name in listed
+    official("download", "-c", SLUG, "-f", "train.zip", "-p", str(tmp_path / "theirs"))
+    kaggle.download_file(SLUG, next(f for f in kaggle.list_files(SLUG) if f.name == "train.zip"), tmp_path / "x", print)
+    theirs, stored = tmp_path / "theirs" / "train.zip", practice.folder / "files" / "train.zip"
+    assert theirs.read_bytes() == (tmp_path / "x").read_bytes() == stored.read_bytes()
+    kaggle.submit_file(SLUG, submission, "ours | sha256:0123456789ab")
+    told = official("submissions", "-c", SLUG, "--csv")
+    assert "ours | sha256:0123456789ab" in told
+    assert "0.22314" in told
+    said = official("submit", "-c", SLUG, "-f", str(submission), "-m", "theirs")
+    assert "Successfully submitted" in said
+    assert [one.message for one in kaggle.fetch_submissions(SLUG)] == ["theirs", "ours | sha256:0123456789ab"]
+    assert "team 57" in official("leaderboard", "-c", SLUG, "--show", "--csv")
