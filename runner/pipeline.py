@@ -274,7 +274,9 @@ def tell_score(competition: Competition, run: Run) -> str:
 def tell_outcome(outcome: Outcome) -> str:
     """What became of a submission, a line a board."""
     submission = outcome.submission
-    lines = [f"submission {submission.ref}: {submission.status.value}"]
+    scores = {"public": submission.public, "private": submission.private}
+    told = "".join(f", {board} {score:.5f}" for board, score in scores.items() if score is not None)
+    lines = [f"submission {submission.ref}: {submission.status.value}{told}"]
     return "\n".join([*lines, *(f"  {standing}" for standing in outcome.standings)])
 
 
