@@ -104,6 +104,9 @@ class PictureFeed:
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if workers else None,
+            # It draws a seed for workers at every start of theirs. From the common generator, dropout would then
+            # depend on how many workers there are.
+            generator=torch.Generator(),
         )
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:

@@ -6,8 +6,10 @@ until it is there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
+from runner.console import say
 from runner.errors import RunnerError, TrainingError
 from runner.training.memory import keep_freed_memory
 
@@ -28,6 +31,7 @@ _PATIENCE = timedelta(hours=6)
 def build_accelerator(device: str) -> Accelerator:
     """The device, bf16 where it is native, and the processes that `accelerate launch` started."""
     keep_freed_memory()
+    _remark_on_launcher()
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
     waiting = InitProcessGroupKwargs(timeout=_PATIENCE)
@@ -121,6 +125,14 @@ class _SumOverProcesses(torch.autograd.Function):
         total = gradient.clone()
         torch.distributed.all_reduce(total)
         return total
+
+
+@cache
+def _remark_on_launcher() -> None:
+    """Say it where several processes were wanted, and accelerate, told `--cpu`, started one."""
+    wanted = os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ
+    if wanted and "RANK" not in os.environ and "OMPI_COMM_WORLD_RANK" not in os.environ:
+        say("accelerate starts one process with --cpu; several: accelerate launch --multi_gpu --num_processes N ...")
 
 
 def _are_several() -> bool:

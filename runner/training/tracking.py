@@ -29,7 +29,7 @@ def start_tracking(accelerator: Accelerator, tracker: str | None, run: Run, reci
         return
     # A run must not need a network, nor an account: who wants wandb to be live sets WANDB_MODE=online.
     os.environ.setdefault("WANDB_MODE", "offline")
-    os.environ.setdefault("MLFLOW_TRACKING_URI", (run.folder / "mlflow").as_uri())
+    os.environ.setdefault("MLFLOW_TRACKING_URI", (run.folder / "mlflow").resolve().as_uri())
     folder = str(run.folder)
     accelerator.project_configuration = ProjectConfiguration(project_dir=folder, logging_dir=folder)
     accelerator.log_with = filter_trackers([tracker], folder)
