@@ -84,9 +84,10 @@ def _account(open_host: Opener) -> Iterator[Finding]:
     """Without a competition of one's own: whether the host answers, asked about a shipped one."""
     from competitions import load, names
 
-    host = open_host(load(names()[0]))
+    shipped = load(names()[0])
+    host = open_host(shipped)
     try:
-        host.fetch_about(host.competition.slug)  # type: ignore[attr-defined]
+        host.fetch_about(shipped.slug)
     except HostError as error:
         yield Finding("host", State.WRONG, error.found, error.cure or "")
         return

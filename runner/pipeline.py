@@ -19,7 +19,8 @@ from runner.data.index import Index, build_index
 from runner.data.splitting import SplitPlan, write_split
 from runner.errors import RunnerError, UsageError
 from runner.hosts.marks import mark_in, mark_of
-from runner.hosts.protocol import FileSource, Host, Status
+from runner.hosts.opening import open_host
+from runner.hosts.protocol import Host, Status
 from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, require_open, submit_and_record
 from runner.prediction.files import Predictions, mean_predictions, read_predictions
 from runner.prediction.predict import predict_fold
@@ -53,41 +54,6 @@ class WholeLine:
     score: Score
     path: Path
     outcome: Outcome
-
-
-def open_host(name: str, competition: Competition, workspace: Workspace) -> Host:
-    """The host of that name."""
-    if name == "practice":
-        from runner.hosts.practice import PracticeHost
-
-        return PracticeHost(competition, workspace.practice(competition.name))
-    if name == "http":
-        _serve_practice(competition, workspace)
-    from runner.hosts.kaggle import KaggleHost
-
-    return KaggleHost(competition, name=name)
-
-
-def _serve_practice(competition: Competition, workspace: Workspace) -> None:
-    """Serve the practice host on Kaggle's wire, on this machine, and point this process's client at it."""
-    from runner.hosts.loopback import serve_for_good
-    from runner.hosts.practice import PracticeHost
-
-    serve_for_good(PracticeHost(competition, workspace.practice(competition.name)))
-
-
-def open_mirror(name: str, competition: Competition, workspace: Workspace) -> FileSource:
-    """The dataset on Kaggle that the competition's file names as holding the same data."""
-    if not competition.mirror:
-        raise UsageError(
-            f"{competition.name} names no mirror", cure=f"runner {competition.name} download, without --mirror"
-        )
-    host = open_host(name, competition, workspace)
-    from runner.hosts.kaggle import KaggleDataset, KaggleHost
-
-    if not isinstance(host, KaggleHost):
-        raise UsageError("only Kaggle has mirrors", cure=f"runner {competition.name} download --mirror --host kaggle")
-    return KaggleDataset(host, competition.mirror)
 
 
 def read_index(competition: Competition, workspace: Workspace) -> Index:

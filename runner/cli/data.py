@@ -32,7 +32,7 @@ def download(settings: Settings, source: Path | None, mirror: bool, force: bool)
         from functools import partial
 
         from runner.data.mirror import check_counts
-        from runner.pipeline import open_mirror
+        from runner.hosts.opening import open_mirror
 
         dataset = open_mirror(settings.host_name, competition, workspace)
         folder = bring(competition, workspace, dataset, force=force, verify=partial(check_counts, competition))

@@ -101,7 +101,7 @@ def _tell_standings(settings: Settings, as_json: bool) -> None:
     if as_json:
         told = {
             "submissions": [asdict(one) for one in entries],
-            "places": [asdict(one) for one in places],
+            "places": [{**asdict(one), "percentile": one.standing.percentile} for one in places],
             "agreements": [asdict(one) for one in agreements],
         }
         click.echo(json.dumps(told, indent=2, default=_plain))
@@ -122,6 +122,8 @@ def _print_standings(entries: list[Entry], places: tuple[Place, ...], agreements
     )
     for line in (*places, *agreements):
         click.echo(line)
+    if entries and not places:
+        say("no board is kept yet: --refresh asks the host for it")
 
 
 def _plain(value: Any) -> Any:

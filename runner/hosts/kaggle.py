@@ -128,7 +128,7 @@ class KaggleWire:
         except Fault:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, TypeError) as error:
-            raise fault_of_error(error, client._endpoint) from None
+            raise fault_of_error(error, getattr(client, "_endpoint", SITE)) from None
 
     def _open(self) -> Any:
         """The client, logged in. Nothing is sent yet."""
@@ -159,7 +159,7 @@ class KaggleWire:
         return client
 
     def _fit(self, client: Any) -> None:
-        client._init_session()
+        client.__enter__()  # it makes its session here, and logs it in
         for scheme in ("http://", "https://"):
             client._session.mount(scheme, _Adapter(self.timeouts, self._note_time))
 
@@ -453,11 +453,13 @@ class KaggleHost:
         if fault.status == 401:
             return self._bad_credentials(fault)
         if fault.status == 404 and not file:
-            return self._no_such_competition(slug)
+            return self._no_such_competition(slug, self._near(slug))
         if fault.status == 404:
             return HostError(f"Kaggle does not offer {file} any more", cure=f"{self._again('download')} --from DIR")
         if fault.status == 403 and knows_of_rules and not self._has_entered(slug):
             return rules_error(slug, self._again("download"))
+        if fault.status == 403 and not knows_of_rules and slug not in (near := self._near(slug)) and near:
+            return self._no_such_competition(slug, near)
         if fault.status == 403:
             return HostError(
                 f"Kaggle refuses: {fault.detail or 'it gives no reason'}",
@@ -481,8 +483,7 @@ class KaggleHost:
         said = f" ({fault.detail})" if fault.detail else ""
         return HostError(f"Kaggle does not accept the {self.wire.credentials}{said}{self._clock_remark()}", cure=cure)
 
-    def _no_such_competition(self, slug: str) -> HostError:
-        near = self._near(slug)
+    def _no_such_competition(self, slug: str, near: list[str]) -> HostError:
         guess = f"its nearest are: {', '.join(near)}" if near else f"look for it at {SITE}/competitions"
         return HostError(
             f"Kaggle has no competition {slug!r}; {guess}",

@@ -53,8 +53,8 @@ def record_entry(path: Path, entry: Entry) -> None:
     """Add an entry, or put it in the place of the one with the same competition, host and reference."""
     with locked(path.with_name(".ledger.lock")):
         known = read_ledger(path)
-        before = next((one for one in known if _same(one, entry)), entry)
-        others = [one for one in known if not _same(one, entry)]
+        before = next((one for one in known if is_same(one, entry)), entry)
+        others = [one for one in known if not is_same(one, entry)]
         _write(path, [*others, replace(entry, submitted=before.submitted)])
 
 
@@ -62,14 +62,21 @@ def add_missing(path: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Add those that have no line yet, whatever the lines that are there say; the ones that were added."""
     with locked(path.with_name(".ledger.lock")):
         known = read_ledger(path)
-        missing = tuple(entry for entry in entries if not any(_same(one, entry) for one in known))
+        missing = tuple(entry for entry in entries if not any(is_same(one, entry) for one in known))
         if missing:
             _write(path, [*known, *missing])
     return missing
 
 
-def _same(one: Entry, other: Entry) -> bool:
+def is_same(one: Entry, other: Entry) -> bool:
+    """Whether two entries are of one submission."""
     return (one.competition, one.host, one.ref) == (other.competition, other.host, other.ref)
+
+
+def filled(entry: Entry, before: Entry) -> Entry:
+    """The entry, with what it leaves out and an earlier one of the same submission knew."""
+    blank = {name: value for name, value in asdict(before).items() if not getattr(entry, name)}
+    return replace(entry, **blank)
 
 
 def _write(path: Path, entries: Sequence[Entry]) -> None:

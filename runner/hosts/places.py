@@ -33,7 +33,8 @@ class Place:
             return ""
         if self.moved == 0:
             return f"; as on {self.since:%Y-%m-%d}"
-        return f"; {abs(self.moved)} place{'s' * (abs(self.moved) > 1)} {'up' if self.moved > 0 else 'down'} since then"
+        way = "up" if self.moved > 0 else "down"
+        return f"; {abs(self.moved)} place{'s' * (abs(self.moved) > 1)} {way} since {self.since:%Y-%m-%d}"
 
 
 @dataclass(frozen=True)

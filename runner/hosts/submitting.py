@@ -14,7 +14,7 @@ from runner.console import progress, say
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.boards import Terms, keep_snapshot, keep_terms
-from runner.hosts.ledger import Entry, add_missing, read_ledger, record_entry
+from runner.hosts.ledger import Entry, add_missing, filled, is_same, read_ledger, record_entry
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.protocol import About, Host, Leaderboard, Limits, Status, Submission, UnreachableError
 from runner.hosts.standings import Standing, find_standing
@@ -113,6 +113,8 @@ def _hand_in(host: Host, competition: Competition, path: Path, ledger: Path, ori
     else:
         say(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
     entry = _entry(host, competition, path, digest, origin, ref)
+    before = [one for one in read_ledger(ledger) if is_same(one, entry)]
+    entry = filled(entry, before[0]) if before else entry
     record_entry(ledger, entry)
     return entry
 

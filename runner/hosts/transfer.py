@@ -285,8 +285,8 @@ class _Transfer:
         return Fault(f"the store sent {what}", self._again, again=self.spoiled < _SPOILED)
 
     def _finish(self) -> None:
-        if self.known and self.known.zipped and self.order.size is not None:
-            self._unzip(self.order.size)
+        if self.known and self.known.zipped and self.order.size not in (None, self.have):
+            self._unzip(self.order.size or 0)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         self.part.replace(self.path)

@@ -100,7 +100,7 @@ def test_the_best_submission_has_the_place_and_its_movement_is_told(tmp_path: Pa
     (place,) = find_places(DOGS, entries, tmp_path)
     assert (place.ref, place.standing.rank, place.moved) == ("2", 5, -2)
     assert "place 5 of 5" in str(place)
-    assert "2 places down since then" in str(place)
+    assert "2 places down since 2026-03-01" in str(place)
 
 
 def test_on_a_closed_board_the_place_is_what_it_would_have_been(tmp_path: Path) -> None:

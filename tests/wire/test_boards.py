@@ -90,5 +90,5 @@ def test_a_refresh_keeps_the_boards_and_the_next_tells_the_movement(
     refresh_ledger(kaggle, DOGS, ledger, boards=boards)
     moved, still = find_places(DOGS, read_ledger(ledger), boards)
     assert (moved.standing.rank, moved.moved) == (8, -3)
-    assert "3 places down" in str(moved)
+    assert "3 places down since 20" in str(moved)
     assert still.standing.rank == private.standing.rank

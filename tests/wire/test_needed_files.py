@@ -16,8 +16,8 @@ from runner.data.download import download
 from runner.data.mirror import check_counts
 from runner.errors import DataError, HostError, UsageError
 from runner.hosts.kaggle import KaggleDataset, KaggleHost
+from runner.hosts.opening import open_mirror
 from runner.hosts.practice import PracticeHost, create_practice_competition
-from runner.pipeline import open_mirror
 from runner.workspace import Workspace
 from tests.wire.conftest import DOGS, SLUG
 from tests.wire.server import FaultyServer

@@ -86,6 +86,12 @@ def test_a_wrong_slug_brings_the_nearest_real_ones(server: FaultyServer) -> None
     told = refusal(about, impatient(slug="dog-bred-identification"))
     assert "'dog-bred-identification'" in told.found
     assert "dog-breed-identification" in told.found
+    # Kaggle answers some wrong slugs as if they were forbidden ones.
+    server.order("GetCompetition", refuses(403, "Permission 'competitions.get' was denied"))
+    told = refusal(about, impatient(slug="dog-bred-identification"))
+    assert "dog-breed-identification" in told.found
+    server.order("GetCompetition", refuses(403, "a private one"))
+    assert "a private one" in refusal(about, impatient()).found
 
 
 def test_an_address_for_a_slug_is_taken_apart(server: FaultyServer) -> None:

@@ -87,6 +87,15 @@ def test_the_same_file_is_known_without_any_ledger(submit: Submit, server: Fault
     assert server.count("CreateSubmission") == 1
 
 
+def test_the_run_is_not_forgotten_when_its_file_is_named_by_hand(
+    submit: Submit, kaggle: KaggleHost, submission: Path, ledger: Path
+) -> None:
+    submit()
+    submit_and_record(kaggle, DOGS, submission, ledger, Origin(), Handing())
+    (entry,) = read_ledger(ledger)
+    assert (entry.run, entry.cv, entry.commit, entry.public) == ("resnet-1", "0.25", "abc1234", "0.22314")
+
+
 def test_again_sends_it_again(submit: Submit, server: FaultyServer, ledger: Path) -> None:
     submit()
     outcome = submit(again=True)
