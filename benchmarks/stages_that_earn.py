@@ -1,0 +1,110 @@
+"""Which stages earn their time: the same rows, weights and seeds, trained by recipes that differ in a stage.
+
+Runs on any dog-breed-shaped folder with real photographs and a weights file. Each recipe is a run of its own
+in one workspace, so all share the same held-out rows; a `test_solution.csv`, where there is one, is graded too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from competitions import load
+from runner.contract import ACCURACY, LOG_LOSS, Recipe, Stage, State
+
+PLUGIN = '''"""A scratch competition: dog-breed with another recipe."""
+
+from dataclasses import replace
+
+from competitions.dog_breed import COMPETITION as DOGS
+from runner.contract import Recipe
+
+COMPETITION = replace(DOGS, recipe=Recipe.from_json({plain!r}))
+'''
+
+
+def recipes(size: int, larger: int) -> dict[str, Recipe]:
+    """The recipes that are compared, by what they do."""
+    base = load("dog-breed").recipe
+    head = Stage(size, State.HEAD, cycles=3, cycle_len=2, cycle_mult=2)
+    sharper = Stage(larger, State.HEAD, cycles=2, cycle_len=2, cycle_mult=2, lr_share=0.5)
+    frozen = Stage(size, State.FROZEN, cycle_len=3, lr_share=0.3)
+    stages = {
+        f"head {size}": (head,),
+        f"head {size}, frozen {size}": (head, frozen),
+        **{
+            f"head {size}, unfrozen {size}, rate x {share:g}": (
+                head,
+                Stage(size, State.UNFROZEN, cycle_len=3, lr_share=share),
+            )
+            for share in (1.0, 0.3, 0.1)
+        },
+        f"head {size}, head {larger}": (head, sharper),
+        f"head {larger}": (replace(head, size=larger),),
+    }
+    return {name: replace(base, stages=chosen) for name, chosen in stages.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stages_that_earn", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--larger", type=int, default=224)
+    options = parser.parse_args()
+    print(f"{'recipe':<36}{'seconds':>9}{'held-out':>10}{'accuracy':>10}{'test':>10}{'accuracy':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        for name, recipe in recipes(options.size, options.larger).items():
+            print(f"{name:<36}{_row(options, workspace, recipe)}", flush=True)
+
+
+def _row(options: argparse.Namespace, workspace: Path, recipe: Recipe) -> str:
+    (workspace / "competitions").mkdir(exist_ok=True)
+    (workspace / "competitions" / "same_dogs.py").write_text(PLUGIN.format(plain=recipe.to_json()))
+    runner = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q", "same-dogs"]
+    weights = ("--model", options.model, "--weights", str(options.weights))
+    _run([*runner, "download", "--from", str(options.folder)])
+    # Activations that another recipe has computed would make this one look cheap.
+    _run([*runner, "clean"])
+    started = time.perf_counter()
+    run = _run([*runner, "train", *weights]).strip()
+    seconds = time.perf_counter() - started
+    _run([*runner, "predict", "--run", run])
+    score = json.loads((workspace / "runs" / "same-dogs" / run / "score.json").read_text())
+    test = _grade(options.folder, workspace / "submissions" / "same-dogs" / f"{run}.csv")
+    held_out = f"{score['cv']['value']:>10.4f}{score['also']['accuracy']['value']:>10.4f}"
+    return f"{seconds:>9.1f}{held_out}" + "".join(f"{one:>10.4f}" for one in test)
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _grade(folder: Path, submission: Path) -> tuple[float, ...]:
+    solution = folder / "test_solution.csv"
+    if not solution.exists():
+        return ()
+    with solution.open(newline="") as file:
+        (label_of,) = [dict(tuple(row.values()) for row in csv.DictReader(file))]
+    with submission.open(newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    classes = [name for name in rows[0] if name != "id"]
+    predicted = np.array([[float(row[name]) for name in classes] for row in rows])
+    targets = np.array([[float(label_of[row["id"]] == name) for name in classes] for row in rows])
+    return LOG_LOSS.score(targets, predicted), ACCURACY.score(targets, predicted)
+
+
+if __name__ == "__main__":
+    main()
