@@ -277,3 +277,26 @@ def test_an_unknown_length_of_bytes_is_known_by_its_hash(
     told = hashlib.md5((tmp_path / "all.zip").read_bytes()).hexdigest()
     with (Path(server._scratch.name) / f"{SLUG}.zip").open("rb") as file:
         assert told == hashlib.file_digest(file, "md5").hexdigest()
+
+
+def test_a_disk_that_fills_on_the_way_leaves_what_came_and_the_next_call_goes_on(
+    kaggle: KaggleHost, practice: PracticeHost, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.hosts import transfer
+
+    write, path = transfer._write, tmp_path / "train.zip"
+
+    def fills(file: object, chunk: bytes) -> None:
+        if path.with_name("train.zip.part").stat().st_size > 0:
+            raise OSError(28, "No space left on device")
+        write(file, chunk)
+
+    monkeypatch.setattr(transfer, "_write", fills)
+    monkeypatch.setattr(transfer, "_CHUNK", 1000)
+    with pytest.raises(OSError, match="No space left"):
+        bring(kaggle, path)
+    assert not path.exists()
+    monkeypatch.setattr(transfer, "_write", write)
+    assert bring(kaggle, path)[0] > 0
+    assert path.read_bytes() == stored(practice)
+    assert "Range" in [call for call in server.calls if call.name == "store"][-1].headers

@@ -194,3 +194,14 @@ def test_a_browser_login_is_renewed_and_used(server: FaultyServer, monkeypatch: 
     token = {"token": "practice-token", "expiresIn": 3600}
     server.order("GenerateAccessToken", answers(200, json.dumps(token).encode(), Content_Type="application/json"))
     assert about(impatient())
+
+
+def test_credentials_that_others_can_read_are_warned_about_where_they_are_used(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("practice-token\n")
+    path.chmod(0o644)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(path))
+    assert about(impatient())
+    assert f"chmod 600 {path}" in capsys.readouterr().err
