@@ -166,8 +166,9 @@ def hunt(top: Path, calls: Sequence[str], kills: int, seed: int) -> Hunt:
     for call in calls:
         assert reached[call] > 1, f"{call} is not called"
         # What was finished before the call is not done again: so the second call is the next one's turn.
-        ended = hunted.go_on(Place(call, 1))
+        ended, before = hunted.go_on(Place(call, 1)), len(hunted.kills)
         while not ended:
+            assert len(hunted.kills) - before < reached[call], f"killed at {call}, it does not get on"
             ended = hunted.go_on(Place(call, 2))
     chance, wanted, ended = random.Random(seed), len(hunted.kills) + kills, True
     while len(hunted.kills) < wanted:
