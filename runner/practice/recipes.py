@@ -5,34 +5,24 @@ from __future__ import annotations
 from runner.contract import Competition, Recipe, Stage, State
 from runner.errors import HostError
 
+
+def _from_scratch(size: int, epochs: int) -> Recipe:
+    """One long cosine: restarts cost a network that starts from nothing more than their snapshots bring it."""
+    return Recipe(
+        backbone="test_resnet",
+        stages=(Stage(size, State.UNFROZEN, cycle_len=epochs),),
+        lr=1e-2,
+        lr_divisor=1,
+        batch_size=32,
+        weight_decay=0.05,
+        pretrained=False,
+    )
+
+
 _RECIPES = {
-    "dog-breed": Recipe(
-        backbone="test_resnet",
-        stages=(Stage(64, State.UNFROZEN, cycle_len=24),),
-        lr=1e-2,
-        lr_divisor=1,
-        batch_size=32,
-        weight_decay=0.05,
-        pretrained=False,
-    ),
-    "planet": Recipe(
-        backbone="test_resnet",
-        stages=(Stage(64, State.UNFROZEN, cycle_len=20),),
-        lr=1e-2,
-        lr_divisor=1,
-        batch_size=32,
-        weight_decay=0.05,
-        pretrained=False,
-    ),
-    "iceberg": Recipe(
-        backbone="test_resnet",
-        stages=(Stage(75, State.UNFROZEN, cycle_len=24),),
-        lr=1e-2,
-        lr_divisor=1,
-        batch_size=32,
-        weight_decay=0.05,
-        pretrained=False,
-    ),
+    "dog-breed": _from_scratch(64, 24),
+    "planet": _from_scratch(64, 20),
+    "iceberg": _from_scratch(75, 24),
 }
 
 
