@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.console import say
@@ -14,18 +14,24 @@ from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
 from runner.data.complaints import describe
 from runner.data.download import download, read_raw
-from runner.data.folds import ClassCounts
+from runner.data.folds import ClassCounts, copy_folds, read_folds
 from runner.data.index import Index, build_index
 from runner.data.splitting import SplitPlan, write_split
+from runner.data.views import choose_views
 from runner.errors import RunnerError, UsageError
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.opening import open_host
 from runner.hosts.protocol import Host, Status
 from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, require_open, submit_and_record
-from runner.prediction.files import Predictions, mean_predictions, read_predictions
-from runner.prediction.predict import predict_fold
-from runner.prediction.score import Score, score_rows
+from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend, truth_file
+from runner.prediction.files import read_classes, read_ids
+from runner.prediction.members import members_of
+from runner.prediction.out_of_fold import Member
+from runner.prediction.predict import Asked, choose_snapshots, predict_fold, trained_folds
+from runner.prediction.results import Final, fit_final
+from runner.prediction.score import Score
 from runner.prediction.submission import check_submission, write_submission
+from runner.prediction.truth import truth_of, write_truth
 from runner.training.assembly import (
     copy_findings,
     copy_score,
@@ -34,16 +40,15 @@ from runner.training.assembly import (
     settle_recipe,
     shared_folds,
 )
-from runner.training.fold import Fold, Machine, default_workers
+from runner.training.fold import Machine, default_workers
 from runner.training.model import check_backbone
-from runner.training.outputs import decide
 from runner.training.processes import build_accelerator, by_main, main_first
-from runner.training.run import Run, discard_unbegun, find_runs, start_run
+from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
 from runner.training.snapshots import read_snapshots
 from runner.training.stage import Found, find_stage_rate
 from runner.training.tracking import check_tracker, start_tracking, stop_tracking
 from runner.training.train import train_fold
-from runner.workspace import Workspace, write_json
+from runner.workspace import Workspace, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
+    _require_stages(competition, recipe)
     check_backbone(recipe.backbone)
     check_tracker(machine.tracker)
     index = read_index(competition, workspace)
@@ -94,10 +100,19 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 
 def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
     """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
+    _require_stages(competition, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
     run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
     by_main(build_accelerator(machine.device), lambda: copy_findings(original, run))
     return train(competition, workspace, recipe, name=run.name, machine=machine)
+
+
+def _require_stages(competition: Competition, recipe: Recipe) -> None:
+    if recipe.blends:
+        raise UsageError(
+            f"an ensemble of {', '.join(recipe.blends)} has nothing to train",
+            cure=f"runner {competition.name} train --run {recipe.blends[0]} --resume",
+        )
 
 
 def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, machine: Machine) -> list[Found]:
@@ -109,33 +124,113 @@ def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, m
     return [find_stage_rate(fold, machine, accelerator, stage) for stage in recipe.stages]
 
 
-def predict(competition: Competition, workspace: Workspace, run: Run, *, machine: Machine) -> Path:
+def predict(
+    competition: Competition, workspace: Workspace, run: Run, *, machine: Machine, asked: Asked | None = None
+) -> Path:
     """Predict, score the held-out rows, and write the submission; the path of it."""
+    recipe = run.read_recipe()
+    if recipe.blends:
+        blended = [find_run(workspace, competition.name, name) for name in recipe.blends]
+        ensemble(competition, workspace, blended, name=run.name)
+        return _submission_path(workspace, run)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
-    folds = main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run))
+    if recipe.all_data:
+        by_main(accelerator, lambda: copy_score(workspace, run))
+    asked = asked or Asked()
+    names, views = _repeated(workspace, run) if recipe.all_data else ((), asked.views)
+    folds = trained_folds(main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run)))
+    looks = choose_views(competition.preset, views)
     for fold in folds:
-        predict_fold(fold, machine, accelerator)
-    return by_main(accelerator, lambda: _write_results(competition, workspace, index, run, folds))
+        known = read_snapshots(fold.folder)
+        chosen = [one for one in known if one.name in names] if names else choose_snapshots(known, asked)
+        predict_fold(fold, machine, accelerator, chosen, looks)
+    members = members_of(
+        [fold.folder for fold in folds],
+        [one.name for one in chosen],
+        [view.name for view in looks],
+        held_out=not recipe.all_data,
+    )
+    return by_main(accelerator, lambda: _write_results(competition, workspace, index, run, members, views))
+
+
+def _repeated(workspace: Workspace, run: Run) -> tuple[tuple[str, ...], str]:
+    """The snapshots that have a say in the run that this one repeats, and its views."""
+    told = read_json(final_step_file(_original(workspace, run)))
+    return tuple(name for name, weight in told["weights"].items() if weight > 0), told["choice"]
+
+
+def _original(workspace: Workspace, run: Run) -> Run:
+    return find_run(workspace, run.competition, run.read_recipe().repeats)
 
 
 def _write_results(
-    competition: Competition, workspace: Workspace, index: Index, run: Run, folds: Sequence[Fold]
+    competition: Competition,
+    workspace: Workspace,
+    index: Index,
+    run: Run,
+    members: Sequence[Member],
+    views: str,
 ) -> Path:
-    """The score and the submission, from the folds' predictions."""
+    """The score, the final step and the submission, from the folds' predictions."""
     if run.read_recipe().all_data:
-        copy_score(workspace, run)
+        final = Final.read(final_step_file(_original(workspace, run)))
     else:
-        _write_score(competition, index, run, _gather(folds, "valid"))
-    test = _gather(folds, "test")
-    values = decide(test.probabilities) if competition.metric.decides else test.probabilities
+        write_truth(truth_file(run), truth_of(index))
+        fold_of = read_folds(run.folds, competition=competition.name).fold_of
+        final, told = fit_final(competition, members, truth_of(index), fold_of)
+        write_json(run.score_file, told)
+    _write_final(run, final, members, views)
+    return _write_submission(competition, workspace, run, final, members)
+
+
+def _write_final(run: Run, final: Final, members: Sequence[Member], choice: str) -> None:
+    names = [member.name for member in members]
+    final.write(final_step_file(run), names=names, views=list(members[0].views), choice=choice)
+
+
+def _write_submission(
+    competition: Competition, workspace: Workspace, run: Run, final: Final, members: Sequence[Member]
+) -> Path:
+    classes = read_classes(members[0].test[0])
+    ids = read_ids(members[0].test[0])
     return write_submission(
         _form(competition, workspace),
-        workspace.submissions(competition.name) / f"{run.name}.csv",
-        classes=test.classes,
-        ids=test.ids,
-        values=values,
+        _submission_path(workspace, run),
+        classes=classes,
+        ids=ids,
+        values=final.answer(members, ids, classes).values,
     )
+
+
+def _submission_path(workspace: Workspace, run: Run) -> Path:
+    return workspace.submissions(run.competition) / f"{run.name}.csv"
+
+
+def ensemble(competition: Competition, workspace: Workspace, runs: Sequence[Run], *, name: str | None = None) -> Run:
+    """Blend runs from their files alone into a run of its own; one run without a name is fitted anew itself."""
+    blend = read_blend(runs, lambda: truth_of(read_index(competition, workspace)))
+    final, told = fit_final(competition, blend.members, blend.truth, blend.folds.fold_of)
+    if len(runs) == 1 and name is None:
+        run = runs[0]
+        choice = read_json(final_step_file(run))["choice"] if final_step_file(run).exists() else "default"
+        _write_final(run, final, blend.members, choice)
+    else:
+        run = _ensemble_run(competition, workspace, runs, name)
+        copy_folds(runs[0].folds, run.folds)
+        final.write(final_step_file(run), members={one.name: list(one.views) for one in blend.members})
+    write_truth(truth_file(run), blend.truth)
+    write_json(run.score_file, told)
+    _write_submission(competition, workspace, run, final, blend.members)
+    return run
+
+
+def _ensemble_run(competition: Competition, workspace: Workspace, runs: Sequence[Run], name: str | None) -> Run:
+    """The run of these members; an ensemble that has them already is taken up again."""
+    recipe = ensemble_recipe(runs)
+    known = [run for run in find_runs(workspace, competition.name) if run.read_recipe() == recipe]
+    name = name or (known[-1].name if known else None)
+    return start_run(workspace, competition.name, recipe, name)
 
 
 def check(competition: Competition, workspace: Workspace, path: Path) -> int:
@@ -194,14 +289,16 @@ def run_whole_line(
     name: str | None,
     machine: Machine,
     message: str = "",
+    asked: Asked | None = None,
 ) -> WholeLine:
     """Everything, in order. Steps that are done already are not done again."""
+    choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
     accelerator = build_accelerator(machine.device)
     # Whether the host would take a file at all is asked before a night is spent on making one.
     by_main(accelerator, lambda: require_open(host, competition))
     by_main(accelerator, lambda: download(competition, workspace, host))
     run = train(competition, workspace, recipe, name=name, machine=machine)
-    path = predict(competition, workspace, run, machine=machine)
+    path = predict(competition, workspace, run, machine=machine, asked=asked)
     score = run.read_score()
     assert score is not None
     outcome = by_main(accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True))
@@ -224,7 +321,7 @@ def run_demo(competition: Competition, workspace: Workspace, host_name: str = "p
 
 
 def tell_score(competition: Competition, run: Run) -> str:
-    """The run's held-out score in a line."""
+    """The run's held-out score, and what it is made of, a line a thing."""
     written = run.read_score()
     if written is None:
         return f"{run.name}: not predicted yet"
@@ -235,6 +332,26 @@ def tell_score(competition: Competition, run: Run) -> str:
         if metric.key in written["also"]
     )
     return f"{run.name}: held-out {competition.metric.title} {cv}{also} ({cv.rows:,} rows)"
+
+
+def tell_parts(run: Run) -> str:
+    """What the run's score is made of: folds, views, members, and the figure that flatters, named so."""
+    told = run.read_score()
+    if told is None or "plan" not in told:
+        return ""
+    views, folds = told["views"], told["folds"]
+    lines = [f"  final step: {told['plan']}"]
+    if len(folds) > 1:
+        lines.append("  folds: " + ", ".join(f"{fold}: {score:.5f}" for fold, score in folds.items()))
+    if views["gain"] is not None:
+        lines.append(f"  {views['look']}; averaging views gains {views['gain']:+.5f} ± {views['error']:.5f}")
+    if len(told["members"]) > 1:
+        lines.append(f"  {'member':<24}{'weight':>8}{'alone':>10}{'gain':>10}")
+        lines += [
+            f"  {one['name']:<24}{one['weight']:>8.3f}{one['alone']:>10.5f}{one['gain']:>+10.5f}"
+            for one in told["members"]
+        ]
+    return "\n".join([*lines, f"  optimistic, fitted on the rows that it is scored on: {told['optimistic']:.5f}"])
 
 
 def tell_outcome(outcome: Outcome) -> str:
@@ -250,28 +367,6 @@ def _form(competition: Competition, workspace: Workspace) -> Form:
     raw = read_raw(competition, workspace)
     sample = raw / all_names(competition.sample_submission)[0]
     return read_form(competition.labels, sample, competition=competition.name)
-
-
-def _gather(folds: Sequence[Fold], part: str) -> Predictions:
-    """The mean over folds of what each fold's last snapshot said."""
-    parts = [read_predictions(fold.folder / f"{read_snapshots(fold.folder)[-1].name}.{part}.npz") for fold in folds]
-    return mean_predictions(parts)
-
-
-def _write_score(competition: Competition, index: Index, run: Run, valid: Predictions) -> None:
-    place = {name: row for row, name in enumerate(index.train["id"])}
-    targets = index.targets()[[place[name] for name in valid.ids]]
-    scores = {
-        metric.key: score_rows(metric, targets, decide(valid.probabilities) if metric.decides else valid.probabilities)
-        for metric in (competition.metric, *competition.also_report)
-    }
-    write_json(
-        run.score_file,
-        {
-            "cv": asdict(scores[competition.metric.key]),
-            "also": {key: asdict(score) for key, score in scores.items() if key != competition.metric.key},
-        },
-    )
 
 
 def _origin(run: Run, workspace: Workspace) -> Origin:

@@ -31,6 +31,7 @@ _COMPETITION: Table = {
     "find-lr": ("training", "find_lr", "Look for the learning rate; nothing is trained."),
     "train": ("training", "train", "Train by the recipe; go on with a broken-off run."),
     "predict": ("predicting", "predict", "Predict held-out and test rows, score them, write the submission."),
+    "ensemble": ("predicting", "ensemble", "Blend runs from their prediction files alone."),
     "check": ("predicting", "check", "Whether the host would accept a submission's form."),
     "submit": ("submitting", "submit", "Submit a run or a file, and wait for its score."),
     "standings": ("submitting", "standings", "Where your submissions stand on the leaderboard."),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from runner.cli.predict_options import predict_options, read_predict_options
 from runner.cli.settings import Settings, command
 
 
@@ -19,19 +21,41 @@ from runner.cli.settings import Settings, command
     show_default=True,
     help="Where to compute.",
 )
-def predict(settings: Settings, name: str | None, workers: int | None, device: str) -> None:
+@predict_options
+def predict(settings: Settings, name: str | None, workers: int | None, device: str, **options: Any) -> None:
     """Predict the held-out and the test rows, score the first, write a submission of the second."""
     from runner.pipeline import predict as predict_run
-    from runner.pipeline import tell_score
+    from runner.pipeline import tell_parts, tell_score
     from runner.training.fold import Machine, default_workers
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace
     run = find_run(workspace, competition.name, name)
     machine = Machine(device, default_workers() if workers is None else workers)
-    path = predict_run(competition, workspace, run, machine=machine)
+    path = predict_run(competition, workspace, run, machine=machine, asked=read_predict_options(options))
     click.echo(tell_score(competition, run))
+    click.echo(tell_parts(run))
     click.echo(path)
+
+
+@command("ensemble")
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--name", metavar="NAME", help="The ensemble's name.  [default: ensemble and a number]")
+def ensemble(settings: Settings, names: tuple[str, ...], name: str | None) -> None:
+    """Blend runs from their prediction files alone: weights fitted on common held-out rows, a run of its own.
+
+    One RUN without a name is fitted anew itself, with whatever folds are there now.
+    """
+    from runner.pipeline import ensemble as blend
+    from runner.pipeline import tell_parts, tell_score
+    from runner.training.run import find_run
+
+    competition, workspace = settings.competition, settings.workspace
+    runs = [find_run(workspace, competition.name, one) for one in dict.fromkeys(names)]
+    run = blend(competition, workspace, runs, name=name)
+    click.echo(tell_score(competition, run))
+    click.echo(tell_parts(run))
+    click.echo(workspace.submissions(competition.name) / f"{run.name}.csv")
 
 
 @command("check")

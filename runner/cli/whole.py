@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from runner.cli.predict_options import predict_options, read_predict_options
 from runner.cli.recipe_options import read_recipe_options, recipe_options
 from runner.cli.settings import Settings, command
 
@@ -14,16 +15,25 @@ from runner.cli.settings import Settings, command
 @click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @recipe_options
+@predict_options
 def run(settings: Settings, name: str | None, message: str, **options: Any) -> None:
     """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
-    from runner.pipeline import run_whole_line, tell_outcome, tell_score
+    from runner.pipeline import run_whole_line, tell_outcome, tell_parts, tell_score
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
     line = run_whole_line(
-        competition, settings.workspace, settings.host, recipe, name=name, machine=machine, message=message
+        competition,
+        settings.workspace,
+        settings.host,
+        recipe,
+        name=name,
+        machine=machine,
+        message=message,
+        asked=read_predict_options(options),
     )
     click.echo(tell_score(competition, line.run))
+    click.echo(tell_parts(line.run))
     click.echo(tell_outcome(line.outcome))
 
 

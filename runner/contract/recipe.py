@@ -64,6 +64,7 @@ class Recipe:
     all_data: bool = False  # no row held back
     repeats: str | None = None  # the run whose steps and score these are, with `all_data`
     from_run: str | None = None  # RUN or RUN:SNAPSHOT whose weights are the start
+    blends: tuple[str, ...] = ()  # the runs that this one is an ensemble of: nothing is trained
 
     @property
     def epochs(self) -> int:
@@ -71,7 +72,9 @@ class Recipe:
 
     @property
     def in_brief(self) -> str:
-        """One line: the backbone, then each stage as size, state and epochs."""
+        """One line: the backbone, then each stage as size, state and epochs; of an ensemble, its runs."""
+        if self.blends:
+            return f"{self.backbone} of {', '.join(self.blends)}"
         stages = ", ".join(f"{stage.size}px {stage.state.value} x{stage.epochs}" for stage in self.stages)
         return f"{self.backbone}: {stages}"
 
@@ -86,7 +89,8 @@ class Recipe:
         """The recipe that `to_json` wrote."""
         stages = tuple(Stage(**{**stage, "state": State(stage["state"])}) for stage in plain["stages"])
         groups = tuple(plain["lr_groups"]) if plain.get("lr_groups") else None
-        return cls(**{**plain, "stages": stages, "lr_groups": groups})
+        blends = tuple(plain.get("blends", ()))
+        return cls(**{**plain, "stages": stages, "lr_groups": groups, "blends": blends})
 
 
 def resize(recipe: Recipe, sizes: Sequence[int]) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset, Symmetry
-from runner.data.transforms import build_plain
+from runner.data.transforms import Transform, build_augmentation, build_plain
 from runner.errors import UsageError
 
 Picture = NDArray[Any]
@@ -54,6 +55,13 @@ class View:
         return picture[top : top + side, left : left + side]
 
 
+@dataclass(frozen=True)
+class RandomView(View):
+    """A look through the augmentation of training: drawn, but the same picture is always seen alike."""
+
+    draw: int = 0
+
+
 PLAIN = View("plain")
 _MIRROR = View("mirror", mirrored=True)
 _SQUARE = tuple(
@@ -91,11 +99,19 @@ def all_views(preset: Preset) -> tuple[View, ...]:
     return (*plain, *_nearer(plain, preset), *_CORNERS, *whole)
 
 
+def random_views(count: int) -> tuple[View, ...]:
+    """The plain view, and so many random augmentations."""
+    return (PLAIN, *(RandomView(f"random {draw}", draw=draw) for draw in range(1, count + 1)))
+
+
 def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
-    """The views of `--views none|default|all`."""
+    """The views of `--views none|default|all|random:N`."""
     lists = {"none": (PLAIN,), "default": default_views(preset), "all": all_views(preset)}
+    kind, _, count = choice.partition(":")
+    if kind == "random" and count.isdecimal() and 1 <= int(count) <= 64:
+        return random_views(int(count))
     if choice not in lists:
-        raise UsageError(f"there are no views named {choice!r}", cure=f"--views {'|'.join(lists)}")
+        raise UsageError(f"there are no views named {choice!r}", cure=f"--views {'|'.join(lists)}|random:4")
     return lists[choice]
 
 
@@ -105,16 +121,28 @@ class ViewedPictures:
     def __init__(self, preset: Preset, views: Sequence[View], size: int):
         self.views = tuple(views)
         self._scale = build_plain(preset, size)
+        self._preset, self._size = preset, size
 
     def __call__(self, picture: Picture, seed: int = 0) -> Picture:
         scaled: dict[tuple[object, ...], Picture] = {}
         looks = []
         for view in self.views:
+            if isinstance(view, RandomView):
+                looks.append(self._augment(picture)(picture, (seed << 8) + view.draw))
+                continue
             square = (view.zoom, view.across, view.down, view.whole)
             if square not in scaled:
                 scaled[square] = self._scale(view.cut(picture))
             looks.append(view.move(scaled[square]))
         return np.stack(looks)
+
+    def _augment(self, picture: Picture) -> Transform:
+        return _augmentation(self._preset, self._size, picture.dtype == np.uint8)
+
+
+@cache
+def _augmentation(preset: Preset, size: int, channels_are_light: bool) -> Transform:
+    return build_augmentation(preset, size, channels_are_light=channels_are_light)
 
 
 def _nearer(views: Sequence[View], preset: Preset) -> tuple[View, ...]:

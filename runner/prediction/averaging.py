@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -22,6 +22,22 @@ class Space(Enum):
 
     PROBABILITIES = "probabilities"
     LOGS = "logs"
+
+
+class Look(Enum):
+    """What becomes of the views of one network: the plain one alone, or the mean of all in a space."""
+
+    PLAIN = "the plain view"
+    MEAN = "the mean of the views"
+    MEAN_OF_LOGS = "the mean of the views' logs"
+
+    @property
+    def space(self) -> Space:
+        return Space.LOGS if self is Look.MEAN_OF_LOGS else Space.PROBABILITIES
+
+    def views(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the known views that it takes; the first is the plain one."""
+        return tuple(known[:1]) if self is Look.PLAIN else tuple(known)
 
 
 def into_space(space: Space, probabilities: Matrix, one_of_many: bool) -> Matrix:

@@ -1,7 +1,9 @@
-"""Predictions as files: ids, classes and probabilities, so that nothing after them needs the network again."""
+"""Predictions as files: ids, classes and probabilities through every view, so that nothing after needs the network."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.errors import RunnerError
+from runner.prediction.averaging import Look, average
 from runner.workspace import atomic_path
+
+Matrix = NDArray[Any]
+
+_PLAIN = ("plain",)
 
 
 @dataclass(frozen=True)
@@ -18,28 +26,104 @@ class Predictions:
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    probabilities: NDArray[Any]
+    probabilities: Matrix
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+@dataclass(frozen=True)
+class Views:
+    """What one network says of some rows through each view: probabilities shaped (rows, views, classes).
+
+    `keys` tell the views apart by all that they are, and `weights` the network, so that what is stale is known.
+    """
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+    probabilities: Matrix
+    weights: str = ""
+
+    def take(self, names: Sequence[str]) -> Matrix:
+        """The views of these names, in this order."""
+        return self.probabilities[:, [self.names.index(name) for name in names]]
+
+
+def write_views(path: Path, said: Views) -> None:
     """Write one .npz without pickles; single precision holds seven digits, and scores move by none of them."""
     with atomic_path(path) as part:
         np.savez(
             part,
-            ids=np.array(predictions.ids, dtype=np.str_),
-            classes=np.array(predictions.classes, dtype=np.str_),
-            probabilities=predictions.probabilities.astype(np.float32),
+            ids=np.array(said.ids, dtype=np.str_),
+            classes=np.array(said.classes, dtype=np.str_),
+            views=np.array(said.names, dtype=np.str_),
+            keys=np.array(said.keys, dtype=np.str_),
+            weights=np.array(said.weights, dtype=np.str_),
+            probabilities=said.probabilities.astype(np.float32),
         )
 
 
-def read_predictions(path: Path) -> Predictions:
-    """The predictions in one file."""
-    with np.load(path, allow_pickle=False) as file:
-        return Predictions(
+def read_views(path: Path) -> Views:
+    """Everything in one file."""
+    with _opened(path) as file:
+        return Views(
             tuple(file["ids"].tolist()),
             tuple(file["classes"].tolist()),
-            file["probabilities"].astype(np.float64),
+            tuple(file["views"].tolist()),
+            tuple(file["keys"].tolist()),
+            file["probabilities"],
+            str(file["weights"]),
         )
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """The ids alone."""
+    with _opened(path) as file:
+        return tuple(file["ids"].tolist())
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The classes alone."""
+    with _opened(path) as file:
+        return tuple(file["classes"].tolist())
+
+
+def read_view_names(path: Path) -> tuple[str, ...]:
+    """The names of the views alone."""
+    with _opened(path) as file:
+        return tuple(file["views"].tolist())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The arrays in a file; one that is not whole is named."""
+    try:
+        # Opened here: where the zip is broken, numpy would leave its own handle open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            yield file
+    except Exception as error:  # a cut zip fails in whatever way its cut allows
+        raise RunnerError(
+            f"these predictions cannot be read: {error}",
+            where=path,
+            cure="delete the file, then: runner COMPETITION predict --run NAME",
+        ) from error
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions through the plain view alone."""
+    through = predictions.probabilities[:, None]
+    write_views(path, Views(predictions.ids, predictions.classes, _PLAIN, _PLAIN, through))
+
+
+def read_predictions(
+    path: Path, views: Sequence[str] = _PLAIN, look: Look = Look.PLAIN, *, one_of_many: bool = True
+) -> Predictions:
+    """The predictions in one file, with its views made one as `look` says."""
+    said = read_views(path)
+    through = said.take(look.views(views))
+    if through.shape[1] == 1:
+        return Predictions(said.ids, said.classes, through[:, 0].astype(np.float64))
+    each = ((1.0, through[:, view]) for view in range(through.shape[1]))
+    return Predictions(said.ids, said.classes, average(look.space, each, one_of_many))
 
 
 def mean_predictions(parts: list[Predictions]) -> Predictions:

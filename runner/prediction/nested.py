@@ -152,8 +152,12 @@ class Nest:
 
     def honest_score(self) -> HonestScore:
         """The score of choosing and fitting, on rows that had no part in it."""
-        metric, rows = self.task.metric, self.rows
         values = np.concatenate([self.honest_answer(part).values for part in range(len(self.slices))])
+        return self.score_answers(values)
+
+    def score_answers(self, values: Matrix) -> HonestScore:
+        """The score of honest answers, which are in the order of the parts, beside the optimistic one."""
+        metric, rows = self.task.metric, self.rows
         step = self.final_step()
         fitted = np.concatenate([self._answer(step, part).values for part in range(len(self.slices))])
         folds = {
@@ -164,6 +168,11 @@ class Nest:
         back[self.order] = values
         score = score_rows(metric, rows.targets, values, groups=rows.groups)
         return HonestScore(score, folds, metric.score(rows.targets, fitted), back)
+
+    def unfitted_values(self) -> Matrix:
+        """What the plain mean of the members answers with nothing fitted, in the order of the parts."""
+        step = self.step(self._unfitted(), _EVERYTHING)
+        return np.concatenate([self._answer(step, part).values for part in range(len(self.slices))])
 
     def honest_answer(self, part: int) -> Answer:
         """What a part's rows are answered by a step that was chosen and fitted on the other parts."""

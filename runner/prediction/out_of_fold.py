@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import RunnerError
-from runner.prediction.files import Predictions, mean_predictions, read_predictions
+from runner.prediction.averaging import Look
+from runner.prediction.files import Predictions, mean_predictions, read_ids, read_predictions
 
 Matrix = NDArray[Any]
 
@@ -23,6 +24,7 @@ class Member:
     name: str
     valid: tuple[Path, ...]
     test: tuple[Path, ...] = ()
+    views: tuple[str, ...] = ("plain",)  # those of the files' views that are averaged; the plain one first
 
 
 @dataclass(frozen=True)
@@ -58,31 +60,34 @@ class OutOfFold:
         )
 
 
-def read_members(members: Sequence[Member]) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
+def read_members(
+    members: Sequence[Member], look: Look = Look.PLAIN, *, one_of_many: bool = True
+) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
     """The ids that every member has predicted, sorted; the classes; the stack (members, ids, classes).
 
     In single precision, as the files are: thirty members of planet's size are 83 MB.
     """
-    first = mean_predictions([read_predictions(path) for path in members[0].valid])
-    common = set(first.ids).intersection(*(_ids_in(member.valid) for member in members[1:]))
-    if not common:
+    first = read_predictions(members[0].valid[0])
+    ids = tuple(sorted(set[str].intersection(*(_ids_in(member.valid) for member in members))))
+    if not ids:
         raise RunnerError(
             "no held-out row is predicted by all of " + ", ".join(member.name for member in members),
             where=members[0].valid[0].parent,
             cure="runner COMPETITION predict --run NAME, for every run that is to be blended",
         )
-    ids = tuple(sorted(common))
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for place, member in enumerate(members):
-        said = mean_predictions([read_predictions(path) for path in member.valid])
-        stack[place] = in_order(said, ids, first.classes)
+        said = [read_predictions(path, member.views, look, one_of_many=one_of_many) for path in member.valid]
+        stack[place] = in_order(mean_predictions(said), ids, first.classes)
     return ids, first.classes, stack
 
 
-def read_test(member: Member, ids: Sequence[str], classes: Sequence[str]) -> Iterator[Matrix]:
+def read_test(
+    member: Member, ids: Sequence[str], classes: Sequence[str], look: Look = Look.PLAIN, *, one_of_many: bool = True
+) -> Iterator[Matrix]:
     """What each of a member's folds says of the test rows, a file at a time."""
     for path in member.test:
-        yield in_order(read_predictions(path), ids, classes)
+        yield in_order(read_predictions(path, member.views, look, one_of_many=one_of_many), ids, classes)
 
 
 def in_order(said: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Matrix:
@@ -106,4 +111,4 @@ def in_order(said: Predictions, ids: Sequence[str], classes: Sequence[str]) -> M
 
 
 def _ids_in(paths: Sequence[Path]) -> set[str]:
-    return {name for path in paths for name in read_predictions(path).ids}
+    return {name for path in paths for name in read_ids(path)}

@@ -1,52 +1,241 @@
-"""Probabilities for the held-out rows and the test rows, from a fold's last snapshot."""
+"""Probabilities for the held-out rows and the test rows, a file for each snapshot and part, through every view."""
 
 from __future__ import annotations
 
-import numpy as np
-from accelerate import Accelerator
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from runner.console import say
+from runner.contract import State
 from runner.data.pictures import open_pictures
-from runner.data.transforms import build_plain
+from runner.data.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
-from runner.prediction.files import Predictions, write_predictions
-from runner.training.batches import Answers, PictureFeed
+from runner.prediction.files import Views, read_views, write_views
+from runner.training.activations import activations_of
+from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.loop import predict_logits
+from runner.training.model import Network
 from runner.training.outputs import probabilities_of
 from runner.training.processes import by_main
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")
 
+# Of the last stage: those of earlier ones saw smaller pictures, and each costs a pass over the test rows.
+MOST_SNAPSHOTS = 3
 
-def predict_fold(fold: Fold, machine: Machine, accelerator: Accelerator) -> None:
-    """Write what the last snapshot says of both parts; a part that is there already is left alone."""
-    snapshots = read_snapshots(fold.folder)
-    if not snapshots:
+
+@dataclass(frozen=True)
+class Asked:
+    """Through which views to predict, and with how many of the last snapshots (None: the last stage's, at most 3)."""
+
+    views: str = "default"
+    snapshots: int | None = None
+
+
+def choose_snapshots(known: Sequence[Snapshot], asked: Asked) -> tuple[Snapshot, ...]:
+    """The snapshots to predict with, oldest first."""
+    if asked.snapshots is not None:
+        return tuple(known[-asked.snapshots :])
+    return tuple([one for one in known if one.stage == known[-1].stage][-MOST_SNAPSHOTS:])
+
+
+def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
+    """The folds that have come furthest; the others are named. A fold may have been trained elsewhere."""
+    counts = [len(read_snapshots(fold.folder)) for fold in folds]
+    name, run = folds[0].competition.name, folds[0].folder.parent
+    if not max(counts):
         raise RunnerError(
-            f"fold {fold.number} has no snapshot to predict with",
-            where=fold.folder,
-            cure=f"runner {fold.competition.name} train --run {fold.folder.parent.name} --resume",
+            f"{run.name} has no snapshot to predict with",
+            where=run,
+            cure=f"runner {name} train --run {run.name} --resume",
         )
-    for part in PARTS if len(fold.valid_rows) else PARTS[1:]:
-        path = fold.folder / f"{snapshots[-1].name}.{part}.npz"
-        if by_main(accelerator, path.exists):
-            continue
-        predictions = _predict(fold, machine, accelerator, snapshots[-1], part)
-        if accelerator.is_main_process:
-            write_predictions(path, predictions)
-        accelerator.wait_for_everyone()
+    for fold, count in zip(folds, counts, strict=True):
+        if count < max(counts):
+            state = f"has {count} of {max(counts)} snapshots" if count else "is not trained"
+            say(f"fold {fold.number} {state} and is left out (runner {name} train --run {run.name} --resume)")
+    return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
 
 
-def _predict(fold: Fold, machine: Machine, accelerator: Accelerator, snapshot: Snapshot, part: str) -> Predictions:
-    network = accelerator.prepare_model(load_snapshot(fold, snapshot), evaluation_mode=True)
+def path_of(folder: Path, name: str, part: str) -> Path:
+    """Where a fold keeps what a snapshot says of a part."""
+    return folder / f"{name}.{part}.npz"
+
+
+def predict_fold(
+    fold: Fold, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot], views: Sequence[View]
+) -> None:
+    """Write what each snapshot says of both parts through each view; what is there already is left alone."""
+    for snapshot in snapshots:
+        network: Network | None = None
+        for part in PARTS if len(fold.valid_rows) else PARTS[1:]:
+            known = by_main(accelerator, partial(_known, fold, snapshot, part))
+            missing = [view for view in views if known is None or repr(view) not in known.keys]
+            if missing:
+                network = network or load_snapshot(fold, snapshot).to(accelerator.device)
+                said = _predict(fold, machine, accelerator, network, snapshot, part, missing)
+                if accelerator.is_main_process:
+                    write_views(path_of(fold.folder, snapshot.name, part), _joined(known, said, views))
+                accelerator.wait_for_everyone()
+
+
+def _known(fold: Fold, snapshot: Snapshot, part: str) -> Views | None:
+    """What the file holds, if these rows, classes and weights are the ones it was made of."""
+    path = path_of(fold.folder, snapshot.name, part)
+    if not path.exists():
+        return None
+    try:
+        known = read_views(path)
+    except RunnerError:
+        return None  # cut off while it was copied: it is written anew
+    weights = _fingerprint(fold, snapshot)
+    same = (known.ids, known.classes) == (_ids(fold, part), fold.index.classes)
+    # Where the weights are gone, nothing better can come, and the file is believed.
+    return known if same and weights in (known.weights, "") else None
+
+
+def _fingerprint(fold: Fold, snapshot: Snapshot) -> str:
+    path = fold.folder / f"{snapshot.name}.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else ""
+
+
+def _ids(fold: Fold, part: str) -> tuple[str, ...]:
     table = fold.index.train.iloc[fold.valid_rows] if part == "valid" else fold.index.test
-    reader = open_pictures(fold.index.raw, table["path"].tolist())
-    scalars = fold.scalars("train")[fold.valid_rows] if part == "valid" else fold.scalars("test")
-    nothing = np.zeros((len(table), len(fold.index.classes)), dtype=np.float32)
-    plain = build_plain(fold.competition.preset, snapshot.size)
-    feed = PictureFeed(reader, Answers(scalars, nothing), plain, machine.workers)
-    rows = np.arange(len(table))
-    logits = predict_logits(accelerator, network, feed, rows, fold.recipe.batch_size, title=f"predicting {part}")
-    probabilities = probabilities_of(fold.competition.labels, logits)
-    return Predictions(tuple(table["id"]), fold.index.classes, probabilities)
+    return tuple(table["id"])
+
+
+def _joined(known: Views | None, said: Views, wanted: Sequence[View]) -> Views:
+    """Old views and new in one, those that are wanted now first and in their order."""
+    if known is None:
+        return said
+    # A name that means another look now takes the old one's place.
+    kept = [place for place, name in enumerate(known.names) if name not in said.names]
+    whole = replace(
+        said,
+        names=(*(known.names[place] for place in kept), *said.names),
+        keys=(*(known.keys[place] for place in kept), *said.keys),
+        probabilities=np.concatenate([known.probabilities[:, kept], said.probabilities], axis=1),
+    )
+    first = [whole.names.index(view.name) for view in wanted]
+    order = [*first, *(place for place in range(len(whole.names)) if place not in first)]
+    return replace(
+        whole,
+        names=tuple(whole.names[place] for place in order),
+        keys=tuple(whole.keys[place] for place in order),
+        probabilities=whole.probabilities[:, order],
+    )
+
+
+def _predict(
+    fold: Fold,
+    machine: Machine,
+    accelerator: Accelerator,
+    network: Network,
+    snapshot: Snapshot,
+    part: str,
+    views: Sequence[View],
+) -> Views:
+    on_activations = fold.recipe.stages[snapshot.stage].state is State.HEAD
+    feed = _activations if on_activations else _pictures
+    rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
+    module = EachView(network.head if on_activations else network)
+    size = max(1, fold.recipe.batch_size // len(views))
+    with accelerator.autocast():
+        title = f"fold {fold.number} {snapshot.name} {part}"
+        logits = predict_logits(accelerator, module, looks, rows, size, title=title)
+    probabilities = probabilities_of(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
+    return Views(
+        _ids(fold, part),
+        fold.index.classes,
+        tuple(view.name for view in views),
+        tuple(map(repr, views)),
+        probabilities.reshape(logits.shape),
+        _fingerprint(fold, snapshot),
+    )
+
+
+class EachView(nn.Module):
+    """Logits shaped (rows, views, classes) for inputs shaped (rows, views, ...)."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor, scalars: Tensor) -> Tensor:
+        """Every view as if it were a row."""
+        views = inputs.shape[1]
+        logits: Tensor = self.module(inputs.flatten(0, 1), scalars.repeat_interleave(views, dim=0))
+        return logits.reshape(len(inputs), views, logits.shape[1])
+
+
+def _pictures(
+    fold: Fold,
+    machine: Machine,
+    _accelerator: Accelerator,
+    _network: Network,
+    snapshot: Snapshot,
+    part: str,
+    views: Sequence[View],
+) -> tuple[Rows, Feed]:
+    """Pictures, each read and decoded once for all its views."""
+    looks = ViewedPictures(fold.competition.preset, views, snapshot.size)
+    if part == "valid":
+        return fold.valid_rows, PictureFeed(fold.reader, fold.answers, looks, machine.workers)
+    reader = open_pictures(fold.index.raw, fold.index.test["path"].tolist())
+    return np.arange(len(reader)), PictureFeed(reader, _test_answers(fold), looks, machine.workers)
+
+
+def _activations(
+    fold: Fold,
+    machine: Machine,
+    accelerator: Accelerator,
+    network: Network,
+    snapshot: Snapshot,
+    part: str,
+    views: Sequence[View],
+) -> tuple[Rows, Feed]:
+    """Activations that the cache has, where the head alone was trained: all snapshots and folds share them."""
+    preset = fold.competition.preset
+    usual = default_views(preset)
+    seen = usual if set(views) <= set(usual) else tuple(views)
+    test = fold.index.test["path"].tolist()
+    array = activations_of(
+        accelerator,
+        network,
+        fold.reader if part == "valid" else open_pictures(fold.index.raw, test),
+        preset=preset,
+        views=seen,
+        size=snapshot.size,
+        cache=fold.cache,
+        batch_size=fold.recipe.batch_size,
+        workers=machine.workers,
+    )
+    answers, rows = (fold.answers, fold.valid_rows) if part == "valid" else (_test_answers(fold), np.arange(len(test)))
+    return rows, _AllViews(array, [seen.index(view) for view in views], answers)
+
+
+def _test_answers(fold: Fold) -> Answers:
+    nothing = np.zeros((len(fold.index.test), len(fold.index.classes)), dtype=np.float32)
+    return Answers(fold.scalars("test"), nothing)
+
+
+class _AllViews:
+    """Batches of activations shaped (rows, views, width), read from the map a batch at a time."""
+
+    def __init__(self, activations: NDArray[Any], views: Sequence[int], answers: Answers):
+        self._activations, self._views, self._answers = activations, list(views), answers
+
+    def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
+        for rows in batches:
+            yield self._answers.batch(rows, torch.from_numpy(self._activations[rows][:, self._views]))

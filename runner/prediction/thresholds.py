@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.contract.decisions import FIXED_CUTOFF, decide
 from runner.prediction.expected_f2 import best_tags, best_tags_by_rules
 from runner.prediction.rules import Rules, obey
 
 Matrix = NDArray[Any]
-
-# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
-FIXED_CUTOFF = 0.2
 
 # Cutoffs are whole hundredths: finer ones would follow single pictures.
 _GRID = np.arange(1, 100) / 100
@@ -63,17 +61,9 @@ def decode(decoder: Decoder, probabilities: Matrix) -> Matrix:
         named = best_tags(probabilities) if rules is None else best_tags_by_rules(probabilities, rules)
         return named.astype(np.float64)
     cutoffs = np.array(decoder.cutoffs) if decoder.how is Deciding.CUTOFFS else FIXED_CUTOFF
-    named = _above(probabilities, cutoffs)
+    named = decide(probabilities, cutoffs)
     if decoder.rules is not None:
-        named = obey(decoder.rules, named, probabilities)
-    return named.astype(np.float64)
-
-
-def _above(probabilities: Matrix, cutoffs: Matrix | float) -> NDArray[np.bool_]:
-    """The tags above their cutoff, or the likeliest where there is none."""
-    named = np.asarray(probabilities > cutoffs)
-    nothing = ~named.any(axis=1)
-    named[nothing, probabilities[nothing].argmax(axis=1)] = True
+        named = obey(decoder.rules, named > 0, probabilities).astype(np.float64)
     return named
 
 

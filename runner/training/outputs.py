@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -25,15 +24,3 @@ def probabilities_of(labels: Labels, logits: Tensor) -> NDArray[Any]:
     exact = logits.double()
     probabilities = exact.softmax(dim=1) if isinstance(labels, OneOfMany) else torch.sigmoid(exact)
     return probabilities.cpu().numpy()
-
-
-# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
-CUTOFF = 0.2
-
-
-def decide(probabilities: NDArray[Any], cutoff: NDArray[Any] | float = CUTOFF) -> NDArray[Any]:
-    """Which tags to name: those above the cutoff, and the likeliest where none is."""
-    chosen = probabilities > cutoff
-    nothing = ~chosen.any(axis=1)
-    chosen[nothing, probabilities[nothing].argmax(axis=1)] = True
-    return chosen.astype(np.float64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runner.console import say
 from runner.contract import Metric, Stage, State
+from runner.contract.decisions import decide
 from runner.training.batch_size import try_batch
 from runner.training.batches import Feed, order_batches
 from runner.training.diagnosis import diagnose
@@ -22,7 +23,7 @@ from runner.training.log import append_line, read_log
 from runner.training.loop import Learner, NotANumber, Trained, predict_logits, train_epoch
 from runner.training.lr_finder import Finding, find_rate, stage_rate
 from runner.training.model import Network
-from runner.training.outputs import decide, loss_of, probabilities_of
+from runner.training.outputs import loss_of, probabilities_of
 from runner.training.processes import main_first
 from runner.training.schedule import Epoch, rate_share
 from runner.training.snapshots import (

@@ -80,3 +80,21 @@ def test_unknown_views_are_answered_with_the_known() -> None:
     assert choose_views(SIDE_ON, "none") == (PLAIN,)
     with pytest.raises(UsageError, match=r"none\|default\|all"):
         choose_views(SIDE_ON, "some")
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_random_views_are_drawn_by_picture_and_number_and_never_anew(preset: Preset) -> None:
+    views = choose_views(preset, "random:4")
+    assert [view.name for view in views] == ["plain", "random 1", "random 2", "random 3", "random 4"]
+    whole = picture(40, 56)
+    looks = ViewedPictures(preset, views, 24)(whole, 5)
+    assert np.array_equal(looks[0], build_plain(preset, 24)(whole))
+    assert len({look.tobytes() for look in looks}) == 5
+    assert np.array_equal(looks[3:], ViewedPictures(preset, views[3:], 24)(whole, 5))
+    assert not np.array_equal(looks[1:], ViewedPictures(preset, views, 24)(whole, 6)[1:])
+
+
+@pytest.mark.parametrize("choice", ["random", "random:", "random:0", "random:65", "random:x", "4"])
+def test_a_slip_in_the_choice_is_answered(choice: str) -> None:
+    with pytest.raises(UsageError, match="no views named"):
+        choose_views(SIDE_ON, choice)

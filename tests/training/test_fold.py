@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from runner.contract import Recipe
+from runner.contract.decisions import decide
 from runner.data.transforms import build_plain
 from runner.errors import TrainingError
 from runner.training import stage as stage_module
@@ -19,7 +20,7 @@ from runner.training.batches import PictureFeed
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.log import append_line, keep_lines, read_log
 from runner.training.loop import predict_logits
-from runner.training.outputs import decide, loss_of
+from runner.training.outputs import loss_of
 from runner.training.processes import build_accelerator
 from runner.training.snapshots import Snapshot, read_snapshots
 from runner.training.train import train_fold as train_fold_on

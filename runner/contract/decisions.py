@@ -1,0 +1,21 @@
+"""From probabilities of tags to decisions, where nothing was fitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[Any]
+
+# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
+FIXED_CUTOFF = 0.2
+
+
+def decide(probabilities: Matrix, cutoffs: Matrix | float = FIXED_CUTOFF) -> Matrix:
+    """Which tags to name, as 0 and 1: those above the cutoff, and the likeliest where none is."""
+    named = np.asarray(probabilities > cutoffs)
+    nothing = ~named.any(axis=1)
+    named[nothing, probabilities[nothing].argmax(axis=1)] = True
+    return named.astype(np.float64)

@@ -1,0 +1,101 @@
+"""From prediction files to the final step and the score that can be trusted, as files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runner.contract import Competition
+from runner.prediction.averaging import Look
+from runner.prediction.final_step import Answer, FinalStep, task_of
+from runner.prediction.looks import LookedNest
+from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
+from runner.prediction.score import Gain, score_rows
+from runner.prediction.truth import Truth
+from runner.workspace import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Final:
+    """What is done with the members' predictions: their views made one, then the final step."""
+
+    step: FinalStep
+    look: Look
+
+    def answer(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Answer:
+        """The answer for the test rows, a file at a time."""
+        by_name = {member.name: member for member in members}
+        one_of_many = self.step.one_of_many
+        return self.step.apply(lambda name: read_test(by_name[name], ids, classes, self.look, one_of_many=one_of_many))
+
+    def write(self, path: Path, **facts: Any) -> None:
+        """Write final_step.json: all that turns predictions into the answer, and the facts that are given."""
+        write_json(path, {**facts, "look": self.look.value, **self.step.to_json()})
+
+    @classmethod
+    def read(cls, path: Path) -> Final:
+        """What `write` wrote."""
+        plain = read_json(path)
+        return cls(FinalStep.from_json(plain), Look(plain["look"]))
+
+
+def fit_final(
+    competition: Competition, members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int]
+) -> tuple[Final, dict[str, Any]]:
+    """The final step, and what score.json says of it."""
+    task = task_of(competition, truth.classes)
+
+    def read(look: Look) -> OutOfFold:
+        return read_rows(members, truth, fold_of, look, one_of_many=task.one_of_many)
+
+    several = any(len(member.views) > 1 for member in members)
+    nest = LookedNest(read, tuple(Look) if several else (Look.PLAIN,), task)
+    return Final(nest.final_step(), nest.look), _told(competition, nest)
+
+
+def read_rows(
+    members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int], look: Look, *, one_of_many: bool
+) -> OutOfFold:
+    """The rows that all members have predicted, with what they truly show; classes in the truth's order."""
+    ids, classes, stack = read_members(members, look, one_of_many=one_of_many)
+    if classes != truth.classes:
+        stack = stack[:, :, [classes.index(name) for name in truth.classes]]
+    targets, groups = truth.of(ids, truth.classes)
+    names = tuple(member.name for member in members)
+    return OutOfFold(names, ids, stack, targets, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
+
+
+def _told(competition: Competition, nest: LookedNest) -> dict[str, Any]:
+    honest, rows = nest.honest_score(), nest.nest.rows
+    back = np.empty(len(rows.ids), dtype=np.int64)
+    back[nest.nest.order] = np.arange(len(back))  # from the order of the parts to that of the values
+    targets, groups = rows.targets[back], [rows.groups[row] for row in back]
+    also = {
+        metric.key: asdict(score_rows(metric, targets, honest.values, groups=groups))
+        for metric in competition.also_report
+    }
+    return {
+        "cv": asdict(honest.score),
+        "also": also,
+        "folds": {str(fold): score for fold, score in honest.folds.items()},
+        "optimistic": honest.optimistic,
+        "plan": str(nest.nest.plan()),
+        "views": _told_of_views(nest.look, nest.gain_of_views()),
+        "weighings": [
+            {"way": str(one.plan), "score": one.score.value, "error": one.score.error, "chosen": one.chosen}
+            for one in nest.nest.compare_weighings()
+        ],
+        "members": [asdict(one) for one in nest.nest.contributions()],
+    }
+
+
+def _told_of_views(look: Look, gain: Gain | None) -> dict[str, Any]:
+    return {
+        "look": look.value,
+        "gain": None if gain is None else gain.value,
+        "error": None if gain is None else gain.error,
+    }
