@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.errors import HostError
 from runner.hosts.kaggle import KaggleHost
+from runner.hosts.loopback import ranged
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import RemoteFile
 from tests.wire.conftest import SLUG, Waits
@@ -300,3 +302,45 @@ def test_a_disk_that_fills_on_the_way_leaves_what_came_and_the_next_call_goes_on
     assert bring(kaggle, path)[0] > 0
     assert path.read_bytes() == stored(practice)
     assert "Range" in [call for call in server.calls if call.name == "store"][-1].headers
+
+
+def test_a_store_that_heeds_no_if_range_is_found_out_by_its_etag_alone(
+    kaggle: KaggleHost, practice: PracticeHost, server: FaultyServer, tmp_path: Path
+) -> None:
+    name = "test/deep/0.jpg"
+    path = practice.folder / "files" / name
+
+    def first_part(*exchange: Any) -> None:
+        drops(20_000, reset=False)(*exchange[:3], with_headers(x_goog_hash=None)(*exchange))
+
+    def rest_of_another(_server: object, _handler: object, call: Any, _reply: object) -> Any:
+        path.write_bytes(b"y" * 40_000)
+        reply = ranged(path, call.headers["Range"], None)
+        return with_headers(x_goog_hash=None)(_server, _handler, call, reply)
+
+    server.order("store", first_part, rest_of_another)
+    bring(kaggle, tmp_path / "0.jpg", name)
+    assert (tmp_path / "0.jpg").read_bytes() == b"y" * 40_000
+
+
+def test_a_trickle_is_a_stall(
+    kaggle: KaggleHost, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.hosts import transfer
+
+    monkeypatch.setattr(transfer, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(transfer, "_SLOWEST", 10**9)
+
+    def trickles(server: FaultyServer, handler: Any, call: Any, reply: Any) -> None:
+        handler.send_response(reply.status)
+        for header, value in {**reply.headers, "Content-Length": str(reply.size)}.items():
+            handler.send_header(header, value)
+        handler.end_headers()
+        for byte in b"".join(reply.chunks())[:200]:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            server.closing.wait(0.01)
+
+    server.always("store", trickles)
+    with pytest.raises(HostError, match="all but stopped"):
+        bring(kaggle, tmp_path / "train.zip")

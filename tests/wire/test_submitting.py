@@ -168,6 +168,20 @@ def test_a_submission_that_was_never_created_is_not_made_up(
     assert read_ledger(ledger) == ()
 
 
+def test_an_earlier_submission_is_not_taken_for_one_that_was_never_created(
+    submit: Submit, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit()
+    answer = FaultyServer.answer
+
+    def deaf(self: FaultyServer, call: Any) -> Any:
+        return answers(500)() if call.name == "CreateSubmission" else answer(self, call)
+
+    monkeypatch.setattr(FaultyServer, "answer", deaf)
+    with pytest.raises(HostError, match="was not taken"):
+        submit(again=True)
+
+
 def test_a_creation_that_was_refused_for_haste_is_tried_again(submit: Submit, server: FaultyServer) -> None:
     def not_done(server: FaultyServer, handler: Any, call: Any, reply: Any) -> Any:
         (server.stages[SLUG].host.folder / "submissions" / "1.json").unlink()
