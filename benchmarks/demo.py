@@ -25,7 +25,8 @@ def main() -> None:
             subprocess.run([*runner, "demo", name], check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - started
             asked = [*runner, "--host", "practice", name, "standings", "--json"]
-            told = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)["submissions"][0]
+            printed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+            told = json.loads(printed)["submissions"][0]
             bots = _bots(Path(folder) / "practice" / "host" / name / "board.csv")
             best = max(bots) if load(name).metric.higher_is_better else min(bots)
         late = "" if seconds <= LIMIT_SECONDS else "  over the limit"

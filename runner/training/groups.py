@@ -27,11 +27,12 @@ def depth_of(network: Network) -> dict[str, int]:
     return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
 
 
-def freeze_for(network: Network, stage: Stage) -> None:
+def freeze_for(network: Network, recipe: Recipe, stage: Stage) -> None:
     """Let that learn which learns in the stage."""
     depths = depth_of(network)
     lowest = stage.freeze_to if stage.state is State.UNFROZEN else HEAD
-    network.freeze([name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest])
+    learning = [name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest]
+    network.freeze(learning, keep_norms=recipe.keep_norms)
 
 
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:

@@ -44,6 +44,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.frozen = False
+        self.keeps_norms = False
 
     def forward(self, pictures: Tensor, scalars: Tensor) -> Tensor:
         """Logits for a batch of pictures (rows, channels, height, width)."""
@@ -56,8 +57,12 @@ class Network(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.body(normal)  # type: ignore[no-any-return]
 
-    def freeze(self, learning: Sequence[str]) -> None:
-        """Let only the named parameters of the body learn; none: the body is frozen as a whole."""
+    def freeze(self, learning: Sequence[str], *, keep_norms: bool = False) -> None:
+        """Let only the named parameters of the body learn; none: the body is frozen as a whole.
+
+        `keep_norms`: what BatchNorm knows of the pictures' statistics stays as it was pretrained.
+        """
+        self.keeps_norms = keep_norms
         wanted = set(learning)
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name in wanted)
@@ -71,7 +76,8 @@ class Network(nn.Module):
             self.body.eval()
         for module in self.body.modules():
             own = list(module.parameters(recurse=False))
-            if own and not any(parameter.requires_grad for parameter in own):
+            kept = self.keeps_norms and isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if kept or (own and not any(parameter.requires_grad for parameter in own)):
                 module.eval()
         return self
 

@@ -74,7 +74,7 @@ def _scaled(recipe: Recipe, scale: float) -> Recipe:
 def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stage) -> Cost:
     network = build_start(fold, machine).to(accelerator.device)
     network.set_size(stage.size)
-    freeze_for(network, stage)
+    freeze_for(network, fold.recipe, stage)
     answers = fold.answers
     labelled = len(fold.train_rows) + len(fold.valid_rows)
     plain = PictureFeed(fold.reader, answers, build_plain(fold.competition.preset, stage.size), machine.workers)

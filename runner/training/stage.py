@@ -84,7 +84,7 @@ def _network_at(fold: Fold, machine: Machine, stage: Stage) -> Network:
     if state.exists():
         load_network_state(state, network)
     network.set_size(stage.size)
-    freeze_for(network, stage)
+    freeze_for(network, fold.recipe, stage)
     return network
 
 
@@ -112,7 +112,7 @@ def find_stage_rate(fold: Fold, machine: Machine, accelerator: Accelerator, stag
     """Sweep the rate for one stage, from the recipe's start."""
     network = build_start(fold, machine)
     network.set_size(stage.size)
-    freeze_for(network, stage)
+    freeze_for(network, fold.recipe, stage)
     network.to(accelerator.device)
     feed, _ = build_feeds(fold, machine, accelerator, network, stage, fold.recipe.batch_size)
     optimizer = build_optimizer(network, fold.recipe.weight_decay)

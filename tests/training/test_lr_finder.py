@@ -78,7 +78,7 @@ def test_weights_optimizer_and_random_state_are_put_back_exactly(
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(stage,)))
     accelerator = build_accelerator("cpu")
     network = build_start(fold, Machine())
-    freeze_for(network, stage)
+    freeze_for(network, fold.recipe, stage)
     feed, _ = build_feeds(fold, Machine(), accelerator, network, stage, 16)
     module, optimizer = accelerator.prepare(
         network.head if state is State.HEAD else network, build_optimizer(network, 0.01)

@@ -32,7 +32,7 @@ def pictures(channels: int = 3) -> torch.Tensor:
 def test_only_what_learns_in_a_state_changes(state: State) -> None:
     torch.manual_seed(0)
     net = network()
-    freeze_for(net, Stage(32, state))
+    freeze_for(net, recipe(), Stage(32, state))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimizer = build_optimizer(net, 0.01)
     for group in optimizer.param_groups:
@@ -46,7 +46,7 @@ def test_only_what_learns_in_a_state_changes(state: State) -> None:
 
 def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
     net = network()
-    freeze_for(net, Stage(32, State.FROZEN))
+    freeze_for(net, recipe(), Stage(32, State.FROZEN))
     net.train()
     assert not any(module.training for module in net.body.modules())
     assert net.head.training
@@ -84,13 +84,24 @@ def test_a_list_of_rates_overrides_the_divisor_and_a_found_rate_the_declared() -
 
 def test_freeze_to_keeps_the_groups_below_it_as_they_are() -> None:
     net = network()
-    freeze_for(net, replace(UNFROZEN, freeze_to=1))
+    freeze_for(net, recipe(), replace(UNFROZEN, freeze_to=1))
     depths = depth_of(net)
     assert all(parameter.requires_grad == (depths[name] >= LATE) for name, parameter in net.named_parameters())
     net.train()
     norms = {name: one for name, one in net.body.named_modules() if isinstance(one, torch.nn.BatchNorm2d)}
     assert {one.training for name, one in norms.items() if name.startswith("layer4")} == {True}
     assert {one.training for name, one in norms.items() if name.startswith(("conv1", "bn1"))} == {False}
+
+
+def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
+    net = network()
+    freeze_for(net, recipe(keep_norms=True), UNFROZEN)
+    net.train()
+    before = {name: tensor.clone() for name, tensor in net.body.state_dict().items() if "running" in name}
+    net(pictures(), NOTHING).sum().backward()
+    assert all(torch.equal(before[name], net.body.state_dict()[name]) for name in before)
+    assert all(parameter.grad is not None for parameter in net.body.parameters())
+    assert net.head.training
 
 
 def test_a_body_of_fixed_input_size_is_resized_and_keeps_what_it_learned() -> None:
