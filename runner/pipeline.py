@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +22,11 @@ from runner.data.views import choose_views
 from runner.errors import RunnerError, UsageError
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.opening import open_host
+from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Host, Status
 from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, require_open, submit_and_record
+from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of
+from runner.practice.verdict import Verdict, find_board, judge
 from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend, truth_file
 from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
@@ -318,6 +322,39 @@ def run_demo(competition: Competition, workspace: Workspace, host_name: str = "p
     host = open_host(host_name, competition, workspace)
     recipe = practice_recipe(competition)
     return run_whole_line(competition, workspace, host, recipe, name="demo", machine=machine)
+
+
+def rehearse(
+    competition: Competition,
+    workspace: Workspace,
+    recipe: Recipe,
+    *,
+    hiding: Hiding,
+    machine: Machine,
+    asked: Asked | None = None,
+    leaderboard: Path | None = None,
+) -> tuple[WholeLine, Verdict]:
+    """The whole line on a part of the labelled rows, graded on the rest, which nothing of it has seen."""
+    board = find_board(competition, leaderboard, workspace.boards(competition.name))
+    index = read_index(competition, workspace)
+    ground = ground_of(workspace, competition, hiding)
+    accelerator = build_accelerator(machine.device)
+    rows = by_main(accelerator, lambda: build_rehearsal(competition, index, ground, hiding))
+    host = PracticeHost(competition, ground.practice(competition.name))
+    name, recipe = _rehearsal_run(ground, competition, recipe)
+    line = run_whole_line(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
+    sample = read_raw(competition, ground) / all_names(competition.sample_submission)[0]
+    verdict = judge(competition, line.score, line.path, rows, sample=sample, classes=index.classes, board=board)
+    by_main(accelerator, lambda: write_json(line.run.folder / "rehearsal.json", verdict.to_json()))
+    return line, verdict
+
+
+def _rehearsal_run(ground: Workspace, competition: Competition, recipe: Recipe) -> tuple[str, Recipe]:
+    """The run's name, which is its recipe's: the same rehearsal goes on where it was broken off."""
+    name = f"rehearsal-{hashlib.sha256(json.dumps(recipe.to_json()).encode()).hexdigest()[:8]}"
+    known = [run for run in find_runs(ground, competition.name) if run.name == name]
+    # A time budget was settled then, and would be settled a little otherwise now.
+    return name, known[0].read_recipe() if known else recipe
 
 
 def tell_score(competition: Competition, run: Run) -> str:

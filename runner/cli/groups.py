@@ -37,6 +37,7 @@ _COMPETITION: Table = {
     "standings": ("submitting", "standings", "Where your submissions stand on the leaderboard."),
     "runs": ("overview", "runs", "Every run: recipe in brief, CV, public, private, standing."),
     "run": ("whole", "run", "Everything above, in order; a broken-off one goes on."),
+    "rehearse": ("whole", "rehearse", "The whole line on a part of the labelled rows, graded on the rest."),
     "clean": ("data", "clean", "Delete caches only; never data, runs or submissions."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,50 @@ def run(settings: Settings, name: str | None, message: str, **options: Any) -> N
     click.echo(tell_score(competition, line.run))
     click.echo(tell_parts(line.run))
     click.echo(tell_outcome(line.outcome))
+
+
+@command("rehearse", together=True)
+@click.option(
+    "--hidden",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Of the labelled rows: held back as a pretend test set.",
+)
+@click.option(
+    "--leaderboard",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the hidden score would stand: a board's zip or CSV.  [default: the one that standings downloaded]",
+)
+@recipe_options
+@predict_options
+def rehearse(settings: Settings, hidden: float, leaderboard: Path | None, **options: Any) -> None:
+    """Hold some labelled rows back, run the whole line on the others, and see how true its score is.
+
+    With --seed other rows are hidden, and trained otherwise. Your data, runs and submissions are left alone.
+    """
+    from runner.pipeline import rehearse as rehearse_it
+    from runner.pipeline import tell_outcome, tell_parts, tell_score
+    from runner.practice.rehearsal import Hiding
+
+    competition = settings.competition
+    recipe, machine = read_recipe_options(competition.recipe, options)
+    hiding = Hiding(hidden) if options["seed"] is None else Hiding(hidden, options["seed"])
+    line, verdict = rehearse_it(
+        competition,
+        settings.workspace,
+        recipe,
+        hiding=hiding,
+        machine=machine,
+        asked=read_predict_options(options),
+        leaderboard=leaderboard,
+    )
+    click.echo(tell_score(competition, line.run))
+    click.echo(tell_parts(line.run))
+    click.echo(tell_outcome(line.outcome))
+    click.echo(verdict)
 
 
 @command("demo", together=True)

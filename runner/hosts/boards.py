@@ -7,8 +7,9 @@ import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
+from runner.errors import UsageError
 from runner.hosts.protocol import BoardRow, Leaderboard
 from runner.workspace import read_json, write_json, write_text
 
@@ -66,11 +67,27 @@ def read_board(path: Path) -> tuple[str, list[BoardRow]]:
     return name, _rows(text)
 
 
+def read_board_file(path: Path) -> Leaderboard:
+    """A board that a person has as a file: the host's zip, the table in it, or one that was kept here."""
+    try:
+        if is_zipfile(path):
+            name, rows = read_board(path)
+        else:
+            name, rows = path.name, _rows(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the leaderboard cannot be read: {error}",
+            where=path,
+            cure="give the zip that Kaggle's leaderboard page offers, or the table in it",
+        ) from error
+    return Leaderboard(tuple(rows), "private" in name.lower())
+
+
 def _rows(text: str) -> list[BoardRow]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = {name.strip().lower(): name for name in reader.fieldnames or []}
-    team, score = columns.get("teamname"), columns.get("score")
-    date = columns.get("submissiondate") or columns.get("lastsubmissiondate")
+    team, score = columns.get("teamname") or columns.get("team"), columns.get("score") or columns.get("private")
+    date = columns.get("submissiondate") or columns.get("lastsubmissiondate") or columns.get("submitted")
     if team is None or score is None:
         raise ValueError(f"the board's columns are not known here: {', '.join(columns)}")
     rows = []
