@@ -31,11 +31,12 @@ from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend
 from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
 from runner.prediction.out_of_fold import Member
-from runner.prediction.predict import Asked, choose_snapshots, predict_fold, trained_folds
+from runner.prediction.predict import Asked, predict_fold, trained_folds
 from runner.prediction.results import Final, fit_final
 from runner.prediction.score import Score
 from runner.prediction.submission import check_submission, write_submission
 from runner.prediction.truth import truth_of, write_truth
+from runner.prediction.weight_average import choose_networks
 from runner.training.assembly import (
     copy_findings,
     copy_score,
@@ -48,7 +49,6 @@ from runner.training.fold import Machine, default_workers
 from runner.training.model import check_backbone
 from runner.training.processes import build_accelerator, by_main, main_first
 from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
-from runner.training.snapshots import read_snapshots
 from runner.training.stage import Found, find_stage_rate
 from runner.training.tracking import check_tracker, start_tracking, stop_tracking
 from runner.training.train import train_fold
@@ -141,13 +141,11 @@ def predict(
     accelerator = build_accelerator(machine.device)
     if recipe.all_data:
         by_main(accelerator, lambda: copy_score(workspace, run))
-    asked = asked or Asked()
-    names, views = _repeated(workspace, run) if recipe.all_data else ((), asked.views)
+    asked = _repeated(workspace, run) if recipe.all_data else asked or Asked()
     folds = trained_folds(main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run)))
-    looks = choose_views(competition.preset, views)
+    looks = choose_views(competition.preset, asked.views)
     for fold in folds:
-        known = read_snapshots(fold.folder)
-        chosen = [one for one in known if one.name in names] if names else choose_snapshots(known, asked)
+        chosen = choose_networks(fold, machine, accelerator, asked)
         predict_fold(fold, machine, accelerator, chosen, looks)
     members = members_of(
         [fold.folder for fold in folds],
@@ -155,13 +153,14 @@ def predict(
         [view.name for view in looks],
         held_out=not recipe.all_data,
     )
-    return by_main(accelerator, lambda: _write_results(competition, workspace, index, run, members, views))
+    return by_main(accelerator, lambda: _write_results(competition, workspace, index, run, members, asked.views))
 
 
-def _repeated(workspace: Workspace, run: Run) -> tuple[tuple[str, ...], str]:
-    """The snapshots that have a say in the run that this one repeats, and its views."""
+def _repeated(workspace: Workspace, run: Run) -> Asked:
+    """What has a say in the run that this one repeats: its views, and those of its networks that have weight."""
     told = read_json(final_step_file(_original(workspace, run)))
-    return tuple(name for name, weight in told["weights"].items() if weight > 0), told["choice"]
+    wanted = tuple(name for name, weight in told["weights"].items() if weight > 0)
+    return Asked(told["choice"], names=tuple(told["names"]), wanted=wanted)
 
 
 def _original(workspace: Workspace, run: Run) -> Run:

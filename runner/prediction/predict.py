@@ -42,10 +42,14 @@ class Asked:
 
     views: str = "default"
     snapshots: int | None = None
+    names: tuple[str, ...] = ()  # these networks and no others, whatever else is asked
+    wanted: tuple[str, ...] = ()  # of those named, the ones that are to speak; the others may be averaged
 
 
 def choose_snapshots(known: Sequence[Snapshot], asked: Asked) -> tuple[Snapshot, ...]:
     """The snapshots to predict with, oldest first."""
+    if asked.names:
+        return tuple(one for one in known if one.name in asked.names)
     if asked.snapshots is not None:
         return tuple(known[-asked.snapshots :])
     return tuple([one for one in known if one.stage == known[-1].stage][-MOST_SNAPSHOTS:])
@@ -99,13 +103,14 @@ def _known(fold: Fold, snapshot: Snapshot, part: str) -> Views | None:
         known = read_views(path)
     except RunnerError:
         return None  # cut off while it was copied: it is written anew
-    weights = _fingerprint(fold, snapshot)
+    weights = fingerprint(fold, snapshot)
     same = (known.ids, known.classes) == (_ids(fold, part), fold.index.classes)
     # Where the weights are gone, nothing better can come, and the file is believed.
     return known if same and weights in (known.weights, "") else None
 
 
-def _fingerprint(fold: Fold, snapshot: Snapshot) -> str:
+def fingerprint(fold: Fold, snapshot: Snapshot) -> str:
+    """What tells a snapshot's weights from all others; empty where they are gone."""
     path = fold.folder / f"{snapshot.name}.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else ""
 
@@ -161,7 +166,7 @@ def _predict(
         tuple(view.name for view in views),
         tuple(map(repr, views)),
         probabilities.reshape(logits.shape),
-        _fingerprint(fold, snapshot),
+        fingerprint(fold, snapshot),
     )
 
 

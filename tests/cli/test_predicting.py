@@ -21,6 +21,7 @@ TWO_SNAPSHOTS = SHAPES.replace(
     "Stage(24, State.FROZEN), Stage(32, State.{state}, cycles=2, cycle_len=2),",
 )
 VIEWS = tuple(view.name for view in default_views(SIDE_ON))
+NETWORKS = ("average", "snapshot-1", "snapshot-2")
 
 
 def type_in(folder: Path, *words: object) -> None:
@@ -80,7 +81,7 @@ def count_predicted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, tup
 
 def test_each_snapshot_and_fold_has_its_files_and_every_view_is_in_them(run: Path, typed: Runner) -> None:
     predict(typed)
-    parts = {f"fold-{k}/snapshot-{n}.{part}.npz" for k in range(4) for n in (1, 2) for part in ("valid", "test")}
+    parts = {f"fold-{k}/{n}.{part}.npz" for k in range(4) for n in NETWORKS for part in ("valid", "test")}
     assert set(files_of(run)) == parts
     said = read_views(run / "fold-1" / "snapshot-2.test.npz")
     assert said.probabilities.shape == (21, len(VIEWS), 3)
@@ -213,7 +214,7 @@ def test_the_score_names_its_parts_and_the_figure_that_flatters(run: Path, typed
     assert score["cv"]["rows"] == 60
     assert set(score["folds"]) == {"0", "1", "2", "3"}
     assert np.mean(list(score["folds"].values())) == pytest.approx(score["cv"]["value"])
-    assert [one["name"] for one in score["members"]] == ["snapshot-1", "snapshot-2"]
+    assert [one["name"] for one in score["members"]] == list(NETWORKS)
     assert sum(one["weight"] for one in score["members"]) == pytest.approx(1)
     assert score["views"]["look"] in ("the plain view", "the mean of the views", "the mean of the views' logs")
     assert score["views"]["error"] > 0
@@ -227,7 +228,7 @@ def test_all_the_data_is_answered_by_the_final_step_of_the_run_it_repeats(run: P
     predict(typed, "--views", "none")
     # Weights that nobody would choose, so that they are known again.
     step = json.loads((run / "final_step.json").read_text())
-    step["weights"] = {"snapshot-1": 1.0, "snapshot-2": 0.0}
+    step["weights"] = {"average": 0.0, "snapshot-1": 1.0, "snapshot-2": 0.0}
     step["calibration"] = {"temperature": 2.0, "bias": 0.0, "clip": 0.0}
     (run / "final_step.json").write_text(json.dumps(step))
     assert typed("shapes", "train", "--all-data", "--run", "one", "--workers", 0).code == 0
@@ -276,6 +277,7 @@ def test_runs_are_blended_into_a_run_that_can_be_checked_listed_and_fitted_anew(
     both = here / "runs" / "shapes" / "both"
     score = json.loads((both / "score.json").read_text())
     assert {one["name"] for one in score["members"]} == {
+        "one:average",
         "one:snapshot-1",
         "one:snapshot-2",
         "two:snapshot-0",
