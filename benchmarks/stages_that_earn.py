@@ -39,20 +39,24 @@ def recipes(size: int, larger: int) -> dict[str, Recipe]:
     head = Stage(size, State.HEAD, cycles=3, cycle_len=2, cycle_mult=2)
     sharper = Stage(larger, State.HEAD, cycles=2, cycle_len=2, cycle_mult=2, lr_share=0.5)
     frozen = Stage(size, State.FROZEN, cycle_len=3, lr_share=0.3)
-    stages = {
-        f"head {size}": (head,),
-        f"head {size}, frozen {size}": (head, frozen),
-        **{
-            f"head {size}, unfrozen {size}, rate x {share:g}": (
-                head,
-                Stage(size, State.UNFROZEN, cycle_len=3, lr_share=share),
-            )
-            for share in (1.0, 0.3, 0.1)
-        },
-        f"head {size}, head {larger}": (head, sharper),
-        f"head {larger}": (replace(head, size=larger),),
+
+    def unfrozen(share: float, at: int = size) -> Stage:
+        return Stage(at, State.UNFROZEN, cycle_len=2, lr_share=share)
+
+    moving, kept = replace(base, keep_norms=False), replace(base, keep_norms=True)
+    chosen = {
+        f"head {size}": (kept, (head,)),
+        f"head {size}, frozen": (kept, (head, frozen)),
+        f"head {size}, unfrozen x 0.3, norms move": (moving, (head, unfrozen(0.3))),
+        f"head {size}, unfrozen x 0.1, norms move": (moving, (head, unfrozen(0.1))),
+        f"head {size}, unfrozen x 0.3, norms kept": (kept, (head, unfrozen(0.3))),
+        f"head {size}, unfrozen x 0.1, norms kept": (kept, (head, unfrozen(0.1))),
+        f"head {larger}": (kept, (replace(head, size=larger),)),
+        f"head {size}, head {larger}": (kept, (head, sharper)),
+        f"head {size}, unfrozen x 0.1, head {larger}": (kept, (head, unfrozen(0.1), sharper)),
+        f"head {size}, head {larger}, unfrozen x 0.1": (kept, (head, sharper, unfrozen(0.1, larger))),
     }
-    return {name: replace(base, stages=chosen) for name, chosen in stages.items()}
+    return {name: replace(recipe, stages=stages) for name, (recipe, stages) in chosen.items()}
 
 
 def main() -> None:
@@ -63,11 +67,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--larger", type=int, default=224)
     options = parser.parse_args()
-    print(f"{'recipe':<36}{'seconds':>9}{'held-out':>10}{'accuracy':>10}{'test':>10}{'accuracy':>10}")
+    print(f"{'recipe':<44}{'seconds':>9}{'held-out':>10}{'accuracy':>10}{'test':>10}{'accuracy':>10}")
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         for name, recipe in recipes(options.size, options.larger).items():
-            print(f"{name:<36}{_row(options, workspace, recipe)}", flush=True)
+            print(f"{name:<44}{_row(options, workspace, recipe)}", flush=True)
 
 
 def _row(options: argparse.Namespace, workspace: Path, recipe: Recipe) -> str:

