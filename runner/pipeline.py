@@ -45,6 +45,7 @@ from runner.training.assembly import (
     settle_recipe,
     shared_folds,
 )
+from runner.training.fan_out import check_engine, train_on_ray
 from runner.training.fold import Machine, default_workers
 from runner.training.model import check_backbone
 from runner.training.processes import build_accelerator, by_main, main_first
@@ -84,14 +85,19 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
     _require_stages(competition, recipe)
     check_backbone(recipe.backbone)
     check_tracker(machine.tracker)
+    check_engine(machine)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
     recipe = settle_recipe(recipe, competition, workspace, index, machine, accelerator)
     run = by_main(accelerator, lambda: start_run(workspace, competition.name, recipe, name))
     start_tracking(accelerator, machine.tracker, run, recipe)
     try:
-        for fold in main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run)):
-            if machine.only_fold in (None, fold.number):
+        folds = main_first(accelerator, lambda: folds_of_run(competition, workspace, index, run))
+        chosen = [fold for fold in folds if machine.only_fold in (None, fold.number)]
+        if machine.on:
+            train_on_ray(competition, workspace, run.name, [fold.number for fold in chosen], machine)
+        else:
+            for fold in chosen:
                 train_fold(fold, machine, accelerator)
     except RunnerError:
         if accelerator.is_main_process:

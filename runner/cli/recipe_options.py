@@ -84,6 +84,7 @@ _OPTIONS = (
     ),
     click.option("--folds", type=click.IntRange(2), metavar="N", help="Train N networks, each with a fold held out."),
     click.option("--only-fold", type=click.IntRange(0), metavar="K", help="Train this fold alone, from 0."),
+    click.option("--on", metavar="ray[:ADDRESS]", help="Spread the folds over Ray: on this machine, or on a cluster."),
     click.option(
         "--epochs-scale",
         type=click.FloatRange(0, 100, min_open=True),
@@ -140,6 +141,7 @@ def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Reci
         tracker=options["track"],
         minutes=options["time_budget"],
         only_fold=options["only_fold"],
+        on=options["on"],
     )
     return changed_recipe(declared, options), machine
 

@@ -77,6 +77,7 @@ class Machine:
     tracker: str | None = None
     minutes: float | None = None  # plan for no longer than this
     only_fold: int | None = None
+    on: str | None = None  # the engine that folds are spread over: ray, or ray:ADDRESS
 
 
 def default_workers() -> int:
