@@ -24,7 +24,7 @@ Matrix = NDArray[Any]
 class LookedNest:
     """The final step and its score where the members' views may be made one in several ways.
 
-    `read` gives the members as a look shows them; two are held at most, because planet's are large.
+    `read` gives the members as a look shows them; one look is held at a time, because planet's are large.
     """
 
     def __init__(self, read: Callable[[Look], OutOfFold], looks: Sequence[Look], task: Task, seed: int = 0):
@@ -56,9 +56,13 @@ class LookedNest:
 
     def honest_score(self) -> HonestScore:
         """The score of choosing the look, the steps, and fitting them, on rows that had no part in it."""
-        parts = range(len(self._slices))
-        values = [self._nest(self._choose(part)).honest_answer(part).values for part in parts]
-        return self.nest.score_answers(np.concatenate(values))
+        looks = [self._choose(part) for part in range(len(self._slices))]
+        values: dict[int, Matrix] = {}
+        # Look by look, the chosen one last: each is read once.
+        for look in sorted(set(looks), key=lambda one: one is self.look):
+            for part in (part for part, own in enumerate(looks) if own is look):
+                values[part] = self._nest(look).honest_answer(part).values
+        return self.nest.score_answers(np.concatenate([values[part] for part in range(len(looks))]))
 
     def gain_of_views(self) -> Gain | None:
         """How much better the best mean of views is than the plain one, nothing else done to either."""
@@ -90,7 +94,6 @@ class LookedNest:
 
     def _nest(self, look: Look) -> Nest:
         if look not in self._nests:
-            while len(self._nests) > 1:
-                self._nests.pop(next(iter(self._nests)))
+            self._nests.clear()
             self._nests[look] = Nest(self._read(look), self._task, self._seed)
         return self._nests[look]
