@@ -72,9 +72,9 @@ class LookedNest:
         """The look, judged without that part."""
         if len(self._looks) == 1:
             return self._looks[0]
-        mean = self._best_mean(without)
         if not self._nested:
-            return mean  # too few rows to tell anything by: what is right beforehand
+            return Look.MEAN  # too few rows to tell anything by: what is right beforehand
+        mean = self._best_mean(without)
         return mean if self._gain(Look.PLAIN, mean, without).value > 0 else Look.PLAIN
 
     def _best_mean(self, without: int | None) -> Look:

@@ -105,6 +105,7 @@ def measure_norms(fold: Fold, machine: Machine, accelerator: Accelerator, networ
     batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()
+        norm.shares = False
     with torch.inference_mode(), accelerator.autocast(), progress("measuring the average", len(batches)) as advance:
         for number, batch in enumerate(feed.read(batches, fold.seed("norms"))):
             for norm in norms:

@@ -88,9 +88,11 @@ def leave() -> None:
 class SharedBatchNorm(nn.BatchNorm1d):
     """BatchNorm over the rows of all processes: what the head learns does not depend on how many there are."""
 
+    shares = True  # False: every process has all the rows itself
+
     def forward(self, rows: Tensor) -> Tensor:
         """As torch has it; while learning, with the mean and variance of the whole mini-batch."""
-        if not (self.training and _are_several()):
+        if not (self.training and self.shares and _are_several()):
             return super().forward(rows)
         exact = rows.double()
         count = torch.full((1,), float(len(rows)), dtype=torch.float64, device=rows.device)
