@@ -24,7 +24,7 @@ from runner.training.fold import Fold, Machine, build_empty
 from runner.training.groups import freeze_for
 from runner.training.loop import logits_of
 from runner.training.model import Network
-from runner.training.processes import by_main
+from runner.training.processes import SharedBatchNorm, by_main
 from runner.training.snapshots import Snapshot, read_snapshots, write_snapshot
 from runner.workspace import read_json
 
@@ -105,7 +105,8 @@ def measure_norms(fold: Fold, machine: Machine, accelerator: Accelerator, networ
     batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()
-        norm.shares = False
+        if isinstance(norm, SharedBatchNorm):
+            norm.shares = False
     with torch.inference_mode(), accelerator.autocast(), progress("measuring the average", len(batches)) as advance:
         for number, batch in enumerate(feed.read(batches, fold.seed("norms"))):
             for norm in norms:
