@@ -345,6 +345,7 @@ def rehearse(
     ground = ground_of(workspace, competition, hiding)
     accelerator = build_accelerator(machine.device)
     rows = by_main(accelerator, lambda: build_rehearsal(competition, index, ground, hiding))
+    by_main(accelerator, lambda: _split_by_seed(competition, ground, recipe, hiding))
     host = PracticeHost(competition, ground.practice(competition.name))
     name, recipe = _rehearsal_run(ground, competition, recipe)
     line = run_whole_line(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
@@ -352,6 +353,12 @@ def rehearse(
     verdict = judge(competition, line.score, line.path, rows, sample=sample, classes=index.classes, board=board)
     by_main(accelerator, lambda: write_json(line.run.folder / "rehearsal.json", verdict.to_json()))
     return line, verdict
+
+
+def _split_by_seed(competition: Competition, ground: Workspace, recipe: Recipe, hiding: Hiding) -> None:
+    """Another seed holds out other rows too: else all rehearsals would promise by the same few."""
+    if not shared_folds(ground, competition).exists():
+        split(competition, ground, SplitPlan(folds=recipe.folds, seed=hiding.seed))
 
 
 def _rehearsal_run(ground: Workspace, competition: Competition, recipe: Recipe) -> tuple[str, Recipe]:
