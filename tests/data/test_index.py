@@ -155,7 +155,7 @@ def test_the_tags_are_those_of_the_training_rows_sorted(planet: Path) -> None:
 
 def test_closed_tags_keep_the_plugins_order(planet: Path) -> None:
     names = ("road", "haze", "primary", "clear", "agriculture")
-    closed = replace(PLANET, labels=replace(PLANET.labels, names=names))
+    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, exclusive=(), alone=()))
     assert build_index(closed, planet).classes == names
 
 
@@ -380,7 +380,7 @@ def test_a_class_that_the_sample_lacks_stops_with_a_guess(dog: Path) -> None:
 
 def test_a_tag_outside_a_closed_vocabulary_stops_with_a_guess(planet: Path) -> None:
     names = ("agriculture", "clear", "haze", "primary", "road")
-    closed = replace(PLANET, labels=replace(PLANET.labels, names=names))
+    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, exclusive=(), alone=()))
     edit(planet / "train_v2.csv", "train_4,agriculture clear", "train_4,agricultre clear")
     text = faults(closed, planet)
     assert "train_v2.csv:6: the tag 'agricultre' of 'train_4'" in text and "did you mean 'agriculture'?" in text
