@@ -27,6 +27,7 @@ _ROOT: Table = {
 
 _COMPETITION: Table = {
     "download": ("data", "download", "Bring the data in: fetched, verified, unpacked."),
+    "explore": ("exploring", "explore", "Look at the pictures: counts, sizes, copies, train against test."),
     "split": ("data", "split", "Say which rows are held out, in folds.csv."),
     "find-lr": ("training", "find_lr", "Look for the learning rate; nothing is trained."),
     "train": ("training", "train", "Train by the recipe; go on with a broken-off run."),
