@@ -37,6 +37,7 @@ _COMPETITION: Table = {
     "submit": ("submitting", "submit", "Submit a run or a file, and wait for its score."),
     "standings": ("submitting", "standings", "Where your submissions stand on the leaderboard."),
     "runs": ("overview", "runs", "Every run: recipe in brief, CV, public, private, standing."),
+    "report": ("reporting", "report", "One page about a run: training, score, confusions, pictures."),
     "run": ("whole", "run", "Everything above, in order; a broken-off one goes on."),
     "clean": ("data", "clean", "Delete caches only; never data, runs or submissions."),
 }

@@ -26,7 +26,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 # Stand-ins: no line is ever drawn in them, so that each can be made the page's own colour in the SVG.
 INK, FAINT = "#010203", "#040506"
 _ON_WHITE = {INK: "#1d2329", FAINT: "#d3d9df"}
-_ON_PAGE = {INK: "currentColor", FAINT: "var(--line)"}
+# The two main colours are a little brighter on dark ground; matplotlib writes them in small letters.
+_ON_PAGE = {
+    INK: "currentColor",
+    FAINT: "var(--line)",
+    BLUE.lower(): "var(--right)",
+    VERMILLION.lower(): "var(--wrong)",
+}
 _STYLE: Any = {  # as matplotlib names its settings: one long literal type
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -119,7 +125,7 @@ def png_of(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def _standalone(svg: str, title: str) -> str:
-    ink = f"color:{_ON_WHITE[INK]};--line:{_ON_WHITE[FAINT]};background:white"
+    ink = f"color:{_ON_WHITE[INK]};--line:{_ON_WHITE[FAINT]};--right:{BLUE};--wrong:{VERMILLION};background:white"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" style="{ink}"'
     return svg.replace("<svg", head, 1).replace(">", f"><title>{escape(title)}</title>", 1)
 

@@ -186,6 +186,7 @@ def shown(value: Any) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    value = value or 0.0  # a zero has no sign
     size = abs(value)
     if value != value:
         return "–"
