@@ -22,6 +22,7 @@ _ROOT: Table = {
         "Competitions, whether their data is here, best CV, best standing.",
     ),
     "doctor": ("doctor", "doctor", "What is wrong with account, data or machine, and the cure."),
+    "board": ("reporting", "board", "One page over every run and submission; the one to keep open."),
     "demo": ("whole", "demo", "The whole line on practice data: no account, no GPU, no network."),
 }
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from runner.cli.settings import Settings, command
+from runner.cli.settings import HOSTS, Settings, command
+from runner.console import say
+from runner.errors import PluginError
 
 open_option = click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
 
@@ -34,6 +36,30 @@ def report(settings: Settings, name: str | None, opens: bool, figures: Path | No
     click.echo(f"report: {made.path}")
     if opens:
         show(made.path)
+
+
+@command("board")
+@open_option
+def board(settings: Settings, opens: bool) -> None:
+    """Draw every run and submission of every competition into one page, and link their reports."""
+    from competitions import load, names
+    from runner.report.board import board_file, read_known, write_board
+
+    known = []
+    for name in names(settings.plugins):
+        try:
+            competition = load(name, settings.plugins)
+        except PluginError as error:
+            say(f"{name}: {error}")
+            continue
+        known += [read_known(competition, host, settings.base.for_host(host)) for host in HOSTS]
+    path = write_board(known, board_file(settings.base))
+    for one in known:
+        if one.runs or one.entries:
+            click.echo(f"{one.title}: {len(one.runs)} runs, {len(one.entries)} submissions")
+    click.echo(f"board: {path}")
+    if opens:
+        show(path)
 
 
 def show(path: Path) -> None:
