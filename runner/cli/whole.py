@@ -94,6 +94,7 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     from competitions import load
     from runner.pipeline import run_demo, tell_outcome, tell_score
     from runner.practice.build import painted_names
+    from runner.report.report import write_report
 
     host_name = "http" if settings.host_name == "http" else "practice"
     workspace = settings.base.for_host(host_name)
@@ -104,3 +105,4 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
         click.echo(tell_score(competition, line.run))
         click.echo(tell_outcome(line.outcome))
         click.echo(f"submission file: {line.path}")
+        click.echo(f"report: {write_report(competition, workspace, line.run).path}")

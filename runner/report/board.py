@@ -1,0 +1,184 @@
+"""board.html: every run and submission of every competition, on one page that one keeps open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from runner.contract import Competition
+from runner.hosts.ledger import Entry, read_ledger
+from runner.report.figures import COLOURS, MARKERS, Drawn, new_figure, style
+from runner.report.page import Block, Cell, Link, Page, Section, Table, Text, write_page
+from runner.report.report import report_file
+from runner.training.run import Run, find_runs
+from runner.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Known:
+    """One competition on one host, with its runs and submissions."""
+
+    competition: Competition
+    host: str
+    runs: tuple[Run, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def title(self) -> str:
+        return self.competition.title + ("" if self.host == "kaggle" else f" ({self.host})")
+
+
+def board_file(workspace: Workspace) -> Path:
+    """Where the page lies."""
+    return workspace.root / "board.html"
+
+
+def read_known(competition: Competition, host: str, workspace: Workspace) -> Known:
+    """What a workspace holds of a competition."""
+    entries = tuple(one for one in read_ledger(workspace.ledger) if one.competition == competition.name)
+    return Known(competition, host, find_runs(workspace, competition.name), entries)
+
+
+def write_board(known: Sequence[Known], path: Path) -> Path:
+    """Draw everything into one page."""
+    begun = [one for one in known if one.runs or one.entries]
+    runs = sum(len(one.runs) for one in begun)
+    entries = sum(len(one.entries) for one in begun)
+    summary = f"{runs:,} runs and {entries:,} submissions in {len(begun):,} competitions"
+    return write_page(path, Page("Board", summary, _sections(begun, path)))
+
+
+def runs_table(known: Sequence[Known], page: Path) -> Table:
+    """Every run, with its held-out score and the best that its submissions scored."""
+    rows: list[Sequence[Cell]] = []
+    for one in known:
+        for run in one.runs:
+            score = (run.read_score() or {}).get("cv", {})
+            mine = [entry for entry in one.entries if entry.run == run.name]
+            last = mine[-1] if mine else None
+            rows.append(
+                [
+                    one.competition.name,
+                    one.host,
+                    _link(run, page),
+                    score.get("value"),
+                    score.get("error"),
+                    _number(last.public) if last else None,
+                    _number(last.private) if last else None,
+                    last.standing if last else "",
+                    run.read_recipe().in_brief,
+                ]
+            )
+    header = ["competition", "host", "run", "CV", "±", "public", "private", "place", "recipe"]
+    return Table(header, rows, "Every run; of several submissions the last")
+
+
+def submissions_table(known: Sequence[Known]) -> Table:
+    """Every line of the ledgers, the newest first."""
+    entries = sorted((entry for one in known for entry in one.entries), key=lambda one: one.submitted, reverse=True)
+    rows = [
+        [
+            one.submitted.replace("T", " ").removesuffix("Z"),
+            one.competition,
+            one.host,
+            one.run,
+            _number(one.cv),
+            _number(one.public),
+            _number(one.private),
+            one.status,
+            one.standing,
+        ]
+        for one in entries
+    ]
+    header = ["submitted, UTC", "competition", "host", "run", "CV", "public", "private", "status", "place"]
+    return Table(header, rows, "Every submission, the newest first")
+
+
+def _sections(known: Sequence[Known], page: Path) -> list[Section]:
+    if not known:
+        return [Section("Runs", [Text("There is no run yet: runner demo")])]
+    sections = [Section("Runs", [runs_table(known, page)])]
+    submitted = [one for one in known if one.entries]
+    if not submitted:
+        return [*sections, Section("Submissions", [Text("Nothing was submitted yet: runner COMPETITION submit")])]
+    sections.append(Section("Submissions", [submissions_table(submitted)]))
+    drawn: list[Block] = [made.block() for place, one in enumerate(submitted) if (made := scatter_figure(one, place))]
+    sections.append(Section("CV against the leaderboard", drawn or [Text("No submission has both scores yet.")]))
+    ranks = rank_figure(submitted)
+    if ranks is not None:
+        sections.append(Section("Rank over time", [ranks.block()]))
+    return sections
+
+
+def scatter_figure(known: Known, number: int) -> Drawn | None:
+    """Public and private score over CV, with its error bar; on the dotted line both are the same."""
+    rows: list[list[Any]] = [
+        [entry.run, float(entry.cv), _number(entry.cv_error), _number(entry.public), _number(entry.private)]
+        for entry in known.entries
+        if entry.cv and (entry.public or entry.private)
+    ]
+    if not rows:
+        return None
+    with style():
+        figure = new_figure(6.4, 4.4)
+        axes: Any = figure.subplots()
+        for place, board in enumerate(("public", "private")):
+            points = [(row[1], row[3 + place], row[2] or 0.0) for row in rows if row[3 + place] is not None]
+            if points:
+                cv, scores, errors = zip(*points, strict=True)
+                look: Any = {"fmt": MARKERS[place], "color": COLOURS[place], "capsize": 3, "linewidth": 1.2}
+                axes.errorbar(cv, scores, xerr=errors, label=board, **look)
+        axes.axline((rows[0][1], rows[0][1]), slope=1, linestyle=":", color=COLOURS[2], label="as held out")
+        metric = known.competition.metric
+        way = "higher" if metric.higher_is_better else "lower"
+        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({way} is better)")
+        axes.legend()
+    alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
+    numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")
+    return Drawn(f"cv-{number}", known.title, alt, figure, numbers)
+
+
+def rank_figure(known: Sequence[Known]) -> Drawn | None:
+    """The place of each submission, in percent of the board, over time."""
+    rows: list[list[Any]] = []
+    with style():
+        figure = new_figure(8.0, 3.4)
+        axes: Any = figure.subplots()
+        for place, one in enumerate(known):
+            points = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.standing))]
+            if points:
+                look: Any = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[place % len(COLOURS)]}
+                axes.plot(*zip(*points, strict=True), label=one.title, **look)
+                rows += [[one.title, str(when), share] for when, share in points]
+        if not rows:
+            return None
+        axes.set(xlabel="submitted, UTC", ylabel="place, top % of the board", ylim=(0, 105))
+        axes.tick_params(axis="x", rotation=20)
+        axes.legend()
+    numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The places")
+    return Drawn("ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers)
+
+
+def _link(run: Run, page: Path) -> Cell:
+    report = report_file(run)
+    if not report.exists():
+        return run.name
+    return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
+
+
+def _share(standing: str) -> float | None:
+    rank, _, teams = standing.partition("/")
+    return 100 * int(rank) / int(teams) if rank.isdecimal() and teams.isdecimal() and int(teams) else None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=None)
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None

@@ -1,0 +1,256 @@
+"""How the training went: the finder's curves, the schedule as it ran, the losses and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from runner.contract import Competition, Recipe
+from runner.report.figures import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    FAINT,
+    GREEN,
+    MARKERS,
+    ORANGE,
+    VERMILLION,
+    Drawn,
+    new_figure,
+    style,
+)
+from runner.report.material import Found, Material
+from runner.report.page import Table
+
+_STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
+_SHOWN = 600  # points of a line; more would be drawn over each other
+
+
+def finder_figures(found: Sequence[Found], recipe: Recipe) -> list[Drawn]:
+    """One figure of all stages, for the first fold that has them."""
+    if not found:
+        return []
+    chosen = [one for one in found if one.fold == found[0].fold]
+    with style():
+        figure = new_figure(8.0, 0.4 + 2.8 * len(chosen))
+        for axes, one in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen, strict=True):
+            _draw_found(axes, one, _stage_name(recipe, one.stage))
+    rows = [[_stage_name(recipe, one.stage), one.suggested, one.steepest, one.reason] for one in chosen]
+    told = "; ".join(f"{row[0]}: {f'{row[1]:.2g} suggested' if row[1] else 'no suggestion'}, {row[3]}" for row in rows)
+    numbers = Table(["stage", "suggested rate", "steepest at", "why"], rows, "What the curves say")
+    note = "The suggestion stands a factor of ten below the minimum: there the loss still falls, and steadily."
+    return [Drawn("find-lr", "Learning-rate finder", f"Loss over learning rate. {told}.", figure, numbers, note)]
+
+
+def _draw_found(axes: Any, one: Found, title: str) -> None:
+    axes.plot(one.rates, one.losses, color=BLUE)
+    for rate, colour, dash, name in (
+        (one.suggested, VERMILLION, "-", "suggested"),
+        (one.steepest, GREEN, "--", "steepest"),
+    ):
+        if rate:
+            axes.axvline(rate, color=colour, linestyle=dash, label=f"{name}: {rate:.2g}")
+    axes.set_xscale("log")
+    if one.losses:
+        low, first = min(one.losses), one.losses[0]
+        axes.set_ylim(low - 0.1 * abs(first - low) - 1e-3, max(first, low * 1.5) * 1.15)
+    axes.set(title=title, xlabel="learning rate of the head", ylabel="loss (smoothed)")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+
+
+def _stage_name(recipe: Recipe, stage: int) -> str:
+    if stage >= len(recipe.stages):
+        return f"stage {stage + 1}"
+    told = recipe.stages[stage]
+    return f"stage {stage + 1}: {told.size} px, {told.state.value}"
+
+
+def schedule_figure(material: Material) -> Drawn | None:
+    """The learning rate, mini-batch by mini-batch, as it ran in the first fold."""
+    lines = _first_fold(material)
+    rates = [rate for line in lines for rate in line.get("rates", ())]
+    if not rates:
+        return None
+    with style():
+        figure = new_figure(8.0, 2.6)
+        axes = figure.subplots()
+        steps, thin = _thinned(rates)
+        axes.plot(steps, thin, color=BLUE)
+        _mark_stages(axes, lines)
+        axes.set(xlabel="mini-batch", ylabel="rate of the head", ylim=(0, max(rates) * 1.18))
+    restarts = sum(bool(line["ends_cycle"]) for line in lines)
+    rows = [
+        [
+            line["epoch"] + 1,
+            line["size"],
+            line["state"],
+            line["cycle"] + 1,
+            _at(line, "rates", 0),
+            _at(line, "rates", -1),
+        ]
+        for line in lines
+    ]
+    numbers = Table(["epoch", "size, px", "learns", "cycle", "rate at start", "rate at end"], rows, "The rate by epoch")
+    alt = f"Learning rate over {len(rates):,} mini-batches: {restarts} cycles ended, highest rate {max(rates):.2g}."
+    return Drawn("schedule", "The schedule as it ran", alt, figure, numbers)
+
+
+def loss_figure(material: Material) -> Drawn | None:
+    """Training loss by mini-batch and validation loss by epoch; a colour a fold."""
+    if not material.log:
+        return None
+    with style():
+        figure = new_figure(8.0, 3.6)
+        axes = figure.subplots()
+        for place, fold in enumerate(material.folds):
+            _draw_losses(axes, _of_fold(material, fold), place, fold, len(material.folds) > 1)
+        _mark_stages(axes, _first_fold(material))
+        top = _top([line["train_loss"] for line in material.log] + _valid_losses(material.log))
+        axes.set(xlabel="mini-batch", ylabel="loss", ylim=(0, top))
+        axes.legend(loc="upper right", ncols=2)
+    last = _first_fold(material)[-1]
+    valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
+    train = f"{last['train_loss']:.4f}"
+    alt = f"Losses by mini-batch; last epoch of fold {last['fold']}: training {train}, validation {valid}."
+    return Drawn("loss", "Training and validation loss", alt, figure, _epochs_table(material))
+
+
+def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: int, several: bool) -> None:
+    each = [loss for line in lines for loss in line.get("losses", ())]
+    if not each:
+        return
+    suffix = f", fold {fold}" if several else ""
+    colour = COLOURS[place % len(COLOURS)] if several else BLUE
+    steps, thin = _thinned(_smoothed(each))
+    axes.plot(steps, thin, color=colour, linewidth=1, alpha=0.8, label=f"training (smoothed){suffix}")
+    ends = np.cumsum([len(line.get("losses", ())) for line in lines])
+    valid = [(end, line["valid_loss"]) for end, line in zip(ends, lines, strict=True) if line["valid_loss"] is not None]
+    if valid:
+        axes.plot(
+            *zip(*valid, strict=True),
+            color=colour if several else VERMILLION,
+            marker=MARKERS[place % len(MARKERS)],
+            markersize=4,
+            linestyle=DASHES[1],
+            label=f"validation{suffix}",
+        )
+
+
+def metric_figure(material: Material) -> Drawn | None:
+    """Every metric on the held-out rows, epoch by epoch."""
+    keys = [key for key in _metric_titles(material.competition) if any(key in line["scores"] for line in material.log)]
+    if not keys:
+        return None
+    titles = _metric_titles(material.competition)
+    with style():
+        figure = new_figure(8.0, 0.4 + 2.5 * len(keys))
+        for axes, key in zip(figure.subplots(len(keys), squeeze=False)[:, 0], keys, strict=True):
+            _draw_metric(axes, material, key)
+            axes.set(xlabel="epoch", ylabel=titles[key])
+    first = material.competition.metric
+    last = material.log[-1]["scores"].get(first.key)
+    way = "higher is better" if first.higher_is_better else "lower is better"
+    alt = f"{first.title} on held-out rows by epoch ({way}); last {last:.4f}." if last is not None else first.title
+    return Drawn("metric", "Metric on held-out rows, by epoch", alt, figure, _epochs_table(material))
+
+
+def _draw_metric(axes: Any, material: Material, key: str) -> None:
+    every = [line["scores"][key] for line in material.log if key in line["scores"]]
+    for place, fold in enumerate(material.folds):
+        lines = [line for line in _of_fold(material, fold) if key in line["scores"]]
+        x, y = [line["epoch"] + 1 for line in lines], [line["scores"][key] for line in lines]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(x, y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=f"fold {fold}")
+        ends = [(a, b) for a, b, line in zip(x, y, lines, strict=True) if line["ends_cycle"]]
+        if ends:
+            label = "snapshot" if place == 0 else None
+            axes.plot(*zip(*ends, strict=True), "s", color=ORANGE, markersize=9, fillstyle="none", label=label)
+    if len(every) > 3 and max(every) > 1.5:
+        axes.set_ylim(min(every) * 0.9, _top(every))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+
+
+def _metric_titles(competition: Competition) -> dict[str, str]:
+    return {metric.key: metric.title for metric in (competition.metric, *competition.also_report)}
+
+
+def _epochs_table(material: Material) -> Table:
+    titles = _metric_titles(material.competition)
+    rows = [
+        [
+            line["fold"],
+            line["epoch"] + 1,
+            line["size"],
+            line["state"],
+            line["cycle"] + 1,
+            line["train_loss"],
+            line["valid_loss"],
+            *(line["scores"].get(key) for key in titles),
+            line["seconds"],
+        ]
+        for line in material.log
+    ]
+    header = ["fold", "epoch", "size, px", "learns", "cycle", "training loss", "validation loss", *titles.values(), "s"]
+    return Table(header, rows, "Every epoch")
+
+
+def _first_fold(material: Material) -> list[dict[str, Any]]:
+    return _of_fold(material, material.folds[0]) if material.folds else []
+
+
+def _of_fold(material: Material, fold: int) -> list[dict[str, Any]]:
+    return [line for line in material.log if line["fold"] == fold]
+
+
+def _valid_losses(lines: Sequence[dict[str, Any]]) -> list[float]:
+    return [line["valid_loss"] for line in lines if line["valid_loss"] is not None]
+
+
+def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
+    """A line where a cycle ends; where a stage begins its size and what learns, above the axes."""
+    step, stage = 0, None
+    starts: list[tuple[int, str]] = []
+    for line in lines:
+        if line["stage"] != stage:
+            stage = line["stage"]
+            starts.append((step, f"{line['size']} px, {_STATES.get(line['state'], line['state'])}"))
+        step += len(line.get("losses", ()))
+        if line["ends_cycle"]:
+            axes.axvline(step, color=FAINT, linewidth=1.2, linestyle="-")
+    for place, (at, name) in enumerate(starts):
+        if at:
+            axes.axvline(at, color=ORANGE, linewidth=1.4, linestyle=":")
+        # Short stages stand close: their names take turns in height.
+        height = 1.01 + 0.07 * (place % 2 if len(starts) > 4 else 0)
+        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=8, va="bottom", clip_on=False)
+
+
+def _thinned(values: Sequence[float]) -> tuple[list[int], list[float]]:
+    every = max(1, len(values) // _SHOWN)
+    places = sorted({*range(0, len(values), every), len(values) - 1})
+    return [place + 1 for place in places], [values[place] for place in places]
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """A running mean that forgets: single mini-batches jump too much to be read."""
+    smooth, average = [], 0.0
+    for step, value in enumerate(values):
+        average = 0.9 * average + 0.1 * value
+        smooth.append(average / (1 - 0.9 ** (step + 1)))
+    return smooth
+
+
+def _top(values: Sequence[float]) -> float:
+    """Where the axis ends: an outburst in the first steps must not flatten the rest."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    return float(min(known.max(), np.percentile(known, 90) * 1.6) * 1.1) if len(known) else 1.0
+
+
+def _at(line: dict[str, Any], key: str, place: int) -> float | None:
+    values = line.get(key) or [None]
+    found: float | None = values[place]
+    return found

@@ -1,0 +1,285 @@
+"""What the run makes of the held-out rows: per class or tag, calibration, and the pictures that tell most."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from runner.data.pictures import is_band_path, open_pictures
+from runner.errors import RunnerError
+from runner.report.confusion import Confusion
+from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, style
+from runner.report.material import HeldOut, Material
+from runner.report.page import Gallery, Picture, Table
+
+Matrix = NDArray[Any]
+
+_BINS = 10
+_BARS = 40
+_PICTURES = 12
+_SIDE = 152
+_CUTOFFS = np.arange(0.02, 1.0, 0.02)
+
+
+def true_and_said(held: HeldOut) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of the true and the likeliest class, row by row."""
+    if held.targets.shape[1] == 1:
+        return (held.targets[:, 0] > 0.5).astype(np.int64), (held.probabilities[:, 0] >= 0.5).astype(np.int64)
+    return held.targets.argmax(axis=1), held.probabilities.argmax(axis=1)
+
+
+def confusion_of(held: HeldOut) -> Confusion:
+    """The confusion matrix of one of many, or of a thing that is there or not."""
+    classes = held.classes if len(held.classes) > 1 else (f"{held.classes[0]}: 0", f"{held.classes[0]}: 1")
+    return Confusion.of(classes, *true_and_said(held))
+
+
+def classes_table(confusion: Confusion) -> Table:
+    """How each class fares: found and trusted."""
+    counts = confusion.counts
+    right, total, said = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    rows: list[list[Any]] = []
+    for place, name in enumerate(confusion.classes):
+        others = counts[place].copy()
+        others[place] = 0
+        rival = confusion.classes[int(others.argmax())] if others.any() else ""
+        rows.append(
+            [name, int(total[place]), _percent(right[place], total[place]), _percent(right[place], said[place]), rival]
+        )
+    rows.sort(key=lambda row: (row[2] is None, row[2]))
+    return Table(
+        ["class", "pictures", "found, %", "right when said, %", "mostly taken for"],
+        rows,
+        "Every class, the worst first",
+    )
+
+
+def classes_figure(confusion: Confusion) -> Drawn:
+    """The share of each class that was found, the worst first."""
+    rows = classes_table(confusion).rows[:_BARS]
+    names, found = [str(row[0]) for row in rows], [float(row[2] or 0) for row in rows]  # type: ignore[arg-type]
+    with style():
+        figure = new_figure(8.0, 1.0 + 0.24 * len(rows))
+        axes = figure.subplots()
+        axes.barh(range(len(rows)), found, color=BLUE, height=0.7)
+        for place, value in enumerate(found):
+            axes.annotate(
+                f"{value:.0f}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8
+            )
+        axes.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names], fontsize=9)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set(xlabel="found, % of the class", xlim=(0, 108))
+    more = f" (the {len(rows)} worst of {len(confusion.classes)})" if len(rows) < len(confusion.classes) else ""
+    alt = f"Share of each class that was found{more}; worst {names[0]} with {found[0]:.0f} %."
+    return Drawn("classes", f"How much of each class was found{more}", alt, figure)
+
+
+def tags_table(held: HeldOut) -> Table:
+    """How each tag fares, with its cutoff where each has its own."""
+    true, said = held.targets > 0.5, held.values > 0.5
+    cutoffs = held.decoder.cutoffs if held.decoder else ()
+    rows: list[list[Any]] = []
+    for place, name in enumerate(held.classes):
+        right = int((true[:, place] & said[:, place]).sum())
+        total, named = int(true[:, place].sum()), int(said[:, place].sum())
+        cutoff = float(cutoffs[place]) if cutoffs else None
+        rows.append(
+            [name, total, named, _percent(right, total), _percent(right, named), _f2(right, total, named), cutoff]
+        )
+    rows.sort(key=lambda row: row[5])
+    return Table(
+        ["tag", "pictures", "named", "found, %", "right when said, %", "F2", "cutoff"],
+        rows,
+        "Every tag, the worst first",
+    )
+
+
+def tags_figure(held: HeldOut) -> Drawn:
+    """For every tag its F2 over the cutoff, with the cutoff that is used where each has its own."""
+    columns = 4
+    count = len(held.classes)
+    own = held.decoder.cutoffs if held.decoder else ()
+    how = held.decoder.how.value if held.decoder else "fixed cutoff"
+    with style():
+        lines = -(-count // columns)
+        figure = new_figure(9.0, 0.5 + 1.55 * lines)
+        grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+        for place, axes in enumerate(grid.flat):
+            if place >= count:
+                axes.axis("off")
+                continue
+            axes.plot(_CUTOFFS, _f2_by_cutoff(held, place), color=BLUE)
+            if own:
+                axes.axvline(own[place], color=VERMILLION, linestyle="--", linewidth=1.2)
+            axes.set_title(held.classes[place].replace("$", r"\$"), fontsize=9)
+            axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        figure.supxlabel("cutoff on the probability", fontsize=10)
+        figure.supylabel("F2 of the tag", fontsize=10)
+    rows: list[list[Any]] = [
+        [name, float(_CUTOFFS[curve.argmax()]), float(curve.max()), float(own[place]) if own else None]
+        for place, name in enumerate(held.classes)
+        for curve in (_f2_by_cutoff(held, place),)
+    ]
+    numbers = Table(["tag", "best cutoff by itself", "F2 there", "cutoff used"], rows, "The curves in short")
+    note = f"Tags are named by: {how}." + (" The dashed line is the cutoff that is used." if own else "")
+    return Drawn(
+        "tags", "F2 of each tag, by cutoff", f"Curves of F2 over cutoff for {count} tags.", figure, numbers, note
+    )
+
+
+def _f2_by_cutoff(held: HeldOut, place: int) -> Matrix:
+    true, probability = held.targets[:, place] > 0.5, held.probabilities[:, place]
+    said = probability[None, :] >= _CUTOFFS[:, None]
+    right = (said & true).sum(axis=1)
+    return np.array([_f2(int(a), int(true.sum()), int(b)) for a, b in zip(right, said.sum(axis=1), strict=True)])
+
+
+def _f2(right: int, total: int, named: int) -> float:
+    return 5 * right / (4 * total + named) if right else 0.0
+
+
+def calibration_figure(held: HeldOut) -> Drawn:
+    """What was said against what came true, in bins."""
+    said, came = _confidences(held)
+    places = np.minimum((said * _BINS).astype(int), _BINS - 1)
+    bins = [place for place in range(_BINS) if (places == place).any()]
+    rows: list[list[Any]] = [
+        [
+            f"{place / _BINS:.1f} to {(place + 1) / _BINS:.1f}",
+            int(mask.sum()),
+            float(said[mask].mean()),
+            float(came[mask].mean()),
+        ]
+        for place in bins
+        for mask in (places == place,)
+    ]
+    gap = sum(abs(float(row[2]) - float(row[3])) * int(row[1]) for row in rows) / max(len(said), 1)
+    with style():
+        figure = new_figure(8.0, 3.4)
+        axes, counts = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        axes.plot([0, 1], [0, 1], linestyle=":", color=VERMILLION, label="as sure as right")
+        axes.plot([row[2] for row in rows], [row[3] for row in rows], "o-", color=BLUE, label="this run")
+        axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend()
+        counts.bar([(place + 0.5) / _BINS for place in bins], [row[1] for row in rows], width=0.09, color=BLUE)
+        counts.set(xlabel="probability that was said", ylabel="how often", xlim=(0, 1))
+        if len(held.classes) > 1 and held.decoder is not None:
+            counts.set_yscale("log")
+    sure = float(said.mean() - came.mean())
+    word = (
+        "about as sure as it is right"
+        if abs(sure) < 0.02
+        else "too sure of itself"
+        if sure > 0
+        else "less sure than it could be"
+    )
+    numbers = Table(["probability said", "how often", "mean said", "share that came true"], rows, "Calibration by bin")
+    note = f"Mean gap {100 * gap:.1f} points; on the whole it is {word} ({100 * sure:+.1f} points)."
+    return Drawn("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
+
+
+def _confidences(held: HeldOut) -> tuple[Matrix, Matrix]:
+    if held.targets.shape[1] == 1 or held.decoder is not None:
+        return held.probabilities.ravel(), held.targets.ravel()
+    true, said = true_and_said(held)
+    return held.probabilities.max(axis=1), (true == said).astype(float)
+
+
+def galleries(material: Material, held: HeldOut, page: Path) -> list[Gallery]:
+    """The most wrong, the least sure and the most right pictures, linked to their files."""
+    index = material.index
+    if index is None:
+        return []
+    table = index.train
+    paths = dict(zip(table["id"], table["path"], strict=True))
+    made = []
+    for title, rows in _chosen(held):
+        wanted = [row for row in rows if held.ids[row] in paths]
+        files = [paths[held.ids[row]] for row in wanted]
+        thumbs = thumbnails(index.raw, files)
+        pictures = [
+            _picture(held, row, thumb, _href(index.raw, path, page))
+            for row, path, thumb in zip(wanted, files, thumbs, strict=True)
+            if thumb is not None
+        ]
+        made.append(Gallery(title, pictures))
+    return made
+
+
+def _chosen(held: HeldOut) -> list[tuple[str, NDArray[np.int64]]]:
+    losses = held.losses
+    inside = np.clip(held.probabilities, 1e-9, 1 - 1e-9)
+    if held.targets.shape[1] > 1 and held.decoder is None:
+        doubt = -(inside * np.log(inside)).sum(axis=1)
+    else:
+        doubt = -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).mean(axis=1)
+    worst = np.argsort(-losses, kind="stable")[:_PICTURES]
+    unsure = np.argsort(-doubt, kind="stable")[:_PICTURES]
+    best = np.argsort(losses, kind="stable")[:_PICTURES]
+    return [("Most wrong", worst), ("Least sure", unsure), ("Most right", best)]
+
+
+def _picture(held: HeldOut, row: int, thumb: bytes, href: str) -> Picture:
+    true, said = _labels(held, row)
+    return Picture(
+        thumb, f"{held.ids[row]}: true {true}, said {said}", (f"true: {true}", f"said: {said}", held.ids[row]), href
+    )
+
+
+def _labels(held: HeldOut, row: int) -> tuple[str, str]:
+    target, probability = held.targets[row], held.probabilities[row]
+    if held.decoder is not None:
+        named = [
+            [name for name, on in zip(held.classes, line, strict=True) if on > 0.5]
+            for line in (target, held.values[row])
+        ]
+        return " ".join(named[0]), " ".join(named[1])
+    if len(target) == 1:
+        return f"{held.classes[0]} = {target[0]:.0f}", f"{probability[0]:.3f}"
+    place, truth = int(probability.argmax()), int(target.argmax())
+    beside = "" if place == truth else f", gave the truth {100 * probability[truth]:.1f} %"
+    return held.classes[truth], f"{held.classes[place]} {100 * probability[place]:.0f} %{beside}"
+
+
+def thumbnails(raw: Path, paths: Sequence[str], side: int = _SIDE) -> list[bytes | None]:
+    """Small JPEGs of these pictures; None for one that cannot be read."""
+    reader = open_pictures(raw, paths, at_least=side)
+    made: list[bytes | None] = []
+    for place in range(len(paths)):
+        try:
+            made.append(_thumbnail(reader[place], side))
+        except (RunnerError, OSError):
+            made.append(None)
+    return made
+
+
+def _thumbnail(pixels: Matrix, side: int) -> bytes:
+    if pixels.dtype != np.uint8:
+        # Radar bands: the first, from its darkest to its brightest.
+        band = pixels[..., 0]
+        low, high = np.percentile(band, (1, 99))
+        pixels = (np.clip((band - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=78)
+    return out.getvalue()
+
+
+def _href(raw: Path, path: str, page: Path) -> str:
+    if is_band_path(path):
+        return ""
+    return quote(Path(os.path.relpath(raw / path, page.parent)).as_posix())
+
+
+def _percent(part: Any, whole: Any) -> float | None:
+    return round(100 * float(part) / float(whole), 1) if whole else None

@@ -1,0 +1,195 @@
+"""One self-contained HTML page: sections of prose, facts, tables, figures and pictures. No network, no second file.
+
+Every text in a block is shown as text, whatever markup it holds; the one exception is `Drawing.svg`, which only
+`runner.report.figures` and `runner.report.matrix` write.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from runner.workspace import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_FILTERED_FROM = 8  # rows; a shorter table is looked over faster than a word is typed
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text that leads to a file; the address is relative to the page, so that both can move together."""
+
+    text: str
+    href: str
+
+
+Cell = str | int | float | None | Link
+
+
+class Block(Protocol):
+    """Anything that a section can hold; `kind` names the macro that draws it."""
+
+    @property
+    def kind(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `Text(...)` with `warns` stands out."""
+
+    text: str
+    warns: bool = False
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Points:
+    """A short list."""
+
+    items: Sequence[str]
+    kind: ClassVar[str] = "points"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, the few that matter most: (name, value, remark)."""
+
+    facts: Sequence[tuple[str, str, str]]
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that can be sorted by a click on a column's head, and filtered where they are many."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str
+    kind: ClassVar[str] = "table"
+
+    @property
+    def filters(self) -> bool:
+        return len(self.rows) >= _FILTERED_FROM
+
+    @property
+    def columns(self) -> list[bool]:
+        """Which columns hold numbers."""
+        return [
+            any(isinstance(row[place], int | float) for row in self.rows)
+            and all(row[place] is None or isinstance(row[place], int | float) for row in self.rows)
+            for place in range(len(self.header))
+        ]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure: its SVG, what it shows in words, and the numbers behind it."""
+
+    name: str
+    title: str
+    alt: str
+    svg: str
+    numbers: Table | None = None
+    note: str = ""
+    kind: ClassVar[str] = "drawing"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture with a caption, linked to its file where it has one. `image` is JPEG or PNG."""
+
+    image: bytes
+    alt: str
+    caption: Sequence[str] = ()
+    href: str = ""
+
+    @property
+    def source(self) -> str:
+        mime = "png" if self.image.startswith(b"\x89PNG") else "jpeg"
+        return f"data:image/{mime};base64,{base64.b64encode(self.image).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side; `title` may be empty."""
+
+    title: str
+    pictures: Sequence[Picture]
+    kind: ClassVar[str] = "gallery"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+    @property
+    def anchor(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page."""
+
+    title: str
+    summary: str
+    sections: Sequence[Section]
+    foot: str = ""
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every figure of the page, in order."""
+        return [block for section in self.sections for block in section.blocks if isinstance(block, Drawing)]
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return _environment().get_template("page.html").render(page=page, style=style, script=script)
+
+
+def write_page(path: Path, page: Page) -> Path:
+    """Write the page, whole or not at all."""
+    write_text(path, render(page))
+    return path
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    made.filters["shown"] = shown
+    made.filters["exact"] = lambda value: "" if value is None else repr(value)
+    made.tests["link"] = lambda value: isinstance(value, Link)
+    return made
+
+
+def shown(value: Any) -> str:
+    """A cell as a person reads it: whole numbers with thousands apart, others with as many digits as matter."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    value = value or 0.0  # a zero has no sign
+    size = abs(value)
+    if value != value:
+        return "–"
+    if size != 0 and (size < 1e-3 or size >= 1e6):
+        return f"{value:.2e}"
+    return f"{value:,.1f}" if size >= 1000 else f"{value:.5g}"

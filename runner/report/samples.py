@@ -1,0 +1,104 @@
+"""Small pictures for a page: read, shrunk, and named; what cannot be read is left out."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from runner.data.index import Index
+from runner.data.pictures import is_band_path, open_pictures
+from runner.errors import DataError
+from runner.report.page import Picture
+
+_SCALED_BY = 200  # pictures of bands: enough to know the values that they all have
+
+
+class Samples:
+    """Pictures of an index, by their row in its table, as a page shows them."""
+
+    def __init__(self, index: Index, page: Path, side: int):
+        self._index, self._page, self._side = index, page, side
+        self.paths: list[str] = index.table["path"].tolist()
+        self._reader = open_pictures(index.raw, self.paths, at_least=side)
+        self._ranges = _ranges(index.raw, self.paths)
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether the pictures are measured bands, and not files."""
+        return bool(self._ranges)
+
+    def show(self, row: int, caption: Sequence[str], of: str = "") -> Picture | None:
+        """The picture of a row; None where it cannot be read."""
+        try:
+            pixels = self._reader[row]
+        except DataError:
+            return None
+        words = of or ", ".join(caption)
+        return Picture(self.encode(pixels), f"{words}: {self.paths[row]}", caption, self._href(row))
+
+    def read_whole(self, row: int) -> NDArray[Any]:
+        """The picture with every pixel that it has."""
+        return open_pictures(self._index.raw, [self.paths[row]])[0]
+
+    def encode(self, pixels: NDArray[Any]) -> bytes:
+        """A JPEG no larger than the side; of measured bands a PNG, the bands side by side."""
+        if pixels.dtype == np.uint8:
+            return _jpeg(_shrunk(pixels, self._side))
+        bands = [_grey(pixels[..., place], limits) for place, limits in enumerate(self._ranges)]
+        gap = np.full((len(pixels), 2), 128, dtype=np.uint8)
+        joined = np.hstack([part for band in bands for part in (band, gap)][:-1])
+        return _png(joined)
+
+    def _href(self, row: int) -> str:
+        path = self.paths[row]
+        if is_band_path(path):
+            return ""
+        return quote(Path(os.path.relpath(self._index.raw / path, self._page.parent)).as_posix())
+
+
+def _ranges(raw: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
+    """For each band the values that become black and white: the same for every picture, so that they compare."""
+    if not paths or not all(map(is_band_path, paths)):
+        return []
+    chosen = paths[:: max(1, len(paths) // _SCALED_BY)]
+    reader = open_pictures(raw, chosen)
+    pictures = np.stack([reader[place] for place in range(len(chosen))])
+    low, high = np.percentile(pictures, (1, 99.8), axis=(0, 1, 2))
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _grey(band: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    low, high = limits
+    scaled: NDArray[np.uint8] = ((band - low) / max(high - low, 1e-9) * 255).clip(0, 255).astype(np.uint8)
+    return scaled
+
+
+def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    wanted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: NDArray[np.uint8] = np.asarray(cv2.resize(pixels, wanted, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return small
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=78, optimize=True)
+    return out.getvalue()
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", optimize=True)
+    return out.getvalue()

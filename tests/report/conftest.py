@@ -1,0 +1,189 @@
+"""A browser that sees no network, and runs as they lie on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runner.prediction.files import Views, write_views
+from runner.prediction.truth import Truth, write_truth
+from runner.workspace import write_json, write_text
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
+
+
+@dataclass
+class Browser:
+    """A page under eyes: what it asked for, what it said, how it looks."""
+
+    driver: Any
+
+    def open(self, path: Path, *, width: int = 1280, dark: bool = False) -> None:
+        self.driver.get_log("performance")
+        self.driver.get_log("browser")
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        self.driver.get(path.resolve().as_uri())
+
+    def run(self, script: str, *values: object) -> Any:
+        return self.driver.execute_script(script, *values)
+
+    @property
+    def requests(self) -> list[str]:
+        told = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
+        sent = [one for one in told if one["method"] == "Network.requestWillBeSent"]
+        return [one["params"]["request"]["url"] for one in sent]
+
+    @property
+    def errors(self) -> list[str]:
+        return [line["message"] for line in self.driver.get_log("browser")]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a head; where there is none the test says so, and fails where a machine runs the tests."""
+    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if not chromium or not driver:
+        missing = "chromium and chromedriver are not installed: no page was opened in a browser"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    made = webdriver.Chrome(options=options, service=Service(driver))
+    yield Browser(made)
+    made.quit()
+
+
+MakeRun = Callable[..., Path]
+
+SHAPES = '''"""Where the light is."""
+
+from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+
+COMPETITION = Competition(
+    slug="shapes",
+    title="Shapes & <i>light</i>",
+    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
+    train_images="train/{id}.jpg",
+    test_images="test/{id}.jpg",
+    sample_submission="sample_submission.csv",
+    preset=SIDE_ON,
+    metric=LOG_LOSS,
+    also_report=(ACCURACY,),
+    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN, cycle_len=3),), lr=0.01, pretrained=False),
+)
+'''
+
+
+@pytest.fixture
+def shapes(workspace_folder: Path, shapes_folder: Path) -> Path:
+    """A workspace with a competition of its own and its pictures."""
+    write_text(workspace_folder / "competitions" / "shapes.py", SHAPES)
+    data = workspace_folder / "data" / "shapes"
+    shutil.copytree(shapes_folder, data)
+    (data / ".complete").touch()
+    return workspace_folder
+
+
+@pytest.fixture
+def make_run(shapes: Path) -> MakeRun:
+    """A run's files as training and predicting leave them, of any number of classes, without either."""
+
+    def make(
+        name: str = "one", *, classes: tuple[str, ...] = ("akita", "beagle", "collie"), ids: int = 60, epochs: int = 3
+    ) -> Path:
+        folder = shapes / "runs" / "shapes" / name
+        _write_training(folder, epochs)
+        _write_predictions(folder, classes, tuple(f"train{number:03d}" for number in range(ids)))
+        return folder
+
+    return make
+
+
+def _write_training(folder: Path, epochs: int) -> None:
+    stage = {"size": 32, "state": "unfrozen", "cycle_len": 3}
+    write_json(folder / "recipe.json", {"backbone": "test_resnet", "lr": 0.01, "stages": [stage]})
+    write_json(folder / "environment.json", {"runner": "0.1.0", "gpu": None})
+    lines = [
+        {
+            "fold": 0,
+            "epoch": epoch,
+            "stage": 0,
+            "size": 32,
+            "state": "unfrozen",
+            "cycle": 0,
+            "ends_cycle": epoch == 2,
+            "batch_size": 16,
+            "train_loss": 1.0 / (epoch + 1),
+            "valid_loss": 1.1 / (epoch + 1),
+            "scores": {"log_loss": 1.1 / (epoch + 1), "accuracy": 0.5 + epoch / 10},
+            "seconds": 1.5,
+            "pictures_per_second": 40.0,
+            "losses": [1.0 / (epoch + 1)] * 4,
+            "rates": [0.01 / (step + 1) for step in range(4)],
+        }
+        for epoch in range(epochs)
+    ]
+    write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    curve = {"rates": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "losses": [1.0, 0.9, 0.5, 0.3, 0.9]}
+    found = {"curve": curve, "suggested": 1e-3, "minimum": 1e-2, "steepest": 1e-3, "reason": "below the minimum"}
+    write_json(folder / "fold-0" / "find-lr-0.json", found)
+    facts = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
+    write_json(folder / "fold-0" / "snapshot-0.json", facts)
+
+
+def _write_predictions(folder: Path, classes: tuple[str, ...], ids: tuple[str, ...]) -> None:
+    random = np.random.default_rng(5)
+    true = np.arange(len(ids)) % len(classes)
+    said = np.where(random.random(len(ids)) < 0.75, true, (true + 1) % len(classes))
+    logits = random.normal(0, 0.3, (len(ids), 2, len(classes)))
+    logits[np.arange(len(ids)), :, said] += 4
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    for part in ("valid", "test"):
+        views = Views(ids, classes, ("plain", "mirror"), ("plain", "mirror"), shares)
+        write_views(folder / "fold-0" / f"snapshot-0.{part}.npz", views)
+    write_truth(
+        folder / "truth.npz", Truth(ids, classes, np.eye(len(classes), dtype=np.float32)[true], ("",) * len(ids))
+    )
+    write_text(folder / "folds.csv", "id,fold\n" + "".join(f"{name},0\n" for name in ids))
+    cv = {"metric": "log_loss", "value": 0.9, "error": 0.05, "rows": len(ids)}
+    write_json(
+        folder / "score.json",
+        {
+            "cv": cv,
+            "also": {"accuracy": {**cv, "metric": "accuracy", "value": 0.75}},
+            "folds": {"0": 0.9},
+            "optimistic": 0.89,
+            "plan": "last",
+            "views": {"look": "the mean of the views", "gain": 0.01, "error": 0.005},
+            "weighings": [],
+            "members": [{"name": "snapshot-0", "weight": 1.0, "alone": 0.9, "gain": 0.0}],
+        },
+    )
