@@ -40,9 +40,7 @@ class Folds:
         known = self.facts.get("sha256")
         if set(ids) != set(self.fold_of):
             both = len(set(ids) & set(self.fold_of))
-            self._refuse(
-                f"it has {len(self.fold_of):,} ids, the data {len(ids):,}, and {both:,} are the same"
-            )
+            self._refuse(f"it has {len(self.fold_of):,} ids, the data {len(ids):,}, and {both:,} are the same")
         if known is not None and known != digest(ids, labels):
             self._refuse("the labels have changed since it was made")
         return np.array([self.fold_of[name] for name in ids], dtype=np.int64)
@@ -99,13 +97,9 @@ def read_folds(path: Path, *, competition: str = "COMPETITION") -> Folds:
         fold_of = _parsed(path.read_text(encoding="utf-8-sig"))
         facts = read_json(sidecar) if sidecar.exists() else {}
     except FileNotFoundError as error:
-        raise DataError(
-            "the data is not split yet", where=path, cure=f"runner {competition} split"
-        ) from error
+        raise DataError("the data is not split yet", where=path, cure=f"runner {competition} split") from error
     except (ValueError, csv.Error) as error:
-        raise DataError(
-            f"the split cannot be read: {error}", where=path, cure=f"runner {competition} split"
-        ) from error
+        raise DataError(f"the split cannot be read: {error}", where=path, cure=f"runner {competition} split") from error
     return Folds(path, fold_of, facts, competition)
 
 
