@@ -147,11 +147,6 @@ class Page:
     sections: Sequence[Section]
     foot: str = ""
 
-    @property
-    def drawings(self) -> list[Drawing]:
-        """Every figure of the page, in order."""
-        return [block for section in self.sections for block in section.blocks if isinstance(block, Drawing)]
-
 
 def render(page: Page) -> str:
     """The page as HTML."""
