@@ -20,7 +20,7 @@ from runner.console import set_volume
 from runner.contract import Competition, Recipe, Stage, State
 from runner.contract.decisions import decide
 from runner.contract.labels import targets_of
-from runner.data.download import download
+from runner.data.arriving.download import download
 from runner.hosts.grading import read_answers
 from runner.hosts.opening import open_host
 from runner.pipeline import read_index, rehearse

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from runner.contract import SIDE_ON
-from runner.data.pictures import open_pictures
-from runner.data.views import default_views
+from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.views import default_views
 from runner.training.activations import activations_of
 from runner.training.fold import default_workers
 from runner.training.model import Network, build_network

@@ -10,8 +10,8 @@ from enum import Enum
 from pathlib import Path
 
 from runner.contract import Competition
-from runner.data.disk import free_bytes, in_units
-from runner.data.download import MANIFEST, MARKER
+from runner.data.arriving.disk import free_bytes, in_units
+from runner.data.arriving.download import MANIFEST, MARKER
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, places
 from runner.hosts.protocol import Host

@@ -13,12 +13,12 @@ from runner.console import say
 from runner.contract import Competition, Recipe
 from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
-from runner.data.complaints import describe
-from runner.data.download import download, read_raw
-from runner.data.folds import ClassCounts, copy_folds, read_folds
-from runner.data.index import Index, build_index
-from runner.data.splitting import SplitPlan, write_split
-from runner.data.views import choose_views
+from runner.data.arriving.download import download, read_raw
+from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds
+from runner.data.held_out.splitting import SplitPlan, write_split
+from runner.data.pictures.views import choose_views
+from runner.data.table.complaints import describe
+from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError, UsageError
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.opening import open_host

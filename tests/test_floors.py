@@ -54,7 +54,7 @@ def imports_of(path: Path, *, inside_functions: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module, f"{path}:{node.lineno}: imports are absolute here"
             submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
-            # `from runner.data import index` leans on the module and not on its package.
+            # `from runner.data.table import index` leans on the module and not on its package.
             found.update(submodules or {node.module})
     return found
 

@@ -11,7 +11,7 @@ import click
 from runner.cli.settings import Settings, command, json_option
 
 if TYPE_CHECKING:
-    from runner.data.explore import Explored
+    from runner.data.exploring.explore import Explored
 
 _MOST_CLASSES = 20
 _BAR = 30
@@ -36,7 +36,7 @@ _BAR = 30
 @json_option
 def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
     """Look at the pictures: counts, sizes, copies, train against test. Nothing is trained."""
-    from runner.data.explore import explore as look
+    from runner.data.exploring.explore import explore as look
     from runner.pipeline import read_index
     from runner.report.explore import write_exploration
     from runner.training.assembly import shared_folds
@@ -84,7 +84,7 @@ def _print(found: Explored) -> None:
 
 def _print_measures(found: Explored) -> None:
     from runner.cli.tables import print_table
-    from runner.data.explore import Spread
+    from runner.data.exploring.explore import Spread
 
     rows = []
     for measure in found.differences:

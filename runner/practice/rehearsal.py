@@ -23,12 +23,12 @@ from runner.contract import Bands, Competition
 from runner.contract.form import read_form
 from runner.contract.labels import all_names
 from runner.contract.table import read_table
-from runner.data.download import MANIFEST, MARKER
-from runner.data.folds import digest
-from runner.data.index import Index
-from runner.data.pictures import open_array
-from runner.data.splits import split_holdout
-from runner.data.vocabulary import alone
+from runner.data.arriving.download import MANIFEST, MARKER
+from runner.data.held_out.folds import digest
+from runner.data.held_out.splits import split_holdout
+from runner.data.pictures.reading import open_array
+from runner.data.table.index import Index
+from runner.data.table.vocabulary import alone
 from runner.errors import UsageError
 from runner.hosts.grading import hide_answers
 from runner.hosts.practice import create_practice_competition, read_origin

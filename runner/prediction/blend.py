@@ -10,7 +10,7 @@ import numpy as np
 
 from runner.console import say
 from runner.contract import Recipe
-from runner.data.folds import Folds, read_folds
+from runner.data.held_out.folds import Folds, read_folds
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend_guard import check_common_folds
 from runner.prediction.members import common_views, members_of, predicted_names

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from runner.console import say
 from runner.contract import State
-from runner.data.pictures import open_pictures
-from runner.data.views import View, ViewedPictures, default_views
+from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
 from runner.prediction.files import Views, read_views, write_views
 from runner.training.activations import activations_of

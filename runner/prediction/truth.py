@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.data.index import Index
+from runner.data.table.index import Index
 from runner.prediction.files import Matrix
 from runner.workspace import atomic_path
 

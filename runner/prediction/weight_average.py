@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from runner.console import progress
 from runner.contract import State
-from runner.data.transforms import build_augmentation
+from runner.data.pictures.transforms import build_augmentation
 from runner.prediction.predict import Asked, choose_snapshots, fingerprint
 from runner.training.batches import PictureFeed, order_batches
 from runner.training.fold import Fold, Machine, build_empty

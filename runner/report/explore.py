@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from runner.console import track
 from runner.contract import Competition, Symmetry
-from runner.data.explore import Alike, Explored, Spread, spread_out
-from runner.data.transforms import build_augmentation, build_plain
+from runner.data.exploring.explore import Alike, Explored, Spread, spread_out
+from runner.data.pictures.transforms import build_augmentation, build_plain
 from runner.errors import DataError
 from runner.report.explore_figures import explore_figures, spread_table
 from runner.report.explore_words import findings, tell_fit, tell_measure, warnings

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.data.explore import Explored, Measure, Spread
+from runner.data.exploring.explore import Explored, Measure, Spread
 from runner.report.figures import BLUE, VERMILLION, Drawn, label_bars, new_figure, style
 from runner.report.page import Table
 

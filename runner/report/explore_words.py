@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.data.explore import Explored, Fit, Measure, Spread
+from runner.data.exploring.explore import Explored, Fit, Measure, Spread
 
 _RARE = 20  # rows; below it a fold may hold none of a class, and its share of the score is luck
 

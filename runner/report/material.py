@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from runner.console import say
 from runner.contract import Competition, OneOfMany, Probability, Recipe, Tags
 from runner.contract.decisions import decide
-from runner.data.download import read_raw
-from runner.data.folds import read_folds
-from runner.data.index import Index, build_index
+from runner.data.arriving.download import read_raw
+from runner.data.held_out.folds import read_folds
+from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError
 from runner.hosts.boards import Snapshot, latest_snapshots
 from runner.hosts.ledger import Entry, read_ledger

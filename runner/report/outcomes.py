@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.data.pictures import is_band_path, open_pictures
+from runner.data.pictures.reading import is_band_path, open_pictures
 from runner.errors import RunnerError
 from runner.report.confusion import Confusion
 from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, style

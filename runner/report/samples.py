@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.data.index import Index
-from runner.data.pictures import is_band_path, open_pictures
+from runner.data.pictures.reading import is_band_path, open_pictures
+from runner.data.table.index import Index
 from runner.errors import DataError
 from runner.report.page import Picture
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from runner.console import progress
 from runner.contract import Preset
-from runner.data.pictures import PictureReader
-from runner.data.views import View, ViewedPictures
+from runner.data.pictures.reading import PictureReader
+from runner.data.pictures.views import View, ViewedPictures
 from runner.training.batches import Answers, PictureFeed, Rows, cut_batches
 from runner.training.model import Network
 from runner.training.processes import by_main

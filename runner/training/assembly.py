@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from runner.console import say
 from runner.contract import Competition, Recipe
-from runner.data.folds import Folds, copy_folds, read_folds
-from runner.data.index import Index
-from runner.data.splitting import SplitPlan, write_split
+from runner.data.held_out.folds import Folds, copy_folds, read_folds
+from runner.data.held_out.splitting import SplitPlan, write_split
+from runner.data.table.index import Index
 from runner.errors import UsageError
 from runner.training.fold import Fold, Machine
 from runner.training.model import check_weights_file

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from runner.data.pictures import PictureReader
+from runner.data.pictures.reading import PictureReader
 from runner.training.seeds import seed_for
 
 Rows = NDArray[np.int64]

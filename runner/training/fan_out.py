@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.contract import Competition
-from runner.data.download import read_raw
-from runner.data.index import build_index
+from runner.data.arriving.download import read_raw
+from runner.data.table.index import build_index
 from runner.errors import RunnerError, TrainingError, UsageError
 from runner.training.assembly import folds_of_run
 from runner.training.fold import Machine

@@ -6,8 +6,8 @@ import numpy as np
 from accelerate import Accelerator
 
 from runner.contract import Stage, State
-from runner.data.transforms import build_augmentation, build_plain
-from runner.data.views import default_views
+from runner.data.pictures.transforms import build_augmentation, build_plain
+from runner.data.pictures.views import default_views
 from runner.training.activations import activations_of
 from runner.training.batches import ActivationFeed, Feed, PictureFeed, Rows
 from runner.training.fold import Fold, Machine

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Recipe
-from runner.data.index import Index
-from runner.data.pictures import PictureReader, open_pictures
-from runner.data.scalars import fill_missing, read_scalars
+from runner.data.pictures.reading import PictureReader, open_pictures
+from runner.data.table.index import Index
+from runner.data.table.scalars import fill_missing, read_scalars
 from runner.errors import TrainingError, UsageError
 from runner.training.batches import Answers, Rows
 from runner.training.model import Network, build_network

@@ -14,8 +14,8 @@ from accelerate import Accelerator
 from runner.console import say
 from runner.contract import Recipe, Stage, State
 from runner.contract.recipe import scale_epochs
-from runner.data.transforms import build_augmentation, build_plain
-from runner.data.views import default_views
+from runner.data.pictures.transforms import build_augmentation, build_plain
+from runner.data.pictures.views import default_views
 from runner.training.batches import Batch, PictureFeed, order_batches
 from runner.training.fold import Fold, Machine, build_start
 from runner.training.groups import build_optimizer, freeze_for

@@ -11,7 +11,7 @@ import pytest
 
 from runner.cli import run_command
 from runner.contract import SIDE_ON
-from runner.data.views import default_views
+from runner.data.pictures.views import default_views
 from runner.prediction import predict as predict_module
 from runner.prediction.files import read_views, write_views
 from tests.cli.conftest import SHAPES, Runner

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.data.index import Index, build_index
+from runner.data.table.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
 from runner.pipeline import rehearse
 from runner.practice import rehearsal as rehearsal_module
@@ -144,7 +144,7 @@ def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace
 
 
 def pictures_of(index: Index, part: str) -> set[bytes]:
-    from runner.data.pictures import open_pictures
+    from runner.data.pictures.reading import open_pictures
 
     table = index.train if part == "train" else index.test
     reader = open_pictures(index.raw, table["path"].tolist())

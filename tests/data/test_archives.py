@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.data.archive_names import has_archive_name, without_suffixes
-from runner.data.archive_readers import kind_of
-from runner.data.archives import Allowance, declared_size, unpack
+from runner.data.arriving.archive_names import has_archive_name, without_suffixes
+from runner.data.arriving.archive_readers import kind_of
+from runner.data.arriving.archives import Allowance, declared_size, unpack
 from runner.errors import ArchiveError, DataError
 from tests.data.packing import WRITERS, tree, write_tar, write_zip
 

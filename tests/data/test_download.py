@@ -18,7 +18,7 @@ import pytest
 import competitions
 from runner.console import Advance
 from runner.contract import Competition, OneOfMany
-from runner.data.download import download, read_raw
+from runner.data.arriving.download import download, read_raw
 from runner.errors import ArchiveError, DataError, HostError, PluginError
 from runner.hosts.protocol import Host, RemoteFile
 from runner.workspace import Workspace

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.contract import LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
-from runner.data.alike import MOST_BITS, near_pairs
-from runner.data.explore import Explored, Measure, explore, fit_sizes, spread_out
-from runner.data.index import build_index
-from runner.data.looking import read_sizes
+from runner.data.exploring.alike import MOST_BITS, near_pairs
+from runner.data.exploring.explore import Explored, Measure, explore, fit_sizes, spread_out
+from runner.data.exploring.looking import read_sizes
+from runner.data.table.index import build_index
 
 COMPETITION = Competition(
     slug="shapes",

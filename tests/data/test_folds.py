@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.data.folds import ClassCounts, count_classes, digest, read_folds, remarks, write_folds
-from runner.data.splits import NEVER_HELD_OUT, split_folds
+from runner.data.held_out.folds import ClassCounts, count_classes, digest, read_folds, remarks, write_folds
+from runner.data.held_out.splits import NEVER_HELD_OUT, split_folds
 from runner.errors import DataError
 
 IDS, LABELS = ["a", "b", "c", "d"], ["pug", "pug", "boxer", "boxer"]
@@ -103,7 +103,7 @@ def test_facts_of_an_older_split_do_not_outlive_a_crash(path, monkeypatch):
     def power_cut(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runner.data.folds.write_json", power_cut)
+    monkeypatch.setattr("runner.data.held_out.folds.write_json", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_folds(path, ["x", "y"], ["pug", "pug"], np.array([0, 1]), {"seed": 1})
     assert read_folds(path).facts == {}

@@ -17,9 +17,9 @@ from PIL import Image
 
 import competitions
 from runner.contract import Competition, OneOfMany
-from runner.data.complaints import Complaint, describe
-from runner.data.index import Index, build_index
-from runner.data.vocabulary import slips_among
+from runner.data.table.complaints import Complaint, describe
+from runner.data.table.index import Index, build_index
+from runner.data.table.vocabulary import slips_among
 from runner.errors import DataError
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))

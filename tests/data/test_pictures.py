@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
-from runner.data import pictures
-from runner.data.pictures import band_path, open_pictures, read_picture, read_size
+from runner.data.pictures import reading
+from runner.data.pictures.reading import band_path, open_pictures, read_picture, read_size
 from runner.errors import DataError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -309,7 +309,7 @@ def test_absurd_dimensions_are_refused_before_memory_is_taken(
     tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bomb.png").write_bytes(png(*size, 2, 8, b"\x00" * 1000))
-    monkeypatch.setattr(pictures, "_decode", lambda _image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(reading, "_decode", lambda _image: pytest.fail("it was decoded"))
     for read in (read_picture, read_size):
         with pytest.raises(DataError, match=r"(?s)too large.*bomb\.png"):
             read(tmp_path / "bomb.png")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.data import records
-from runner.data.records import unpack_records
+from runner.data.arriving import records
+from runner.data.arriving.records import unpack_records
 from runner.errors import DataError
 
 BANDS, SHAPE = ("band_1", "band_2"), (2, 3)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Padding, Preset, Symmetry
-from runner.data.transforms import Transform, build_augmentation, build_plain
+from runner.data.pictures.transforms import Transform, build_augmentation, build_plain
 
 ALL = (SIDE_ON, TOP_DOWN, RADAR, UPRIGHT)
 STILL = Preset("STILL", Symmetry.NONE)
@@ -92,7 +92,7 @@ def test_another_process_does_the_same() -> None:
     code = (
         "import numpy as np, hashlib\n"
         "from runner.contract import SIDE_ON\n"
-        "from runner.data.transforms import build_augmentation\n"
+        "from runner.data.pictures.transforms import build_augmentation\n"
         "picture = np.arange(60 * 80 * 3, dtype=np.uint8).reshape(60, 80, 3)\n"
         "shown = build_augmentation(SIDE_ON, 32, channels_are_light=True)(picture, 7)\n"
         "print(hashlib.sha256(shown.tobytes()).hexdigest())\n"
@@ -355,7 +355,7 @@ def test_importing_the_transforms_asks_nothing_of_the_network() -> None:
         "    if event in ('socket.connect', 'socket.getaddrinfo'):\n"
         "        raise OSError('the network was asked')\n"
         "sys.addaudithook(watch)\n"
-        "import runner.data.transforms\n"
+        "import runner.data.pictures.transforms\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
     done = subprocess.run(

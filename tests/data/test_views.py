@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Preset
-from runner.data.transforms import build_plain
-from runner.data.views import PLAIN, View, ViewedPictures, all_views, choose_views, default_views, symmetries
+from runner.data.pictures.transforms import build_plain
+from runner.data.pictures.views import PLAIN, View, ViewedPictures, all_views, choose_views, default_views, symmetries
 from runner.errors import UsageError
 
 PRESETS = [SIDE_ON, TOP_DOWN, RADAR, UPRIGHT]

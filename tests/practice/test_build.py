@@ -17,8 +17,8 @@ import pytest
 from competitions import load
 from runner.contract import Competition
 from runner.contract.labels import targets_of
-from runner.data.download import download
-from runner.data.index import build_index
+from runner.data.arriving.download import download
+from runner.data.table.index import build_index
 from runner.errors import HostError
 from runner.hosts.grading import Usage, read_answers
 from runner.hosts.practice import PracticeHost, read_origin

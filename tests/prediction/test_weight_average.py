@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from competitions import load
 from runner.contract import Recipe, Stage, State
-from runner.data.index import build_index
+from runner.data.table.index import build_index
 from runner.prediction import weight_average as module
 from runner.prediction.predict import Asked
 from runner.prediction.weight_average import choose_networks

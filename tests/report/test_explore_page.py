@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from runner.contract import LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
-from runner.data.explore import explore
-from runner.data.index import build_index
+from runner.data.exploring.explore import explore
+from runner.data.table.index import build_index
 from runner.report.explore import write_exploration
 from runner.report.explore_words import findings
 

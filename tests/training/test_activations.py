@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from runner.contract import SIDE_ON, TOP_DOWN, UPRIGHT, Preset
-from runner.data.pictures import open_pictures
-from runner.data.views import PLAIN, View, ViewedPictures, default_views
+from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.views import PLAIN, View, ViewedPictures, default_views
 from runner.training import activations as activations_module
 from runner.training.activations import activations_of
 from runner.training.model import Network, build_network

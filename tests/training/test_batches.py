@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import SIDE_ON
-from runner.data.pictures import open_pictures
-from runner.data.transforms import build_augmentation
+from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.transforms import build_augmentation
 from runner.training.batches import ActivationFeed, Answers, PictureFeed, cut_batches, order_batches
 from runner.training.seeds import seed_for
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from runner.contract import Recipe
 from runner.contract.decisions import decide
-from runner.data.transforms import build_plain
+from runner.data.pictures.transforms import build_plain
 from runner.errors import TrainingError
 from runner.training import stage as stage_module
 from runner.training.batches import PictureFeed

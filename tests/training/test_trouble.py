@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.contract import Recipe
-from runner.data.scalars import fill_missing
+from runner.data.table.scalars import fill_missing
 from runner.errors import TrainingError
 from runner.training.batches import Answers
 from runner.training.feeds import oversampled

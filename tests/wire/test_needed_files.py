@@ -12,8 +12,8 @@ import pytest
 
 from competitions import load
 from runner.contract import Competition
-from runner.data.download import download
-from runner.data.mirror import check_counts
+from runner.data.arriving.download import download
+from runner.data.arriving.mirror import check_counts
 from runner.errors import DataError, HostError, UsageError
 from runner.hosts.kaggle import KaggleDataset, KaggleHost
 from runner.hosts.opening import open_mirror

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract import Bands, Competition
-from runner.data.index import Index
+from runner.data.table.index import Index
 from runner.errors import DataError
 
 Scalars = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from runner.data.pictures import PICTURE_SUFFIXES
+from runner.data.pictures.reading import PICTURE_SUFFIXES
 
 # Spellings of one suffix: cameras and disks write them as they like.
 _FAMILIES = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))

@@ -14,10 +14,10 @@ from typing import Any
 
 from runner.console import say
 from runner.contract import Competition
-from runner.data.disk import require_free
-from runner.data.fetching import fetch_files
-from runner.data.gathering import Source, gather
-from runner.data.layout import things_of
+from runner.data.arriving.disk import require_free
+from runner.data.arriving.fetching import fetch_files
+from runner.data.arriving.gathering import Source, gather
+from runner.data.arriving.layout import things_of
 from runner.errors import DataError, PluginError, RunnerError
 from runner.hosts.protocol import FileSource
 from runner.workspace import Workspace, locked, read_json, write_json, write_text

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.console import progress
-from runner.data.archive_names import safe_path, without_suffixes
-from runner.data.disk import require_free
-from runner.data.gathering import missing_error
-from runner.data.layout import Thing, find, listed
+from runner.data.arriving.archive_names import safe_path, without_suffixes
+from runner.data.arriving.disk import require_free
+from runner.data.arriving.gathering import missing_error
+from runner.data.arriving.layout import Thing, find, listed
 from runner.errors import HostError
 from runner.hosts.protocol import PART, PART_NOTE, FileSource, RemoteFile
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from runner.contract.labels import Labels, OneOfMany, Probability, Tags
-from runner.data.complaints import Complaints, did_you_mean
+from runner.data.table.complaints import Complaints, did_you_mean
 
 _NEAR = 0.85  # how alike two names are, by difflib's measure, when one may be a slip for the other
 _FAR_MORE_FREQUENT = 10

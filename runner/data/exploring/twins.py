@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runner.console import track
-from runner.data.complaints import Complaints
-from runner.data.pictures import BandPictures, is_band_path, read_size
-from runner.data.vocabulary import Labelled
+from runner.data.pictures.reading import BandPictures, is_band_path, read_size
+from runner.data.table.complaints import Complaints
+from runner.data.table.vocabulary import Labelled
 from runner.errors import DataError
 
 

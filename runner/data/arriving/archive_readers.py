@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from runner.data.archive_names import name_inside
+from runner.data.arriving.archive_names import name_inside
 
 if TYPE_CHECKING:
     from py7zr.py7zr import ArchiveFile

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.contract.labels import Names, all_names
-from runner.data.complaints import Complaints, did_you_mean
+from runner.data.table.complaints import Complaints, did_you_mean
 
 # What a file that is no CSV begins with, and what it is then.
 _MAGIC = (

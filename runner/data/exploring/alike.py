@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import track
-from runner.data.looking import Looks
-from runner.data.pictures import is_band_path, open_pictures
+from runner.data.exploring.looking import Looks
+from runner.data.pictures.reading import is_band_path, open_pictures
 
 Group = tuple[int, ...]  # places of the pictures that are alike
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import progress
-from runner.data.pictures import PictureReader, is_band_path, open_pictures, read_size
+from runner.data.pictures.reading import PictureReader, is_band_path, open_pictures, read_size
 from runner.errors import DataError
 
 Numbers = NDArray[np.float64]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
 from runner.contract.labels import Labels, OneOfMany, targets_of
-from runner.data.complaints import Complaint, Complaints
-from runner.data.finding import Sources, find_pictures, remark_leftovers
-from runner.data.labelled import training_rows
-from runner.data.sample import Sample, read_sample
-from runner.data.twins import check_pictures
-from runner.data.vocabulary import Labelled, check_labels, closed_classes, open_classes
+from runner.data.exploring.twins import check_pictures
+from runner.data.table.complaints import Complaint, Complaints
+from runner.data.table.finding import Sources, find_pictures, remark_leftovers
+from runner.data.table.labelled import training_rows
+from runner.data.table.sample import Sample, read_sample
+from runner.data.table.vocabulary import Labelled, check_labels, closed_classes, open_classes
 
 COLUMNS = ("id", "path", "label", "group", "part")
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from runner.console import Advance, progress
-from runner.data.archive_names import check_collisions, is_junk, safe_path
-from runner.data.archive_readers import (
+from runner.data.arriving.archive_names import check_collisions, is_junk, safe_path
+from runner.data.arriving.archive_readers import (
     DamagedError,
     Kind,
     LockedError,
@@ -22,7 +22,7 @@ from runner.data.archive_readers import (
     kind_of,
     open_archive,
 )
-from runner.data.disk import free_bytes, in_units, require_free
+from runner.data.arriving.disk import free_bytes, in_units, require_free
 from runner.errors import ArchiveError, DataError, RunnerError
 
 # Up to here nothing counts as a bomb. A sample submission packs 400 to 1, and is a few megabytes.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.contract.labels import OneOfMany
-from runner.data.complaints import Complaints
-from runner.data.finding import Sources
-from runner.data.tables import Rows, Table
-from runner.data.vocabulary import Labelled, alone
+from runner.data.table.complaints import Complaints
+from runner.data.table.finding import Sources
+from runner.data.table.tables import Rows, Table
+from runner.data.table.vocabulary import Labelled, alone
 
 
 @dataclass(frozen=True)

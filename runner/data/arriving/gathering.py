@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.console import Advance, progress, say
-from runner.data.archive_names import without_suffixes
-from runner.data.archives import Allowance, declared_size, unpack
-from runner.data.disk import require_free
-from runner.data.layout import Found, Match, Place, Thing, find, scan
+from runner.data.arriving.archive_names import without_suffixes
+from runner.data.arriving.archives import Allowance, declared_size, unpack
+from runner.data.arriving.disk import require_free
+from runner.data.arriving.layout import Found, Match, Place, Thing, find, scan
 from runner.errors import ArchiveError, DataError
 
 # A zip of 7z of tar is three; whoever packs deeper than this packs a trap.

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from runner.contract import Bands, Competition
 from runner.contract.labels import all_names
-from runner.data.archive_names import has_archive_name, is_junk, without_suffixes
-from runner.data.archive_readers import kind_of
+from runner.data.arriving.archive_names import has_archive_name, is_junk, without_suffixes
+from runner.data.arriving.archive_readers import kind_of
 from runner.errors import DataError
 
 

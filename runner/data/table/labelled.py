@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from runner.contract.competition import Bands
 from runner.contract.labels import all_names
-from runner.data.complaints import Complaints
-from runner.data.finding import Sources
-from runner.data.listing import folder_of, is_picture
-from runner.data.vocabulary import Labelled, alone, tidy
+from runner.data.table.complaints import Complaints
+from runner.data.table.finding import Sources
+from runner.data.table.listing import folder_of, is_picture
+from runner.data.table.vocabulary import Labelled, alone, tidy
 
 
 def training_rows(sources: Sources) -> list[Labelled]:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Tags
-from runner.data.alike import Group, exact_groups, near_groups
-from runner.data.folds import ClassCounts, count_classes, read_folds
-from runner.data.index import Index
-from runner.data.looking import Broken, Looks, Numbers, look_at, read_sizes
-from runner.data.scalars import read_scalars
-from runner.data.splits import NEVER_HELD_OUT
+from runner.data.exploring.alike import Group, exact_groups, near_groups
+from runner.data.exploring.looking import Broken, Looks, Numbers, look_at, read_sizes
+from runner.data.held_out.folds import ClassCounts, count_classes, read_folds
+from runner.data.held_out.splits import NEVER_HELD_OUT
+from runner.data.table.index import Index
+from runner.data.table.scalars import read_scalars
 
 MOST_LOOKED_AT = 12_000
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset, Symmetry
-from runner.data.transforms import Transform, build_augmentation, build_plain
+from runner.data.pictures.transforms import Transform, build_augmentation, build_plain
 from runner.errors import UsageError
 
 Picture = NDArray[Any]

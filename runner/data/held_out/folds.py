@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.data.splits import NEVER_HELD_OUT, Integers
+from runner.data.held_out.splits import NEVER_HELD_OUT, Integers
 from runner.errors import DataError
 from runner.workspace import atomic_path, read_json, write_bytes, write_json
 

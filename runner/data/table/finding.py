@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from runner.contract.competition import Bands, Competition, Pictures
 from runner.contract.labels import all_names
-from runner.data.complaints import Complaints
-from runner.data.listing import Listing, folder_of, is_picture
-from runner.data.pictures import PICTURE_SUFFIXES, band_path, open_array
-from runner.data.tables import Tables
-from runner.data.vocabulary import Labelled
+from runner.data.pictures.reading import PICTURE_SUFFIXES, band_path, open_array
+from runner.data.table.complaints import Complaints
+from runner.data.table.listing import Listing, folder_of, is_picture
+from runner.data.table.tables import Tables
+from runner.data.table.vocabulary import Labelled
 from runner.errors import DataError
 
 

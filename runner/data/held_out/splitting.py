@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runner.console import say
-from runner.data.folds import ClassCounts, count_classes, remarks, write_folds
-from runner.data.index import Index
-from runner.data.splits import split_folds, split_given, split_holdout
+from runner.data.held_out.folds import ClassCounts, count_classes, remarks, write_folds
+from runner.data.held_out.splits import split_folds, split_given, split_holdout
+from runner.data.table.index import Index
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From a host, an archive or a folder to one layout on this disk, whole or not at all."""

@@ -1,0 +1,1 @@
+"""What can be known of the pictures before anything is trained."""

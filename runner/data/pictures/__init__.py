@@ -1,0 +1,1 @@
+"""Pictures read, resized, augmented, and looked at in fixed ways."""
