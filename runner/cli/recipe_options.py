@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from runner.cli.machine_options import MACHINE_OPTIONS, read_machine_options
+
 if TYPE_CHECKING:
     from runner.contract import Recipe
     from runner.training.fold import Machine
@@ -102,19 +104,7 @@ _OPTIONS = (
         help="The longest plan that fits, measured on the first mini-batches.",
     ),
     click.option("--seed", type=int, metavar="N", help="Of everything drawn at random, but not of the folds."),
-    click.option(
-        "--workers",
-        type=click.IntRange(0, 64),
-        metavar="N",
-        help="Processes that read pictures.  [default: by the machine]",
-    ),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where to compute.",
-    ),
+    *MACHINE_OPTIONS,
     click.option("--compile", "compiles", is_flag=True, help="Compile the network first: slow to start, then faster."),
     click.option(
         "--track", type=click.Choice(["tensorboard", "wandb", "mlflow"]), help="Hand the log to this tracker too."
@@ -131,11 +121,8 @@ def recipe_options(function: Function) -> Function:
 
 def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Recipe, Machine]:
     """The recipe after the flags, and the machine to train it on."""
-    from runner.training.fold import Machine, default_workers
-
-    machine = Machine(
-        device=options["device"],
-        workers=default_workers() if options["workers"] is None else options["workers"],
+    machine = read_machine_options(
+        options,
         weights=options["weights"],
         compiles=options["compiles"],
         tracker=options["track"],

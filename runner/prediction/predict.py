@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from runner.console import say
 from runner.contract import State
-from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
 from runner.prediction.files import Views, read_views, write_views
@@ -195,10 +195,8 @@ def _pictures(
 ) -> tuple[Rows, Feed]:
     """Pictures, each read and decoded once for all its views."""
     looks = ViewedPictures(fold.competition.preset, views, snapshot.size)
-    if part == "valid":
-        return fold.valid_rows, PictureFeed(fold.reader, fold.answers, looks, machine.workers)
-    reader = open_pictures(fold.index.raw, fold.index.test["path"].tolist())
-    return np.arange(len(reader)), PictureFeed(reader, _test_answers(fold), looks, machine.workers)
+    reader, rows, answers = _part(fold, machine, snapshot, part)
+    return rows, PictureFeed(reader, answers, looks, machine.workers)
 
 
 def _activations(
@@ -214,11 +212,11 @@ def _activations(
     preset = fold.competition.preset
     usual = default_views(preset)
     seen = usual if set(views) <= set(usual) else tuple(views)
-    test = fold.index.test["path"].tolist()
+    reader, rows, answers = _part(fold, machine, snapshot, part)
     array = activations_of(
         accelerator,
         network,
-        fold.reader if part == "valid" else open_pictures(fold.index.raw, test),
+        reader,
         preset=preset,
         views=seen,
         size=snapshot.size,
@@ -226,13 +224,16 @@ def _activations(
         batch_size=fold.recipe.batch_size,
         workers=machine.workers,
     )
-    answers, rows = (fold.answers, fold.valid_rows) if part == "valid" else (_test_answers(fold), np.arange(len(test)))
     return rows, _AllViews(array, [seen.index(view) for view in views], answers)
 
 
-def _test_answers(fold: Fold) -> Answers:
+def _part(fold: Fold, machine: Machine, snapshot: Snapshot, part: str) -> tuple[PictureReader, Rows, Answers]:
+    """Pictures, the rows of them that are predicted, and what goes with them."""
+    if part == "valid":
+        return fold.pictures("train", snapshot.size, machine), fold.valid_rows, fold.answers
     nothing = np.zeros((len(fold.index.test), len(fold.index.classes)), dtype=np.float32)
-    return Answers(fold.scalars("test"), nothing)
+    reader = fold.pictures("test", snapshot.size, machine)
+    return reader, np.arange(len(reader)), Answers(fold.scalars("test"), nothing)
 
 
 class _AllViews:

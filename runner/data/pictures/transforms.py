@@ -49,19 +49,14 @@ def build_augmentation(preset: Preset, size: int, *, channels_are_light: bool) -
     `channels_are_light` says that values are brightness (uint8 red, green, blue). Where they are
     measurements nothing changes them, whatever the preset's `max_light`.
     """
-    frame = _whole_pixels(preset, size) if _moves_only(preset) else [Window(preset, size)]
+    frame = _whole_pixels(preset, size) if preset.moves_only else [Window(preset, size)]
     light = _light(preset.max_light) if channels_are_light and preset.max_light else []
     return Transform(*frame, *_symmetry(preset.symmetry), *light)
 
 
 def build_plain(preset: Preset, size: int) -> Transform:
     """For validation: the centre square, scaled to (size, size, channels); always the same."""
-    return Transform(CentreSquare(size, keep_values=_moves_only(preset)))
-
-
-def _moves_only(preset: Preset) -> bool:
-    """Whether every pixel that comes out is one that went in: no turn or zoom to blend neighbours."""
-    return preset.max_rotation == 0 and preset.max_zoom == 1
+    return Transform(CentreSquare(size, keep_values=preset.moves_only))
 
 
 def _whole_pixels(preset: Preset, size: int) -> list[A.BasicTransform]:
