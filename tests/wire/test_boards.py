@@ -13,6 +13,7 @@ from runner.errors import HostError
 from runner.hosts.boards import latest_snapshots
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import read_ledger
+from runner.hosts.loopback import redirect
 from runner.hosts.places import find_places
 from runner.hosts.submitting import find_standings, refresh_ledger
 from tests.wire.conftest import DOGS, SLUG, TEAMS
@@ -41,7 +42,7 @@ def test_the_board_may_lie_at_a_signed_address(kaggle: KaggleHost, server: Fault
     def elsewhere(server: FaultyServer, handler: Any, call: Any, reply: Any) -> Any:
         path = server.stages[SLUG].host.folder / "files" / "board.zip"
         path.write_bytes(reply.content)
-        return server._redirect(f"competitions/{SLUG}/board.zip")
+        return redirect(server, f"competitions/{SLUG}/board.zip")
 
     server.order("DownloadLeaderboard", elsewhere)
     assert len(kaggle.fetch_leaderboard(SLUG).rows) == TEAMS
