@@ -148,13 +148,6 @@ def refusal_of(competition: Competition, submission: Submission) -> HostError:
     )
 
 
-def find_standings(
-    host: Host, competition: Competition, submission: Submission, *, boards: Path | None = None
-) -> tuple[Standing, ...]:
-    """The place of each score that the host told, public first."""
-    return _Boards(host, competition, host.fetch_about(competition.slug), boards).standings_of(submission)
-
-
 def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards: Path | None = None) -> None:
     """Ask the host for everything: submissions made elsewhere get a line, every line its score, and each score
     its place on the boards as they are now."""

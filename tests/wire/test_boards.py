@@ -15,7 +15,7 @@ from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import read_ledger
 from runner.hosts.loopback import redirect
 from runner.hosts.places import find_places
-from runner.hosts.submitting import find_standings, refresh_ledger
+from runner.hosts.submitting import Handing, Origin, refresh_ledger, submit_and_record
 from tests.wire.conftest import DOGS, SLUG, TEAMS
 from tests.wire.server import Fault, FaultyServer, answers, edits, gateway_page, refuses
 
@@ -64,12 +64,12 @@ def test_the_private_board_of_a_running_competition_is_not_open(kaggle: KaggleHo
 
 
 def test_a_score_without_a_board_is_told_without_a_place(
-    kaggle: KaggleHost, server: FaultyServer, submission: Path, capsys: pytest.CaptureFixture[str]
+    kaggle: KaggleHost, server: FaultyServer, submission: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = kaggle.fetch_submission(SLUG, kaggle.submit_file(SLUG, submission, ""))
     server.always("DownloadLeaderboard", refuses(500))
     server.always("GetLeaderboard", refuses(400))
-    assert find_standings(kaggle, DOGS, told) == ()
+    outcome = submit_and_record(kaggle, DOGS, submission, tmp_path / "ledger.csv", Origin(), Handing())
+    assert outcome.submission.public is not None and outcome.standings == ()
     assert "no public board" in capsys.readouterr().err
 
 
