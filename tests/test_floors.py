@@ -25,7 +25,7 @@ FLOORS = (
     ("runner.prediction",),
     ("runner.practice",),
     ("runner.report",),
-    ("runner.pipeline", "runner.doctor"),
+    ("runner.pipeline", "runner.whole_line", "runner.doctor"),
     ("runner.cli",),
     ("runner.__main__",),
 )

@@ -15,7 +15,6 @@ from competitions import load
 from runner.contract import OneOfMany
 from runner.data.table.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
-from runner.pipeline import rehearse
 from runner.practice import rehearsal as rehearsal_module
 from runner.practice.build import build_practice, painted_names
 from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of, hide_rows
@@ -23,6 +22,7 @@ from runner.practice.verdict import Verdict, find_board
 from runner.prediction.predict import Asked
 from runner.prediction.score import Score
 from runner.training.fold import Machine
+from runner.whole_line import rehearse
 from runner.workspace import Workspace
 from tests.cli.conftest import Runner
 from tests.scratch import SHAPES, write_plugin
