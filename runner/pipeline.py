@@ -19,9 +19,10 @@ from runner.data.pictures.views import choose_views
 from runner.data.table.complaints import describe
 from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError, UsageError
+from runner.hosts.entries import Origin
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.protocol import Host, Status
-from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, submit_and_record
+from runner.hosts.submitting import Handing, Outcome, limit_error, submit_and_record
 from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend, truth_file
 from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
