@@ -18,8 +18,8 @@ from runner.cli.settings import Settings, command
 @predict_options
 def predict(settings: Settings, name: str | None, **options: Any) -> None:
     """Predict the held-out and the test rows, score the first, write a submission of the second."""
+    from runner.cli.telling import tell_parts, tell_score
     from runner.pipeline import predict as predict_run
-    from runner.pipeline import tell_parts, tell_score
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace
@@ -39,8 +39,8 @@ def ensemble(settings: Settings, names: tuple[str, ...], name: str | None) -> No
 
     One RUN without a name is fitted anew itself, with whatever folds are there now.
     """
+    from runner.cli.telling import tell_parts, tell_score
     from runner.pipeline import ensemble as blend
-    from runner.pipeline import tell_parts, tell_score
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace

@@ -19,7 +19,8 @@ from runner.cli.settings import Settings, command
 @predict_options
 def run(settings: Settings, name: str | None, message: str, **options: Any) -> None:
     """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
-    from runner.pipeline import run_whole_line, tell_outcome, tell_parts, tell_score
+    from runner.cli.telling import tell_outcome, tell_parts, tell_score
+    from runner.whole_line import run_whole_line
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -60,9 +61,9 @@ def rehearse(settings: Settings, hidden: float, leaderboard: Path | None, **opti
 
     With --seed other rows are hidden, and trained otherwise. Your data, runs and submissions are left alone.
     """
-    from runner.pipeline import rehearse as rehearse_it
-    from runner.pipeline import tell_outcome, tell_parts, tell_score
+    from runner.cli.telling import tell_outcome, tell_parts, tell_score
     from runner.practice.rehearsal import Hiding
+    from runner.whole_line import rehearse as rehearse_it
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -92,9 +93,10 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     to a server on this machine.
     """
     from competitions import load
-    from runner.pipeline import run_demo, tell_outcome, tell_score
+    from runner.cli.telling import tell_outcome, tell_score
     from runner.practice.build import painted_names
     from runner.report.report import write_report
+    from runner.whole_line import run_demo
 
     host_name = "http" if settings.host_name == "http" else "practice"
     workspace = settings.base.for_host(host_name)

@@ -73,14 +73,13 @@ def write_folds(
     path: Path, ids: Sequence[str], labels: Sequence[str], folds: Integers, facts: Mapping[str, Any]
 ) -> None:
     """Write folds.csv and, beside it, folds.json: `facts` (how it was made), the rows, their fingerprint."""
-    sidecar = path.with_suffix(".json")
-    # Facts about an older file must never be read as facts about this one, wherever a crash falls.
-    sidecar.unlink(missing_ok=True)
+    # The facts come first and folds.csv last: wherever a crash falls, a folds.csv that is there has its own facts.
+    path.unlink(missing_ok=True)
+    write_json(path.with_suffix(".json"), {**facts, "rows": len(ids), "sha256": digest(ids, labels)})
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_HEADER)
         writer.writerows(zip(ids, folds.tolist(), strict=True))
-    write_json(sidecar, {**facts, "rows": len(ids), "sha256": digest(ids, labels)})
 
 
 def copy_folds(source: Path, target: Path) -> None:
