@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import TrainingError, UsageError
+from runner.training.folding import fold_norms
 from runner.training.processes import SharedBatchNorm
 
 
@@ -35,6 +36,7 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
+    folded: nn.Module
 
     def __init__(self, body: nn.Module, head: Head, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
@@ -43,6 +45,8 @@ class Network(nn.Module):
         # Kept with the weights: a snapshot that is loaded with other constants would be wrong in silence.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        # The same function of the same weights, and no part of its own: kept out of torch's books.
+        object.__setattr__(self, "folded", fold_norms(body, len(mean)))
         self.frozen = False
         self.keeps_norms = False
 
@@ -54,7 +58,7 @@ class Network(nn.Module):
         """What the body says of the pictures: the head's input."""
         normal = normalise(pictures, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.body(normal)  # type: ignore[no-any-return]
+            return self.folded(normal)  # type: ignore[no-any-return]
 
     def freeze(self, learning: Sequence[str], *, keep_norms: bool = False) -> None:
         """Let only the named parameters of the body learn; none: the body is frozen as a whole.
