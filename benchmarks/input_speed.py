@@ -22,7 +22,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 import torch
 
-from benchmarks.stage_speed import BREEDS, paint_picture
+from benchmarks.scratch import paint_picture
 from runner.contract import SIDE_ON
 from runner.data.pictures.cache import Keeping
 from runner.data.pictures.small import open_small_pictures
@@ -64,9 +64,9 @@ def parse_options() -> argparse.Namespace:
 def paint_folders(folder: Path, pictures: int) -> None:
     """One folder a class, as the peers like it."""
     for number in range(pictures):
-        path = folder / f"breed_{number % BREEDS}" / f"{number:05d}.jpg"
+        path = folder / f"breed_{number % 10}" / f"{number:05d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        paint_picture(path, number % BREEDS, seed=number)
+        paint_picture(path, number % 10, seed=number)
 
 
 def measure_all(options: argparse.Namespace, pictures: Path, cache: Path) -> list[tuple[str, list[float]]]:

@@ -30,7 +30,7 @@ from runner.workspace import atomic_path
 _BLOCK = 1024
 
 # Raised when what is stored, or how it is computed, changes.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 def activations_of(

@@ -18,6 +18,11 @@ from runner.contract import Preset
 from runner.data.pictures.cache import Keeping, PictureCache, open_cache, stamp_of
 from runner.data.pictures.reading import FilePictures, PictureReader, is_band_path, open_pictures, read_picture
 
+# How much larger than a network sees them pictures are kept. They are scaled once more for each look, and every
+# scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from 1.5
+# times nothing that could be told from chance.
+_SPARE = 1.5
+
 # What a decoder gives is kept as it is where its short side is at most this many times what is needed: resizing
 # by so little would cost sharpness and time, and win little room.
 _ENOUGH = 1.25
@@ -31,7 +36,7 @@ def needed_side(preset: Preset, size: int) -> int | None:
 
     The nearest that a preset goes still finds a pixel of the picture for each of its own.
     """
-    return None if preset.moves_only else math.ceil(size * preset.max_zoom)
+    return None if preset.moves_only else math.ceil(size * max(_SPARE, preset.max_zoom))
 
 
 def open_small_pictures(

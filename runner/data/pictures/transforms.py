@@ -24,6 +24,8 @@ Picture = NDArray[Any]
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
 # Linear interpolation looks at two pixels: beyond this it would skip some of a larger picture's.
 _MOST_SKIPPED = 1.5
+# A mean over pixels and parts of pixels is the best picture of a much larger one, and blurs one hardly larger.
+_BY_AREA = 1.6
 
 
 class Transform:
@@ -101,7 +103,9 @@ class CentreSquare(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentation
     def _interpolation(self, side: int) -> int:
         if self.keep_values:
             return int(cv2.INTER_NEAREST)
-        return int(cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR)
+        if side > _BY_AREA * self.size:
+            return int(cv2.INTER_AREA)
+        return int(cv2.INTER_CUBIC if side > self.size else cv2.INTER_LINEAR)
 
 
 class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
