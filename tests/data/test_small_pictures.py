@@ -23,7 +23,7 @@ from runner.data.pictures import room as room_module
 from runner.data.pictures.cache import Keeping
 from runner.data.pictures.reading import PictureReader, band_path, read_picture
 from runner.data.pictures.room import used_by
-from runner.data.pictures.small import needed_side, open_small_pictures, read_small
+from runner.data.pictures.small import Smallness, open_small_pictures, read_small
 from runner.errors import DataError
 
 SIZE, PLENTY = 32, 10**8
@@ -59,10 +59,14 @@ def all_of(reader: PictureReader) -> list[Any]:
     return [np.array(reader[number]) for number in range(len(reader))]
 
 
+def small(size: int) -> Smallness:
+    found = Smallness.of(SIDE_ON, size)
+    assert found is not None
+    return found
+
+
 def expected(folder: Path, names: Sequence[str] = NAMES) -> list[Any]:
-    side = needed_side(SIDE_ON, SIZE)
-    assert side is not None
-    return [read_small(folder / name, side) for name in names]
+    return [read_small(folder / name, small(SIZE)) for name in names]
 
 
 def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
@@ -71,7 +75,7 @@ def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
 
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are decoded from now on."""
-    from runner.data.pictures import small
+    from runner.data.pictures import small as module
 
     seen: list[Path] = []
 
@@ -79,42 +83,48 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return read_picture(path, at_least=at_least)
 
-    monkeypatch.setattr(small, "read_picture", spied)
+    monkeypatch.setattr(module, "read_picture", spied)
     return seen
 
 
 @given(st.integers(16, 512))
 def test_the_nearest_look_finds_a_pixel_for_each_of_its_own(size: int) -> None:
     for preset in (SIDE_ON, TOP_DOWN):
-        side = needed_side(preset, size)
-        assert side is not None
-        assert side / preset.max_zoom >= size - 1e-9
+        found = Smallness.of(preset, size)
+        assert found is not None
+        assert size <= found.decoded / preset.max_zoom + 1e-9 <= found.resized
 
 
-def test_a_photograph_is_decoded_at_half_its_size_where_that_is_enough(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "shape"), [(224, (375, 500, 3)), (160, (188, 250, 3)), (112, (188, 250, 3)), (64, (94, 125, 3))]
+)
+def test_a_photograph_is_decoded_at_the_smallest_scale_that_is_enough(
+    tmp_path: Path, size: int, shape: tuple[int, ...]
+) -> None:
     paint(tmp_path / "a.jpg", 1, 500, 375)
-    assert read_small(tmp_path / "a.jpg", 168).shape == (188, 250, 3)
-    assert read_small(tmp_path / "a.jpg", 120).shape == (120, 160, 3)
+    assert read_small(tmp_path / "a.jpg", small(size)).shape == shape
 
 
 def test_a_small_picture_is_never_enlarged(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", 1, 30, 20)
-    assert read_small(tmp_path / "a.png", 176).shape == (20, 30, 3)
+    assert read_small(tmp_path / "a.png", small(160)).shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (999, 200), (64, 64), (3, 400)])
-def test_the_short_side_is_what_is_needed_or_a_little_more(tmp_path: Path, width: int, height: int) -> None:
+def test_the_short_side_is_half_as_long_again_as_is_seen_or_a_little_more(
+    tmp_path: Path, width: int, height: int
+) -> None:
     paint(tmp_path / "a.png", 1, width, height)
-    small = read_small(tmp_path / "a.png", 48)
+    found = read_small(tmp_path / "a.png", small(SIZE))
     short = min(width, height)
-    assert min(small.shape[:2]) == (48 if short > 60 else short)
-    assert small.shape[0] / small.shape[1] == pytest.approx(height / width, rel=0.05)
+    assert min(found.shape[:2]) == (48 if short > 60 else short)
+    assert found.shape[0] / found.shape[1] == pytest.approx(height / width, rel=0.05)
 
 
 def test_small_pictures_look_like_large_ones(folder: Path) -> None:
     whole = read_picture(folder / NAMES[0]).astype(float)
-    small = read_small(folder / NAMES[0], 40).astype(float)
-    assert np.abs(whole.mean((0, 1)) - small.mean((0, 1))).max() < 2
+    shrunk = read_small(folder / NAMES[0], small(SIZE)).astype(float)
+    assert np.abs(whole.mean((0, 1)) - shrunk.mean((0, 1))).max() < 2
 
 
 def test_radar_is_never_resized(tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_other_sizes_and_other_pictures_have_their_own(folder: Path, tmp_path: P
     all_of(opened(folder, tmp_path))
     assert same(all_of(opened(folder, tmp_path, names=NAMES[::-1])), expected(folder, NAMES[::-1]))
     larger = open_small_pictures(folder, NAMES, SIDE_ON, 64, Keeping(tmp_path, PLENTY))
-    assert min(larger[0].shape[:2]) == 96
+    assert min(larger[0].shape[:2]) == 75  # half of 150, which the decoder gives
     assert same(all_of(opened(folder, tmp_path)), expected(folder))
 
 
@@ -170,7 +180,7 @@ def test_a_file_that_has_changed_is_read_anew_even_if_its_size_and_time_are_as_b
     os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
     after = np.array(reader[0])
     assert not np.array_equal(before, after)
-    assert np.array_equal(after, read_small(path, 48))
+    assert np.array_equal(after, read_small(path, small(SIZE)))
 
 
 @pytest.mark.parametrize("file", ["pixels", "marks"])
@@ -242,7 +252,7 @@ def test_what_was_unused_longest_goes_first(folder: Path, tmp_path: Path) -> Non
         newest = max(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
         os.utime(newest / "in-use", (time.time() - age,) * 2)
     old, young = sorted(tmp_path.iterdir(), key=lambda path: (path / "in-use").stat().st_mtime)
-    opened(folder, tmp_path, names=NAMES[8:], limit=used_by(tmp_path))
+    opened(folder, tmp_path, names=NAMES[8:], limit=used_by(tmp_path) + 20_000)
     assert not old.exists()
     assert young.exists()
 
@@ -251,7 +261,7 @@ def test_what_another_training_reads_from_is_not_taken_away(folder: Path, tmp_pa
     reader = opened(folder, tmp_path, names=NAMES[:4])
     all_of(reader)
     (held,) = tmp_path.iterdir()
-    opened(folder, tmp_path, names=NAMES[4:], limit=used_by(tmp_path))
+    opened(folder, tmp_path, names=NAMES[4:], limit=used_by(tmp_path) // 2)
     assert held.exists()
     assert same(all_of(reader), expected(folder, NAMES[:4]))
 
@@ -260,7 +270,7 @@ def test_a_panorama_that_has_no_place_is_read_each_time(tmp_path: Path) -> None:
     paint(tmp_path / "0.png", 1, 900, 90)
     reader = opened(tmp_path, tmp_path / "cache", names=["0.png"])
     for _ in range(2):
-        assert np.array_equal(reader[0], read_small(tmp_path / "0.png", 48))
+        assert np.array_equal(reader[0], read_small(tmp_path / "0.png", small(SIZE)))
 
 
 def test_a_full_disk_is_no_reason_to_stop(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

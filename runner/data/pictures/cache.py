@@ -54,9 +54,9 @@ def stamp_of(path: Path) -> Stamp | None:
     return told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino
 
 
-def open_cache(keeping: Keeping, paths: Sequence[str], made: str, longest: int) -> PictureCache | None:
+def open_cache(keeping: Keeping | None, paths: Sequence[str], made: str, longest: int) -> PictureCache | None:
     """The cache of these pictures, made in this way, each of at most `longest` pixels; None where there can be none."""
-    if keeping.limit <= 0 or not hasattr(os, "pwrite"):
+    if keeping is None or keeping.limit <= 0 or not hasattr(os, "pwrite"):
         return None
     content = hashlib.sha256("\0".join((made, *paths)).encode("utf-8", "surrogatepass"))
     content.update(f"{_LAYOUT} {longest} {PIL.__version__} {cv2.__version__}".encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,66 +19,76 @@ from runner.contract import Preset
 from runner.data.pictures.cache import Keeping, PictureCache, open_cache, stamp_of
 from runner.data.pictures.reading import FilePictures, PictureReader, is_band_path, open_pictures, read_picture
 
-# How much larger than a network sees them pictures are kept. They are scaled once more for each look, and every
-# scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from 1.5
-# times nothing that could be told from chance.
+# How much larger than a network sees them pictures are resized to. They are scaled once more for each look, and
+# every scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from
+# 1.5 times nothing that could be told from chance. (A JPEG's own smaller scales are sharp: 1.1 times is enough.)
 _SPARE = 1.5
 
-# What a decoder gives is kept as it is where its short side is at most this many times what is needed: resizing
-# by so little would cost sharpness and time, and win little room.
+# What a decoder gives is kept as it is where it is at most this many times as large as it would be resized to:
+# so small a step would cost sharpness and time, and win little room.
 _ENOUGH = 1.25
 
 # The longest picture that has a place in the cache, in short sides. Panoramas beyond it are read each time.
 _LONGEST = 2.0
 
 
-def needed_side(preset: Preset, size: int) -> int | None:
-    """The short side that a picture must have to be seen `size` pixels square; None where no pixel may be blended.
+@dataclass(frozen=True)
+class Smallness:
+    """How small a picture may be: its short side as a decoder must give it at least, and as it is resized to."""
 
-    The nearest that a preset goes still finds a pixel of the picture for each of its own.
-    """
-    return None if preset.moves_only else math.ceil(size * max(_SPARE, preset.max_zoom))
+    decoded: int
+    resized: int
+
+    @classmethod
+    def of(cls, preset: Preset, size: int) -> Smallness | None:
+        """What looks of that size need: a pixel for each of their own, also the nearest. None: every pixel is."""
+        if preset.moves_only:
+            return None
+        return cls(math.ceil(size * preset.max_zoom), math.ceil(size * max(_SPARE, preset.max_zoom)))
+
+    @property
+    def most_pixels(self) -> int:
+        """Of a picture that has a place in the cache."""
+        side = self.resized * _ENOUGH
+        return round(side * side * _LONGEST)
 
 
 def open_small_pictures(
     raw: Path, paths: Sequence[str], preset: Preset, size: int, keeping: Keeping | None = None
 ) -> PictureReader:
     """The index's pictures as a network of this size needs them, remembered where `keeping` says."""
-    side = needed_side(preset, size)
-    if side is None or not paths or is_band_path(paths[0]):
+    small = Smallness.of(preset, size)
+    if small is None or not paths or is_band_path(paths[0]):
         return open_pictures(raw, paths)
-    most = round(side * _ENOUGH)
-    longest = most * round(most * _LONGEST)
-    cache = open_cache(keeping, paths, f"{side} px", longest) if keeping else None
-    return SmallPictures(raw, paths, side, cache)
+    return SmallPictures(raw, paths, small, open_cache(keeping, paths, repr(small), small.most_pixels))
 
 
-def read_small(path: Path, side: int) -> NDArray[np.uint8]:
-    """The picture with a short side of `side` pixels or a little more; a smaller one as it is."""
-    picture = read_picture(path, at_least=side)
+def read_small(path: Path, small: Smallness) -> NDArray[np.uint8]:
+    """The picture as small as it may be, or a little larger; never enlarged."""
+    picture = read_picture(path, at_least=small.decoded)
     height, width = picture.shape[:2]
-    scale = side / min(height, width)
+    scale = small.resized / min(height, width)
     if scale >= 1 / _ENOUGH:
         return picture
-    shape = (max(side, round(width * scale)), max(side, round(height * scale)))
+    shape = (max(small.resized, round(width * scale)), max(small.resized, round(height * scale)))
     return np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 class SmallPictures(FilePictures):
     """Pictures that are files, each as small as a size needs it."""
 
-    def __init__(self, raw: Path, paths: Sequence[str], side: int, cache: PictureCache | None) -> None:
+    def __init__(self, raw: Path, paths: Sequence[str], small: Smallness, cache: PictureCache | None) -> None:
         super().__init__(raw, paths)
-        self._side, self._cache = side, cache
+        self._small, self._cache = small, cache
 
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
         path = self._raw / self._paths[number]
         stamp = stamp_of(path) if self._cache else None
         if self._cache is None or stamp is None:
-            return read_small(path, self._side)
+            return read_small(path, self._small)
         known = self._cache.get(number, stamp)
         if known is not None:
             return known
-        picture = read_small(path, self._side)
+        picture = read_small(path, self._small)
         self._cache.put(number, stamp, picture)
         return picture
