@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.contract import Competition, Recipe
 from runner.contract.labels import all_names
-from runner.data.arriving.download import download, read_raw
+from runner.data.arriving.download import download, is_here, read_raw
 from runner.data.held_out.splitting import SplitPlan
 from runner.data.pictures.views import choose_views
 from runner.hosts.opening import open_host
 from runner.hosts.practice import PracticeHost
-from runner.hosts.protocol import Host
+from runner.hosts.protocol import FileSource, Host
 from runner.hosts.submitting import Outcome, require_open
 from runner.pipeline import predict, read_index, split, submit, train
 from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of
@@ -27,15 +28,46 @@ from runner.training.processes import build_accelerator, by_main
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace, write_json
 
+# Where the data comes from, asked for only where it is not here yet: opening a host may need an account.
+DataSource = Callable[[], Path | FileSource]
+
 
 @dataclass(frozen=True)
-class WholeLine:
-    """What the whole line left behind."""
+class Written:
+    """A run and its submission file."""
 
     run: Run
     score: Score
     path: Path
+
+
+@dataclass(frozen=True)
+class WholeLine(Written):
+    """What the whole line left behind."""
+
     outcome: Outcome
+
+
+def run_to_submission(
+    competition: Competition,
+    workspace: Workspace,
+    source: DataSource,
+    recipe: Recipe,
+    *,
+    name: str | None,
+    machine: Machine,
+    asked: Asked | None = None,
+) -> Written:
+    """Everything up to the submission file, in order. Steps that are done already are not done again."""
+    choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
+    accelerator = build_accelerator(machine.device)
+    if not by_main(accelerator, lambda: is_here(competition, workspace)):
+        by_main(accelerator, lambda: download(competition, workspace, source()))
+    run = train(competition, workspace, recipe, name=name, machine=machine)
+    path = predict(competition, workspace, run, machine=machine, asked=asked)
+    score = run.read_score()
+    assert score is not None
+    return Written(run, Score(**score["cv"]), path)
 
 
 def run_whole_line(
@@ -46,21 +78,20 @@ def run_whole_line(
     *,
     name: str | None,
     machine: Machine,
+    source: DataSource | None = None,
     message: str = "",
     asked: Asked | None = None,
 ) -> WholeLine:
-    """Everything, in order. Steps that are done already are not done again."""
-    choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
+    """Everything, in order, to the standing. Steps that are done already are not done again."""
     accelerator = build_accelerator(machine.device)
     # Whether the host would take a file at all is asked before a night is spent on making one.
     by_main(accelerator, lambda: require_open(host, competition))
-    by_main(accelerator, lambda: download(competition, workspace, host))
-    run = train(competition, workspace, recipe, name=name, machine=machine)
-    path = predict(competition, workspace, run, machine=machine, asked=asked)
-    score = run.read_score()
-    assert score is not None
+    written = run_to_submission(
+        competition, workspace, source or (lambda: host), recipe, name=name, machine=machine, asked=asked
+    )
+    run = written.run
     outcome = by_main(accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True))
-    return WholeLine(run, Score(**score["cv"]), path, outcome)
+    return WholeLine(run, written.score, written.path, outcome)
 
 
 def run_demo(competition: Competition, workspace: Workspace, host_name: str = "practice") -> WholeLine:

@@ -98,6 +98,9 @@ _OPTIONS = (
         "--quick", is_flag=True, help="The short way: find the rate, one frozen epoch, three unfrozen cycles."
     ),
     click.option(
+        "--heads-only", is_flag=True, help="Leave out the stages that train the body: seconds instead of minutes."
+    ),
+    click.option(
         "--time-budget",
         type=click.FloatRange(0, min_open=True),
         metavar="MIN",
@@ -135,9 +138,11 @@ def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Reci
 
 def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
     """The declared recipe as the flags change it."""
+    if options["quick"] and options["heads_only"]:
+        raise click.UsageError("--quick trains the body, --heads-only leaves it as it is: choose")
     from dataclasses import replace
 
-    from runner.contract.recipe import quicken, refreeze, resize, scale_epochs
+    from runner.contract.recipe import keep_heads, quicken, refreeze, resize, scale_epochs
 
     same_names = ("backbone", "seed", "oversample", "from_run", "folds")
     recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
@@ -147,6 +152,8 @@ def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
         recipe = resize(recipe, options["sizes"])
     if options["quick"]:
         recipe = quicken(recipe)
+    if options["heads_only"]:
+        recipe = keep_heads(recipe)
     if options["freeze_to"] is not None:
         recipe = refreeze(recipe, options["freeze_to"])
     return scale_epochs(_with_batch(_with_rate(recipe, options["lr"]), options["batch_size"]), options["epochs_scale"])
