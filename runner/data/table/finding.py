@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from runner.contract.competition import Bands, Competition, Pictures
@@ -25,6 +25,7 @@ class Sources:
     tables: Tables
     listing: Listing
     complaints: Complaints
+    numbers: dict[Bands, dict[str, int] | None] = field(default_factory=dict)  # of the rows of arrays, once known
 
     @classmethod
     def of(cls, competition: Competition, raw: Path, complaints: Complaints) -> Sources:
@@ -118,6 +119,12 @@ def _find_rows(rows: Sequence[Labelled], bands: Bands, sources: Sources) -> list
 
 def _numbers(bands: Bands, sources: Sources) -> dict[str, int] | None:
     """Which row of the array each id is; None where that cannot be told."""
+    if bands not in sources.numbers:
+        sources.numbers[bands] = _numbers_in_table(bands, sources)
+    return sources.numbers[bands]
+
+
+def _numbers_in_table(bands: Bands, sources: Sources) -> dict[str, int] | None:
     complaints = sources.complaints
     rows = sources.tables.read(bands.table, [bands.id])
     if rows is None:

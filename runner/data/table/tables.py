@@ -55,6 +55,7 @@ class Tables:
     def __init__(self, raw: Path, complaints: Complaints) -> None:
         self._raw, self._complaints = raw, complaints
         self._opened: dict[str, Table | None] = {}
+        self._read: dict[tuple[str, tuple[str, ...]], Rows] = {}
 
     def open(self, names: Names) -> Table | None:
         """The table under the first of its names that is there; None if it cannot be read."""
@@ -69,7 +70,10 @@ class Tables:
         table = self.open(names)
         if table is None or not _has_columns(table, columns, self._complaints):
             return None
-        rows = _read_rows(table, columns, self._complaints)
+        key = (table.file, tuple(columns))
+        if key not in self._read:  # a table may name both the labels and the rows of an array
+            self._read[key] = _read_rows(table, columns, self._complaints)
+        rows = self._read[key]
         if not rows.lines and not any(c.fatal and c.file == table.file for c in self._complaints.found):
             _no_rows(table.file, self._complaints)
             return None
