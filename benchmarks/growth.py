@@ -10,7 +10,6 @@ measured with too, so that like grows beside like.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -160,7 +159,7 @@ def split(competition: Any, workspace: Workspace) -> Callable[[], str]:
     from runner import pipeline
     from runner.data.held_out.splitting import SplitPlan
 
-    return lambda: f"{os.path.getsize(pipeline.split(competition, workspace, SplitPlan(folds=5))[0]) / 1e6:.1f} MB"
+    return lambda: f"{megabytes(pipeline.split(competition, workspace, SplitPlan(folds=5))[0]):.1f} MB"
 
 
 def ensemble(competition: Any, workspace: Workspace) -> Callable[[], str]:
@@ -182,7 +181,7 @@ def check(competition: Any, workspace: Workspace) -> Callable[[], str]:
     from runner import pipeline
 
     path = workspace.submissions(NAME) / f"{RUN}.csv"
-    return lambda: f"{pipeline.check(competition, workspace, path):,} rows, {os.path.getsize(path) / 1e6:.1f} MB"
+    return lambda: f"{pipeline.check(competition, workspace, path):,} rows, {megabytes(path):.1f} MB"
 
 
 def report(competition: Any, workspace: Workspace) -> Callable[[], str]:
@@ -191,7 +190,12 @@ def report(competition: Any, workspace: Workspace) -> Callable[[], str]:
     from runner.training.run import find_run
 
     run = find_run(workspace, NAME, RUN)
-    return lambda: f"a page of {os.path.getsize(write_report(competition, workspace, run).path) / 1e6:.2f} MB"
+    return lambda: f"a page of {megabytes(write_report(competition, workspace, run).path):.2f} MB"
+
+
+def megabytes(path: Path) -> float:
+    """The size of a file."""
+    return path.stat().st_size / 1e6
 
 
 if __name__ == "__main__":

@@ -64,12 +64,12 @@ def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, o
 
 def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
     """The loss is convex in 1 / temperature, so Newton's steps find its one minimum."""
-    true = (logs * targets).sum(axis=1)
+    true, squares = (logs * targets).sum(axis=1), logs**2
     slope = 1.0
     for _ in range(_STEPS):
         shares = out_of_space(Space.LOGS, slope * logs, True)
         mean = (shares * logs).sum(axis=1)
-        bend = ((shares * logs**2).sum(axis=1) - mean**2).mean()
+        bend = ((shares * squares).sum(axis=1) - mean**2).mean()
         new = _bounded(slope - (mean - true).mean() / max(bend, 1e-12))
         if abs(new - slope) < 1e-9:
             break
@@ -102,7 +102,8 @@ def _bounded(slope: float) -> float:
 
 def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
     scaled = found.apply(probabilities, one_of_many)
-    losses = [_log_loss(_clipped(scaled, clip, one_of_many), targets, one_of_many) for clip in _CLIPS]
+    truth = targets > 0.5
+    losses = [_log_loss(_clipped(scaled, clip, one_of_many), truth, one_of_many) for clip in _CLIPS]
     return Calibration(found.temperature, found.bias, _CLIPS[int(np.argmin(losses))])
 
 
@@ -113,8 +114,7 @@ def _clipped(probabilities: Matrix, clip: float, one_of_many: bool) -> Matrix:
     return inside / inside.sum(axis=1, keepdims=True) if one_of_many else inside
 
 
-def _log_loss(probabilities: Matrix, targets: Matrix, one_of_many: bool) -> float:
-    inside = np.clip(probabilities, 1e-15, 1 - 1e-15)
-    if one_of_many:
-        return float(-np.log(inside[targets > 0.5]).mean())
-    return float(-np.log(np.where(targets > 0.5, inside, 1 - inside)).mean())
+def _log_loss(probabilities: Matrix, truth: Matrix, one_of_many: bool) -> float:
+    # Of one of many only what was given to the truth counts.
+    inside = np.clip(probabilities[truth] if one_of_many else probabilities, 1e-15, 1 - 1e-15)
+    return float(-np.log(inside if one_of_many else np.where(truth, inside, 1 - inside)).mean())

@@ -10,7 +10,7 @@ was left out first, so five parts need sixteen fits of a thing and not thirty-on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -122,6 +122,11 @@ def _deal(rows: OutOfFold, units: NDArray[np.int64], seed: int) -> NDArray[np.in
     return part_of_unit[units]
 
 
+def _by_part_and_id(parts: Sequence[int], ids: Sequence[str]) -> list[int]:
+    by_id = sorted(range(len(ids)), key=ids.__getitem__)
+    return sorted(by_id, key=parts.__getitem__)
+
+
 class Nest:
     """Out-of-fold rows in parts, and all that is chosen and fitted on some parts and judged on others.
 
@@ -130,7 +135,7 @@ class Nest:
 
     def __init__(self, rows: OutOfFold, task: Task, seed: int = 0):
         parts = assign_parts(rows, seed)
-        self.order = np.array(sorted(range(len(parts)), key=lambda row: (parts[row], rows.ids[row])), dtype=np.int64)
+        self.order = np.array(_by_part_and_id(parts.tolist(), rows.ids), dtype=np.int64)
         self.rows, self.task = rows.take(self.order), task
         self.units = units_of(self.rows.groups)
         ends = np.cumsum(np.bincount(parts))
@@ -143,6 +148,7 @@ class Nest:
         self._steps: dict[tuple[Plan, Left], FinalStep] = {}
         self._judged: dict[tuple[Plan, Left, int], Matrix] = {}
         self._plans: dict[Left, Plan] = {}
+        self._units: dict[Left, NDArray[np.int64]] = {}
 
     # What is asked of it.
 
@@ -258,11 +264,15 @@ class Nest:
         """How much better another plan is than the simple one, on rows that neither was fitted on."""
         one, two = self._judged_parts(simple, left), self._judged_parts(other, left)
         metric = self._judge_of(simple)
-        rows = self._rows_of(left)
-        units = np.unique(self.units[rows], return_inverse=True)[1]
         if metric.of_rows is not None:
-            return gain_of_parts(metric, one, two, units)
-        return gain_of_whole(metric, self.rows.targets[rows], one, two, units)
+            return gain_of_parts(metric, one, two, self._units_of(left))
+        return gain_of_whole(metric, self.rows.targets[self._rows_of(left)], one, two, self._units_of(left))
+
+    def _units_of(self, left: Left) -> NDArray[np.int64]:
+        """The units of the rows that are not left out, numbered from 0."""
+        if left not in self._units:
+            self._units[left] = np.unique(self.units[self._rows_of(left)], return_inverse=True)[1]
+        return self._units[left]
 
     def _judged_parts(self, plan: Plan, left: Left) -> Matrix:
         return np.concatenate([self._judge(plan, left | {part}, part) for part in self._parts(left)])
@@ -317,7 +327,7 @@ class Nest:
         if metric.decides:
             return SquaredError(np.sum([self._table(part) for part in self._parts(left)], axis=0))
         rows = self._rows_of(left)
-        members, targets = into_space(space, self.rows.members[:, rows], one_of_many), self.rows.targets[rows]
+        members, targets = into_space(space, self.rows.members.take(rows, axis=1), one_of_many), self.rows.targets[rows]
         if metric in (LOG_LOSS, BINARY_LOG_LOSS):
             return LogLoss(members, targets, space, one_of_many)
         return ByMetric(metric, members, targets, space, one_of_many)
