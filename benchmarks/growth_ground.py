@@ -97,11 +97,10 @@ def _write_pictures(folder: Path, part: str, rows: int) -> None:
 
 def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     """A finished run: what each member says of the rows that its fold held out, and of those to predict."""
-    from runner.data.held_out.folds import copy_folds, read_folds
+    from runner.data.held_out.folds import copy_folds, read_folds, shared_folds
     from runner.data.table.index import build_index
     from runner.prediction.blend import truth_file
     from runner.prediction.truth import truth_of, write_truth
-    from runner.training.assembly import shared_folds
     from runner.training.run import start_run
 
     competition = competition_of(kind)

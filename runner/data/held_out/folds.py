@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.contract import Competition
 from runner.data.held_out.splits import NEVER_HELD_OUT, Integers
 from runner.errors import DataError
-from runner.workspace import atomic_path, read_json, write_bytes, write_json
+from runner.workspace import Workspace, atomic_path, read_json, write_bytes, write_json
 
 _HEADER = ["id", "fold"]
+
+
+def shared_folds(workspace: Workspace, competition: Competition) -> Path:
+    """The split that all runs of a competition start from."""
+    return workspace.runs(competition.name) / "folds.csv"
 
 
 @dataclass(frozen=True)
