@@ -10,7 +10,7 @@ was left out first, so five parts need sixteen fits of a thing and not thirty-on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Metric
-from runner.prediction.averaging import Space, average, into_space
+from runner.prediction.averaging import Space, average, blocks, into_space
 from runner.prediction.calibration import Calibrating, Calibration, fit_calibration
 from runner.prediction.ensemble import (
     SQUARED_ERROR,
@@ -125,6 +125,10 @@ def _deal(rows: OutOfFold, units: NDArray[np.int64], seed: int) -> NDArray[np.in
 def _by_part_and_id(parts: Sequence[int], ids: Sequence[str]) -> list[int]:
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
     return sorted(by_id, key=parts.__getitem__)
+
+
+def _of_rows(score: Callable[[Matrix, Matrix], Matrix], targets: Matrix, values: Matrix) -> Matrix:
+    return np.concatenate([np.asarray(score(targets[rows], values[rows])) for rows in blocks(values)])
 
 
 class Nest:
@@ -283,7 +287,7 @@ class Nest:
         if key not in self._judged:
             values, of_rows = self._answer(self.step(plan, left), part).values, self._judge_of(plan).of_rows
             targets = self.rows.targets[self.slices[part]]
-            self._judged[key] = values if of_rows is None else np.asarray(of_rows(targets, values))
+            self._judged[key] = values if of_rows is None else _of_rows(of_rows, targets, values)
         return self._judged[key]
 
     def _nested_score(self, plan: Plan) -> Score:
