@@ -55,7 +55,7 @@ class Tables:
     def __init__(self, raw: Path, complaints: Complaints) -> None:
         self._raw, self._complaints = raw, complaints
         self._opened: dict[str, Table | None] = {}
-        self._read: dict[tuple[str, tuple[str, ...]], Rows] = {}
+        self._read: list[Rows] = []
 
     def open(self, names: Names) -> Table | None:
         """The table under the first of its names that is there; None if it cannot be read."""
@@ -70,14 +70,19 @@ class Tables:
         table = self.open(names)
         if table is None or not _has_columns(table, columns, self._complaints):
             return None
-        key = (table.file, tuple(columns))
-        if key not in self._read:  # a table may name both the labels and the rows of an array
-            self._read[key] = _read_rows(table, columns, self._complaints)
-        rows = self._read[key]
+        rows = self._rows_of(table, columns)
         if not rows.lines and not any(c.fatal and c.file == table.file for c in self._complaints.found):
             _no_rows(table.file, self._complaints)
             return None
         return rows
+
+    def _rows_of(self, table: Table, columns: Sequence[str]) -> Rows:
+        """Cut once: a table may name both the labels and the rows of an array."""
+        for known in self._read:
+            if known.file == table.file and set(columns) <= set(known.columns):
+                return Rows(known.file, {name: known.columns[name] for name in columns}, known.lines)
+        self._read.append(_read_rows(table, columns, self._complaints))
+        return self._read[-1]
 
 
 def _open_table(path: Path, file: str, complaints: Complaints) -> Table | None:
