@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-SCRIPTS = ("demo", "submission_form", "ensemble_size", "unpack_memory", "transfer")
+SCRIPTS = ("demo", "submission_form", "ensemble_size", "unpack_memory", "transfer", "startup", "growth")
 
 
 def main() -> None:

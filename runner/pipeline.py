@@ -7,15 +7,15 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.console import say
 from runner.contract import Competition, Recipe
 from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
 from runner.data.arriving.download import read_raw
-from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds
+from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds, shared_folds
 from runner.data.held_out.splitting import SplitPlan, write_split
-from runner.data.pictures.views import choose_views
 from runner.data.table.complaints import describe
 from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError, UsageError
@@ -27,28 +27,18 @@ from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend
 from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
 from runner.prediction.out_of_fold import Member
-from runner.prediction.predict import Asked, predict_fold, trained_folds
 from runner.prediction.results import Final, fit_final
 from runner.prediction.submission import check_submission, write_submission
 from runner.prediction.truth import truth_of, write_truth
-from runner.prediction.weight_average import choose_networks
-from runner.training.assembly import (
-    copy_findings,
-    copy_score,
-    fold_without_run,
-    folds_of_run,
-    settle_recipe,
-    shared_folds,
-)
-from runner.training.fan_out import check_engine, train_on_ray
-from runner.training.fold import Machine
-from runner.training.model import check_backbone
-from runner.training.processes import build_accelerator, by_main, main_first
 from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
-from runner.training.stage import Found, find_stage_rate
-from runner.training.tracking import check_tracker, start_tracking, stop_tracking
-from runner.training.train import train_fold
 from runner.workspace import Workspace, read_json, write_json
+
+# torch and what stands on it take seconds to import: the steps that train or predict do it themselves, so that
+# `split`, `check`, `ensemble`, `submit` and `report` need not.
+if TYPE_CHECKING:
+    from runner.prediction.predict import Asked
+    from runner.training.fold import Machine
+    from runner.training.stage import Found
 
 
 def read_index(competition: Competition, workspace: Workspace) -> Index:
@@ -67,6 +57,13 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
+    from runner.training.assembly import folds_of_run, settle_recipe
+    from runner.training.fan_out import check_engine, train_on_ray
+    from runner.training.model import check_backbone
+    from runner.training.processes import build_accelerator, by_main, main_first
+    from runner.training.tracking import check_tracker, start_tracking, stop_tracking
+    from runner.training.train import train_fold
+
     _require_stages(competition, recipe)
     check_backbone(recipe.backbone)
     check_tracker(machine.tracker)
@@ -95,6 +92,9 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 
 def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
     """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
+    from runner.training.assembly import copy_findings
+    from runner.training.processes import build_accelerator, by_main
+
     _require_stages(competition, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
     run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
@@ -112,6 +112,11 @@ def _require_stages(competition: Competition, recipe: Recipe) -> None:
 
 def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, machine: Machine) -> list[Found]:
     """Sweep the rate for each stage of the recipe, from the start that the recipe has; nothing is trained."""
+    from runner.training.assembly import fold_without_run
+    from runner.training.model import check_backbone
+    from runner.training.processes import build_accelerator, main_first
+    from runner.training.stage import find_stage_rate
+
     check_backbone(recipe.backbone)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
@@ -128,6 +133,18 @@ def predict(
         blended = [find_run(workspace, competition.name, name) for name in recipe.blends]
         ensemble(competition, workspace, blended, name=run.name)
         return _submission_path(workspace, run)
+    return _predict_anew(competition, workspace, run, recipe, machine, asked)
+
+
+def _predict_anew(
+    competition: Competition, workspace: Workspace, run: Run, recipe: Recipe, machine: Machine, asked: Asked | None
+) -> Path:
+    from runner.data.pictures.views import choose_views
+    from runner.prediction.predict import Asked, predict_fold, trained_folds
+    from runner.prediction.weight_average import choose_networks
+    from runner.training.assembly import copy_score, folds_of_run
+    from runner.training.processes import build_accelerator, by_main, main_first
+
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
     if recipe.all_data:
@@ -149,6 +166,8 @@ def predict(
 
 def _repeated(workspace: Workspace, run: Run) -> Asked:
     """What has a say in the run that this one repeats: its views, and those of its networks that have weight."""
+    from runner.prediction.predict import Asked
+
     told = read_json(final_step_file(_original(workspace, run)))
     wanted = tuple(name for name, weight in told["weights"].items() if weight > 0)
     return Asked(told["choice"], names=tuple(told["names"]), wanted=wanted)

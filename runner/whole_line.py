@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.contract import Competition, Recipe
 from runner.contract.labels import all_names
 from runner.data.arriving.download import download, is_here, read_raw
+from runner.data.held_out.folds import shared_folds
 from runner.data.held_out.splitting import SplitPlan
-from runner.data.pictures.views import choose_views
 from runner.hosts.opening import open_host
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import FileSource, Host
@@ -20,13 +21,14 @@ from runner.hosts.submitting import Outcome, require_open
 from runner.pipeline import predict, read_index, split, submit, train
 from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of
 from runner.practice.verdict import Verdict, find_board, judge
-from runner.prediction.predict import Asked
 from runner.prediction.score import Score
-from runner.training.assembly import shared_folds
-from runner.training.fold import Machine, default_workers
-from runner.training.processes import build_accelerator, by_main
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace, write_json
+
+# As in `pipeline`: what stands on torch is imported by the steps that need it.
+if TYPE_CHECKING:
+    from runner.prediction.predict import Asked
+    from runner.training.fold import Machine
 
 # Where the data comes from, asked for only where it is not here yet: opening a host may need an account.
 DataSource = Callable[[], Path | FileSource]
@@ -59,6 +61,10 @@ def run_to_submission(
     asked: Asked | None = None,
 ) -> Written:
     """Everything up to the submission file, in order. Steps that are done already are not done again."""
+    from runner.data.pictures.views import choose_views
+    from runner.prediction.predict import Asked
+    from runner.training.processes import build_accelerator, by_main
+
     choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
     accelerator = build_accelerator(machine.device)
     if not by_main(accelerator, lambda: is_here(competition, workspace)):
@@ -83,6 +89,8 @@ def run_whole_line(
     asked: Asked | None = None,
 ) -> WholeLine:
     """Everything, in order, to the standing. Steps that are done already are not done again."""
+    from runner.training.processes import build_accelerator, by_main
+
     accelerator = build_accelerator(machine.device)
     # Whether the host would take a file at all is asked before a night is spent on making one.
     by_main(accelerator, lambda: require_open(host, competition))
@@ -101,6 +109,8 @@ def run_demo(competition: Competition, workspace: Workspace, host_name: str = "p
     """
     from runner.practice.build import build_practice
     from runner.practice.recipes import practice_recipe
+    from runner.training.fold import Machine, default_workers
+    from runner.training.processes import build_accelerator, by_main
 
     machine = Machine(workers=default_workers())
     by_main(build_accelerator(machine.device), lambda: build_practice(competition, workspace))
@@ -120,6 +130,8 @@ def rehearse(
     leaderboard: Path | None = None,
 ) -> tuple[WholeLine, Verdict]:
     """The whole line on a part of the labelled rows, graded on the rest, which nothing of it has seen."""
+    from runner.training.processes import build_accelerator, by_main
+
     board = find_board(competition, leaderboard, workspace.boards(competition.name))
     index = read_index(competition, workspace)
     ground = ground_of(workspace, competition, hiding)

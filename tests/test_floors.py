@@ -16,7 +16,7 @@ PLUGINS = Path(competitions.__file__).parent
 
 # From the ground up. Names on one line share a floor.
 FLOORS = (
-    ("runner", "runner.errors", "runner.console", "runner.workspace"),
+    ("runner", "runner.errors", "runner.console", "runner.uncollected", "runner.workspace"),
     ("runner.contract",),
     ("competitions",),
     ("runner.hosts",),

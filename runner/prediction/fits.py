@@ -67,7 +67,7 @@ class Fits:
         if metric.decides:
             return SquaredError(np.sum([self._table(part) for part in self.parts(left)], axis=0))
         rows = self.rows_of(left)
-        members, targets = into_space(space, self.rows.members[:, rows], one_of_many), self.rows.targets[rows]
+        members, targets = into_space(space, self.rows.members.take(rows, axis=1), one_of_many), self.rows.targets[rows]
         if metric in (LOG_LOSS, BINARY_LOG_LOSS):
             return LogLoss(members, targets, space, one_of_many)
         return ByMetric(metric, members, targets, space, one_of_many)

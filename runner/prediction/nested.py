@@ -8,6 +8,7 @@ chance (`Gain.beyond_chance`), and else the simpler one stays.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Metric
-from runner.prediction.averaging import Space
+from runner.prediction.averaging import Space, blocks
 from runner.prediction.calibration import Calibrating
 from runner.prediction.ensemble import SQUARED_ERROR, Weighing, without_member
 from runner.prediction.final_step import Answer, FinalStep, Plan, Task
@@ -58,6 +59,15 @@ class Compared:
     chosen: bool
 
 
+def _by_part_and_id(parts: Sequence[int], ids: Sequence[str]) -> list[int]:
+    by_id = sorted(range(len(ids)), key=ids.__getitem__)
+    return sorted(by_id, key=parts.__getitem__)
+
+
+def _of_rows(score: Callable[[Matrix, Matrix], Matrix], targets: Matrix, values: Matrix) -> Matrix:
+    return np.concatenate([np.asarray(score(targets[rows], values[rows])) for rows in blocks(values)])
+
+
 class Nest:
     """Out-of-fold rows in parts, and all that is chosen and fitted on some parts and judged on others.
 
@@ -66,7 +76,7 @@ class Nest:
 
     def __init__(self, rows: OutOfFold, task: Task, seed: int = 0):
         parts = assign_parts(rows, seed)
-        self.order = np.array(sorted(range(len(parts)), key=lambda row: (parts[row], rows.ids[row])), dtype=np.int64)
+        self.order = np.array(_by_part_and_id(parts.tolist(), rows.ids), dtype=np.int64)
         self.rows, self.task = rows.take(self.order), task
         self.units = units_of(self.rows.groups)
         ends = np.cumsum(np.bincount(parts))
@@ -75,6 +85,7 @@ class Nest:
         self.fits = Fits(self.rows, self.slices, task)
         self._judged: dict[tuple[Plan, Left, int], Matrix] = {}
         self._plans: dict[Left, Plan] = {}
+        self._units: dict[Left, NDArray[np.int64]] = {}
 
     # What is asked of it.
 
@@ -190,11 +201,15 @@ class Nest:
         """How much better another plan is than the simple one, on rows that neither was fitted on."""
         one, two = self._judged_parts(simple, left), self._judged_parts(other, left)
         metric = self._judge_of(simple)
-        rows = self.fits.rows_of(left)
-        units = np.unique(self.units[rows], return_inverse=True)[1]
         if metric.of_rows is not None:
-            return gain_of_parts(metric, one, two, units)
-        return gain_of_whole(metric, self.rows.targets[rows], one, two, units)
+            return gain_of_parts(metric, one, two, self._units_of(left))
+        return gain_of_whole(metric, self.rows.targets[self.fits.rows_of(left)], one, two, self._units_of(left))
+
+    def _units_of(self, left: Left) -> NDArray[np.int64]:
+        """The units of the rows that are not left out, numbered from 0."""
+        if left not in self._units:
+            self._units[left] = np.unique(self.units[self.fits.rows_of(left)], return_inverse=True)[1]
+        return self._units[left]
 
     def _judged_parts(self, plan: Plan, left: Left) -> Matrix:
         return np.concatenate([self._judge(plan, left | {part}, part) for part in self.fits.parts(left)])
@@ -205,7 +220,7 @@ class Nest:
         if key not in self._judged:
             values, of_rows = self.fits.answer(self.fits.step(plan, left), part).values, self._judge_of(plan).of_rows
             targets = self.rows.targets[self.slices[part]]
-            self._judged[key] = values if of_rows is None else np.asarray(of_rows(targets, values))
+            self._judged[key] = values if of_rows is None else _of_rows(of_rows, targets, values)
         return self._judged[key]
 
     def _nested_score(self, plan: Plan) -> Score:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from runner.contract import State
 from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
-from runner.prediction.files import Views, read_views, write_views
+from runner.prediction.files import Views, path_of, read_views, write_views
 from runner.training.activations import activations_of
 from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows
 from runner.training.fold import Fold, Machine, load_snapshot
@@ -70,11 +69,6 @@ def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
             state = f"has {count} of {max(counts)} snapshots" if count else "is not trained"
             say(f"fold {fold.number} {state} and is left out (runner {name} train --run {run.name} --resume)")
     return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
-
-
-def path_of(folder: Path, name: str, part: str) -> Path:
-    """Where a fold keeps what a snapshot says of a part."""
-    return folder / f"{name}.{part}.npz"
 
 
 def predict_fold(

@@ -37,7 +37,6 @@ from runner.training.snapshots import (
 )
 from runner.training.tracking import track_line
 
-
 # The share of an epoch that may go into waiting for pictures before it is worth a word.
 _LONG_WAIT = 0.1
 
