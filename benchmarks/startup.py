@@ -57,7 +57,7 @@ def main() -> int:
     print(f"load before {os.getloadavg()[0]:.1f}")
     slow_help = measure_help(options.turns)
     with tempfile.TemporaryDirectory() as folder:
-        from benchmarks.stage_speed import paint_competition
+        from benchmarks.scratch import paint_competition
 
         raw, workspace = Path(folder) / "raw", Path(folder) / "workspace"
         paint_competition(raw, options.pictures)

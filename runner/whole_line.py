@@ -61,11 +61,9 @@ def run_to_submission(
     asked: Asked | None = None,
 ) -> Written:
     """Everything up to the submission file, in order. Steps that are done already are not done again."""
-    from runner.data.pictures.views import choose_views
-    from runner.prediction.predict import Asked
     from runner.training.processes import build_accelerator, by_main
 
-    choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
+    _check_views(competition, asked)
     accelerator = build_accelerator(machine.device)
     if not by_main(accelerator, lambda: is_here(competition, workspace)):
         by_main(accelerator, lambda: download(competition, workspace, source()))
@@ -91,6 +89,7 @@ def run_whole_line(
     """Everything, in order, to the standing. Steps that are done already are not done again."""
     from runner.training.processes import build_accelerator, by_main
 
+    _check_views(competition, asked)
     accelerator = build_accelerator(machine.device)
     # Whether the host would take a file at all is asked before a night is spent on making one.
     by_main(accelerator, lambda: require_open(host, competition))
@@ -100,6 +99,14 @@ def run_whole_line(
     run = written.run
     outcome = by_main(accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True))
     return WholeLine(run, written.score, written.path, outcome)
+
+
+def _check_views(competition: Competition, asked: Asked | None) -> None:
+    """A slip in the views is told now, not after training."""
+    from runner.data.pictures.views import choose_views
+    from runner.prediction.predict import Asked
+
+    choose_views(competition.preset, (asked or Asked()).views)
 
 
 def run_demo(competition: Competition, workspace: Workspace, host_name: str = "practice") -> WholeLine:

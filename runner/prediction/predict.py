@@ -26,7 +26,7 @@ from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.loop import predict_logits
 from runner.training.model import Network
 from runner.training.outputs import probabilities_of
-from runner.training.processes import by_main
+from runner.training.processes import by_main, looking
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")
@@ -150,7 +150,7 @@ def _predict(
     rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
     module = EachView(network.head if on_activations else network)
     size = max(1, fold.recipe.batch_size // len(views))
-    with accelerator.autocast():
+    with looking(accelerator):
         title = f"fold {fold.number} {snapshot.name} {part}"
         logits = predict_logits(accelerator, module, looks, rows, size, title=title)
     probabilities = probabilities_of(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)

@@ -27,8 +27,10 @@ class Head(nn.Module):
 
     def forward(self, activations: Tensor, scalars: Tensor) -> Tensor:
         """Logits for a batch of activations (rows, width) and scalars (rows, scalars)."""
-        normal = self.dropout(self.norm(activations))
-        return self.linear(torch.cat([normal, scalars.to(normal.dtype)], dim=1))  # type: ignore[no-any-return]
+        # Whatever the body's arithmetic is: a logit of 10 in bf16 is right to a thirtieth, which log loss feels.
+        with torch.autocast(activations.device.type, enabled=False):
+            normal = self.dropout(self.norm(activations.float()))
+            return self.linear(torch.cat([normal, scalars.float()], dim=1))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
