@@ -22,6 +22,7 @@ from typing import Any
 
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
+from benchmarks.claims import claim
 from benchmarks.growth_ground import KINDS, NAME, RUN, competition_of, lay_ground, write_run
 from runner.workspace import Workspace
 
@@ -70,9 +71,21 @@ def measure_kind(kind: str, sizes: tuple[int, ...], kept: Path | None) -> list[s
                     write_run(workspace, kind, rows)
                 found = measure(step, kind, rows, workspace)
                 print(found.line(kind, step, before.get(step)), flush=True)
+                if rows == MOST[kind]:
+                    claim_growth(kind, step, found, before.get(step))
                 grown += [f"{step} ({kind}, {rows:,})"] * found.is_faster_than_rows(before.get(step))
                 before[step] = found
     return grown
+
+
+def claim_growth(kind: str, step: str, found: Measured, before: Measured | None) -> None:
+    """The figures of the largest size, beside a tenth of its rows."""
+    if before is None:
+        return
+    cpu, megabytes = found.factors(before)
+    holds = not found.is_faster_than_rows(before)
+    told = f"{found.cpu:.1f} s, {found.megabytes:.0f} MB"
+    claim(f"{step}, {found.rows:,} rows ({kind}): x {cpu:.1f} time, x {megabytes:.1f} memory", told, "x 10", holds)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an epoch costs in each state (head, frozen, unfrozen), and activations against the bare model.
+"""What an epoch costs in each state, how long the network waits for pictures, and activations beside the bare model.
 
 The pictures are painted, 500 x 375 JPEGs as photographs come; the weights are drawn at random, which
 costs the same arithmetic. The stages run by the command line, from a competition file in a scratch workspace.
@@ -13,14 +13,16 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
 import torch
 
+from benchmarks.claims import claim
 from benchmarks.scratch import HEIGHT, WIDTH, paint_competition, run_runner, write_plugin
 from runner.contract import SIDE_ON, Recipe, Stage, State
-from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.small import open_small_pictures
 from runner.data.pictures.views import default_views
 from runner.training.activations import activations_of
 from runner.training.fold import default_workers
@@ -28,6 +30,7 @@ from runner.training.model import Network, build_network
 from runner.training.processes import build_accelerator
 
 BREEDS, BATCH = 10, 64
+Epochs = dict[str, list[dict[str, Any]]]
 
 
 def main() -> None:
@@ -38,7 +41,9 @@ def main() -> None:
         workers = default_workers()
         print(f"{options.pictures} JPEGs {WIDTH} x {HEIGHT}, {options.model} at {options.size} px, ", end="")
         print(f"{torch.get_num_threads()} threads, {workers} workers, load before {os.getloadavg()[0]:.1f}")
-        print_stages(train_stages(options, raw, workspace))
+        epochs = train_stages(options, raw, workspace)
+        print_stages(epochs)
+        claim_stages(epochs)
         print_activations(options, raw, workers, Path(folder) / "cache")
 
 
@@ -58,27 +63,46 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return Recipe(options.model, stages, lr=1e-3, batch_size=BATCH, pretrained=False)
 
 
-def train_stages(options: argparse.Namespace, raw: Path, workspace: Path) -> dict[str, list[float]]:
-    """Seconds of every epoch by state, as the log has them."""
+def train_stages(options: argparse.Namespace, raw: Path, workspace: Path) -> Epochs:
+    """Every epoch by state, as the log has them."""
     write_plugin(workspace, "stage-speed", recipe_of(options))
     for step in (["download", "--from", raw], ["split"], ["train", "--run", "stages"]):
         run_runner(workspace, "stage-speed", *step)
-    seconds: dict[str, list[float]] = {}
+    epochs: Epochs = {}
     for line in (workspace / "runs" / "stage-speed" / "stages" / "log.jsonl").read_text().splitlines():
         epoch = json.loads(line)
-        if "seconds" in epoch and "state" in epoch:
-            seconds.setdefault(epoch["state"], []).append(epoch["seconds"])
-    return seconds
+        epochs.setdefault(epoch["state"], []).append(epoch)
+    return epochs
 
 
-def print_stages(seconds: dict[str, list[float]]) -> None:
-    """Medians over the epochs of each state; an epoch of a head is the unit of the last column."""
-    unit = statistics.median(seconds["head"])
-    print(f"\n{'state':<10}{'epochs':>8}{'median s':>10}{'least':>8}{'most':>8}{'head epochs':>13}")
-    for state, all_of_it in seconds.items():
-        middle = statistics.median(all_of_it)
-        spread = f"{min(all_of_it):>8.2f}{max(all_of_it):>8.2f}"
-        print(f"{state:<10}{len(all_of_it):>8}{middle:>10.3f}{spread}{middle / unit:>11.1f} x")
+def print_stages(epochs: Epochs) -> None:
+    """Medians over the epochs of each state; an epoch of a head is the unit of one column."""
+    unit = median_of(epochs["head"], "seconds")
+    print(f"\n{'state':<10}{'epochs':>8}{'median s':>10}{'head epochs':>13}{'waited':>9}{'in the first':>14}")
+    for state, lines in epochs.items():
+        middle, waited = median_of(lines, "seconds"), statistics.median(map(waiting, lines))
+        shares = f"{waited:>9.1%}{waiting(lines[0]):>14.1%}"
+        print(f"{state:<10}{len(lines):>8}{middle:>10.3f}{middle / unit:>11.1f} x{shares}")
+
+
+def claim_stages(epochs: Epochs) -> None:
+    ratio = median_of(epochs["frozen"], "seconds") / median_of(epochs["head"], "seconds")
+    claim("a frozen epoch / a head epoch", f"{ratio:.0f} x", ">= 20 x", ratio >= 20)
+    for state in ("frozen", "unfrozen"):
+        for when, share in (
+            ("first epoch", waiting(epochs[state][0])),
+            ("later", statistics.median(map(waiting, epochs[state][1:]))),
+        ):
+            claim(f"share of a training epoch spent waiting, {state}, {when}", f"{share:.1%}", "< 5 %", share < 0.05)
+
+
+def median_of(lines: list[dict[str, Any]], key: str) -> float:
+    return statistics.median(line[key] for line in lines)
+
+
+def waiting(line: dict[str, Any]) -> float:
+    """The share of an epoch's seconds in which there was no batch to learn from."""
+    return float(line["waited_seconds"] / line["seconds"])
 
 
 def print_activations(options: argparse.Namespace, raw: Path, workers: int, cache: Path) -> None:
@@ -88,7 +112,7 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
         accelerator.device
     )
     paths = [f"train/{path.name}" for path in sorted((raw / "train").iterdir())]
-    reader, views = open_pictures(raw, paths), default_views(SIDE_ON)
+    reader, views = open_small_pictures(raw, paths, SIDE_ON, options.size), default_views(SIDE_ON)
     rates: dict[str, list[float]] = {"activations": [], "bare model": []}
     for turn in range(3):
         begun = time.perf_counter()
@@ -107,10 +131,10 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
         rates["activations"].append(looks / (time.perf_counter() - begun))
         rates["bare model"].append(bare_rate(network, options.size, looks))
     computed, bare = (statistics.median(rate) for rate in rates.values())
-    print(
-        f"\nactivations {computed:.0f} looks/s ({len(views)} views a picture), bare model {bare:.0f} looks/s: ", end=""
+    print(f"\nactivations {computed:.0f} looks/s ({len(views)} views a picture), bare model {bare:.0f} looks/s")
+    claim(
+        "activations, from the JPEGs on / the bare model", f"{computed / bare:.0%}", ">= 95 %", computed >= 0.95 * bare
     )
-    print(f"{computed / bare:.0%}")
 
 
 @torch.inference_mode()

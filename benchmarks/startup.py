@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.claims import claim
+
 HELP_CEILING, BATCH_CEILING = 1.5, 1.0
 TRAIN = ["dog-breed", "train", "--no-pretrained", "--model", "mobilenetv2_100", "--size", "160", "--run", "first"]
 
@@ -87,7 +89,9 @@ def measure_help(turns: int) -> bool:
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     for name, median in medians.items():
         print(f"{name:32}{1000 * median:8.1f} ms{median / medians['import click']:8.2f} x")
-    return max(medians["python -m runner --help"], medians["runner --help"]) > HELP_CEILING * medians["import click"]
+    ratio = max(medians["python -m runner --help"], medians["runner --help"]) / medians["import click"]
+    claim("runner --help / import click", f"{ratio:.2f} x", f"<= {HELP_CEILING} x", ratio <= HELP_CEILING)
+    return ratio > HELP_CEILING
 
 
 def measure_first_batch(workspace: Path, turns: int) -> bool:
@@ -101,7 +105,9 @@ def measure_first_batch(workspace: Path, turns: int) -> bool:
         first.append(seconds_of(command, code=33))
     imports, batch = statistics.median(bare), statistics.median(first)
     print(f"import torch, timm {imports:.2f} s; first mini-batch after {batch:.2f} s: {batch - imports:+.2f} s")
-    return batch - imports > BATCH_CEILING
+    late = batch - imports
+    claim("first mini-batch after import torch, timm", f"{late:+.2f} s", f"<= {BATCH_CEILING} s", late <= BATCH_CEILING)
+    return late > BATCH_CEILING
 
 
 def measure_line(raw: Path, workspace: Path) -> None:
