@@ -53,11 +53,11 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.input_speed", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=1500, metavar="N")
+    parser.add_argument("--pictures", type=int, default=3000, metavar="N")
     parser.add_argument("--size", type=int, default=160, metavar="N")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
-    parser.add_argument("--epochs", type=int, default=4, metavar="N")
+    parser.add_argument("--epochs", type=int, default=3, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     return parser.parse_args()
 
