@@ -51,7 +51,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stage_speed", description=__doc__)
     parser.add_argument("--model", default="mobilenetv2_100", metavar="M")
     parser.add_argument("--size", type=int, default=160, metavar="N")
-    parser.add_argument("--pictures", type=int, default=600, metavar="N")
+    parser.add_argument("--pictures", type=int, default=1200, metavar="N")
     parser.add_argument("--epochs", type=int, default=5, metavar="N", help="of each stage; medians are printed")
     return parser.parse_args()
 

@@ -25,7 +25,7 @@ from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.small import open_small_pictures
 from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.prediction.predict import EachView
-from runner.training.batches import Answers, PictureFeed, cut_batches
+from runner.training.batches import Answers, PictureFeed, cut_batches, rows_to_look_at
 from runner.training.fold import default_workers
 from runner.training.loop import predict_logits
 from runner.training.model import build_network
@@ -49,7 +49,7 @@ def main() -> None:
 
         def predict(views: Sequence[View]) -> Callable[[], object]:
             feed = feed_of(reader, views, options.size)
-            rows, size = np.arange(len(paths)), max(1, BATCH // len(views))
+            rows, size = np.arange(len(paths)), rows_to_look_at(BATCH, len(views))
 
             def work() -> object:
                 with looking(accelerator):
@@ -68,7 +68,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.view_speed", description=__doc__)
     parser.add_argument("--model", default="mobilenetv2_100", metavar="M")
     parser.add_argument("--size", type=int, default=160, metavar="N")
-    parser.add_argument("--pictures", type=int, default=600, metavar="N")
+    parser.add_argument("--pictures", type=int, default=1200, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     return parser.parse_args()
 

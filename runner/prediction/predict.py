@@ -21,7 +21,7 @@ from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
 from runner.prediction.files import Views, path_of, read_views, write_views
 from runner.training.activations import activations_of
-from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows
+from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows, rows_to_look_at
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.loop import predict_logits
 from runner.training.model import Network
@@ -149,7 +149,7 @@ def _predict(
     feed = _activations if on_activations else _pictures
     rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
     module = EachView(network.head if on_activations else network)
-    size = max(1, fold.recipe.batch_size // len(views))
+    size = rows_to_look_at(fold.recipe.batch_size, len(views))
     with looking(accelerator):
         title = f"fold {fold.number} {snapshot.name} {part}"
         logits = predict_logits(accelerator, module, looks, rows, size, title=title)

@@ -21,7 +21,7 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.views import View, ViewedPictures
-from runner.training.batches import Answers, PictureFeed, Rows, cut_batches
+from runner.training.batches import Answers, PictureFeed, Rows, cut_batches, rows_to_look_at
 from runner.training.model import Network
 from runner.training.processes import by_main, looking, looking_precision
 from runner.workspace import atomic_path
@@ -114,7 +114,7 @@ def _activate_rows(
     feed = PictureFeed(reader, Answers(nothing, nothing), looks, workers)
     network.to(accelerator.device).eval()
     with progress("activations", len(rows)) as advance:
-        for batch in feed.read(cut_batches(rows, max(1, batch_size // len(looks.views)))):
+        for batch in feed.read(cut_batches(rows, rows_to_look_at(batch_size, len(looks.views)))):
             yield _activate(accelerator, network, batch.inputs).numpy()
             advance(len(batch.rows))
 
