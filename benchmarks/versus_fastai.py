@@ -1,7 +1,7 @@
 """Ours and fastai in turn on a dog-breed-shaped folder: time to a log loss, time in all, scores on the test rows.
 
-Each side is a process of its own, timed from the outside and from the first moment: imports, activations and
-all. Ours is `runner dog-breed run --no-submit`, with the copying and splitting of the data, which fastai has no need of.
+Each side is a process of its own, timed from the outside and from the first moment: imports, activations and all.
+Ours is `runner dog-breed run --no-submit`, with the copying and splitting of the data, which fastai has no need of.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A body whose resting BatchNorms are folded into the convolutions before them: the same function, one pass less.
 
 A BatchNorm at rest multiplies and adds what it once measured. That can be done to the few weights of the
-convolution before it, instead of to every pixel that comes out: forwards, and backwards where they learn. The
+convolution before it, instead of to every pixel that comes out: forwards, and backwards where they learn. What only
+looks, on a processor, also has the activation function done by the convolution, while the pixel is still at hand. The
 folded body has no weights of its own; it computes with those of the body it was made of, as they are at the time.
 """
 
@@ -12,6 +13,15 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, fx, nn
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+
+# Activation functions that a convolution of oneDNN can do on its way out, by its names for them.
+_IN_ONE: dict[type, tuple[str, list[float]]] = {
+    nn.Identity: ("none", []),
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.SiLU: ("swish", []),
+    nn.Hardswish: ("hardswish", []),
+}
 
 # Large enough for every body that takes any size; the others say which one they take.
 _SIDE = 64
@@ -26,7 +36,8 @@ class ConvNorm(nn.Module):
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d):
         super().__init__()
         self.conv, self.norm = conv, norm
-        self.then = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        self.then = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        self.in_one = _IN_ONE.get(type(self.then)) if isinstance(conv.padding, tuple) else None
 
     def forward(self, pictures: Tensor) -> Tensor:
         """As both in turn; in one pass where the norm is at rest."""
@@ -39,7 +50,18 @@ class ConvNorm(nn.Module):
         if conv.bias is not None:
             shift = shift + conv.bias * scale
         weight = conv.weight * scale.view(-1, 1, 1, 1)
+        if self.in_one and not torch.is_grad_enabled() and pictures.device.type == "cpu":
+            return self._in_one_pass(pictures, weight, shift, *self.in_one)
         return self.then(conv._conv_forward(pictures, weight, shift))  # type: ignore[no-any-return]
+
+    def _in_one_pass(self, pictures: Tensor, weight: Tensor, shift: Tensor, name: str, bounds: list[float]) -> Tensor:
+        """By the operator that torch's own compiler uses, which autocast does not know of."""
+        if torch.is_autocast_enabled("cpu"):
+            short = torch.get_autocast_dtype("cpu")
+            pictures, weight, shift = pictures.to(short), weight.to(short), shift.to(short)
+        conv = self.conv
+        how = (conv.padding, conv.stride, conv.dilation, conv.groups, name, bounds, "")
+        return torch.ops.mkldnn._convolution_pointwise(pictures, weight, shift, *how)  # type: ignore[no-any-return]
 
 
 class _Tracer(fx.Tracer):
@@ -94,6 +116,7 @@ def _pairs(graph: fx.Graph, parts: dict[str, nn.Module]) -> list[tuple[fx.Node, 
             and len(before.users) == 1
             and parts[str(node.target)].affine
             and parts[str(node.target)].track_running_stats
+            and isinstance(getattr(parts[str(node.target)], "drop", nn.Identity()), nn.Identity)
         ):
             found.append((before, node))
     return found

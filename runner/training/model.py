@@ -38,7 +38,6 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
-    folded: nn.Module
 
     def __init__(self, body: nn.Module, head: Head, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
@@ -47,8 +46,6 @@ class Network(nn.Module):
         # Kept with the weights: a snapshot that is loaded with other constants would be wrong in silence.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-        # The same function of the same weights, and no part of its own: kept out of torch's books.
-        object.__setattr__(self, "folded", fold_norms(body, len(mean)))
         self.frozen = False
         self.keeps_norms = False
 
@@ -61,6 +58,14 @@ class Network(nn.Module):
         normal = normalise(pictures, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.folded(normal)  # type: ignore[no-any-return]
+
+    @property
+    def folded(self) -> nn.Module:
+        """The body with its resting norms folded away: the same function of the same weights."""
+        if "_folded" not in self.__dict__:
+            # It has no part of its own, and so no place in torch's books.
+            self.__dict__["_folded"] = fold_norms(self.body, self.mean.shape[1])
+        return self.__dict__["_folded"]  # type: ignore[no-any-return]
 
     def freeze(self, learning: Sequence[str], *, keep_norms: bool = False) -> None:
         """Let only the named parameters of the body learn; none: the body is frozen as a whole.
