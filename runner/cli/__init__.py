@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -26,7 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Python looks for rings of garbage after every 700 objects, and now and then through all that there are. Importing
     # torch, timm and what we add makes half a million that stay: a quarter of its time was this search.
     gc.set_threshold(100_000, 20, 10)
-    sys.exit(run_command(arguments))
+    _leave(run_command(arguments))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process: whoever asked to be told is told, and what was said is written; then nothing more is done.
+
+    Python would take down half a million objects of torch's one by one, which takes most of a second.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if not stream.closed:
+                stream.flush()
+        except BrokenPipeError:
+            pass  # the reader has seen enough
+        except OSError:
+            code = code or 1  # what was to be written was not
+    os._exit(code)
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +54,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not is_first_process():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # results are told once
+    stdout = sys.stdout
     try:
         code = int(Root(name="runner").main(words, prog_name="runner", standalone_mode=False) or 0)
         _leave_processes()
@@ -49,10 +69,10 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         if is_first_process():
             click.echo("\ninterrupted: what was finished is kept, and the same command goes on from there", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough, as in `runner list | head -1`.
-        sys.stderr.close()
-        return 0
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        return 0  # click has put the stream away: its reader has seen enough, as in `runner list | head -1`
     except OSError as error:
         return _tell(_explain(error), error, 1, words)
     except Exception as error:  # the last resort: a bug of ours, told as one

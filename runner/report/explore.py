@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from runner.console import track
 from runner.contract import Competition, Symmetry
 from runner.data.exploring.explore import Alike, Explored, Spread, spread_out
-from runner.data.pictures.transforms import build_augmentation, build_plain
+from runner.data.pictures.squares import CentreSquare
+from runner.data.pictures.transforms import build_augmentation
 from runner.errors import DataError
 from runner.report.explore_figures import explore_figures, spread_table
 from runner.report.explore_words import findings, tell_fit, tell_measure, warnings
@@ -162,7 +163,7 @@ def _augmented(competition: Competition, found: Explored, samples: Samples) -> l
             continue
         light = pixels.dtype == np.uint8
         changed = build_augmentation(preset, size, channels_are_light=light)
-        looks = [("as validation sees it", build_plain(preset, size)(pixels))]
+        looks = [("as validation sees it", CentreSquare(preset, size)(pixels))]
         looks += [(f"draw {seed}", changed(pixels, seed)) for seed in range(1, _LOOKS)]
         pictures = [Picture(samples.encode(look), f"the picture, {name}", [name]) for name, look in looks]
         words = f"The preset {preset.name} at {size} pixels: {_preset_in_words(competition)}. Is it still what it was?"

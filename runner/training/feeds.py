@@ -6,7 +6,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from runner.contract import Stage, State
-from runner.data.pictures.transforms import build_plain
+from runner.data.pictures.squares import CentreSquare
 from runner.data.pictures.views import default_views
 from runner.training.activations import activations_of
 from runner.training.batches import ActivationFeed, Feed, PictureFeed, Rows
@@ -36,7 +36,7 @@ def build_feeds(
         return ActivationFeed(held, answers, draws_views=True), ActivationFeed(held, answers, draws_views=False)
     return (
         PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers),
-        PictureFeed(reader, answers, build_plain(preset, stage.size), machine.workers),
+        PictureFeed(reader, answers, CentreSquare(preset, stage.size), machine.workers),
     )
 
 

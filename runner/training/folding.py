@@ -75,14 +75,15 @@ def fold_norms(body: nn.Module, channels: int) -> nn.Module:
     """The folded body; the body itself where there is nothing to fold, or where its steps cannot be followed."""
     if not any(type(module) in _NORMS for module in body.modules()):
         return body
-    learning = body.training
+    learning = [(module, module.training) for module in body.modules()]
     try:
         folded = _folded(body)
         return folded if _agree(body, folded, channels) else body
     except Exception:  # a body may do anything that Python can, and tracing follows only some of it
         return body
     finally:
-        body.train(learning)
+        for module, was in learning:  # each on its own: some norms may learn while others rest
+            module.training = was
 
 
 def _folded(body: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from runner.console import say
 from runner.contract import Recipe, Stage, State
 from runner.contract.recipe import scale_epochs
-from runner.data.pictures.transforms import build_plain
+from runner.data.pictures.squares import CentreSquare
 from runner.data.pictures.views import default_views
 from runner.training.batches import Batch, PictureFeed, order_batches
 from runner.training.fold import Fold, Machine, build_start
@@ -78,7 +78,7 @@ def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stag
     answers = fold.answers
     labelled = len(fold.train_rows) + len(fold.valid_rows)
     reader = fold.pictures("train", stage.size, machine)
-    plain = PictureFeed(reader, answers, build_plain(fold.competition.preset, stage.size), machine.workers)
+    plain = PictureFeed(reader, answers, CentreSquare(fold.competition.preset, stage.size), machine.workers)
 
     def look(batch: Batch) -> float:
         with torch.inference_mode():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,12 +78,25 @@ def test_split_tells_every_class_and_is_the_same_twice(trained: Path, typed: Run
 
 def test_clean_deletes_the_cache_and_nothing_else(trained: Path, typed: Runner) -> None:
     cache = trained / "cache" / "shapes" / "old.npy"
-    cache.parent.mkdir(parents=True)
-    cache.write_bytes(b"123")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.open("wb") as hole:
+        hole.truncate(10**9)
     kept = {path for path in trained.rglob("*") if "cache" not in path.parts}
-    assert typed("shapes", "clean").code == 0
+    said = typed("shapes", "clean")
+    assert said.code == 0
+    assert float(said.out.split()[0]) < 100, "a hole takes no room, so none is freed"
     assert {path for path in trained.rglob("*") if "cache" not in path.parts} == kept
     assert not cache.exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runner", "--workspace", str(tmp_path), "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 WRONG = [

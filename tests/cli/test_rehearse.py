@@ -190,7 +190,7 @@ def test_no_byte_of_a_run_depends_on_the_hidden_labels(
 
 
 def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], Verdict]:
-    """Every byte that the line read or wrote, but for times and grades."""
+    """Every byte that the line read or wrote, but for times (of the pictures' files too) and grades."""
     workspace = Workspace(here)
     _, verdict = rehearse(
         competition,
@@ -202,10 +202,11 @@ def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], Verdict]:
     )
     ground = ground_of(workspace, competition, Hiding(0.25))
     graded = ("host/", "submissions/ledger.csv", "boards/")
+    timed = ("rehearsal.json", "/marks")
     kept = {
         name: untimed(name, content)
         for name, content in content_of(ground.root).items()
-        if not name.startswith(graded) and not name.endswith("rehearsal.json")
+        if not name.startswith(graded) and not name.endswith(timed)
     }
     return kept, verdict
 

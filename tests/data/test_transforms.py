@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Padding, Preset, Symmetry
-from runner.data.pictures.transforms import Transform, build_augmentation, build_plain
+from runner.data.pictures.squares import CentreSquare
+from runner.data.pictures.transforms import Transform, build_augmentation
 
 ALL = (SIDE_ON, TOP_DOWN, RADAR, UPRIGHT)
 STILL = Preset("STILL", Symmetry.NONE)
@@ -117,7 +118,7 @@ def test_the_picture_given_is_left_as_it_was() -> None:
         before = picture.copy()
         shown = build_augmentation(preset, 64, channels_are_light=True)(picture, 3)
         shown[:] = 0
-        build_plain(preset, 32)(picture)
+        CentreSquare(preset, 32)(picture)
         assert (picture == before).all(), preset.name
 
 
@@ -129,7 +130,7 @@ def test_the_picture_given_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("shape", [(75, 75), (40, 90), (300, 200)])
 def test_any_picture_becomes_a_square_of_the_size(preset: Preset, channels: int, shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).normal(-20, 5, (*shape, channels)).astype(np.float32)
-    for transform in (build_augmentation(preset, 64, channels_are_light=False), build_plain(preset, 64)):
+    for transform in (build_augmentation(preset, 64, channels_are_light=False), CentreSquare(preset, 64)):
         shown = transform(picture, 5)
         assert shown.shape == (64, 64, channels) and shown.dtype == np.float32
         assert shown.flags.c_contiguous and shown.flags.writeable
@@ -223,7 +224,7 @@ def test_training_and_validation_look_at_the_same_place(side: int) -> None:
     # A window without its chances is the centre square: nothing is off by half a pixel at any scale.
     picture = coordinates(side, side)
     window = build_augmentation(replace(STILL, max_rotation=1e-9), 64, channels_are_light=False)(picture, 1)
-    plain = build_plain(SIDE_ON, 64)(picture)
+    plain = CentreSquare(SIDE_ON, 64)(picture)
     inner = slice(2, -2)
     assert np.abs(window[inner, inner] - plain[inner, inner]).max() < 0.03 * side / 64
 
@@ -249,7 +250,7 @@ def test_the_ground_beyond_an_edge_is_its_reflection_or_its_last_pixel() -> None
 
 def test_a_fine_pattern_in_a_large_picture_turns_grey_and_not_to_moire() -> None:
     checks = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
-    for transform in (build_augmentation(SIDE_ON, 64, channels_are_light=False), build_plain(SIDE_ON, 64)):
+    for transform in (build_augmentation(SIDE_ON, 64, channels_are_light=False), CentreSquare(SIDE_ON, 64)):
         shown = transform(checks, 4)
         assert abs(shown.mean() - 127.5) < 2 and shown.std() < 4
 
@@ -298,7 +299,7 @@ def test_measurements_are_not_light_whatever_the_preset() -> None:
 def test_radar_never_makes_a_value_that_was_not_measured(seed: int, size: int) -> None:
     picture = np.random.default_rng(0).normal(-20, 5, (75, 75, 2)).astype(np.float32)
     pixels = {tuple(pixel) for pixel in picture.reshape(-1, 2)}
-    for transform in (build_augmentation(RADAR, size, channels_are_light=False), build_plain(RADAR, size)):
+    for transform in (build_augmentation(RADAR, size, channels_are_light=False), CentreSquare(RADAR, size)):
         shown = transform(picture, seed)
         # Whole pixels: both bands of a place go together.
         assert {tuple(pixel) for pixel in shown.reshape(-1, 2)} <= pixels
@@ -323,7 +324,7 @@ def test_radar_shifts_by_every_whole_pixel_up_to_the_most_both_ways() -> None:
 
 def test_radar_at_its_own_size_is_seen_plainly_as_it_is() -> None:
     picture = np.random.default_rng(0).normal(-20, 5, (75, 75, 2)).astype(np.float32)
-    assert (build_plain(RADAR, 75)(picture) == picture).all()
+    assert (CentreSquare(RADAR, 75)(picture) == picture).all()
 
 
 # Plain views
@@ -331,15 +332,15 @@ def test_radar_at_its_own_size_is_seen_plainly_as_it_is() -> None:
 
 def test_the_plain_view_is_the_centre_square_scaled() -> None:
     across = coordinates(60, 100)
-    shown = build_plain(SIDE_ON, 30)(across)
+    shown = CentreSquare(SIDE_ON, 30)(across)
     assert np.abs(shown[0, :, 0] - (20 + 1 + 2 * np.arange(30))).max() < 0.01
     assert np.abs(shown[:, 0, 1] - (1 + 2 * np.arange(30))).max() < 0.01
-    assert (build_plain(SIDE_ON, 30)(across, 1) == build_plain(SIDE_ON, 30)(across, 2)).all()
+    assert (CentreSquare(SIDE_ON, 30)(across, 1) == CentreSquare(SIDE_ON, 30)(across, 2)).all()
 
 
 def test_a_panorama_costs_no_more_than_its_square() -> None:
     strip = np.zeros((3, 30_000, 3), dtype=np.uint8)
-    assert build_plain(SIDE_ON, 224)(strip).shape == (224, 224, 3)
+    assert CentreSquare(SIDE_ON, 224)(strip).shape == (224, 224, 3)
     assert build_augmentation(SIDE_ON, 224, channels_are_light=True)(strip, 1).shape == (224, 224, 3)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Preset
-from runner.data.pictures.transforms import build_plain
+from runner.data.pictures.squares import CentreSquare
 from runner.data.pictures.views import PLAIN, View, ViewedPictures, all_views, choose_views, default_views, symmetries
 from runner.errors import UsageError
 
@@ -58,7 +58,7 @@ def test_the_plain_view_is_the_one_that_validation_uses(preset: Preset, height: 
     shown = picture(height, width)
     looks = ViewedPictures(preset, all_views(preset), 48)(shown)
     assert looks.shape == (len(all_views(preset)), 48, 48, 3)
-    assert np.array_equal(looks[0], build_plain(preset, 48)(shown))
+    assert np.array_equal(looks[0], CentreSquare(preset, 48)(shown))
 
 
 def test_a_whole_view_keeps_what_the_centre_cuts_off() -> None:
@@ -88,7 +88,7 @@ def test_random_views_are_drawn_by_picture_and_number_and_never_anew(preset: Pre
     assert [view.name for view in views] == ["plain", "random 1", "random 2", "random 3", "random 4"]
     whole = picture(40, 56)
     looks = ViewedPictures(preset, views, 24)(whole, 5)
-    assert np.array_equal(looks[0], build_plain(preset, 24)(whole))
+    assert np.array_equal(looks[0], CentreSquare(preset, 24)(whole))
     assert len({look.tobytes() for look in looks}) == 5
     assert np.array_equal(looks[3:], ViewedPictures(preset, views[3:], 24)(whole, 5))
     assert not np.array_equal(looks[1:], ViewedPictures(preset, views, 24)(whole, 6)[1:])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from runner.contract import Recipe
 from runner.contract.decisions import decide
-from runner.data.pictures.transforms import build_plain
+from runner.data.pictures.squares import CentreSquare
 from runner.errors import TrainingError
 from runner.training import stage as stage_module
 from runner.training.batches import PictureFeed
@@ -68,7 +68,7 @@ def test_a_reloaded_snapshot_scores_what_was_written_beside_it(make_fold: MakeFo
     fold = make_fold(tmp_path)
     snapshot = train_fold(fold, Machine())[-1]
     network = load_snapshot(fold, snapshot)
-    feed = PictureFeed(fold.reader, fold.answers, build_plain(fold.competition.preset, snapshot.size), 0)
+    feed = PictureFeed(fold.reader, fold.answers, CentreSquare(fold.competition.preset, snapshot.size), 0)
     logits = predict_logits(build_accelerator("cpu"), network, feed, fold.valid_rows, 16, title="again")
     targets = torch.from_numpy(fold.index.targets()[fold.valid_rows])
     assert float(loss_of(fold.competition.labels, logits, targets)) == snapshot.valid_loss

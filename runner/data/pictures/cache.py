@@ -24,9 +24,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from runner.data.pictures.reading import Stamp
 from runner.data.pictures.room import Room, make_room
-
-Stamp = tuple[int, int, int, int]
 
 # Of a file its size, times and inode; of the picture its height and width; the checksum of these and the pixels.
 _MARK = struct.Struct("<QqqQHH")
@@ -43,15 +42,6 @@ class Keeping:
 
     folder: Path
     limit: int
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """What changes whenever the file does; None where there is no file."""
-    try:
-        told = path.stat()
-    except OSError:
-        return None
-    return told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino
 
 
 def open_cache(keeping: Keeping | None, paths: Sequence[str], made: str, longest: int) -> PictureCache | None:

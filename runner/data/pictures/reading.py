@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,10 @@ _LYING = (5, 6, 7, 8)  # orientations that swap width and height
 
 # The filters of `warnings` are the whole process's: two threads must not change them at once.
 _quiet_lock = threading.Lock()
+
+
+# Of a file: its size, its times of writing and of any change, its inode.
+Stamp = tuple[int, int, int, int]
 
 
 class PictureReader(Protocol):
@@ -104,8 +109,23 @@ class FilePictures:
         return read_picture(self._raw / self._paths[number], at_least=self._at_least)
 
     def digest(self, number: int) -> bytes:
-        """A fingerprint of the file's content."""
-        return hashlib.sha256((self._raw / self._paths[number]).read_bytes()).digest()
+        """A fingerprint of the file's content. Read once a process, as long as the file stays as it is."""
+        path = self._raw / self._paths[number]
+        return _digest(path, stamp_of(path))
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes whenever the file does; None where there is no file."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino
+
+
+@cache
+def _digest(path: Path, _stamp: Stamp | None) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 _BAND_ROW = re.compile(r"(?P<array>.+\.npy)#(?P<row>\d+)")

@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset
-from runner.data.pictures.cache import Keeping, PictureCache, open_cache, stamp_of
-from runner.data.pictures.reading import FilePictures, PictureReader, is_band_path, open_pictures, read_picture
+from runner.data.pictures.cache import Keeping, PictureCache, open_cache
+from runner.data.pictures.reading import (
+    FilePictures,
+    PictureReader,
+    is_band_path,
+    open_pictures,
+    read_picture,
+    stamp_of,
+)
 
 # How much larger than a network sees them pictures are resized to. They are scaled once more for each look, and
 # every scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from

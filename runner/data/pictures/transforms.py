@@ -1,4 +1,7 @@
-"""Presets as albumentations pipelines: the one place where augmentation happens."""
+"""Presets as albumentations pipelines: the one place where augmentation happens.
+
+Importing albumentations takes longer than a head stage waits for anything else: what only looks goes without.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract.presets import Padding, Preset, Symmetry
-
-# Pictures are small and workers many: OpenCV's own threads would only fight over the cores.
-cv2.setNumThreads(0)
+from runner.data.pictures.squares import with_channels
 
 Picture = NDArray[Any]
 
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
 # Linear interpolation looks at two pixels: beyond this it would skip some of a larger picture's.
 _MOST_SKIPPED = 1.5
-# A mean over pixels and parts of pixels is the best picture of a much larger one, and blurs one hardly larger.
-_BY_AREA = 1.6
 
 
 _LEVELS = np.arange(256, dtype=np.float64)
@@ -70,11 +69,6 @@ def build_augmentation(preset: Preset, size: int, *, channels_are_light: bool) -
     return Transform(*moves, *light)
 
 
-def build_plain(preset: Preset, size: int) -> Transform:
-    """For validation: the centre square, scaled to (size, size, channels); always the same."""
-    return Transform(CentreSquare(size, keep_values=preset.moves_only))
-
-
 def _whole_pixels(preset: Preset, size: int) -> list[A.BasicTransform]:
     """Padding by the largest shift and cropping anywhere is every shift up to it, whole pixels only."""
     margin = round(preset.max_shift * size)
@@ -88,31 +82,6 @@ def _symmetry(symmetry: Symmetry) -> list[A.BasicTransform]:
     if symmetry is Symmetry.SQUARE:
         return [A.SquareSymmetry(p=1)]
     return [A.HorizontalFlip(p=0.5)] if symmetry is Symmetry.MIRROR else []
-
-
-class CentreSquare(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
-    """The largest square in the middle, scaled. The crop comes first: a panorama costs no more than a square."""
-
-    def __init__(self, size: int, keep_values: bool) -> None:
-        super().__init__(p=1)
-        self.size, self.keep_values = size, keep_values
-
-    def apply(self, img: Picture, **params: Any) -> Picture:
-        """Cut and scaled."""
-        height, width = img.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = img[top : top + side, left : left + side]
-        if side == self.size:
-            return square
-        return _with_channels(cv2.resize(square, (self.size, self.size), interpolation=self._interpolation(side)))
-
-    def _interpolation(self, side: int) -> int:
-        if self.keep_values:
-            return int(cv2.INTER_NEAREST)
-        if side > _BY_AREA * self.size:
-            return int(cv2.INTER_AREA)
-        return int(cv2.INTER_CUBIC if side > self.size else cv2.INTER_LINEAR)
 
 
 class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
@@ -151,7 +120,7 @@ class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has 
         linear = grid @ turn @ move * (side / self.size)
         # A pixel's centre lies half a pixel from its edge, in the picture and in the window.
         offset = grid @ np.array([across, down]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
-        return _with_channels(
+        return with_channels(
             cv2.warpAffine(
                 small,
                 np.column_stack([linear, offset]),
@@ -194,9 +163,4 @@ def _reduced(picture: Picture, scale: float) -> Picture:
         return picture
     height, width = picture.shape[:2]
     shape = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return _with_channels(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA))
-
-
-def _with_channels(picture: Picture) -> Picture:
-    # OpenCV drops the last axis where it is 1.
-    return picture[..., None] if picture.ndim == 2 else picture
+    return with_channels(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA))

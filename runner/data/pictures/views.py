@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset, Symmetry
-from runner.data.pictures.transforms import Transform, build_augmentation, build_plain
+from runner.data.pictures.squares import CentreSquare
 from runner.errors import UsageError
 
 Picture = NDArray[Any]
+Look = Callable[[Picture, int], Picture]
 
 
 _QUARTERS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -131,7 +132,7 @@ class ViewedPictures:
 
     def __init__(self, preset: Preset, views: Sequence[View], size: int):
         self.views = tuple(views)
-        self._scale = build_plain(preset, size)
+        self._scale = CentreSquare(preset, size)
         self._preset, self._size = preset, size
 
     def __call__(self, picture: Picture, seed: int = 0) -> Picture:
@@ -147,12 +148,14 @@ class ViewedPictures:
             looks[place] = view.move(scaled[square])
         return looks
 
-    def _augment(self, picture: Picture) -> Transform:
+    def _augment(self, picture: Picture) -> Look:
         return _augmentation(self._preset, self._size, picture.dtype == np.uint8)
 
 
 @cache
-def _augmentation(preset: Preset, size: int, channels_are_light: bool) -> Transform:
+def _augmentation(preset: Preset, size: int, channels_are_light: bool) -> Look:
+    from runner.data.pictures.transforms import build_augmentation
+
     return build_augmentation(preset, size, channels_are_light=channels_are_light)
 
 
