@@ -23,6 +23,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
+WIDTH = 6.0  # inches; two figures stand side by side on a wide page, and one is still readable on a phone
+
 # Stand-ins: no line is ever drawn in them, so that each can be made the page's own colour in the SVG.
 INK, FAINT = "#010203", "#040506"
 _ON_WHITE = {INK: "#1d2329", FAINT: "#d3d9df"}
@@ -72,7 +74,8 @@ class Drawn:
 
     def block(self) -> Drawing:
         """The figure as a block of a page."""
-        return Drawing(self.name, self.title, self.alt, svg_of(self.figure, self.name), self.numbers, self.note)
+        wide = self.figure.get_figwidth() > WIDTH
+        return Drawing(self.name, self.title, self.alt, svg_of(self.figure, self.name), self.numbers, self.note, wide)
 
     def save(self, folder: Path, suffix: str = "svg") -> Path:
         """The figure alone, on white, as SVG or PNG."""
@@ -92,7 +95,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
+def new_figure(width: float = WIDTH, height: float = 3.2) -> Figure:
     """An empty figure, in inches; to be called, and drawn into, within `style()`."""
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -134,6 +137,13 @@ def _coloured(text: str, colours: dict[str, str]) -> str:
     for stand_in, colour in colours.items():
         text = text.replace(stand_in, colour)
     return text
+
+
+def put_legend(figure: Figure, axes: Any, columns: int = 2) -> None:
+    """The legend below the axes: there it hides no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
 
 
 def label_bars(axes: Any, values: list[float], form: str = "{:g}") -> None:

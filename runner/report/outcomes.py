@@ -16,7 +16,7 @@ from PIL import Image
 from runner.data.pictures.reading import is_band_path, open_pictures
 from runner.errors import RunnerError
 from runner.report.confusion import Confusion
-from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, style
+from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, put_legend, style
 from runner.report.material import HeldOut, Material
 from runner.report.page import Gallery, Picture, Table
 
@@ -67,7 +67,7 @@ def classes_figure(confusion: Confusion) -> Drawn:
     rows = classes_table(confusion).rows[:_BARS]
     names, found = [str(row[0]) for row in rows], [float(row[2] or 0) for row in rows]  # type: ignore[arg-type]
     with style():
-        figure = new_figure(8.0, 1.0 + 0.24 * len(rows))
+        figure = new_figure(height=0.9 + 0.24 * len(rows))
         axes = figure.subplots()
         axes.barh(range(len(rows)), found, color=BLUE, height=0.7)
         for place, value in enumerate(found):
@@ -77,7 +77,7 @@ def classes_figure(confusion: Confusion) -> Drawn:
         axes.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names], fontsize=9)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(xlabel="found, % of the class", xlim=(0, 108))
+        axes.set(xlabel="found (% of the class's pictures)", xlim=(0, 108))
     more = f" (the {len(rows)} worst of {len(confusion.classes)})" if len(rows) < len(confusion.classes) else ""
     alt = f"Share of each class that was found{more}; worst {names[0]} with {found[0]:.0f} %."
     return Drawn("classes", f"How much of each class was found{more}", alt, figure)
@@ -164,16 +164,12 @@ def calibration_figure(held: HeldOut) -> Drawn:
     ]
     gap = sum(abs(float(row[2]) - float(row[3])) * int(row[1]) for row in rows) / max(len(said), 1)
     with style():
-        figure = new_figure(8.0, 3.4)
-        axes, counts = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        figure = new_figure(height=3.4)
+        axes = figure.subplots()
         axes.plot([0, 1], [0, 1], linestyle=":", color=VERMILLION, label="as sure as right")
         axes.plot([row[2] for row in rows], [row[3] for row in rows], "o-", color=BLUE, label="this run")
         axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend()
-        counts.bar([(place + 0.5) / _BINS for place in bins], [row[1] for row in rows], width=0.09, color=BLUE)
-        counts.set(xlabel="probability that was said", ylabel="how often", xlim=(0, 1))
-        if len(held.classes) > 1 and held.decoder is not None:
-            counts.set_yscale("log")
+        put_legend(figure, axes)
     sure = float(said.mean() - came.mean())
     word = (
         "about as sure as it is right"
@@ -185,6 +181,22 @@ def calibration_figure(held: HeldOut) -> Drawn:
     numbers = Table(["probability said", "how often", "mean said", "share that came true"], rows, "Calibration by bin")
     note = f"Mean gap {100 * gap:.1f} points; on the whole it is {word} ({100 * sure:+.1f} points)."
     return Drawn("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
+
+
+def confidence_figure(held: HeldOut) -> Drawn:
+    """How often each probability was said."""
+    said, _ = _confidences(held)
+    counts, edges = np.histogram(said, _BINS, (0, 1))
+    what = "tags of pictures" if held.decoder is not None else "pictures"
+    with style():
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.09, color=BLUE)
+        axes.set(xlabel="probability that was said", ylabel=what, xlim=(0, 1))
+        if held.decoder is not None:
+            axes.set(yscale="log", ylabel=f"{what}, log scale")  # most tags are plainly absent from most pictures
+    alt = f"Histogram of what was said: {counts[-1]:,} of {len(said):,} {what} above 0.9."
+    return Drawn("confidence", "How sure it is, how often", alt, figure)
 
 
 def _confidences(held: HeldOut) -> tuple[Matrix, Matrix]:
