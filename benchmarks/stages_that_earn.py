@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -19,18 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.scratch import run_runner, write_plugin
 from competitions import load
 from runner.contract import ACCURACY, LOG_LOSS, Recipe, Stage, State
 
-PLUGIN = '''"""A scratch competition: dog-breed with another recipe."""
-
-from dataclasses import replace
-
-from competitions.dog_breed import COMPETITION as DOGS
-from runner.contract import Recipe
-
-COMPETITION = replace(DOGS, recipe=Recipe.from_json({plain!r}))
-'''
+NAME = "same-dogs"
 
 
 def recipes(size: int, larger: int) -> dict[str, Recipe]:
@@ -75,25 +66,18 @@ def main() -> None:
 
 
 def _row(options: argparse.Namespace, workspace: Path, recipe: Recipe) -> str:
-    (workspace / "competitions").mkdir(exist_ok=True)
-    (workspace / "competitions" / "same_dogs.py").write_text(PLUGIN.format(plain=recipe.to_json()))
-    runner = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q", "same-dogs"]
-    weights = ("--model", options.model, "--weights", str(options.weights))
-    _run([*runner, "download", "--from", str(options.folder)])
+    write_plugin(workspace, NAME, recipe)
+    run_runner(workspace, NAME, "download", "--from", options.folder)
     # Activations that another recipe has computed would make this one look cheap.
-    _run([*runner, "clean"])
+    run_runner(workspace, NAME, "clean")
     started = time.perf_counter()
-    run = _run([*runner, "train", *weights]).strip()
+    run = run_runner(workspace, NAME, "train", "--model", options.model, "--weights", options.weights).strip()
     seconds = time.perf_counter() - started
-    _run([*runner, "predict", "--run", run])
-    score = json.loads((workspace / "runs" / "same-dogs" / run / "score.json").read_text())
-    test = _grade(options.folder, workspace / "submissions" / "same-dogs" / f"{run}.csv")
+    run_runner(workspace, NAME, "predict", "--run", run)
+    score = json.loads((workspace / "runs" / NAME / run / "score.json").read_text())
+    test = _grade(options.folder, workspace / "submissions" / NAME / f"{run}.csv")
     held_out = f"{score['cv']['value']:>10.4f}{score['also']['accuracy']['value']:>10.4f}"
     return f"{seconds:>9.1f}{held_out}" + "".join(f"{one:>10.4f}" for one in test)
-
-
-def _run(command: list[str]) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _grade(folder: Path, submission: Path) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.claims import claim
 from competitions import load
 from runner.hosts.loopback import LoopbackServer, environment_for
 from runner.hosts.practice import PracticeHost, create_practice_competition
@@ -63,7 +64,13 @@ def main() -> int:
     for megabytes in (chosen // 10, chosen):
         with tempfile.TemporaryDirectory() as folder:
             peaks.append(measure(Path(folder), megabytes))
-    print(f"growth {peaks[1] - peaks[0]:.0f} MB, ceiling {GROWTH_MB} MB")
+    growth = peaks[1] - peaks[0]
+    claim(
+        f"download of {chosen} MB: memory beyond a tenth of it",
+        f"{growth:.0f} MB",
+        f"<= {GROWTH_MB} MB",
+        growth <= GROWTH_MB,
+    )
     return int(peaks[1] - peaks[0] > GROWTH_MB)
 
 

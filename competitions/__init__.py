@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import sys
-import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +21,12 @@ def names(extra: Path | None = None) -> tuple[str, ...]:
 
 def load(name: str, extra: Path | None = None) -> Competition:
     """The competition of that name, from the workspace's folder `extra` before the shipped ones."""
+    from dataclasses import replace
+
     known = files(extra)
     if name not in known:
+        import difflib
+
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         guess = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
@@ -52,6 +52,8 @@ def files(extra: Path | None = None) -> dict[str, Path]:
 
 def _constant(path: Path) -> Competition:
     # Imported here, so that the names alone (`runner --help`) cost nothing.
+    import importlib.util
+
     from runner.contract import Competition
 
     module_name = f"competitions.{path.stem}"
@@ -86,6 +88,8 @@ def _line_within(path: Path, error: BaseException) -> int | None:
     """The last line of this file that the error went through."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return lines[-1] if lines else None

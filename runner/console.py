@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -74,3 +74,14 @@ def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
         for item in items:
             yield item
             advance(1)
+
+
+def sparkline(values: Sequence[float], width: int = 60) -> str:
+    """The values as a line of blocks, for a terminal; what broke away is cut at twice the first value."""
+    if not values:
+        return ""
+    picked = [values[place * len(values) // min(width, len(values))] for place in range(min(width, len(values)))]
+    top, low = 2 * picked[0], min(picked)
+    blocks = "▁▂▃▄▅▆▇█"
+    heights = [(min(value, top) - low) / ((top - low) or 1) for value in picked]
+    return "".join(blocks[min(int(height * len(blocks)), len(blocks) - 1)] for height in heights)

@@ -3,67 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.console import say
 from runner.contract import Competition, Recipe
 from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
-from runner.data.arriving.download import download, read_raw
-from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds
+from runner.data.arriving.download import read_raw
+from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds, shared_folds
 from runner.data.held_out.splitting import SplitPlan, write_split
-from runner.data.pictures.views import choose_views
 from runner.data.table.complaints import describe
 from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError, UsageError
+from runner.hosts.entries import Origin
 from runner.hosts.marks import mark_in, mark_of
-from runner.hosts.opening import open_host
-from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Host, Status
-from runner.hosts.submitting import Handing, Origin, Outcome, limit_error, require_open, submit_and_record
-from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of
-from runner.practice.verdict import Verdict, find_board, judge
+from runner.hosts.submitting import Handing, Outcome, limit_error, submit_and_record
 from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend, truth_file
 from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
 from runner.prediction.out_of_fold import Member
-from runner.prediction.predict import Asked, predict_fold, trained_folds
 from runner.prediction.results import Final, fit_final
-from runner.prediction.score import Score
 from runner.prediction.submission import check_submission, write_submission
 from runner.prediction.truth import truth_of, write_truth
-from runner.prediction.weight_average import choose_networks
-from runner.training.assembly import (
-    copy_findings,
-    copy_score,
-    fold_without_run,
-    folds_of_run,
-    settle_recipe,
-    shared_folds,
-)
-from runner.training.fan_out import check_engine, train_on_ray
-from runner.training.fold import Machine, default_workers
-from runner.training.model import check_backbone
-from runner.training.processes import build_accelerator, by_main, main_first
 from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
-from runner.training.stage import Found, find_stage_rate
-from runner.training.tracking import check_tracker, start_tracking, stop_tracking
-from runner.training.train import train_fold
 from runner.workspace import Workspace, read_json, write_json
 
-
-@dataclass(frozen=True)
-class WholeLine:
-    """What the whole line left behind."""
-
-    run: Run
-    score: Score
-    path: Path
-    outcome: Outcome
+# torch and what stands on it take seconds to import: the steps that train or predict do it themselves, so that
+# `split`, `check`, `ensemble`, `submit` and `report` need not.
+if TYPE_CHECKING:
+    from runner.prediction.predict import Asked
+    from runner.training.fold import Machine
+    from runner.training.stage import Found
 
 
 def read_index(competition: Competition, workspace: Workspace) -> Index:
@@ -82,6 +57,13 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
+    from runner.training.assembly import folds_of_run, settle_recipe
+    from runner.training.fan_out import check_engine, train_on_ray
+    from runner.training.model import check_backbone
+    from runner.training.processes import build_accelerator, by_main, main_first
+    from runner.training.tracking import check_tracker, start_tracking, stop_tracking
+    from runner.training.train import train_fold
+
     _require_stages(competition, recipe)
     check_backbone(recipe.backbone)
     check_tracker(machine.tracker)
@@ -110,6 +92,9 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 
 def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
     """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
+    from runner.training.assembly import copy_findings
+    from runner.training.processes import build_accelerator, by_main
+
     _require_stages(competition, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
     run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
@@ -127,6 +112,11 @@ def _require_stages(competition: Competition, recipe: Recipe) -> None:
 
 def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, machine: Machine) -> list[Found]:
     """Sweep the rate for each stage of the recipe, from the start that the recipe has; nothing is trained."""
+    from runner.training.assembly import fold_without_run
+    from runner.training.model import check_backbone
+    from runner.training.processes import build_accelerator, main_first
+    from runner.training.stage import find_stage_rate
+
     check_backbone(recipe.backbone)
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
@@ -143,6 +133,18 @@ def predict(
         blended = [find_run(workspace, competition.name, name) for name in recipe.blends]
         ensemble(competition, workspace, blended, name=run.name)
         return _submission_path(workspace, run)
+    return _predict_anew(competition, workspace, run, recipe, machine, asked)
+
+
+def _predict_anew(
+    competition: Competition, workspace: Workspace, run: Run, recipe: Recipe, machine: Machine, asked: Asked | None
+) -> Path:
+    from runner.data.pictures.views import choose_views
+    from runner.prediction.predict import Asked, predict_fold, trained_folds
+    from runner.prediction.weight_average import choose_networks
+    from runner.training.assembly import copy_score, folds_of_run
+    from runner.training.processes import build_accelerator, by_main, main_first
+
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)
     if recipe.all_data:
@@ -164,6 +166,8 @@ def predict(
 
 def _repeated(workspace: Workspace, run: Run) -> Asked:
     """What has a say in the run that this one repeats: its views, and those of its networks that have weight."""
+    from runner.prediction.predict import Asked
+
     told = read_json(final_step_file(_original(workspace, run)))
     wanted = tuple(name for name, weight in told["weights"].items() if weight > 0)
     return Asked(told["choice"], names=tuple(told["names"]), wanted=wanted)
@@ -287,129 +291,6 @@ def best_unsubmitted(competition: Competition, workspace: Workspace, host: Host,
     if scored and limits.left_today <= 0:
         raise limit_error(competition, limits, host.now())
     return [run for _, run in scored[: min(count, limits.left_today)]]
-
-
-def run_whole_line(
-    competition: Competition,
-    workspace: Workspace,
-    host: Host,
-    recipe: Recipe,
-    *,
-    name: str | None,
-    machine: Machine,
-    message: str = "",
-    asked: Asked | None = None,
-) -> WholeLine:
-    """Everything, in order. Steps that are done already are not done again."""
-    choose_views(competition.preset, (asked or Asked()).views)  # a slip is told now, not after training
-    accelerator = build_accelerator(machine.device)
-    # Whether the host would take a file at all is asked before a night is spent on making one.
-    by_main(accelerator, lambda: require_open(host, competition))
-    by_main(accelerator, lambda: download(competition, workspace, host))
-    run = train(competition, workspace, recipe, name=name, machine=machine)
-    path = predict(competition, workspace, run, machine=machine, asked=asked)
-    score = run.read_score()
-    assert score is not None
-    outcome = by_main(accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True))
-    return WholeLine(run, Score(**score["cv"]), path, outcome)
-
-
-def run_demo(competition: Competition, workspace: Workspace, host_name: str = "practice") -> WholeLine:
-    """The whole line on practice data, with a network small enough for two cores and a minute.
-
-    With the host `http` the data and the submission travel as they do to and from Kaggle.
-    """
-    from runner.practice.build import build_practice
-    from runner.practice.recipes import practice_recipe
-
-    machine = Machine(workers=default_workers())
-    by_main(build_accelerator(machine.device), lambda: build_practice(competition, workspace))
-    host = open_host(host_name, competition, workspace)
-    recipe = practice_recipe(competition)
-    return run_whole_line(competition, workspace, host, recipe, name="demo", machine=machine)
-
-
-def rehearse(
-    competition: Competition,
-    workspace: Workspace,
-    recipe: Recipe,
-    *,
-    hiding: Hiding,
-    machine: Machine,
-    asked: Asked | None = None,
-    leaderboard: Path | None = None,
-) -> tuple[WholeLine, Verdict]:
-    """The whole line on a part of the labelled rows, graded on the rest, which nothing of it has seen."""
-    board = find_board(competition, leaderboard, workspace.boards(competition.name))
-    index = read_index(competition, workspace)
-    ground = ground_of(workspace, competition, hiding)
-    accelerator = build_accelerator(machine.device)
-    rows = by_main(accelerator, lambda: build_rehearsal(competition, index, ground, hiding))
-    by_main(accelerator, lambda: _split_by_seed(competition, ground, recipe, hiding))
-    host = PracticeHost(competition, ground.practice(competition.name))
-    name, recipe = _rehearsal_run(ground, competition, recipe)
-    line = run_whole_line(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
-    sample = read_raw(competition, ground) / all_names(competition.sample_submission)[0]
-    verdict = judge(competition, line.score, line.path, rows, sample=sample, classes=index.classes, board=board)
-    by_main(accelerator, lambda: write_json(line.run.folder / "rehearsal.json", verdict.to_json()))
-    return line, verdict
-
-
-def _split_by_seed(competition: Competition, ground: Workspace, recipe: Recipe, hiding: Hiding) -> None:
-    """Another seed holds out other rows too: else all rehearsals would promise by the same few."""
-    if not shared_folds(ground, competition).exists():
-        split(competition, ground, SplitPlan(folds=recipe.folds, seed=hiding.seed))
-
-
-def _rehearsal_run(ground: Workspace, competition: Competition, recipe: Recipe) -> tuple[str, Recipe]:
-    """The run's name, which is its recipe's: the same rehearsal goes on where it was broken off."""
-    name = f"rehearsal-{hashlib.sha256(json.dumps(recipe.to_json()).encode()).hexdigest()[:8]}"
-    known = [run for run in find_runs(ground, competition.name) if run.name == name]
-    # A time budget was settled then, and would be settled a little otherwise now.
-    return name, known[0].read_recipe() if known else recipe
-
-
-def tell_score(competition: Competition, run: Run) -> str:
-    """The run's held-out score, and what it is made of, a line a thing."""
-    written = run.read_score()
-    if written is None:
-        return f"{run.name}: not predicted yet"
-    cv = Score(**written["cv"])
-    also = "".join(
-        f", {metric.title} {Score(**written['also'][metric.key])}"
-        for metric in competition.also_report
-        if metric.key in written["also"]
-    )
-    return f"{run.name}: held-out {competition.metric.title} {cv}{also} ({cv.rows:,} rows)"
-
-
-def tell_parts(run: Run) -> str:
-    """What the run's score is made of: folds, views, members, and the figure that flatters, named so."""
-    told = run.read_score()
-    if told is None or "plan" not in told:
-        return ""
-    views, folds = told["views"], told["folds"]
-    lines = [f"  final step: {told['plan']}"]
-    if len(folds) > 1:
-        lines.append("  folds: " + ", ".join(f"{fold}: {score:.5f}" for fold, score in folds.items()))
-    if views["gain"] is not None:
-        lines.append(f"  {views['look']}; averaging views gains {views['gain']:+.5f} ± {views['error']:.5f}")
-    if len(told["members"]) > 1:
-        lines.append(f"  {'member':<24}{'weight':>8}{'alone':>10}{'gain':>10}")
-        lines += [
-            f"  {one['name']:<24}{one['weight']:>8.3f}{one['alone']:>10.5f}{one['gain']:>+10.5f}"
-            for one in told["members"]
-        ]
-    return "\n".join([*lines, f"  optimistic, fitted on the rows that it is scored on: {told['optimistic']:.5f}"])
-
-
-def tell_outcome(outcome: Outcome) -> str:
-    """What became of a submission, a line a board."""
-    submission = outcome.submission
-    scores = {"public": submission.public, "private": submission.private}
-    told = "".join(f", {board} {score:.5f}" for board, score in scores.items() if score is not None)
-    lines = [f"submission {submission.ref}: {submission.status.value}{told}"]
-    return "\n".join([*lines, *(f"  {standing}" for standing in outcome.standings)])
 
 
 def _form(competition: Competition, workspace: Workspace) -> Form:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -96,11 +95,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON that a person can read and a diff can compare."""
+    import json  # here and below: `--help` needs none of it
+
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
+    import json
+
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -37,9 +37,9 @@ _BAR = 30
 def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
     """Look at the pictures: counts, sizes, copies, train against test. Nothing is trained."""
     from runner.data.exploring.explore import explore as look
+    from runner.data.held_out.folds import shared_folds
     from runner.pipeline import read_index
     from runner.report.explore import write_exploration
-    from runner.training.assembly import shared_folds
 
     competition, workspace = settings.competition, settings.workspace
     index = read_index(competition, workspace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from pathlib import Path
 from typing import Any, ClassVar
@@ -157,6 +156,8 @@ def _first_line(path: Path) -> str:
 
 
 def _unknown(found: str, word: str, known: list[str], before: str = "") -> UsageError:
+    import difflib
+
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
     cure = " or ".join(f"`runner {before}{name}`" for name in near) or f"`runner {before}--help`"
     return UsageError(found, where=f"known: {', '.join(known)}", cure=cure)

@@ -7,31 +7,24 @@ from typing import Any
 
 import click
 
+from runner.cli.machine_options import machine_options, read_machine_options
 from runner.cli.predict_options import predict_options, read_predict_options
 from runner.cli.settings import Settings, command
 
 
 @command("predict", together=True)
 @click.option("--run", "name", metavar="NAME", help="The run to predict with.  [default: the newest]")
-@click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Processes that read pictures.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@machine_options
 @predict_options
-def predict(settings: Settings, name: str | None, workers: int | None, device: str, **options: Any) -> None:
+def predict(settings: Settings, name: str | None, **options: Any) -> None:
     """Predict the held-out and the test rows, score the first, write a submission of the second."""
+    from runner.cli.telling import tell_parts, tell_score
     from runner.pipeline import predict as predict_run
-    from runner.pipeline import tell_parts, tell_score
-    from runner.training.fold import Machine, default_workers
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace
     run = find_run(workspace, competition.name, name)
-    machine = Machine(device, default_workers() if workers is None else workers)
+    machine = read_machine_options(options)
     path = predict_run(competition, workspace, run, machine=machine, asked=read_predict_options(options))
     click.echo(tell_score(competition, run))
     click.echo(tell_parts(run))
@@ -46,8 +39,8 @@ def ensemble(settings: Settings, names: tuple[str, ...], name: str | None) -> No
 
     One RUN without a name is fitted anew itself, with whatever folds are there now.
     """
+    from runner.cli.telling import tell_parts, tell_score
     from runner.pipeline import ensemble as blend
-    from runner.pipeline import tell_parts, tell_score
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace

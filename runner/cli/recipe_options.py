@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from runner.cli.machine_options import MACHINE_OPTIONS, read_machine_options
+
 if TYPE_CHECKING:
     from runner.contract import Recipe
     from runner.training.fold import Machine
@@ -96,25 +98,16 @@ _OPTIONS = (
         "--quick", is_flag=True, help="The short way: find the rate, one frozen epoch, three unfrozen cycles."
     ),
     click.option(
+        "--heads-only", is_flag=True, help="Leave out the stages that train the body: seconds instead of minutes."
+    ),
+    click.option(
         "--time-budget",
         type=click.FloatRange(0, min_open=True),
         metavar="MIN",
         help="The longest plan that fits, measured on the first mini-batches.",
     ),
     click.option("--seed", type=int, metavar="N", help="Of everything drawn at random, but not of the folds."),
-    click.option(
-        "--workers",
-        type=click.IntRange(0, 64),
-        metavar="N",
-        help="Processes that read pictures.  [default: by the machine]",
-    ),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where to compute.",
-    ),
+    *MACHINE_OPTIONS,
     click.option("--compile", "compiles", is_flag=True, help="Compile the network first: slow to start, then faster."),
     click.option(
         "--track", type=click.Choice(["tensorboard", "wandb", "mlflow"]), help="Hand the log to this tracker too."
@@ -131,11 +124,8 @@ def recipe_options(function: Function) -> Function:
 
 def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Recipe, Machine]:
     """The recipe after the flags, and the machine to train it on."""
-    from runner.training.fold import Machine, default_workers
-
-    machine = Machine(
-        device=options["device"],
-        workers=default_workers() if options["workers"] is None else options["workers"],
+    machine = read_machine_options(
+        options,
         weights=options["weights"],
         compiles=options["compiles"],
         tracker=options["track"],
@@ -148,9 +138,11 @@ def read_recipe_options(declared: Recipe, options: dict[str, Any]) -> tuple[Reci
 
 def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
     """The declared recipe as the flags change it."""
+    if options["quick"] and options["heads_only"]:
+        raise click.UsageError("--quick trains the body, --heads-only leaves it as it is: choose")
     from dataclasses import replace
 
-    from runner.contract.recipe import quicken, refreeze, resize, scale_epochs
+    from runner.contract.recipe import keep_heads, quicken, refreeze, resize, scale_epochs
 
     same_names = ("backbone", "seed", "oversample", "from_run", "folds")
     recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
@@ -160,6 +152,8 @@ def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
         recipe = resize(recipe, options["sizes"])
     if options["quick"]:
         recipe = quicken(recipe)
+    if options["heads_only"]:
+        recipe = keep_heads(recipe)
     if options["freeze_to"] is not None:
         recipe = refreeze(recipe, options["freeze_to"])
     return scale_epochs(_with_batch(_with_rate(recipe, options["lr"]), options["batch_size"]), options["epochs_scale"])

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 )
 def submit(settings: Settings, what: str | None, message: str, no_wait: bool, again: bool, best: int | None) -> None:
     """Check, submit, wait for the score, and note it in the ledger. Without a name: the newest run."""
+    from runner.cli.telling import tell_outcome
     from runner.pipeline import submit as submit_it
-    from runner.pipeline import tell_outcome
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace
@@ -48,7 +48,8 @@ def submit(settings: Settings, what: str | None, message: str, no_wait: bool, ag
 
 
 def _submit_best(settings: Settings, count: int, message: str, *, wait: bool) -> None:
-    from runner.pipeline import best_unsubmitted, tell_outcome
+    from runner.cli.telling import tell_outcome
+    from runner.pipeline import best_unsubmitted
     from runner.pipeline import submit as submit_it
 
     competition, workspace, host = settings.competition, settings.workspace, settings.host

@@ -14,28 +14,49 @@ from runner.cli.settings import Settings, command
 
 @command("run", together=True)
 @click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="DIR|ARCHIVE",
+    help="Where the data is not here yet: take it from this disk, not from the host.",
+)
+@click.option("--no-submit", is_flag=True, help="End with the checked submission file. Needs no account.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @recipe_options
 @predict_options
-def run(settings: Settings, name: str | None, message: str, **options: Any) -> None:
+def run(
+    settings: Settings, name: str | None, source: Path | None, no_submit: bool, message: str, **options: Any
+) -> None:
     """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
-    from runner.pipeline import run_whole_line, tell_outcome, tell_parts, tell_score
+    from runner.cli.telling import tell_outcome, tell_parts, tell_score
+    from runner.whole_line import run_to_submission, run_whole_line
 
-    competition = settings.competition
+    competition, workspace = settings.competition, settings.workspace
     recipe, machine = read_recipe_options(competition.recipe, options)
-    line = run_whole_line(
-        competition,
-        settings.workspace,
-        settings.host,
-        recipe,
-        name=name,
-        machine=machine,
-        message=message,
-        asked=read_predict_options(options),
-    )
+    asked = read_predict_options(options)
+    if no_submit:
+        line = run_to_submission(
+            competition, workspace, lambda: source or settings.host, recipe, name=name, machine=machine, asked=asked
+        )
+        said = f"{line.path}\nto submit it: runner {competition.name} submit {line.run.name}"
+    else:
+        host = settings.host
+        whole = run_whole_line(
+            competition,
+            workspace,
+            host,
+            recipe,
+            name=name,
+            machine=machine,
+            source=lambda: source or host,
+            message=message,
+            asked=asked,
+        )
+        line, said = whole, tell_outcome(whole.outcome)
     click.echo(tell_score(competition, line.run))
     click.echo(tell_parts(line.run))
-    click.echo(tell_outcome(line.outcome))
+    click.echo(said)
 
 
 @command("rehearse", together=True)
@@ -60,9 +81,9 @@ def rehearse(settings: Settings, hidden: float, leaderboard: Path | None, **opti
 
     With --seed other rows are hidden, and trained otherwise. Your data, runs and submissions are left alone.
     """
-    from runner.pipeline import rehearse as rehearse_it
-    from runner.pipeline import tell_outcome, tell_parts, tell_score
+    from runner.cli.telling import tell_outcome, tell_parts, tell_score
     from runner.practice.rehearsal import Hiding
+    from runner.whole_line import rehearse as rehearse_it
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -92,9 +113,10 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     to a server on this machine.
     """
     from competitions import load
-    from runner.pipeline import run_demo, tell_outcome, tell_score
+    from runner.cli.telling import tell_outcome, tell_score
     from runner.practice.build import painted_names
     from runner.report.report import write_report
+    from runner.whole_line import run_demo
 
     host_name = "http" if settings.host_name == "http" else "practice"
     workspace = settings.base.for_host(host_name)

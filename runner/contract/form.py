@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +51,11 @@ def read_form(labels: Labels, sample: Path, *, competition: str = "COMPETITION")
         raise _broken_sample(sample, competition, str(error.flaw)) from error
     id_column = labels.id if labels.id in table.header else table.header[0]
     columns = tuple(name for name in table.header if name != id_column)
-    fault = _fault_of_sample(labels, table, id_column, columns)
+    place = table.header.index(id_column)
+    ids = tuple([row[place] if place < len(row) else "" for _, row in table])
+    fault = _fault_of_sample(labels, table, ids, columns)
     if fault:
         raise _broken_sample(sample, competition, fault)
-    place = table.header.index(id_column)
-    ids = tuple(row[place] for row in table.rows)
     return Form(labels, id_column, columns, ids, _kind(labels, columns), table.header)
 
 
@@ -116,24 +118,26 @@ def _broken_sample(sample: Path, competition: str, fault: str) -> DataError:
     )
 
 
-def _fault_of_sample(labels: Labels, table: Table, id_column: str, columns: tuple[str, ...]) -> str | None:
+def _fault_of_sample(labels: Labels, table: Table, ids: Sequence[str], columns: tuple[str, ...]) -> str | None:
     repeated_columns = repeated(table.header)
     if repeated_columns:
         return f"column {shown(repeated_columns[0])} is there twice"
     if not columns:
         return "it has no column beside the ids"
     if len(columns) > 1 and not isinstance(labels, OneOfMany):
+        id_column = next(name for name in table.header if name not in columns)
         return f"one column is expected beside {id_column!r}, found {len(columns)}"
-    if not table.rows:
+    if not ids:
         return "it has no rows"
-    ragged = [line for row, line in zip(table.rows, table.lines, strict=True) if len(row) != len(table.header)]
-    if ragged:
-        return f"line {ragged[0]} does not have {len(table.header)} cells"
-    ids = [row[table.header.index(id_column)] for row in table.rows]
-    repeated_ids = repeated(ids)
-    if repeated_ids:
-        return f"id {shown(repeated_ids[0])} is there twice"
-    return f"line {table.lines[ids.index('')]} has no id" if "" in ids else None
+    ragged = next((line for line, row in table if len(row) != len(table.header)), None)
+    if ragged is not None:
+        return f"line {ragged} does not have {len(table.header)} cells"
+    if len(set(ids)) != len(ids):
+        return f"id {shown(repeated(ids)[0])} is there twice"
+    if "" in ids:
+        line, _ = next(islice(table, ids.index(""), None))
+        return f"line {line} has no id"
+    return None
 
 
 def _kind(labels: Labels, columns: Sequence[str]) -> Kind:
@@ -156,10 +160,7 @@ def _flaws(form: Form, table: Table, names: Sequence[str] | None) -> list[Flaw]:
         return flaws.listed()
     if table.header != form.header:
         _find_header_flaws(form, table.header, flaws)
-    _find_ragged_rows(form, table, flaws)
-    if form.id_column in table.header:
-        _find_id_flaws(form, table, flaws)
-    _find_value_flaws(form, table, names, flaws)
+    _find_row_flaws(form, table, names, flaws)
     return flaws.listed()
 
 
@@ -195,11 +196,37 @@ def _add_extra_column(name: str, missing: list[str], flaws: FlawList) -> None:
         flaws.add("extra", 1, f"column {shown(name)} is not in the sample submission", "remove it")
 
 
-def _find_ragged_rows(form: Form, table: Table, flaws: FlawList) -> None:
-    width = len(table.header)
-    for row, line in zip(table.rows, table.lines, strict=True):
+def _find_row_flaws(form: Form, table: Table, names: Sequence[str] | None, flaws: FlawList) -> None:
+    """Look at each row once; told first are rows of the wrong length, then the ids, then the values."""
+    ragged, values, ids = FlawList(), FlawList(), _Ids()
+    present = [name for name in form.columns if name in table.header]
+    places = [table.header.index(name) for name in present]
+    check, width = _row_check(form, present, names), len(table.header)
+    id_place = table.header.index(form.id_column) if form.id_column in table.header else None
+    for line, row in table:
+        if id_place is not None and row:  # a blank line has no id, and is said already
+            ids.add(row[id_place] if id_place < len(row) else "", line)
         if len(row) != width:
-            _add_ragged_row(form, row, line, width, flaws)
+            _add_ragged_row(form, row, line, width, ragged)
+        elif present:
+            for kind, found, cure in check([row[place] for place in places]):
+                values.add(kind, line, found, cure)
+    flaws.extend(ragged)
+    if id_place is not None:
+        _find_id_flaws(form, ids, flaws)
+    flaws.extend(values)
+
+
+class _Ids:
+    """The ids of a file, and the line of each."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.lines = array("q")
+
+    def add(self, name: str, line: int) -> None:
+        self.names.append(name)
+        self.lines.append(line)
 
 
 def _add_ragged_row(form: Form, row: list[str], line: int, width: int, flaws: FlawList) -> None:
@@ -213,16 +240,12 @@ def _add_ragged_row(form: Form, row: list[str], line: int, width: int, flaws: Fl
         flaws.add("ragged", line, f"{len(row)} cells where the header has {width}", "write a cell a column")
 
 
-def _find_id_flaws(form: Form, table: Table, flaws: FlawList) -> None:
-    place = table.header.index(form.id_column)
-    found = [row[place] if place < len(row) else "" for row in table.rows]
-    if tuple(found) == form.ids:
+def _find_id_flaws(form: Form, ids: _Ids, flaws: FlawList) -> None:
+    if tuple(ids.names) == form.ids:
         return
     position = {name: number for number, name in enumerate(form.ids)}
     first_line: dict[str, int] = {}
-    for row, line, name in zip(table.rows, table.lines, found, strict=True):
-        if not row:
-            continue  # a blank line, and said already
+    for name, line in zip(ids.names, ids.lines, strict=True):
         if name not in position:
             flaws.add("extra id", line, f"id {shown(name)} is not in the sample submission", _near(name, position))
         elif name in first_line:
@@ -252,17 +275,6 @@ def _find_reordering(form: Form, position: dict[str, int], first_line: dict[str,
             return
 
 
-def _find_value_flaws(form: Form, table: Table, names: Sequence[str] | None, flaws: FlawList) -> None:
-    present = [name for name in form.columns if name in table.header]
-    places = [table.header.index(name) for name in present]
-    check = _row_check(form, present, names)
-    width = len(table.header)
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if len(row) == width and present:
-            for kind, found, cure in check([row[place] for place in places]):
-                flaws.add(kind, line, found, cure)
-
-
 def _row_check(form: Form, columns: list[str], names: Sequence[str] | None) -> Callable[[list[str]], Iterator[Fault]]:
     known = None if names is None else frozenset(names)
     if form.kind is Kind.TAG_LIST:
@@ -280,9 +292,11 @@ def _matrix(form: Form, table: Table, classes: Sequence[str]) -> NDArray[np.floa
     """A flawless table as numbers; its columns are the sample's, so places are known."""
     places = [table.header.index(name) for name in form.columns]
     if form.kind is Kind.TAG_LIST or form.kind is Kind.ONE_CLASS:
-        texts = [row[places[0]] for row in table.rows]
+        texts = [row[places[0]] for _, row in table]
         return targets_of(form.labels, classes, texts).astype(np.float64)
-    values = np.array([[float(row[place]) for place in places] for row in table.rows], dtype=np.float64)
+    values = np.empty((len(form.ids), len(places)))
+    for number, (_, row) in enumerate(table):
+        values[number] = [float(row[place]) for place in places]
     if form.kind is Kind.ONE_PROBABILITY:
         return values
     matrix = np.empty_like(values)

@@ -77,7 +77,10 @@ def targets_of(labels: Labels, classes: Sequence[str], texts: Sequence[str]) -> 
         return np.array([[float(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
     column = {name: place for place, name in enumerate(classes)}
     targets = np.zeros((len(texts), len(classes)), dtype=np.float32)
+    if isinstance(labels, OneOfMany):
+        targets[np.arange(len(texts)), [column[text] for text in texts]] = 1
+        return targets
     for row, text in enumerate(texts):
-        for name in text.split() if isinstance(labels, Tags) else [text]:
+        for name in text.split():
             targets[row, column[name]] = 1
     return targets

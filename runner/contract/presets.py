@@ -33,6 +33,11 @@ class Preset:
     max_light: float = 0.0  # brightness and contrast, a share to either side
     padding: Padding = Padding.REFLECT
 
+    @property
+    def moves_only(self) -> bool:
+        """Whether every pixel that comes out is one that went in: no turn or zoom blends neighbours."""
+        return self.max_rotation == 0 and self.max_zoom == 1
+
 
 # Things photographed from the side: mirrored, never upside down.
 SIDE_ON = Preset("SIDE_ON", Symmetry.MIRROR, max_rotation=10, max_zoom=1.1, max_shift=0.05, max_light=0.2)

@@ -127,6 +127,12 @@ def quicken(recipe: Recipe) -> Recipe:
     return replace(recipe, stages=stages, find_lr=True)
 
 
+def keep_heads(recipe: Recipe) -> Recipe:
+    """The recipe without the stages that look at every picture in every epoch: its head stages, or one head stage."""
+    heads = tuple(stage for stage in recipe.stages if stage.state is State.HEAD)
+    return replace(recipe, stages=heads or (Stage(recipe.stages[0].size, State.HEAD, cycles=3, cycle_mult=2),))
+
+
 def refreeze(recipe: Recipe, freeze_to: int) -> Recipe:
     """The recipe whose unfrozen stages keep the groups below `freeze_to` as they are."""
     stages = (

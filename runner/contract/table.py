@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 BOM = b"\xef\xbb\xbf"
@@ -56,6 +57,13 @@ class FlawList:
         if len(kept) < SPELT_OUT:
             kept.append(Flaw(row, found, cure))
 
+    def extend(self, other: FlawList) -> None:
+        """Put another list's flaws behind these, a kind that both have in its first place."""
+        for kind, kept in other._kept.items():
+            self._counts[kind] += other._counts[kind]
+            mine = self._kept.setdefault(kind, [])
+            mine += kept[: SPELT_OUT - len(mine)]
+
     def listed(self) -> list[Flaw]:
         """The flaws in the order their kinds were found; the last of a kind says how many more there are."""
         return [
@@ -75,25 +83,36 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """A header, the rows below it, and the line of the file that each begins on."""
+    """A header, and the rows below it, each with the line of the file that it begins on.
+
+    The rows are cut anew whenever they are asked for: cell by cell a file takes ten times the room that its bytes take.
+    """
 
     header: tuple[str, ...]
-    rows: list[list[str]]
-    lines: list[int]
     has_bom: bool
+    content: bytes = field(repr=False)
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        rows = _parsed(self.content)
+        next(rows)
+        return rows
 
 
 def read_table(path: Path) -> Table:
     """The cells of a comma-separated file, as text; UnreadableError where it is not one."""
     content = _content(path)
     _refuse_other_encodings(content)
-    rows, lines = _parsed(content.removeprefix(BOM))
-    if not any(rows):
+    has_bom, content = content.startswith(BOM), content.removeprefix(BOM)
+    rows = (row for _, row in _parsed(content))
+    header = next(rows, [])
+    # All rows are looked at here: where one cannot be cut, nothing is said of the others.
+    filled = sum(map(bool, rows))
+    if not header and not filled:
         raise _unreadable("the file is empty", "write a header and a row for every id")
-    if not rows[0]:
+    if not header:
         raise _unreadable("the first line is blank", "begin with the header", 1)
-    _refuse_other_separators(rows[0])
-    return Table(tuple(rows[0]), rows[1:], lines[1:], has_bom=content.startswith(BOM))
+    _refuse_other_separators(header)
+    return Table(tuple(header), has_bom, content)
 
 
 def shown(text: str) -> str:
@@ -127,18 +146,16 @@ def _refuse_other_encodings(content: bytes) -> None:
         raise _unreadable(f"byte 0x{byte:02x} is not UTF-8", "save the file as UTF-8", line) from error
 
 
-def _parsed(content: bytes) -> tuple[list[list[str]], list[int]]:
-    rows, lines, begin = [], [], 1
+def _parsed(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    begin = 1
     # Decoded line by line: a StringIO of the whole would take four bytes a letter.
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
     try:
         for row in reader:
-            rows.append(row)
-            lines.append(begin)
+            yield begin, row
             begin = reader.line_num + 1  # a quoted cell may hold newlines: a row is not always a line
     except csv.Error as error:
         raise _unreadable(f"not readable as CSV ({error})", "mend the quotes on that line", begin) from error
-    return rows, lines
 
 
 def _refuse_other_separators(header: list[str]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from runner.console import progress, say
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.boards import Terms, keep_snapshot, keep_terms
+from runner.hosts.entries import Origin, describe, entry_of, new_entry, scored
 from runner.hosts.ledger import Entry, add_missing, filled, is_same, read_ledger, record_entry
 from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.protocol import About, Host, Leaderboard, Limits, Status, Submission, UnreachableError
@@ -23,19 +23,6 @@ from runner.workspace import locked
 # A host scores within seconds to minutes; an hour says that something is wrong there.
 PATIENCE_SECONDS = 3600
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 20.0
-# What a host takes of a note; the run, the score and the mark come behind it and are never cut.
-_LONGEST_NOTE = 300
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a submission comes from: written beside its score, so that no score is an orphan."""
-
-    run: str = ""
-    recipe: str = ""
-    commit: str = ""
-    cv: str = ""
-    cv_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ def submit_and_record(
     submission = _wait_and_record(host, competition, ledger, entry, handing.pause)
     boards = _Boards(host, competition, about, handing.boards)
     standings = boards.standings_of(submission)
-    record_entry(ledger, _scored(entry, submission, standings))
+    record_entry(ledger, scored(entry, submission, standings))
     return Outcome(submission, standings)
 
 
@@ -105,14 +92,14 @@ def _hand_in(host: Host, competition: Competition, path: Path, ledger: Path, ori
     """Send the file, unless the host has it; the line of it in the ledger."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = host.fetch_submissions(competition.slug)
-    add_missing(ledger, [_entry_of(host, competition, one) for one in known if mark_in(one.message)])
+    add_missing(ledger, [entry_of(host, competition, one) for one in known if mark_in(one.message)])
     ref = None if handing.again else _submitted_before(known, digest)
     if ref is None:
         _require_allowance(host, competition)
-        ref = host.submit_file(competition.slug, path, _describe(handing.note or path.stem, origin, digest))
+        ref = host.submit_file(competition.slug, path, describe(handing.note or path.stem, origin, digest))
     else:
         say(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
-    entry = _entry(host, competition, path, digest, origin, ref)
+    entry = new_entry(host, competition, path, digest, origin, ref)
     before = [one for one in read_ledger(ledger) if is_same(one, entry)]
     entry = filled(entry, before[0]) if before else entry
     record_entry(ledger, entry)
@@ -148,19 +135,12 @@ def refusal_of(competition: Competition, submission: Submission) -> HostError:
     )
 
 
-def find_standings(
-    host: Host, competition: Competition, submission: Submission, *, boards: Path | None = None
-) -> tuple[Standing, ...]:
-    """The place of each score that the host told, public first."""
-    return _Boards(host, competition, host.fetch_about(competition.slug), boards).standings_of(submission)
-
-
 def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards: Path | None = None) -> None:
     """Ask the host for everything: submissions made elsewhere get a line, every line its score, and each score
     its place on the boards as they are now."""
     about = host.fetch_about(competition.slug)
     told = {submission.ref: submission for submission in host.fetch_submissions(competition.slug)}
-    added = add_missing(ledger, [_entry_of(host, competition, one) for one in told.values()])
+    added = add_missing(ledger, [entry_of(host, competition, one) for one in told.values()])
     if added:
         say(f"{len(added)} submission{'s' * (len(added) > 1)} made elsewhere, or never noted, found")
     lookup = _Boards(host, competition, about, boards)
@@ -169,7 +149,7 @@ def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards
         ours = entry.competition == competition.name and entry.host == host.name
         if ours and entry.ref in told and told[entry.ref].status is not Status.PENDING:
             submission = told[entry.ref]
-            record_entry(ledger, _scored(entry, submission, lookup.standings_of(submission)))
+            record_entry(ledger, scored(entry, submission, lookup.standings_of(submission)))
 
 
 def limit_error(competition: Competition, limits: Limits, now: datetime) -> HostError:
@@ -245,7 +225,7 @@ def _wait_and_record(
 ) -> Submission:
     submission = wait_for_score(host, competition, entry.ref, pause=pause)
     if submission.status is Status.ERROR:
-        record_entry(ledger, _scored(entry, submission, ()))
+        record_entry(ledger, scored(entry, submission, ()))
         raise refusal_of(competition, submission)
     return submission
 
@@ -265,75 +245,5 @@ def _require_allowance(host: Host, competition: Competition) -> None:
         raise limit_error(competition, limits, host.now())
 
 
-def _describe(note: str, origin: Origin, digest: str) -> str:
-    """What the host keeps with the file: the note, the run, its CV, and the mark of the file."""
-    parts = [" ".join(note.split())[:_LONGEST_NOTE]]
-    parts += [f"run {origin.run}"] if origin.run else []
-    parts += [f"cv {origin.cv}"] if origin.cv else []
-    return " | ".join([*parts, mark_of(digest)])
-
-
-def _said_in(message: str, word: str) -> str:
-    """The run, or the CV, in a description of ours; the last one, for the note before it is anybody's."""
-    found = re.findall(rf"\| {word} ([^|]+?) \| ", message)
-    return found[-1] if found and mark_in(message) else ""
-
-
 def _submitted_before(known: Sequence[Submission], digest: str) -> str | None:
     return next((one.ref for one in known if mark_of(digest) in one.message and one.status is not Status.ERROR), None)
-
-
-def _entry(host: Host, competition: Competition, path: Path, digest: str, origin: Origin, ref: str) -> Entry:
-    return Entry(
-        submitted=_stamp(datetime.now(UTC)),
-        competition=competition.name,
-        host=host.name,
-        run=origin.run,
-        file=path.name,
-        sha256=digest,
-        recipe=origin.recipe,
-        commit=origin.commit,
-        cv=origin.cv,
-        cv_error=origin.cv_error,
-        public="",
-        private="",
-        status=Status.PENDING.value,
-        ref=ref,
-        standing="",
-    )
-
-
-def _entry_of(host: Host, competition: Competition, submission: Submission) -> Entry:
-    """A line for a submission that only the host knows of: as much as its description tells."""
-    entry = Entry(
-        submitted=_stamp(submission.submitted),
-        competition=competition.name,
-        host=host.name,
-        run=_said_in(submission.message, "run"),
-        file=submission.file_name,
-        sha256=mark_in(submission.message).removeprefix("sha256:"),
-        recipe="",
-        commit="",
-        cv=_said_in(submission.message, "cv"),
-        cv_error="",
-        public="",
-        private="",
-        status=submission.status.value,
-        ref=submission.ref,
-        standing="",
-    )
-    return _scored(entry, submission, ())
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _scored(entry: Entry, submission: Submission, standings: tuple[Standing, ...]) -> Entry:
-    return replace(
-        entry,
-        public="" if submission.public is None else repr(submission.public),
-        private="" if submission.private is None else repr(submission.private),
-        status=submission.status.value,
-        standing=f"{standings[-1].rank}/{standings[-1].teams}" if standings else entry.standing,
-    )

@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from runner.hosts.faults import Fault, Patience, fault_of_error, fault_of_response
-from runner.hosts.transfer import file_md5
+from runner.hosts.identity import file_md5
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,7 @@ def _write_array(source: Path, rows: Sequence[int], target: Path) -> None:
 def _write_sample(competition: Competition, index: Index, names: Sequence[str], folder: Path) -> None:
     """The sample submission of the hidden rows; each is told what the real one tells of its first."""
     real = index.raw / all_names(competition.sample_submission)[0]
-    form, first = read_form(competition.labels, real), read_table(real).rows[0]
+    form, (_, first) = read_form(competition.labels, real), next(iter(read_table(real)))
     place = form.header.index(form.id_column)
     rows = ([*first[:place], name, *first[place + 1 :]] for name in names)
     _write_table(folder / all_names(competition.sample_submission)[0], form.header, rows)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.averaging import Space, into_space, out_of_space
+from runner.prediction.averaging import Space, blocks, into_space, out_of_space
 
 Matrix = NDArray[Any]
 
@@ -64,12 +64,14 @@ def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, o
 
 def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
     """The loss is convex in 1 / temperature, so Newton's steps find its one minimum."""
-    true = (logs * targets).sum(axis=1)
+    true, mean, mean_square = (logs * targets).sum(axis=1), np.empty(len(logs)), np.empty(len(logs))
     slope = 1.0
     for _ in range(_STEPS):
-        shares = out_of_space(Space.LOGS, slope * logs, True)
-        mean = (shares * logs).sum(axis=1)
-        bend = ((shares * logs**2).sum(axis=1) - mean**2).mean()
+        for rows in blocks(logs):
+            shares = out_of_space(Space.LOGS, slope * logs[rows], True)
+            mean[rows] = (shares * logs[rows]).sum(axis=1)
+            mean_square[rows] = (shares * logs[rows] ** 2).sum(axis=1)
+        bend = (mean_square - mean**2).mean()
         new = _bounded(slope - (mean - true).mean() / max(bend, 1e-12))
         if abs(new - slope) < 1e-9:
             break
@@ -102,7 +104,8 @@ def _bounded(slope: float) -> float:
 
 def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
     scaled = found.apply(probabilities, one_of_many)
-    losses = [_log_loss(_clipped(scaled, clip, one_of_many), targets, one_of_many) for clip in _CLIPS]
+    truth = targets > 0.5
+    losses = [_loss_when_clipped(scaled, clip, truth, one_of_many) for clip in _CLIPS]
     return Calibration(found.temperature, found.bias, _CLIPS[int(np.argmin(losses))])
 
 
@@ -113,8 +116,10 @@ def _clipped(probabilities: Matrix, clip: float, one_of_many: bool) -> Matrix:
     return inside / inside.sum(axis=1, keepdims=True) if one_of_many else inside
 
 
-def _log_loss(probabilities: Matrix, targets: Matrix, one_of_many: bool) -> float:
-    inside = np.clip(probabilities, 1e-15, 1 - 1e-15)
-    if one_of_many:
-        return float(-np.log(inside[targets > 0.5]).mean())
-    return float(-np.log(np.where(targets > 0.5, inside, 1 - inside)).mean())
+def _loss_when_clipped(probabilities: Matrix, clip: float, truth: Matrix, one_of_many: bool) -> float:
+    if not one_of_many:
+        inside = np.clip(_clipped(probabilities, clip, one_of_many), 1e-15, 1 - 1e-15)
+        return float(-np.log(np.where(truth, inside, 1 - inside)).mean())
+    # Of one of many only what was given to the truth counts.
+    given = [_clipped(probabilities[rows], clip, one_of_many)[truth[rows]] for rows in blocks(probabilities)]
+    return float(-np.log(np.clip(np.concatenate(given), 1e-15, 1 - 1e-15)).mean())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Metric
-from runner.prediction.averaging import Space, out_of_space
+from runner.prediction.averaging import Space, blocks, out_of_space
 
 Matrix = NDArray[Any]
 
@@ -111,16 +111,24 @@ class LogLoss:
         whole = None if self.whole is None else np.tensordot(weights, self.whole, axes=1)
         losses = []
         for member in range(self.members):
-            scale = None if whole is None or self.whole is None else (whole + self.whole[member]) / size
-            losses.append(self._loss((given + self.given[member]) / size, scale))
+            sums = None if whole is None or self.whole is None else _sums(whole, self.whole[member], size)
+            losses.append(self._loss((given + self.given[member]) / size, sums))
         return np.array(losses)
 
-    def _loss(self, given: Matrix, whole: Matrix | None) -> float:
+    def _loss(self, given: Matrix, sums: Matrix | None) -> float:
         if self.space is Space.PROBABILITIES:
             return float(-np.log(np.maximum(given, np.float32(1e-15))).mean(dtype=np.float64))
-        if whole is None:
+        if sums is None:
             return float(np.log1p(np.exp(-given)).mean(dtype=np.float64))
-        return float((np.log(np.exp(whole).sum(axis=1)) - given).mean(dtype=np.float64))
+        return float((np.log(sums) - given).mean(dtype=np.float64))
+
+
+def _sums(whole: Matrix, member: Matrix, size: np.float32) -> Matrix:
+    """What the rows of a mean of logs sum to, once they are no logs any more."""
+    sums = np.empty(len(whole), dtype=whole.dtype)
+    for rows in blocks(whole):
+        sums[rows] = np.exp((whole[rows] + member[rows]) / size).sum(axis=1)
+    return sums
 
 
 class ByMetric:

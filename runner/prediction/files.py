@@ -48,6 +48,11 @@ class Views:
         return self.probabilities[:, [self.names.index(name) for name in names]]
 
 
+def path_of(folder: Path, name: str, part: str) -> Path:
+    """Where a fold keeps what a snapshot says of a part."""
+    return folder / f"{name}.{part}.npz"
+
+
 def write_views(path: Path, said: Views) -> None:
     """Write one .npz without pickles; single precision holds seven digits, and scores move by none of them."""
     with atomic_path(path) as part:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.prediction.files import read_view_names
+from runner.prediction.files import path_of, read_view_names
 from runner.prediction.out_of_fold import Member
-from runner.prediction.predict import path_of
 
 
 def members_of(

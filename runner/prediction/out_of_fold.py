@@ -50,13 +50,15 @@ class OutOfFold:
 
     def take(self, rows: NDArray[np.int64]) -> OutOfFold:
         """These rows alone, in this order."""
+        chosen = rows.tolist()
         return OutOfFold(
             self.names,
-            tuple(self.ids[row] for row in rows),
-            self.members[:, rows],
+            tuple([self.ids[row] for row in chosen]),
+            # Not `members[:, rows]`: that lies in memory row by row, member beside member, and is slow to read.
+            self.members.take(rows, axis=1),
             self.targets[rows],
             self.folds[rows],
-            tuple(self.groups[row] for row in rows),
+            tuple([self.groups[row] for row in chosen]),
         )
 
 

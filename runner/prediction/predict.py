@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,17 @@ from torch import Tensor, nn
 
 from runner.console import say
 from runner.contract import State
-from runner.data.pictures.reading import open_pictures
+from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
-from runner.prediction.files import Views, read_views, write_views
+from runner.prediction.files import Views, path_of, read_views, write_views
 from runner.training.activations import activations_of
-from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows
+from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows, rows_to_look_at
 from runner.training.fold import Fold, Machine, load_snapshot
 from runner.training.loop import predict_logits
 from runner.training.model import Network
 from runner.training.outputs import probabilities_of
-from runner.training.processes import by_main
+from runner.training.processes import by_main, looking
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")
@@ -70,11 +69,6 @@ def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
             state = f"has {count} of {max(counts)} snapshots" if count else "is not trained"
             say(f"fold {fold.number} {state} and is left out (runner {name} train --run {run.name} --resume)")
     return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
-
-
-def path_of(folder: Path, name: str, part: str) -> Path:
-    """Where a fold keeps what a snapshot says of a part."""
-    return folder / f"{name}.{part}.npz"
 
 
 def predict_fold(
@@ -155,8 +149,8 @@ def _predict(
     feed = _activations if on_activations else _pictures
     rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
     module = EachView(network.head if on_activations else network)
-    size = max(1, fold.recipe.batch_size // len(views))
-    with accelerator.autocast():
+    size = rows_to_look_at(fold.recipe.batch_size, len(views))
+    with looking(accelerator):
         title = f"fold {fold.number} {snapshot.name} {part}"
         logits = predict_logits(accelerator, module, looks, rows, size, title=title)
     probabilities = probabilities_of(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
@@ -195,10 +189,8 @@ def _pictures(
 ) -> tuple[Rows, Feed]:
     """Pictures, each read and decoded once for all its views."""
     looks = ViewedPictures(fold.competition.preset, views, snapshot.size)
-    if part == "valid":
-        return fold.valid_rows, PictureFeed(fold.reader, fold.answers, looks, machine.workers)
-    reader = open_pictures(fold.index.raw, fold.index.test["path"].tolist())
-    return np.arange(len(reader)), PictureFeed(reader, _test_answers(fold), looks, machine.workers)
+    reader, rows, answers = _part(fold, machine, snapshot, part)
+    return rows, PictureFeed(reader, answers, looks, machine.workers)
 
 
 def _activations(
@@ -214,11 +206,11 @@ def _activations(
     preset = fold.competition.preset
     usual = default_views(preset)
     seen = usual if set(views) <= set(usual) else tuple(views)
-    test = fold.index.test["path"].tolist()
+    reader, rows, answers = _part(fold, machine, snapshot, part)
     array = activations_of(
         accelerator,
         network,
-        fold.reader if part == "valid" else open_pictures(fold.index.raw, test),
+        reader,
         preset=preset,
         views=seen,
         size=snapshot.size,
@@ -226,13 +218,16 @@ def _activations(
         batch_size=fold.recipe.batch_size,
         workers=machine.workers,
     )
-    answers, rows = (fold.answers, fold.valid_rows) if part == "valid" else (_test_answers(fold), np.arange(len(test)))
     return rows, _AllViews(array, [seen.index(view) for view in views], answers)
 
 
-def _test_answers(fold: Fold) -> Answers:
+def _part(fold: Fold, machine: Machine, snapshot: Snapshot, part: str) -> tuple[PictureReader, Rows, Answers]:
+    """Pictures, the rows of them that are predicted, and what goes with them."""
+    if part == "valid":
+        return fold.pictures("train", snapshot.size, machine), fold.valid_rows, fold.answers
     nothing = np.zeros((len(fold.index.test), len(fold.index.classes)), dtype=np.float32)
-    return Answers(fold.scalars("test"), nothing)
+    reader = fold.pictures("test", snapshot.size, machine)
+    return reader, np.arange(len(reader)), Answers(fold.scalars("test"), nothing)
 
 
 class _AllViews:

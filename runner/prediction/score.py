@@ -32,9 +32,15 @@ class Score:
 
 def units_of(groups: Sequence[str]) -> NDArray[np.int64]:
     """The number of each row's unit: its group, or itself where it has none. Units are kept whole."""
-    names = [(True, group) if group else (False, str(row)) for row, group in enumerate(groups)]
-    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    return np.array([number[name] for name in names], dtype=np.int64)
+    if len(set(groups)) == len(groups):
+        return np.arange(len(groups))  # all of them alone
+    number: dict[str, int] = {}
+    units, free = [], 0
+    for group in groups:
+        unit = number.setdefault(group, free) if group else free
+        free += unit == free
+        units.append(unit)
+    return np.array(units, dtype=np.int64)
 
 
 def score_rows(
@@ -98,8 +104,9 @@ def gain_of_whole(metric: Metric, targets: Matrix, simple: Matrix, better: Matri
 def _error_of_mean(parts: Matrix, units: NDArray[np.int64], draws: np.random.Generator) -> float:
     """The spread of the mean over resampled units, from each unit's sum and size alone."""
     sums, sizes = np.bincount(units, weights=parts), np.bincount(units).astype(float)
+    even = bool((sizes == 1).all())  # then every resample has as many rows as there are
     means = [
-        sums[chosen].sum() / sizes[chosen].sum()
+        sums[chosen].sum() / (len(sizes) if even else sizes[chosen].sum())
         for chosen in (draws.integers(0, len(sums), len(sums)) for _ in range(_RESAMPLES))
     ]
     return float(np.std(means))

@@ -14,6 +14,8 @@ from runner.contract.form import Form, Kind, find_flaws, places_of_columns, refu
 from runner.errors import FormError
 from runner.workspace import atomic_path
 
+_BLOCK = 4096  # rows that are numbers of Python at a time, which take four times the room
+
 
 def write_submission(
     form: Form, path: Path, *, classes: Sequence[str], ids: Sequence[str], values: NDArray[Any]
@@ -74,7 +76,11 @@ def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[l
         rows = rows[:, places_of_columns(form, classes)]
     # As float64 the csv module writes the shortest text that reads back as the very number: no score can
     # move, not even one that hangs on how far a probability is from 1.
-    return rows.astype(np.float64).tolist()  # type: ignore[no-any-return]
+    return (
+        cells
+        for begin in range(0, len(rows), _BLOCK)
+        for cells in rows[begin : begin + _BLOCK].astype(np.float64).tolist()
+    )
 
 
 def _write_rows(form: Form, path: Path, cells: Iterable[list[Any]]) -> None:
@@ -82,5 +88,5 @@ def _write_rows(form: Form, path: Path, cells: Iterable[list[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(form.header)
-        for name, values in zip(form.ids, cells, strict=True):
-            writer.writerow([*values[:id_place], name, *values[id_place:]])
+        named = zip(form.ids, cells, strict=True)
+        writer.writerows([*values[:id_place], name, *values[id_place:]] for name, values in named)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from runner.console import progress
 from runner.contract import State
-from runner.data.pictures.transforms import build_augmentation
 from runner.prediction.predict import Asked, choose_snapshots, fingerprint
 from runner.training.batches import PictureFeed, order_batches
 from runner.training.fold import Fold, Machine, build_empty
@@ -99,9 +98,8 @@ def measure_norms(fold: Fold, machine: Machine, accelerator: Accelerator, networ
     network.eval()
     if not norms:
         return
-    light = fold.reader.channels == 3
-    augment = build_augmentation(fold.competition.preset, snapshot.size, channels_are_light=light)
-    feed = PictureFeed(fold.reader, fold.answers, augment, machine.workers)
+    pictures = fold.pictures("train", snapshot.size, machine)
+    feed = PictureFeed(pictures, fold.answers, fold.augmentation(snapshot.size), machine.workers)
     batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.console import sparkline
 from runner.contract import Competition, Recipe, State
 from runner.contract.recipe import Stage
 from runner.hosts.boards import Snapshot, read_terms
@@ -30,7 +31,6 @@ from runner.report.outcomes import (
 )
 from runner.report.page import Block, Facts, Page, Points, Section, Table, Text, write_page
 from runner.training.diagnosis import diagnose
-from runner.training.lr_finder import sparkline
 from runner.training.run import Run
 from runner.workspace import Workspace
 

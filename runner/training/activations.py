@@ -21,16 +21,16 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.views import View, ViewedPictures
-from runner.training.batches import Answers, PictureFeed, Rows, cut_batches
+from runner.training.batches import Answers, PictureFeed, Rows, cut_batches, rows_to_look_at
 from runner.training.model import Network
-from runner.training.processes import by_main
+from runner.training.processes import by_main, looking, looking_precision
 from runner.workspace import atomic_path
 
 # Rows that are copied at a time.
 _BLOCK = 1024
 
 # Raised when what is stored, or how it is computed, changes.
-_LAYOUT = 1
+_LAYOUT = 3
 
 
 def activations_of(
@@ -46,7 +46,7 @@ def activations_of(
     workers: int,
 ) -> NDArray[np.float32]:
     """Activations shaped (rows, views, width), memory-mapped; computed now where they are not there yet."""
-    key = _key(network, reader, preset, views, size, accelerator.mixed_precision)
+    key = _key(network, reader, preset, views, size, looking_precision(accelerator))
     path = cache / "activations" / f"{key}.npy"
     if not by_main(accelerator, lambda: _is_whole(path)):
         _compute(accelerator, network, reader, ViewedPictures(preset, views, size), path, batch_size, workers)
@@ -114,7 +114,7 @@ def _activate_rows(
     feed = PictureFeed(reader, Answers(nothing, nothing), looks, workers)
     network.to(accelerator.device).eval()
     with progress("activations", len(rows)) as advance:
-        for batch in feed.read(cut_batches(rows, max(1, batch_size // len(looks.views)))):
+        for batch in feed.read(cut_batches(rows, rows_to_look_at(batch_size, len(looks.views)))):
             yield _activate(accelerator, network, batch.inputs).numpy()
             advance(len(batch.rows))
 
@@ -141,10 +141,9 @@ def _write_rows(path: Path, rows: int, blocks: Iterable[NDArray[np.float32]]) ->
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
 
 
-@torch.inference_mode()
 def _activate(accelerator: Accelerator, network: Network, looks: torch.Tensor) -> torch.Tensor:
     """Activations of a batch shaped (rows, views, channels, height, width)."""
     flat = looks.flatten(0, 1).to(accelerator.device, non_blocking=True)
-    with accelerator.autocast():
+    with looking(accelerator):
         said = network.features(flat)
     return said.float().cpu().reshape(*looks.shape[:2], -1)

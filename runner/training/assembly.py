@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runner.console import say
 from runner.contract import Competition, Recipe
-from runner.data.held_out.folds import Folds, copy_folds, read_folds
+from runner.data.held_out.folds import Folds, copy_folds, read_folds, shared_folds
 from runner.data.held_out.splitting import SplitPlan, write_split
 from runner.data.table.index import Index
 from runner.errors import UsageError
@@ -22,11 +22,6 @@ from runner.training.processes import by_main, main_first
 from runner.training.run import Run, find_run, fingerprint
 from runner.training.snapshots import read_snapshots
 from runner.workspace import Workspace, read_json, write_json
-
-
-def shared_folds(workspace: Workspace, competition: Competition) -> Path:
-    """The split that all runs of a competition start from."""
-    return workspace.runs(competition.name) / "folds.csv"
 
 
 def settle_recipe(

@@ -6,7 +6,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from runner.contract import Stage, State
-from runner.data.pictures.transforms import build_augmentation, build_plain
+from runner.data.pictures.transforms import build_plain
 from runner.data.pictures.views import default_views
 from runner.training.activations import activations_of
 from runner.training.batches import ActivationFeed, Feed, PictureFeed, Rows
@@ -18,7 +18,8 @@ def build_feeds(
     fold: Fold, machine: Machine, accelerator: Accelerator, network: Network, stage: Stage, batch_size: int
 ) -> tuple[Feed, Feed]:
     """The feed to train from, and the plain one to validate with."""
-    preset, reader, answers = fold.competition.preset, fold.reader, fold.answers
+    preset, answers = fold.competition.preset, fold.answers
+    reader = fold.pictures("train", stage.size, machine)
     if stage.state is State.HEAD:
         activations = activations_of(
             accelerator,
@@ -33,9 +34,10 @@ def build_feeds(
         )
         held = np.asarray(activations)
         return ActivationFeed(held, answers, draws_views=True), ActivationFeed(held, answers, draws_views=False)
-    augment = build_augmentation(preset, stage.size, channels_are_light=reader.channels == 3)
-    plain = build_plain(preset, stage.size)
-    return PictureFeed(reader, answers, augment, machine.workers), PictureFeed(reader, answers, plain, machine.workers)
+    return (
+        PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers),
+        PictureFeed(reader, answers, build_plain(preset, stage.size), machine.workers),
+    )
 
 
 def oversampled(fold: Fold) -> Rows:

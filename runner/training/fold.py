@@ -12,7 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Recipe
+from runner.data.pictures.cache import Keeping
 from runner.data.pictures.reading import PictureReader, open_pictures
+from runner.data.pictures.small import open_small_pictures
+from runner.data.pictures.transforms import Transform, build_augmentation
 from runner.data.table.index import Index
 from runner.data.table.scalars import fill_missing, read_scalars
 from runner.errors import TrainingError, UsageError
@@ -20,6 +23,9 @@ from runner.training.batches import Answers, Rows
 from runner.training.model import Network, build_network
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
+
+# Dog-breed's 20,000 pictures at three sizes, or planet's 100,000 at one.
+DEFAULT_CACHE_BYTES = 20 * 10**9
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,19 @@ class Fold:
 
     @cached_property
     def reader(self) -> PictureReader:
-        """The labelled pictures."""
+        """The labelled pictures as they are."""
         return open_pictures(self.index.raw, self.index.train["path"].tolist())
+
+    def pictures(self, part: str, size: int, machine: Machine) -> PictureReader:
+        """The labelled ("train") or the test pictures, as a network of this size needs them."""
+        table = self.index.train if part == "train" else self.index.test
+        keeping = Keeping(self.cache / "pictures", machine.cache_bytes)
+        return open_small_pictures(self.index.raw, table["path"].tolist(), self.competition.preset, size, keeping)
+
+    def augmentation(self, size: int) -> Transform:
+        """How the pictures are changed to be learned from."""
+        light = self.reader.channels == 3
+        return build_augmentation(self.competition.preset, size, channels_are_light=light)
 
     @cached_property
     def answers(self) -> Answers:
@@ -78,6 +95,7 @@ class Machine:
     minutes: float | None = None  # plan for no longer than this
     only_fold: int | None = None
     on: str | None = None  # the engine that folds are spread over: ray, or ray:ADDRESS
+    cache_bytes: int = DEFAULT_CACHE_BYTES  # what resized pictures may take of the disk
 
 
 def default_workers() -> int:

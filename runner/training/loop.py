@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from runner.training.batches import Batch, Feed, Rows, cut_batches
 from runner.training.outputs import loss_of
 from runner.training.processes import mean_buffers
 
+Item = TypeVar("Item")
 Rates = Callable[[int], Sequence[float]]  # the rate of every group at a mini-batch
 
 # A loss is read from the device this often: each reading makes the processor wait for it.
@@ -41,6 +43,7 @@ class Trained:
     seconds: float
     losses: tuple[float, ...]
     rates: tuple[float, ...]  # of the last group
+    waited: float = 0.0  # seconds without a batch to learn from, the first one's making among them
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,14 @@ def train_epoch(
     learner: Learner, feed: Feed, batches: Sequence[Rows], *, seed: int, rates: Rates, title: str
 ) -> Trained:
     """One pass over the batches, the rates set before each."""
-    started = time.perf_counter()
+    started, patience = time.perf_counter(), _Patience()
     learner.module.train()
     held: list[Tensor] = []  # on the device, since the last reading
     losses: list[float] = []
     tops: list[float] = []
     with progress(title, len(batches)) as advance:
-        for number, (batch, share) in enumerate(read_shares(learner.accelerator, feed, batches, seed)):
+        shares = patience.measured(read_shares(learner.accelerator, feed, batches, seed))
+        for number, (batch, share) in enumerate(shares):
             tops.append(set_rates(learner.optimizer, rates(number)))
             held.append(learner.step(batch, share))
             if number % _READ_EVERY == 0:
@@ -92,7 +96,24 @@ def train_epoch(
     _stop_if_no_number(losses, tops)
     mean_buffers(learner.accelerator, learner.module)
     mean = np.average(losses, weights=[len(rows) for rows in batches])
-    return Trained(float(mean), time.perf_counter() - started, tuple(losses), tuple(tops))
+    return Trained(float(mean), time.perf_counter() - started, tuple(losses), tuple(tops), patience.seconds)
+
+
+class _Patience:
+    """How long whoever takes items has waited for them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def measured(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items, in their time."""
+        while True:
+            asked = time.perf_counter()
+            item = next(items, None)
+            self.seconds += time.perf_counter() - asked
+            if item is None:
+                return
+            yield item
 
 
 def predict_logits(

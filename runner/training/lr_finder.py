@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from runner.console import progress, say
+from runner.console import progress, say, sparkline
 from runner.contract import Stage
 from runner.training.batches import Feed, order_batches
 from runner.training.groups import rates_by_depth, rates_of_groups
@@ -106,17 +106,6 @@ def tell(finding: Finding) -> str:
     else:
         told = f"rate {finding.suggested:.2g}: {finding.reason} at {finding.minimum:.2g}{steepest}"
     return f"{told}\n  {sparkline(finding.curve.losses)}  {finding.curve.rates[0]:.0e} to {finding.curve.rates[-1]:.0e}"
-
-
-def sparkline(values: Sequence[float], width: int = 60) -> str:
-    """The values as a line of blocks, for a terminal; what broke away is cut at twice the first value."""
-    if not values:
-        return ""
-    picked = [values[place * len(values) // min(width, len(values))] for place in range(min(width, len(values)))]
-    top, low = 2 * picked[0], min(picked)
-    blocks = "▁▂▃▄▅▆▇█"
-    heights = [(min(value, top) - low) / ((top - low) or 1) for value in picked]
-    return "".join(blocks[min(int(height * len(blocks)), len(blocks) - 1)] for height in heights)
 
 
 def _sweep(fold: Fold, stage: Stage, learner: Learner, feed: Feed, batch_size: int) -> Curve:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import TrainingError, UsageError
+from runner.training.folding import fold_norms
 from runner.training.processes import SharedBatchNorm
 
 
@@ -26,8 +27,10 @@ class Head(nn.Module):
 
     def forward(self, activations: Tensor, scalars: Tensor) -> Tensor:
         """Logits for a batch of activations (rows, width) and scalars (rows, scalars)."""
-        normal = self.dropout(self.norm(activations))
-        return self.linear(torch.cat([normal, scalars.to(normal.dtype)], dim=1))  # type: ignore[no-any-return]
+        # Whatever the body's arithmetic is: a logit of 10 in bf16 is right to a thirtieth, which log loss feels.
+        with torch.autocast(activations.device.type, enabled=False):
+            normal = self.dropout(self.norm(activations.float()))
+            return self.linear(torch.cat([normal, scalars.float()], dim=1))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -52,10 +55,17 @@ class Network(nn.Module):
 
     def features(self, pictures: Tensor) -> Tensor:
         """What the body says of the pictures: the head's input."""
-        normal = (pictures.float() - self.mean) / self.std
-        normal = normal.contiguous(memory_format=torch.channels_last)
+        normal = normalise(pictures, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.body(normal)  # type: ignore[no-any-return]
+            return self.folded(normal)  # type: ignore[no-any-return]
+
+    @property
+    def folded(self) -> nn.Module:
+        """The body with its resting norms folded away: the same function of the same weights."""
+        if "_folded" not in self.__dict__:
+            # It has no part of its own, and so no place in torch's books.
+            self.__dict__["_folded"] = fold_norms(self.body, self.mean.shape[1])
+        return self.__dict__["_folded"]  # type: ignore[no-any-return]
 
     def freeze(self, learning: Sequence[str], *, keep_norms: bool = False) -> None:
         """Let only the named parameters of the body learn; none: the body is frozen as a whole.
@@ -86,6 +96,12 @@ class Network(nn.Module):
         body: Any = self.body
         if hasattr(body, "set_input_size"):
             body.set_input_size(img_size=(size, size))
+
+
+def normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Pictures as the body was trained to see them: floats around 0, channels last."""
+    # One pass over the batch; (pictures - mean) / std takes two.
+    return torch.addcmul(-mean / std, pictures.float(), 1 / std).contiguous(memory_format=torch.channels_last)
 
 
 def build_network(

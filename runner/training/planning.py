@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from runner.console import say
 from runner.contract import Recipe, Stage, State
 from runner.contract.recipe import scale_epochs
-from runner.data.pictures.transforms import build_augmentation, build_plain
+from runner.data.pictures.transforms import build_plain
 from runner.data.pictures.views import default_views
 from runner.training.batches import Batch, PictureFeed, order_batches
 from runner.training.fold import Fold, Machine, build_start
@@ -77,7 +77,8 @@ def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stag
     freeze_for(network, fold.recipe, stage)
     answers = fold.answers
     labelled = len(fold.train_rows) + len(fold.valid_rows)
-    plain = PictureFeed(fold.reader, answers, build_plain(fold.competition.preset, stage.size), machine.workers)
+    reader = fold.pictures("train", stage.size, machine)
+    plain = PictureFeed(reader, answers, build_plain(fold.competition.preset, stage.size), machine.workers)
 
     def look(batch: Batch) -> float:
         with torch.inference_mode():
@@ -87,8 +88,7 @@ def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stag
     if stage.state is State.HEAD:
         views = len(default_views(fold.competition.preset))
         return Cost(once=looking * views * labelled, epoch=_HEAD_EPOCH_SECONDS)
-    augment = build_augmentation(fold.competition.preset, stage.size, channels_are_light=fold.reader.channels == 3)
-    feed = PictureFeed(fold.reader, answers, augment, machine.workers)
+    feed = PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers)
     module, optimizer = accelerator.prepare(network, build_optimizer(network, fold.recipe.weight_decay))
     learner = Learner(accelerator, module, optimizer, fold.competition.labels)
     network.train()

@@ -7,7 +7,8 @@ until it is there.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ from runner.training.memory import keep_freed_memory
 
 Made = TypeVar("Made")
 
+# What torch calls the instructions that multiply in bf16. Without them it is slower than single precision.
+_NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
+
 # How long one process waits for another. The longest wait is for a download, and whoever launched the
 # processes ends them all when one of them fails: this is only for the case that nobody does.
 _PATIENCE = timedelta(hours=6)
@@ -36,6 +40,22 @@ def build_accelerator(device: str) -> Accelerator:
     precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
     waiting = InitProcessGroupKwargs(timeout=_PATIENCE)
     return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[waiting])
+
+
+def looking_precision(accelerator: Accelerator) -> str:
+    """The arithmetic for what only looks and never learns: bf16 on processors that have it, too; else as ever."""
+    if accelerator.device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in _NATIVE_BF16):
+        return "bf16"
+    return str(accelerator.mixed_precision)
+
+
+@contextmanager
+def looking(accelerator: Accelerator) -> Iterator[None]:
+    """In the block the network looks, without gradients, by the arithmetic for it."""
+    on_cpu = accelerator.device.type == "cpu"
+    chosen = torch.autocast("cpu", torch.bfloat16, enabled=looking_precision(accelerator) == "bf16")
+    with torch.inference_mode(), chosen if on_cpu else accelerator.autocast():
+        yield
 
 
 def by_main(accelerator: Accelerator, step: Callable[[], Made]) -> Made:

@@ -37,6 +37,9 @@ from runner.training.snapshots import (
 )
 from runner.training.tracking import track_line
 
+# The share of an epoch that may go into waiting for pictures before it is worth a word.
+_LONG_WAIT = 0.1
+
 
 @dataclass(frozen=True)
 class _Tools:
@@ -68,6 +71,7 @@ def train_stage(
     _say_header(tools)
     for epoch in epochs:
         _train_and_keep(tools, epoch)
+    _remark_on_waiting(tools, epochs[-1])
     accelerator.free_memory()
     if accelerator.is_main_process:
         say(diagnose([line for line in read_log(fold.log) if line["fold"] == fold.number], epochs[0].stage))
@@ -213,10 +217,21 @@ def _log_line(
         "valid_loss": valid_loss,
         "scores": scores,
         "seconds": round(trained.seconds, 3),
+        "waited_seconds": round(trained.waited, 3),
         "pictures_per_second": round(rows / trained.seconds, 1),
         "losses": [round(loss, 5) for loss in trained.losses],
         "rates": [float(f"{rate:.4g}") for rate in trained.rates],
     }
+
+
+def _remark_on_waiting(tools: _Tools, last: Epoch) -> None:
+    """Say it where the network had to wait for its pictures, when all of them had been read before."""
+    line = read_log(tools.fold.log)[-1]
+    share = line["waited_seconds"] / max(line["seconds"], 1e-9)
+    if tools.stage.state is State.HEAD or share < _LONG_WAIT or line["waited_seconds"] < 1:
+        return
+    if tools.learner.accelerator.is_main_process:
+        say(f"epoch {last.number + 1}: {share:.0%} of the time went into waiting for pictures; try more --workers")
 
 
 def _say_header(tools: _Tools) -> None:

@@ -9,24 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli import run_command
-
-SHAPES = '''"""Where the light is."""
-
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
-
-COMPETITION = Competition(
-    slug="shapes",
-    title="Shapes",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
-    train_images="train/{id}.jpg",
-    test_images="test/{id}.jpg",
-    sample_submission="sample_submission.csv",
-    preset=SIDE_ON,
-    metric=LOG_LOSS,
-    also_report=(ACCURACY,),
-    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN, cycle_len=3),), lr=0.01, batch_size=16, pretrained=False),
-)
-'''
+from tests.scratch import SHAPES, write_plugin
 
 
 @dataclass(frozen=True)
@@ -58,6 +41,5 @@ def typed(workspace_folder: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
 @pytest.fixture
 def shapes(workspace_folder: Path) -> Path:
     """The workspace, with a competition file of its own."""
-    (workspace_folder / "competitions").mkdir()
-    (workspace_folder / "competitions" / "shapes.py").write_text(SHAPES)
+    write_plugin(workspace_folder, SHAPES)
     return workspace_folder

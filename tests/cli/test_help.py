@@ -62,6 +62,28 @@ def test_the_list_drags_in_neither_torch_nor_pandas(tmp_path: Path) -> None:
     assert _imported_by("--workspace", str(tmp_path), "list") & set(HEAVY) <= {"numpy"}
 
 
+@pytest.fixture(scope="module")
+def line_so_far(shapes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The words before a command, in a workspace whose data is here."""
+    words = ["--workspace", str(tmp_path_factory.mktemp("line")), "-q", "dog-breed"]
+    _imported_by(*words, "download", "--from", str(shapes_folder))
+    return words
+
+
+@pytest.mark.parametrize("command", ["download", "split", "check", "runs", "standings", "clean"])
+def test_what_neither_trains_nor_predicts_does_not_wait_for_torch(line_so_far: list[str], command: str) -> None:
+    sample = Path(line_so_far[1]) / "data" / "dog-breed" / "sample_submission.csv"
+    behind = {"check": [str(sample)], "download": ["--from", str(sample.parent)]}.get(command, [])
+    assert not _imported_by(*line_so_far, command, *behind) & (set(HEAVY) - {"numpy", "pandas"})
+
+
+@pytest.mark.parametrize("module", ["runner.pipeline", "runner.report.report", "runner.prediction.results"])
+def test_ensemble_submit_and_report_do_not_wait_for_torch(module: str) -> None:
+    code = f"import sys, {module}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "timm", "albumentations", "accelerate"} & set(done.stdout.split())
+
+
 def test_python_dash_m_runner_is_the_same() -> None:
     said = [
         subprocess.run([*start, "--help"], capture_output=True, text=True, check=True).stdout

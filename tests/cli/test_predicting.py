@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runner.cli import run_command
-from runner.contract import SIDE_ON
+from runner.contract import SIDE_ON, Competition, Stage, State
 from runner.data.pictures.views import default_views
 from runner.prediction import predict as predict_module
 from runner.prediction.files import read_views, write_views
-from tests.cli.conftest import SHAPES, Runner
+from tests.cli.conftest import Runner
+from tests.scratch import SHAPES, write_plugin
 
-TWO_SNAPSHOTS = SHAPES.replace(
-    "Stage(32, State.UNFROZEN, cycle_len=3),",
-    "Stage(24, State.FROZEN), Stage(32, State.{state}, cycles=2, cycle_len=2),",
-)
 VIEWS = tuple(view.name for view in default_views(SIDE_ON))
 NETWORKS = ("average", "snapshot-1", "snapshot-2")
+
+
+def two_snapshots(name: str, state: State) -> Competition:
+    stages = (Stage(24, State.FROZEN), Stage(32, state, cycles=2, cycle_len=2))
+    return replace(SHAPES, name=name, slug=name, recipe=replace(SHAPES.recipe, stages=stages))
 
 
 def type_in(folder: Path, *words: object) -> None:
@@ -32,10 +35,8 @@ def type_in(folder: Path, *words: object) -> None:
 def trained_once(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
     """Two competitions with the same pictures, one run each: four folds of a whole network, and of a head."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "competitions").mkdir()
-    for name, state in (("shapes", "UNFROZEN"), ("heads", "HEAD")):
-        text = TWO_SNAPSHOTS.replace("{state}", state).replace('"shapes"', f'"{name}"')
-        (folder / "competitions" / f"{name}.py").write_text(text)
+    for name, state in (("shapes", State.UNFROZEN), ("heads", State.HEAD)):
+        write_plugin(folder, two_snapshots(name, state))
         type_in(folder, name, "download", "--from", shapes_folder)
     fast = ("--workers", 0, "--batch-size", 32)
     type_in(folder, "shapes", "split", "--folds", 4)

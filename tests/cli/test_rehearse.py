@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from competitions import load
+from runner.contract import OneOfMany
 from runner.data.table.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
-from runner.pipeline import rehearse
 from runner.practice import rehearsal as rehearsal_module
 from runner.practice.build import build_practice, painted_names
 from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of, hide_rows
@@ -22,16 +22,14 @@ from runner.practice.verdict import Verdict, find_board
 from runner.prediction.predict import Asked
 from runner.prediction.score import Score
 from runner.training.fold import Machine
+from runner.whole_line import rehearse
 from runner.workspace import Workspace
-from tests.cli.conftest import SHAPES, Runner
+from tests.cli.conftest import Runner
+from tests.scratch import SHAPES, write_plugin
 
 HIDDEN = ("--hidden", 0.25, "--workers", 0)
 TINY = ("--model", "test_resnet", "--no-pretrained", "--size", 32, "--epochs-scale", 0.01, "--views", "none")
-FOLDERS = (
-    SHAPES.replace('OneOfMany(csv="labels.csv", id="id", label="breed")', "OneOfMany()")
-    .replace("train/{id}.jpg", "train/{label}/{id}.jpg")
-    .replace('"shapes"', '"folders"')
-)
+FOLDERS = replace(SHAPES, name="folders", slug="folders", labels=OneOfMany(), train_images="train/{label}/{id}.jpg")
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
 @pytest.fixture
 def folders(shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) -> Path:
     """A competition whose folders are the labels, and whose pictures' names tell them too."""
-    (shapes / "competitions" / "folders.py").write_text(FOLDERS)
+    write_plugin(shapes, FOLDERS)
     lines = (shapes_folder / "labels.csv").read_text().splitlines()[1:]
     for id, breed in (line.split(",") for line in lines):
         target = tmp_path / "raw" / "train" / breed / f"{breed}_{id}.jpg"

@@ -213,6 +213,17 @@ def test_ten_thousand_rows_with_one_fault_are_told_in_a_few_lines(tmp_path):
     assert f"(and {10_357 - SPELT_OUT:,} more like it)" in str(flaws[-1])
 
 
+def test_one_fault_in_two_guises_is_counted_as_one_kind(tmp_path):
+    sample, bad = tmp_path / "sample.csv", tmp_path / "bad.csv"
+    sample.write_text("id,p\n" + "".join(f"{row},0.5\n" for row in range(8)))
+    # A decimal comma makes two cells of one, unless it stands between quotes.
+    bad.write_text("id,p\n" + "".join(f'{row},"0,25"\n' if row < 6 else f"{row},0,25\n" for row in range(8)))
+    flaws = find_flaws(read_form(ICE, sample), bad)
+    assert sum(1 + flaw.more for flaw in flaws) == 8
+    assert len(flaws) == SPELT_OUT
+    assert [flaw.row for flaw in flaws] == [8, 9, 2]
+
+
 def test_a_value_with_a_newline_is_told_on_one_line_and_counted_by_file_lines(tmp_path):
     content = swap(TAG, "primary clear", '"primary\nclear"').replace("test_2,primary clear", "test_2,fog")
     blanks, fog = check(TAG, tmp_path, content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runner.contract import LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+from runner.contract import Stage, State
 from runner.data.exploring.alike import MOST_BITS, near_pairs
 from runner.data.exploring.explore import Explored, Measure, explore, fit_sizes, spread_out
 from runner.data.exploring.looking import read_sizes
 from runner.data.table.index import build_index
+from tests.scratch import SHAPES
 
-COMPETITION = Competition(
-    slug="shapes",
-    title="Shapes",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
-    train_images="train/{id}.jpg",
-    test_images="test/{id}.jpg",
-    sample_submission="sample_submission.csv",
-    preset=SIDE_ON,
-    metric=LOG_LOSS,
-    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN), Stage(64, State.UNFROZEN)), lr=0.01),
-    name="shapes",
-)
+SIZES = (Stage(32, State.UNFROZEN), Stage(64, State.UNFROZEN))
+COMPETITION = replace(SHAPES, recipe=replace(SHAPES.recipe, stages=SIZES))
 
 
 @pytest.fixture

@@ -99,14 +99,18 @@ def test_a_split_that_a_person_wrote_needs_no_sidecar(tmp_path):
     assert folds.facts == {}
 
 
-def test_facts_of_an_older_split_do_not_outlive_a_crash(path, monkeypatch):
+@pytest.mark.parametrize("step", ["write_json", "atomic_path"])
+def test_a_split_that_a_crash_broke_off_is_no_split(path, monkeypatch, step):
+    """Never rows without their facts, or with the facts of an older split."""
+
     def power_cut(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runner.data.held_out.folds.write_json", power_cut)
+    monkeypatch.setattr(f"runner.data.held_out.folds.{step}", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_folds(path, ["x", "y"], ["pug", "pug"], np.array([0, 1]), {"seed": 1})
-    assert read_folds(path).facts == {}
+    with pytest.raises(DataError, match="not split yet"):
+        read_folds(path)
 
 
 def test_every_class_is_counted_in_every_fold_and_outside():

@@ -225,7 +225,7 @@ def test_training_and_validation_look_at_the_same_place(side: int) -> None:
     window = build_augmentation(replace(STILL, max_rotation=1e-9), 64, channels_are_light=False)(picture, 1)
     plain = build_plain(SIDE_ON, 64)(picture)
     inner = slice(2, -2)
-    assert np.abs(window[inner, inner] - plain[inner, inner]).max() < 0.02 * side / 64
+    assert np.abs(window[inner, inner] - plain[inner, inner]).max() < 0.03 * side / 64
 
 
 @pytest.mark.parametrize("padding", list(Padding))

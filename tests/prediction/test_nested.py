@@ -14,8 +14,9 @@ from runner.prediction.averaging import Space
 from runner.prediction.calibration import Calibrating, Calibration
 from runner.prediction.ensemble import Weighing
 from runner.prediction.final_step import FinalStep, Plan, Task
-from runner.prediction.nested import FEWEST_UNITS, Nest, assign_parts, fit_final_step, honest_score
+from runner.prediction.nested import Nest
 from runner.prediction.out_of_fold import OutOfFold
+from runner.prediction.parts import FEWEST_UNITS, assign_parts
 from runner.prediction.rules import Rules
 from runner.prediction.thresholds import Deciding, Decoder
 from runner.workspace import read_json, write_json
@@ -100,7 +101,7 @@ def test_nothing_that_is_planted_in_a_part_reaches_the_step_that_scores_it(task)
         left = frozenset([part])
         planted = plant(nest, left)
         assert planted.plan(left) == nest.plan(left)
-        assert planted.step(planted.plan(left), left) == nest.step(nest.plan(left), left)
+        assert planted.fits.step(planted.plan(left), left) == nest.fits.step(nest.plan(left), left)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.metric.key)
@@ -110,9 +111,9 @@ def test_no_fit_of_any_kind_sees_the_parts_that_it_leaves_out(task):
     for left in (frozenset([0]), frozenset([1, 3])):
         planted = plant(nest, left)
         for plan in every_plan(nest):
-            assert planted.step(plan, left) == nest.step(plan, left)
+            assert planted.fits.step(plan, left) == nest.fits.step(plan, left)
             # Elsewhere the same planting shows, or this test could not fail.
-            moved += planted.step(plan, frozenset([4])) != nest.step(plan, frozenset([4]))
+            moved += planted.fits.step(plan, frozenset([4])) != nest.fits.step(plan, frozenset([4]))
     assert moved > len(every_plan(nest)) / 2
 
 
@@ -124,7 +125,7 @@ def test_labels_planted_in_one_part_buy_that_part_nothing(monkeypatch):
     told = rows.members.copy()
     told[0, part] = 0.98 * rows.targets[part] + 0.01
     other = Nest(replace(rows, members=told), BINARY)
-    assert other.step(other.plan(left), left) == nest.step(nest.plan(left), left)
+    assert other.fits.step(other.plan(left), left) == nest.fits.step(nest.plan(left), left)
     # It is not fallen for: weights that trust the one that was told do not gain on the other parts.
     assert other.plan().weighing is not Weighing.GREEDY
     # And if it were, the rows that it was fitted on would flatter, and the honest score would not.
@@ -147,7 +148,7 @@ def test_the_plan_of_a_part_is_the_plan_that_its_others_alone_would_choose(seed,
     other = Nest(alone, task)
     assert other.plan() == nest.plan(left)
     # Plans are equal values; what they fit is the same but for the last digits of sums.
-    np.testing.assert_allclose(other.final_step().weights, nest.step(nest.plan(left), left).weights, atol=1e-6)
+    np.testing.assert_allclose(other.final_step().weights, nest.fits.step(nest.plan(left), left).weights, atol=1e-6)
 
 
 def apply(step: FinalStep, rows: OutOfFold, which: slice) -> np.ndarray:
@@ -218,7 +219,7 @@ def test_overconfident_members_are_cooled_and_what_is_chosen_helps_on_new_rows()
     both = draw(BINARY, rows=3000, members=2, signal=0.5)
     logits = 8 * np.log(both.members / (1 - both.members))
     both = replace(both, members=(1 / (1 + np.exp(-logits))).astype(np.float32))
-    step = fit_final_step(both.take(np.arange(1000)), BINARY)
+    step = Nest(both.take(np.arange(1000)), BINARY).final_step()
     assert step.calibration.temperature > 1.5
     truth, plain = both.targets[1000:], both.members[:, 1000:].mean(axis=0)
     after = apply(step, both, slice(1000, None))
@@ -286,15 +287,12 @@ def test_neither_the_order_of_rows_nor_a_second_time_changes_anything(seed, task
     assert by_id == again
 
 
-def test_the_honest_score_tells_each_fold_and_goes_into_json(tmp_path):
+def test_the_honest_score_tells_each_fold():
     rows = replace(draw(BREEDS, rows=100), folds=np.arange(100) % 5)
-    honest = honest_score(rows, BREEDS)
+    honest = Nest(rows, BREEDS).honest_score()
     assert list(honest.folds) == [0, 1, 2, 3, 4]
     assert np.mean(list(honest.folds.values())) == pytest.approx(honest.score.value)
     assert BREEDS.metric.score(rows.targets, honest.values) == pytest.approx(honest.score.value)
-    write_json(tmp_path / "score.json", honest.to_json())
-    written = read_json(tmp_path / "score.json")
-    assert written["optimistic"] == honest.optimistic and written["folds"]["3"] == honest.folds[3]
 
 
 def test_groups_widen_the_error():

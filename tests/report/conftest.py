@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from runner.prediction.files import Views, write_views
 from runner.prediction.truth import Truth, write_truth
 from runner.workspace import write_json, write_text
+from tests.scratch import SHAPES, write_plugin
 
 FLAGS = (
     "--headless=new",
@@ -83,29 +84,11 @@ def browser() -> Iterator[Browser]:
 
 MakeRun = Callable[..., Path]
 
-SHAPES = '''"""Where the light is."""
-
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
-
-COMPETITION = Competition(
-    slug="shapes",
-    title="Shapes & <i>light</i>",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
-    train_images="train/{id}.jpg",
-    test_images="test/{id}.jpg",
-    sample_submission="sample_submission.csv",
-    preset=SIDE_ON,
-    metric=LOG_LOSS,
-    also_report=(ACCURACY,),
-    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN, cycle_len=3),), lr=0.01, pretrained=False),
-)
-'''
-
 
 @pytest.fixture
 def shapes(workspace_folder: Path, shapes_folder: Path) -> Path:
     """A workspace with a competition of its own and its pictures."""
-    write_text(workspace_folder / "competitions" / "shapes.py", SHAPES)
+    write_plugin(workspace_folder, replace(SHAPES, title="Shapes & <i>light</i>"))
     data = workspace_folder / "data" / "shapes"
     shutil.copytree(shapes_folder, data)
     (data / ".complete").touch()

@@ -11,25 +11,13 @@ from typing import Any
 
 import pytest
 
-from runner.contract import LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
 from runner.data.exploring.explore import explore
 from runner.data.table.index import build_index
 from runner.report.explore import write_exploration
 from runner.report.explore_words import findings
+from tests.scratch import SHAPES
 
 NASTY = "<img src=x onerror=alert(1)>$&"
-COMPETITION = Competition(
-    slug="shapes",
-    title="Shapes",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
-    train_images="train/{id}.jpg",
-    test_images="test/{id}.jpg",
-    sample_submission="sample_submission.csv",
-    preset=SIDE_ON,
-    metric=LOG_LOSS,
-    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN),), lr=0.01),
-    name="shapes",
-)
 
 
 class Seen(HTMLParser):
@@ -68,8 +56,8 @@ def raw(shapes_folder: Path, tmp_path: Path) -> Path:
 
 
 def _seen(raw: Path, page: Path) -> Seen:
-    found = explore(COMPETITION, build_index(COMPETITION, raw), raw / "folds.csv")
-    write_exploration(COMPETITION, found, page)
+    found = explore(SHAPES, build_index(SHAPES, raw), raw / "folds.csv")
+    write_exploration(SHAPES, found, page)
     seen = Seen()
     seen.feed(page.read_text(encoding="utf-8"))
     return seen
@@ -103,7 +91,7 @@ def test_a_page_of_many_classes_stays_small(shapes_folder: Path, tmp_path: Path)
 
 
 def test_the_words_have_no_alarm_where_nothing_is_wrong(shapes_folder: Path) -> None:
-    found = explore(COMPETITION, build_index(COMPETITION, shapes_folder), shapes_folder / "folds.csv")
+    found = explore(SHAPES, build_index(SHAPES, shapes_folder), shapes_folder / "folds.csv")
     said = findings(found)
     assert said[0] == "3 classes: 20 pictures each"
     assert "no picture is there twice" in said

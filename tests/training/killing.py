@@ -23,11 +23,12 @@ from types import FrameType
 from typing import Any
 
 import runner
-import runner.pipeline
+import runner.whole_line
 from runner.cli import run_command
 
 _WATCHED = tuple(
-    str(Path(runner.__file__).parent / part) for part in ("training", "prediction", "workspace", "pipeline")
+    str(Path(runner.__file__).parent / part)
+    for part in ("training", "prediction", "workspace", "pipeline", "whole_line")
 )
 # Every so many kills one comes by the clock, from outside: it also strikes within a call of the system.
 _BY_CLOCK = 4

@@ -15,6 +15,7 @@ from runner.contract import SIDE_ON, TOP_DOWN, UPRIGHT, Preset
 from runner.data.pictures.reading import open_pictures
 from runner.data.pictures.views import PLAIN, View, ViewedPictures, default_views
 from runner.training import activations as activations_module
+from runner.training import processes
 from runner.training.activations import activations_of
 from runner.training.model import Network, build_network
 from runner.training.processes import build_accelerator
@@ -64,8 +65,9 @@ def compute(pictures: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, UPRIGHT], ids=lambda preset: preset.name)
 def test_they_are_what_the_body_says_of_each_view(
-    preset: Preset, compute: Compute, network: Network, pictures: Path
+    preset: Preset, compute: Compute, network: Network, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    look_by("no", monkeypatch)
     views = default_views(preset)
     array, _ = compute(views=views, preset=preset)
     assert array.shape == (6, len(views), 96)
@@ -75,6 +77,23 @@ def test_they_are_what_the_body_says_of_each_view(
         with torch.inference_mode():
             said = network.eval().features(torch.from_numpy(look.transpose(2, 0, 1)[None].copy()))
         assert np.allclose(array[3, number], said[0].numpy(), atol=1e-5)
+
+
+def look_by(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (processes, activations_module):
+        monkeypatch.setattr(module, "looking_precision", lambda _accelerator: arithmetic)
+
+
+def test_in_the_short_arithmetic_they_are_nearly_the_same_under_another_name(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_by("no", monkeypatch)
+    exact, _ = compute()
+    look_by("bf16", monkeypatch)
+    short, computed = compute()
+    assert computed
+    assert short.dtype == np.float32
+    assert 0 < np.abs(short - exact).max() < 0.03 * np.abs(exact).max()
 
 
 def test_they_are_computed_once_and_read_by_memory_map(compute: Compute) -> None:

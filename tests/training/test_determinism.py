@@ -40,8 +40,8 @@ def expected(make_fold: MakeFold, recipe: Recipe, tmp_path_factory: pytest.TempP
     return train(make_fold(tmp_path_factory.mktemp("peaceful"), recipe))
 
 
-def train(fold: Fold, workers: int = 0) -> list[bytes]:
-    train_fold(fold, Machine(workers=workers), build_accelerator("cpu"))
+def train(fold: Fold, **machine: int) -> list[bytes]:
+    train_fold(fold, Machine(**machine), build_accelerator("cpu"))
     return [path.read_bytes() for path in sorted(fold.folder.glob("snapshot-*.safetensors"))]
 
 
@@ -62,6 +62,14 @@ def break_off(fold: Fold, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_do_not_matter(make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path) -> None:
     assert len(expected) == 4
     assert train(make_fold(tmp_path, recipe), workers=2) == expected
+
+
+def test_the_cache_of_small_pictures_does_not_matter(
+    make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path
+) -> None:
+    fold = make_fold(tmp_path, recipe)
+    assert train(fold, cache_bytes=0) == expected
+    assert not (fold.cache / "pictures").exists()
 
 
 def test_what_torch_drew_before_does_not_matter(

@@ -22,37 +22,22 @@ from runner.training.log import read_log
 from runner.training.processes import build_accelerator
 from runner.training.snapshots import read_facts, read_snapshots
 from runner.training.train import train_fold
+from tests.scratch import SHAPES, write_plugin
 
 MakeFold = Callable[..., Fold]
 
 # Each state of the network; cycles of one epoch and of two; a cycle that ends with the first epoch of its stage.
-SHAPES = '''"""Where the light is."""
-
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
-
-COMPETITION = Competition(
-    slug="shapes",
-    title="Shapes",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
-    train_images="train/{id}.jpg",
-    test_images="test/{id}.jpg",
-    sample_submission="sample_submission.csv",
-    preset=SIDE_ON,
-    metric=LOG_LOSS,
-    also_report=(ACCURACY,),
-    recipe=Recipe(
-        "test_resnet",
-        (
-            Stage(24, State.HEAD, cycles=2),
-            Stage(24, State.FROZEN),
-            Stage(32, State.UNFROZEN, cycles=2, cycle_mult=2),
-        ),
-        lr=0.01,
-        batch_size=16,
-        pretrained=False,
+RECIPE = Recipe(
+    "test_resnet",
+    (
+        Stage(24, State.HEAD, cycles=2),
+        Stage(24, State.FROZEN),
+        Stage(32, State.UNFROZEN, cycles=2, cycle_mult=2),
     ),
+    lr=0.01,
+    batch_size=16,
+    pretrained=False,
 )
-'''
 
 
 @pytest.fixture
@@ -61,9 +46,7 @@ def hunting_ground(tmp_path: Path, shapes_folder: Path) -> Path:
     from runner.cli import run_command
 
     for name in ("peaceful", "killed"):
-        plugins = tmp_path / name / "competitions"
-        plugins.mkdir(parents=True)
-        (plugins / "shapes.py").write_text(SHAPES)
+        write_plugin(tmp_path / name, replace(SHAPES, recipe=RECIPE))
         words = ["--workspace", str(tmp_path / name), "shapes", "download", "--from", str(shapes_folder)]
         assert run_command(words) == 0
     return tmp_path

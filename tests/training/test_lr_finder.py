@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from runner.console import sparkline
 from runner.contract import Recipe, Stage, State
 from runner.training.feeds import build_feeds
 from runner.training.fold import Fold, Machine, build_start
 from runner.training.groups import build_optimizer, freeze_for
 from runner.training.log import read_log
 from runner.training.loop import Learner
-from runner.training.lr_finder import Curve, find_rate, finding_file, read_curve, sparkline, tell
+from runner.training.lr_finder import Curve, find_rate, finding_file, read_curve, tell
 from runner.training.processes import build_accelerator
 from runner.training.train import train_fold
 from runner.workspace import read_json

@@ -11,10 +11,12 @@ import pytest
 
 from runner.errors import HostError
 from runner.hosts.boards import latest_snapshots
+from runner.hosts.entries import Origin
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import read_ledger
+from runner.hosts.loopback import redirect
 from runner.hosts.places import find_places
-from runner.hosts.submitting import find_standings, refresh_ledger
+from runner.hosts.submitting import Handing, refresh_ledger, submit_and_record
 from tests.wire.conftest import DOGS, SLUG, TEAMS
 from tests.wire.server import Fault, FaultyServer, answers, edits, gateway_page, refuses
 
@@ -41,7 +43,7 @@ def test_the_board_may_lie_at_a_signed_address(kaggle: KaggleHost, server: Fault
     def elsewhere(server: FaultyServer, handler: Any, call: Any, reply: Any) -> Any:
         path = server.stages[SLUG].host.folder / "files" / "board.zip"
         path.write_bytes(reply.content)
-        return server._redirect(f"competitions/{SLUG}/board.zip")
+        return redirect(server, f"competitions/{SLUG}/board.zip")
 
     server.order("DownloadLeaderboard", elsewhere)
     assert len(kaggle.fetch_leaderboard(SLUG).rows) == TEAMS
@@ -63,12 +65,12 @@ def test_the_private_board_of_a_running_competition_is_not_open(kaggle: KaggleHo
 
 
 def test_a_score_without_a_board_is_told_without_a_place(
-    kaggle: KaggleHost, server: FaultyServer, submission: Path, capsys: pytest.CaptureFixture[str]
+    kaggle: KaggleHost, server: FaultyServer, submission: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = kaggle.fetch_submission(SLUG, kaggle.submit_file(SLUG, submission, ""))
     server.always("DownloadLeaderboard", refuses(500))
     server.always("GetLeaderboard", refuses(400))
-    assert find_standings(kaggle, DOGS, told) == ()
+    outcome = submit_and_record(kaggle, DOGS, submission, tmp_path / "ledger.csv", Origin(), Handing())
+    assert outcome.submission.public is not None and outcome.standings == ()
     assert "no public board" in capsys.readouterr().err
 
 

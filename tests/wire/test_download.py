@@ -10,7 +10,7 @@ import pytest
 
 from runner.errors import HostError
 from runner.hosts.kaggle import KaggleHost
-from runner.hosts.loopback import ranged
+from runner.hosts.loopback import ranged, redirect
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import RemoteFile
 from tests.wire.conftest import SLUG, Waits
@@ -252,7 +252,7 @@ def test_what_the_store_packs_is_unpacked(tmp_path: Path, server: FaultyServer, 
     content = b"id,breed\n" * 1000
     with ZipFile(practice.folder / "files" / "big.csv.zip", "w", ZIP_DEFLATED) as archive:
         archive.writestr("big.csv", content)
-    url = server._redirect(f"competitions/{SLUG}/big.csv.zip").headers["Location"]
+    url = redirect(server, f"competitions/{SLUG}/big.csv.zip").headers["Location"]
     fetch(Order("big.csv", len(content), lambda: url), tmp_path / "big.csv", lambda _: None)
     assert (tmp_path / "big.csv").read_bytes() == content
     assert [one.name for one in tmp_path.iterdir() if "big" in one.name] == ["big.csv"]
@@ -277,7 +277,7 @@ def test_an_unknown_length_of_bytes_is_known_by_its_hash(
     server.always("store", no_length())
     bring(kaggle, tmp_path / "all.zip", f"{SLUG}.zip")
     told = hashlib.md5((tmp_path / "all.zip").read_bytes()).hexdigest()
-    with (Path(server._scratch.name) / f"{SLUG}.zip").open("rb") as file:
+    with (server.scratch / f"{SLUG}.zip").open("rb") as file:
         assert told == hashlib.file_digest(file, "md5").hexdigest()
 
 

@@ -95,6 +95,11 @@ def download(
     return site.folder
 
 
+def is_here(competition: Competition, workspace: Workspace) -> bool:
+    """Whether the competition's data folder is complete."""
+    return _is_complete(workspace.data(competition.name))
+
+
 def read_raw(competition: Competition, workspace: Workspace) -> Path:
     """The complete data folder, or an error that says how to come by one."""
     folder = workspace.data(competition.name)

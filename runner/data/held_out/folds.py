@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.contract import Competition
 from runner.data.held_out.splits import NEVER_HELD_OUT, Integers
 from runner.errors import DataError
-from runner.workspace import atomic_path, read_json, write_bytes, write_json
+from runner.workspace import Workspace, atomic_path, read_json, write_bytes, write_json
 
 _HEADER = ["id", "fold"]
+
+
+def shared_folds(workspace: Workspace, competition: Competition) -> Path:
+    """The split that all runs of a competition start from."""
+    return workspace.runs(competition.name) / "folds.csv"
 
 
 @dataclass(frozen=True)
@@ -73,14 +79,13 @@ def write_folds(
     path: Path, ids: Sequence[str], labels: Sequence[str], folds: Integers, facts: Mapping[str, Any]
 ) -> None:
     """Write folds.csv and, beside it, folds.json: `facts` (how it was made), the rows, their fingerprint."""
-    sidecar = path.with_suffix(".json")
-    # Facts about an older file must never be read as facts about this one, wherever a crash falls.
-    sidecar.unlink(missing_ok=True)
+    # The facts come first and folds.csv last: wherever a crash falls, a folds.csv that is there has its own facts.
+    path.unlink(missing_ok=True)
+    write_json(path.with_suffix(".json"), {**facts, "rows": len(ids), "sha256": digest(ids, labels)})
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_HEADER)
         writer.writerows(zip(ids, folds.tolist(), strict=True))
-    write_json(sidecar, {**facts, "rows": len(ids), "sha256": digest(ids, labels)})
 
 
 def copy_folds(source: Path, target: Path) -> None:
@@ -104,16 +109,19 @@ def read_folds(path: Path, *, competition: str = "COMPETITION") -> Folds:
 
 
 def _parsed(text: str) -> dict[str, int]:
-    rows = list(csv.reader(io.StringIO(text)))
-    if not rows or rows[0] != _HEADER:
+    rows = csv.reader(io.StringIO(text))
+    if next(rows, None) != _HEADER:
         raise ValueError("its first line is not id,fold")
     fold_of: dict[str, int] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        if len(row) != 2 or not row[1].lstrip("-").isdecimal() or int(row[1]) < NEVER_HELD_OUT:
+    numbers: dict[str, int] = {}  # a few, each written in thousands of rows
+    for line, row in enumerate(rows, start=2):
+        if len(row) == 2 and row[1] not in numbers and row[1].lstrip("-").isdecimal():
+            numbers[row[1]] = int(row[1])
+        if len(row) != 2 or numbers.get(row[1], NEVER_HELD_OUT - 1) < NEVER_HELD_OUT:
             raise ValueError(f"line {line} is not an id and the number of a fold")
         if row[0] in fold_of:
             raise ValueError(f"line {line} has id {row[0]!r} again")
-        fold_of[row[0]] = int(row[1])
+        fold_of[row[0]] = numbers[row[1]]
     used = set(fold_of.values()) - {NEVER_HELD_OUT}
     if used != set(range(len(used))) or not used:
         raise ValueError(f"the folds are numbered {sorted(used)}, and not 0, 1, 2 and so on")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
@@ -96,9 +96,10 @@ def _label_counts(targets: NDArray[Any], unit_of_row: Integers, units: int) -> I
     labels = np.asarray(targets).round().astype(np.int64)
     if labels.shape[1] == 1:
         labels = np.hstack([labels, 1 - labels])  # where the thing is not is a class as well
-    labels = np.hstack([labels, np.ones((len(labels), 1), dtype=np.int64)])
-    counts = np.zeros((units, labels.shape[1]), dtype=np.int64)
-    np.add.at(counts, unit_of_row, labels)
+    counts = np.zeros((units, labels.shape[1] + 1), dtype=np.int64)
+    rows, columns = np.nonzero(labels)
+    np.add.at(counts, (unit_of_row[rows], columns), labels[rows, columns])
+    counts[:, -1] = np.bincount(unit_of_row, minlength=units)
     return counts
 
 
@@ -112,34 +113,44 @@ def _whole_weights(shares: Sequence[float]) -> Integers:
 def _deal(counts: Integers, weights: Integers) -> Integers:
     """The part of every unit: label by label, the rarest first, each unit to the part that lacks it most."""
     whole = int(weights.sum())
-    desire = np.outer(weights, counts.sum(axis=0))  # in rows, times `whole`
+    left = counts.sum(axis=0)
+    # In rows, times `whole`. Plain numbers: a call of numpy for each of a million units would cost more than they do.
+    desire = [[int(weight) * count for count in left.tolist()] for weight in weights]
     part_of_unit = np.full(len(counts), -1, dtype=np.int64)
-    while (part_of_unit < 0).any():
-        label = _rarest_label(counts[part_of_unit < 0])
+    while left[-1] > 0:
+        label = _rarest_label(left)
         members = np.flatnonzero((part_of_unit < 0) & (counts[:, label] > 0))
         # Big groups first: the small ones then fill what is left uneven.
-        for unit in members[np.argsort(-counts[members, label], kind="stable")]:
+        members = members[np.argsort(-counts[members, label], kind="stable")]
+        for unit, shares in zip(members.tolist(), _nonzero_of_rows(counts[members]), strict=True):
             part = _neediest_part(desire, label, whole)
             part_of_unit[unit] = part
-            desire[part] -= whole * counts[unit]
+            for column, count in shares:
+                desire[part][column] -= whole * count
+        left -= counts[members].sum(axis=0)
     return part_of_unit
 
 
-def _rarest_label(open_counts: Integers) -> int:
+def _nonzero_of_rows(counts: Integers) -> Iterator[list[tuple[int, int]]]:
+    """The columns of each row that are not zero, with what they hold: of a hundred classes a row has one."""
+    rows, columns = np.nonzero(counts)
+    cells = list(zip(columns.tolist(), counts[rows, columns].tolist(), strict=True))
+    ends = np.cumsum(np.bincount(rows, minlength=len(counts))).tolist()
+    return (cells[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
+
+
+def _rarest_label(left: Integers) -> int:
     """The label with the fewest rows still to deal; the count of all rows when no label is left."""
-    left = open_counts[:, :-1].sum(axis=0)
-    present = np.flatnonzero(left)
-    return int(present[left[present].argmin()]) if len(present) else open_counts.shape[1] - 1
+    present = np.flatnonzero(left[:-1])
+    return int(present[left[present].argmin()]) if len(present) else len(left) - 1
 
 
-def _neediest_part(desire: Integers, label: int, whole: int) -> int:
+def _neediest_part(desire: Sequence[Sequence[int]], label: int, whole: int) -> int:
     """The part that lacks the label most; where all lack less than a row of it, the one that lacks rows."""
-    need = desire[:, label]
     # Below one row every part that lacks anything is as good: the choice is left to the parts' sizes,
     # or the odd rows of many classes would all land in one part.
-    need = np.where((need > 0) & (need < whole), 1, need)
-    neediest = np.flatnonzero(need == need.max())
-    return int(neediest[desire[neediest, -1].argmax()])
+    needs = [(1 if 0 < lacks[label] < whole else lacks[label], lacks[-1]) for lacks in desire]
+    return needs.index(max(needs))
 
 
 def _swap(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
@@ -150,12 +161,24 @@ def _swap(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
         improved = any(stock.improve(one, other) for one, other in combinations(range(len(weights)), 2))
 
 
+def _kinds(counts: Integers) -> tuple[Integers, Integers]:
+    """The rows that differ, sorted, and which of them each row is."""
+    # Numbers are sorted far faster than rows: first by one number a row, and the few that differ as rows.
+    keys = counts @ np.random.Generator(np.random.PCG64(0)).integers(1, 2**52, counts.shape[1])
+    _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
+    if not np.array_equal(counts[first][kind], counts):  # two kinds that share a number
+        first, kind = np.arange(len(counts)), np.arange(len(counts))
+    kinds, place = np.unique(counts[first], axis=0, return_inverse=True)
+    return kinds, place.ravel()[kind]
+
+
 class _Stock:
     """The units of each part by kind: units of one kind have the same labels and may stand for each other."""
 
     def __init__(self, part_of_unit: Integers, counts: Integers, weights: Integers):
         self.part_of_unit, self.whole = part_of_unit, int(weights.sum())
-        kinds, kind_of_unit, sizes = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
+        kinds, kind_of_unit = _kinds(counts)
+        sizes = np.bincount(kind_of_unit)
         tried = np.sort(np.argsort(-sizes, kind="stable")[:_KINDS_TRIED])
         # The empty kind comes first and is always there: exchanging a unit for nothing is a move.
         self.kinds = np.vstack([np.zeros_like(kinds[:1]), kinds[tried]])
@@ -163,7 +186,7 @@ class _Stock:
         self.distance = squares[:, None] + squares[None, :] - 2 * self.kinds @ self.kinds.T
         place = {int(kind): number for number, kind in enumerate(tried, start=1)}
         self.units: list[list[list[int]]] = [[[] for _ in self.kinds] for _ in weights]
-        for unit, (part, kind) in enumerate(zip(part_of_unit, kind_of_unit.ravel().tolist(), strict=True)):
+        for unit, (part, kind) in enumerate(zip(part_of_unit.tolist(), kind_of_unit.tolist(), strict=True)):
             if kind in place:
                 self.units[part][place[kind]].append(unit)
         held = np.array([counts[part_of_unit == part].sum(axis=0) for part in range(len(weights))])

@@ -9,6 +9,7 @@ from runner.console import say
 from runner.data.held_out.folds import ClassCounts, count_classes, remarks, write_folds
 from runner.data.held_out.splits import split_folds, split_given, split_holdout
 from runner.data.table.index import Index
+from runner.uncollected import uncollected
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class SplitPlan:
         return 0.2 if self.holdout is None else self.holdout
 
 
+@uncollected()
 def write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
     """Split the labelled rows, write folds.csv, say what is odd about it; the rows of each class in each fold."""
     table, targets = index.train, index.targets()

@@ -18,6 +18,9 @@ from runner.errors import UsageError
 Picture = NDArray[Any]
 
 
+_QUARTERS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+
+
 @dataclass(frozen=True)
 class View:
     """One way of looking: which square of the picture, how near, and moved by which symmetry of the square.
@@ -36,8 +39,10 @@ class View:
 
     def move(self, square: Picture) -> Picture:
         """The symmetry alone, on a square."""
-        turned = np.rot90(square, self.turns)
-        return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
+        # OpenCV turns by blocks that fit its registers: several times faster than a strided copy.
+        turned = cv2.rotate(square, _QUARTERS[self.turns]) if self.turns else square
+        moved = cv2.flip(turned, 1) if self.mirrored else turned
+        return moved if moved.ndim == 3 else moved[..., None]
 
     def move_back(self, square: Picture) -> Picture:
         """The symmetry undone."""
@@ -131,16 +136,16 @@ class ViewedPictures:
 
     def __call__(self, picture: Picture, seed: int = 0) -> Picture:
         scaled: dict[tuple[object, ...], Picture] = {}
-        looks = []
-        for view in self.views:
+        looks = np.empty((len(self.views), self._size, self._size, picture.shape[2]), picture.dtype)
+        for place, view in enumerate(self.views):
             if isinstance(view, RandomView):
-                looks.append(self._augment(picture)(picture, (seed << 8) + view.draw))
+                looks[place] = self._augment(picture)(picture, (seed << 8) + view.draw)
                 continue
             square = (view.zoom, view.across, view.down, view.whole)
             if square not in scaled:
                 scaled[square] = self._scale(view.cut(picture))
-            looks.append(view.move(scaled[square]))
-        return np.stack(looks)
+            looks[place] = view.move(scaled[square])
+        return looks
 
     def _augment(self, picture: Picture) -> Transform:
         return _augmentation(self._preset, self._size, picture.dtype == np.uint8)

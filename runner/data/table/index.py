@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from runner.data.table.finding import Sources, find_pictures, remark_leftovers
 from runner.data.table.labelled import training_rows
 from runner.data.table.sample import Sample, read_sample
 from runner.data.table.vocabulary import Labelled, check_labels, closed_classes, open_classes
+from runner.uncollected import uncollected
 
 COLUMNS = ("id", "path", "label", "group", "part")
 
@@ -36,12 +38,12 @@ class Index:
     classes: tuple[str, ...]
     complaints: tuple[Complaint, ...] = ()  # the remarks; anything fatal has raised
 
-    @property
+    @cached_property
     def train(self) -> pd.DataFrame:
         """The rows with a label, numbered from 0."""
         return self.table[self.table["part"] != "test"].reset_index(drop=True)
 
-    @property
+    @cached_property
     def test(self) -> pd.DataFrame:
         """The rows to predict, in the sample submission's order."""
         return self.table[self.table["part"] == "test"].reset_index(drop=True)
@@ -51,6 +53,7 @@ class Index:
         return targets_of(self.labels, self.classes, self.train["label"].tolist())
 
 
+@uncollected()
 def build_index(competition: Competition, raw: Path, *, check_contents: bool = False) -> Index:
     """The table, after everything that is wrong was told at once; `check_contents` opens every picture."""
     complaints = Complaints(competition.name or competition.slug)

@@ -26,8 +26,10 @@ def _rows_of_table(sources: Sources) -> list[Labelled]:
     if rows is None:
         return []
     groups = rows.columns[labels.group] if labels.group else [""] * len(rows)
+    # A few labels in very many rows: each is tidied, and kept, once.
+    tidied = {label: tidy(labels, label) for label in set(rows.columns[labels.label])}
     found = [
-        Labelled(rows.file, line, id, tidy(labels, label), group or alone(id))
+        Labelled(rows.file, line, id, tidied[label], group or alone(id))
         for id, label, group, line in zip(
             rows.columns[labels.id], rows.columns[labels.label], groups, rows.lines, strict=True
         )

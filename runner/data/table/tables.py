@@ -55,6 +55,7 @@ class Tables:
     def __init__(self, raw: Path, complaints: Complaints) -> None:
         self._raw, self._complaints = raw, complaints
         self._opened: dict[str, Table | None] = {}
+        self._read: list[Rows] = []
 
     def open(self, names: Names) -> Table | None:
         """The table under the first of its names that is there; None if it cannot be read."""
@@ -69,11 +70,19 @@ class Tables:
         table = self.open(names)
         if table is None or not _has_columns(table, columns, self._complaints):
             return None
-        rows = _read_rows(table, columns, self._complaints)
+        rows = self._rows_of(table, columns)
         if not rows.lines and not any(c.fatal and c.file == table.file for c in self._complaints.found):
             _no_rows(table.file, self._complaints)
             return None
         return rows
+
+    def _rows_of(self, table: Table, columns: Sequence[str]) -> Rows:
+        """Cut once: a table may name both the labels and the rows of an array."""
+        for known in self._read:
+            if known.file == table.file and set(columns) <= set(known.columns):
+                return Rows(known.file, {name: known.columns[name] for name in columns}, known.lines)
+        self._read.append(_read_rows(table, columns, self._complaints))
+        return self._read[-1]
 
 
 def _open_table(path: Path, file: str, complaints: Complaints) -> Table | None:
@@ -100,7 +109,7 @@ def _open_table(path: Path, file: str, complaints: Complaints) -> Table | None:
 
 
 def _header(text: str, file: str, complaints: Complaints) -> list[str] | None:
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    reader = csv.reader(_lines(text), skipinitialspace=True)
     try:
         header = next((row for row in reader if len(row) > 1 or any(row)), [])
     except csv.Error:  # a value longer than any is
@@ -230,7 +239,7 @@ def _numbered_rows(table: Table, complaints: Complaints) -> Iterator[tuple[int, 
 
 def _records(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[str]]]:
     """Every record but empty lines, the header first."""
-    reader, line = csv.reader(io.StringIO(table.text, newline=""), skipinitialspace=True), 1
+    reader, line = csv.reader(_lines(table.text), skipinitialspace=True), 1
     try:
         for row in reader:
             if len(row) > 1 or any(value.strip() for value in row):
@@ -238,6 +247,11 @@ def _records(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[s
             line = reader.line_num + 1
     except csv.Error:  # an unclosed quote again, and too long a value
         _open_quote(table.file, line, complaints)
+
+
+def _lines(text: str) -> Iterator[str]:
+    # Decoded piece by piece: a StringIO of the whole takes four bytes a letter.
+    return io.TextIOWrapper(io.BytesIO(text.encode("utf-8")), "utf-8", newline="")
 
 
 def _open_quote(file: str, line: int, complaints: Complaints) -> None:

@@ -1,0 +1,110 @@
+"""What eight views of a picture cost beside one: the network eight times, and the decoding once.
+
+500 x 375 JPEGs that nothing has read before, through the feed and the network that `predict` uses; weights drawn at
+random, which costs the same arithmetic. Turns of one view and of eight, and of decoding alone; medians are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
+
+import numpy as np
+
+from benchmarks.claims import claim
+from benchmarks.scratch import paint_competition
+from runner.contract import TOP_DOWN
+from runner.data.pictures.reading import PictureReader
+from runner.data.pictures.small import open_small_pictures
+from runner.data.pictures.views import View, ViewedPictures, default_views
+from runner.prediction.predict import EachView
+from runner.training.batches import Answers, PictureFeed, cut_batches, rows_to_look_at
+from runner.training.fold import default_workers
+from runner.training.loop import predict_logits
+from runner.training.model import build_network
+from runner.training.processes import build_accelerator, looking
+
+BATCH = 64
+
+
+def main() -> None:
+    options = parse_options()
+    accelerator = build_accelerator("auto")
+    network = build_network(options.model, classes=10, channels=3, pretrained=False, weights=None, dropout=0)
+    network.to(accelerator.device)
+    with tempfile.TemporaryDirectory() as folder:
+        paint_competition(Path(folder), options.pictures, test=1)
+        paths = [f"train/{path.name}" for path in sorted((Path(folder) / "train").iterdir())]
+        reader = open_small_pictures(Path(folder), paths, TOP_DOWN, options.size)
+        print(f"{options.pictures} JPEGs, {options.model} at {options.size} px, ", end="")
+        print(f"{default_workers()} workers, load before {os.getloadavg()[0]:.1f}")
+        eight = default_views(TOP_DOWN)
+
+        def predict(views: Sequence[View]) -> Callable[[], object]:
+            feed = feed_of(reader, views, options.size)
+            rows, size = np.arange(len(paths)), rows_to_look_at(BATCH, len(views))
+
+            def work() -> object:
+                with looking(accelerator):
+                    return predict_logits(accelerator, EachView(network), feed, rows, size, title="predicting")
+
+            return work
+
+        told = in_turns(
+            {"one view": predict(eight[:1]), "eight views": predict(eight), "decoding": decoding(reader)},
+            options.repeats,
+        )
+    print_costs(told, options.pictures)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.view_speed", description=__doc__)
+    parser.add_argument("--model", default="mobilenetv2_100", metavar="M")
+    parser.add_argument("--size", type=int, default=160, metavar="N")
+    parser.add_argument("--pictures", type=int, default=1200, metavar="N")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    return parser.parse_args()
+
+
+def feed_of(reader: PictureReader, views: Sequence[View], size: int) -> PictureFeed:
+    """Pictures through these views, nothing else asked of them."""
+    nothing = np.zeros((len(reader), 0), dtype=np.float32)
+    return PictureFeed(reader, Answers(nothing, nothing), ViewedPictures(TOP_DOWN, views, size), default_workers())
+
+
+def decoding(reader: PictureReader) -> Callable[[], object]:
+    """Reading every picture, by the same workers, without a network."""
+    one = default_views(TOP_DOWN)[:1]
+    feed = feed_of(reader, one, 8)
+    return lambda: [len(batch.rows) for batch in feed.read(cut_batches(np.arange(len(reader)), BATCH))]
+
+
+def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, one after the other in each turn; the first turn, in which workers start, is not told."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            begun = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def print_costs(seconds: dict[str, float], pictures: int) -> None:
+    for name, each in seconds.items():
+        print(f"{name:<14}{each:>8.2f} s{1000 * each / pictures:>9.2f} ms a picture")
+    bound = 8 * seconds["one view"] - 7 * seconds["decoding"]
+    ratio = seconds["eight views"] / bound
+    claim("eight views / (8 x one view - 7 x decoding)", f"{ratio:.2f}", "<= 1", ratio <= 1)
+
+
+if __name__ == "__main__":
+    main()

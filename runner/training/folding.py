@@ -1,0 +1,137 @@
+"""A body whose resting BatchNorms are folded into the convolutions before them: the same function, one pass less.
+
+A BatchNorm at rest multiplies and adds what it once measured. That can be done to the few weights of the
+convolution before it, instead of to every pixel that comes out: forwards, and backwards where they learn. What only
+looks, on a processor, also has the activation function done by the convolution, while the pixel is still at hand. The
+folded body has no weights of its own; it computes with those of the body it was made of, as they are at the time.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.layers.norm_act import BatchNormAct2d
+from torch import Tensor, fx, nn
+
+_NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+
+# Activation functions that a convolution of oneDNN can do on its way out, by its names for them.
+_IN_ONE: dict[type, tuple[str, list[float]]] = {
+    nn.Identity: ("none", []),
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.SiLU: ("swish", []),
+    nn.Hardswish: ("hardswish", []),
+}
+
+# Large enough for every body that takes any size; the others say which one they take.
+_SIDE = 64
+
+# How far a folded body may differ from its original, in units of the original's spread: rounding alone.
+_TOLERANCE = 1e-3
+
+
+class ConvNorm(nn.Module):
+    """A convolution and the BatchNorm that alone reads it."""
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d):
+        super().__init__()
+        self.conv, self.norm = conv, norm
+        self.then = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        self.in_one = _IN_ONE.get(type(self.then)) if isinstance(conv.padding, tuple) else None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """As both in turn; in one pass where the norm is at rest."""
+        conv, norm = self.conv, self.norm
+        if norm.training:
+            return norm(conv(pictures))  # type: ignore[no-any-return]
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        if conv.bias is not None:
+            shift = shift + conv.bias * scale
+        weight = conv.weight * scale.view(-1, 1, 1, 1)
+        if self.in_one and not torch.is_grad_enabled() and pictures.device.type == "cpu":
+            return self._in_one_pass(pictures, weight, shift, *self.in_one)
+        return self.then(conv._conv_forward(pictures, weight, shift))  # type: ignore[no-any-return]
+
+    def _in_one_pass(self, pictures: Tensor, weight: Tensor, shift: Tensor, name: str, bounds: list[float]) -> Tensor:
+        """By the operator that torch's own compiler uses, which autocast does not know of."""
+        if torch.is_autocast_enabled("cpu"):
+            short = torch.get_autocast_dtype("cpu")
+            pictures, weight, shift = pictures.to(short), weight.to(short), shift.to(short)
+        conv = self.conv
+        how = (conv.padding, conv.stride, conv.dilation, conv.groups, name, bounds, "")
+        return torch.ops.mkldnn._convolution_pointwise(pictures, weight, shift, *how)  # type: ignore[no-any-return]
+
+
+class _Tracer(fx.Tracer):
+    """Sees each BatchNorm as one step, where timm's has several."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.BatchNorm2d) or super().is_leaf_module(module, name)
+
+
+def fold_norms(body: nn.Module, channels: int) -> nn.Module:
+    """The folded body; the body itself where there is nothing to fold, or where its steps cannot be followed."""
+    if not any(type(module) in _NORMS for module in body.modules()):
+        return body
+    learning = body.training
+    try:
+        folded = _folded(body)
+        return folded if _agree(body, folded, channels) else body
+    except Exception:  # a body may do anything that Python can, and tracing follows only some of it
+        return body
+    finally:
+        body.train(learning)
+
+
+def _folded(body: nn.Module) -> nn.Module:
+    graph = _Tracer().trace(body)
+    if str(graph) != str(_Tracer().trace(body.eval())):
+        return body  # it does other things when it learns, and a trace has only one of both
+    # The parts stay those of the body: moved, frozen and trained with it.
+    whole = fx.GraphModule(body, graph)
+    parts = dict(body.named_modules())
+    for number, (conv, norm) in enumerate(_pairs(graph, parts)):
+        name = f"conv_norm_{number}"
+        whole.add_submodule(name, ConvNorm(parts[str(conv.target)], parts[str(norm.target)]))
+        with graph.inserting_after(norm):
+            one = graph.call_module(name, conv.args, conv.kwargs)
+        norm.replace_all_uses_with(one)
+        graph.erase_node(norm)
+        graph.erase_node(conv)
+    whole.recompile()
+    return whole
+
+
+def _pairs(graph: fx.Graph, parts: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
+    """Each convolution whose output goes to a BatchNorm and nowhere else, with that BatchNorm."""
+    found = []
+    for node in graph.nodes:
+        before = node.args[0] if node.args else None
+        if (
+            _is_called(node, parts, _NORMS)
+            and isinstance(before, fx.Node)
+            and _is_called(before, parts, (nn.Conv2d,))
+            and len(before.users) == 1
+            and parts[str(node.target)].affine
+            and parts[str(node.target)].track_running_stats
+            and isinstance(getattr(parts[str(node.target)], "drop", nn.Identity()), nn.Identity)
+        ):
+            found.append((before, node))
+    return found
+
+
+def _is_called(node: fx.Node, parts: dict[str, nn.Module], kinds: tuple[type, ...]) -> bool:
+    """Whether the node calls a part of exactly one of these kinds: a subclass may do anything."""
+    return node.op == "call_module" and type(parts[str(node.target)]) in kinds
+
+
+@torch.no_grad()
+def _agree(body: nn.Module, folded: nn.Module, channels: int) -> bool:
+    """Whether both say the same of a picture."""
+    told = getattr(body, "pretrained_cfg", {})
+    side = told.get("input_size", (0, _SIDE, _SIDE))[-1] if told.get("fixed_input_size") else _SIDE
+    picture = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0))
+    expected, found = body.eval()(picture), folded(picture)
+    return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())

@@ -1,0 +1,59 @@
+"""`run` walks the whole line from wherever the data is, and to wherever it is asked to end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.contract import Stage, State
+from runner.contract.recipe import keep_heads
+from tests.cli.conftest import Runner
+from tests.scratch import SHAPES, write_plugin
+
+FAST = ("--workers", 0, "--batch-size", 32)
+
+
+@pytest.fixture
+def mixed(workspace_folder: Path) -> Path:
+    """A competition whose recipe trains a head, then the body."""
+    stages = (Stage(24, State.HEAD, cycle_len=2), Stage(24, State.UNFROZEN))
+    write_plugin(workspace_folder, replace(SHAPES, recipe=replace(SHAPES.recipe, stages=stages)))
+    return workspace_folder
+
+
+def test_from_a_folder_to_a_checked_file_without_an_account(mixed: Path, typed: Runner, shapes_folder: Path) -> None:
+    said = typed("shapes", "run", "--from", shapes_folder, "--no-submit", "--run", "one", *FAST)
+    assert said.code == 0, said.err
+    path = mixed / "submissions" / "shapes" / "one.csv"
+    assert f"{path}\nto submit it: runner shapes submit one" in said.out
+    assert typed("shapes", "check", path).code == 0
+    assert not (mixed / "submissions" / "ledger.csv").exists()
+    again = typed("shapes", "run", "--no-submit", "--run", "one", *FAST)
+    assert again.code == 0, "the data is here: neither a folder nor an account is needed"
+
+
+def test_heads_only_leaves_the_body_as_it_is(mixed: Path, typed: Runner, shapes_folder: Path) -> None:
+    said = typed("shapes", "run", "--from", shapes_folder, "--no-submit", "--heads-only", "--run", "one", *FAST)
+    assert said.code == 0, said.err
+    assert "24 px, head" in said.err
+    assert "unfrozen" not in said.err
+
+
+def test_a_recipe_without_heads_gets_one_at_its_first_size() -> None:
+    bodies = replace(SHAPES.recipe, stages=(Stage(24, State.FROZEN), Stage(32, State.UNFROZEN)))
+    (stage,) = keep_heads(bodies).stages
+    assert (stage.size, stage.state) == (24, State.HEAD)
+
+
+def test_short_ways_that_exclude_each_other_are_refused(mixed: Path, typed: Runner) -> None:
+    said = typed("shapes", "run", "--quick", "--heads-only")
+    assert said.code == 2
+    assert "choose" in said.err
+
+
+def test_without_data_it_says_where_it_looked_for_some(mixed: Path, typed: Runner) -> None:
+    said = typed("shapes", "run", "--no-submit", "--from", mixed / "nowhere", *FAST)
+    assert said.code == 1
+    assert str(mixed / "nowhere") in said.err

@@ -1,0 +1,60 @@
+"""A competition of a test's own, for the pictures of `shapes_folder`; and the file of it in a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner import contract
+from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+from runner.workspace import write_text
+
+# Tests say with `replace` what is their own: mostly the recipe.
+SHAPES = Competition(
+    slug="shapes",
+    title="Shapes",
+    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
+    train_images="train/{id}.jpg",
+    test_images="test/{id}.jpg",
+    sample_submission="sample_submission.csv",
+    preset=SIDE_ON,
+    metric=LOG_LOSS,
+    also_report=(ACCURACY,),
+    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN, cycle_len=3),), lr=0.01, batch_size=16, pretrained=False),
+    name="shapes",
+)
+
+_FILE = '''"""Where the light is."""
+
+from runner.contract import *
+
+COMPETITION = Competition(
+    slug={slug!r},
+    title={title!r},
+    labels={labels!r},
+    train_images={train_images!r},
+    test_images={test_images!r},
+    sample_submission={sample_submission!r},
+    preset={preset},
+    metric={metric},
+    also_report=({also_report}),
+    recipe=Recipe.from_json({recipe}),
+)
+'''
+
+
+def write_plugin(workspace: Path, competition: Competition) -> Path:
+    """Write the file that makes the value a competition of the workspace, under its name; the path of the file."""
+    words = vars(competition) | {
+        "preset": _constant(competition.preset),
+        "metric": _constant(competition.metric),
+        "also_report": "".join(f"{_constant(metric)}, " for metric in competition.also_report),
+        "recipe": competition.recipe.to_json(),
+    }
+    path = workspace / "competitions" / f"{competition.name.replace('-', '_')}.py"
+    write_text(path, _FILE.format(**words))
+    return path
+
+
+def _constant(value: object) -> str:
+    """The name that the contract has for one of its metrics or presets."""
+    return next(name for name, one in vars(contract).items() if one is value)
