@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from runner.contract import Competition
 from runner.hosts.ledger import Entry, read_ledger
 from runner.report.figures import COLOURS, MARKERS, Drawn, new_figure, style
-from runner.report.page import Block, Cell, Link, Page, Section, Table, Text, write_page
-from runner.report.report import report_file
+from runner.report.page import Block, Cell, Page, Section, Table, Text, write_page
+from runner.report.report import link_to
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace
 
@@ -65,7 +63,7 @@ def runs_table(known: Sequence[Known], page: Path) -> Table:
                 [
                     one.competition.name,
                     one.host,
-                    _link(run, page),
+                    link_to(run, page),
                     score.get("value"),
                     score.get("error"),
                     _number(last.public) if last else None,
@@ -162,13 +160,6 @@ def rank_figure(known: Sequence[Known]) -> Drawn | None:
         axes.legend()
     numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The places")
     return Drawn("ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers)
-
-
-def _link(run: Run, page: Path) -> Cell:
-    report = report_file(run)
-    if not report.exists():
-        return run.name
-    return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
 
 
 def _share(standing: str) -> float | None:

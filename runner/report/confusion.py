@@ -16,6 +16,7 @@ from runner.report.page import Drawing, Table
 Counts = NDArray[np.int64]
 
 _WORST = 40
+_BESIDE = 15  # classes; a larger matrix fills the page and the pairs stand below it
 _LABELLED = 60  # classes; beyond that a picture of its own cannot name them all
 
 
@@ -83,7 +84,8 @@ def worst_table(confusion: Confusion) -> Table:
         for true, said, count, total in confusion.worst[:_WORST]
     ]
     shown = f"The {len(rows)} most frequent of {len(confusion.worst)}" if len(rows) < len(confusion.worst) else "All"
-    return Table(["true", "taken for", "times", "of", "%"], rows, f"{shown} confused pairs")
+    beside = len(confusion.classes) <= _BESIDE
+    return Table(["true", "taken for", "times", "of", "%"], rows, f"{shown} confused pairs", beside=beside)
 
 
 def matrix_block(confusion: Confusion) -> Drawing:
@@ -94,7 +96,8 @@ def matrix_block(confusion: Confusion) -> Drawing:
     alt = f"Confusion matrix of {len(confusion.classes)} classes, rows true, columns predicted. {told}"
     note = "Rows are what is true, columns what was said; the darker, the larger the share of the row. "
     note += "Point at a cell, or come here by Tab and walk with the arrow keys."
-    return Drawing("confusion", "Confusion matrix", alt, _svg(confusion), _numbers(confusion), note)
+    wide = len(confusion.classes) > _BESIDE
+    return Drawing("confusion", "Confusion matrix", alt, _svg(confusion), _numbers(confusion), note, wide)
 
 
 def _numbers(confusion: Confusion) -> Table:
@@ -113,13 +116,14 @@ def _svg(confusion: Confusion) -> str:
     size = len(confusion.classes)
     step = 34 if size <= 20 else 20 if size <= 45 else 9
     font = 12 if size <= 20 else 11 if size <= 45 else 8
-    left = round(min(max(map(len, confusion.classes), default=1), 30) * font * 0.56) + 12
+    left = round(min(max(map(len, confusion.classes), default=1), 30) * font * 0.56) + 2 * font + 12
     width, height = left + size * step + 8, left + size * step + 8
     parts = [
         f'<svg class="cells{" wide" if size > 45 else ""}" role="presentation" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" data-size="{size}" data-step="{step}" data-left="{left}" data-top="{left}" '
         f'font-family="sans-serif" font-size="{font}" fill="currentColor">'
     ]
+    parts += _axes(left + size * step / 2, font)
     parts += _names(confusion, left, step)
     parts.append(
         f'<rect x="{left}" y="{left}" width="{size * step}" height="{size * step}" fill="none" stroke="var(--line)"/>'
@@ -130,6 +134,14 @@ def _svg(confusion: Confusion) -> str:
         'visibility="hidden" pointer-events="none"/></svg>'
     )
     return "".join(parts)
+
+
+def _axes(middle: float, font: int) -> list[str]:
+    told = 'text-anchor="middle" font-weight="bold"'
+    return [
+        f'<text {told} x="{middle:g}" y="{font}">what was said</text>',
+        f'<text {told} transform="translate({font} {middle:g}) rotate(-90)">what is true</text>',
+    ]
 
 
 def _names(confusion: Confusion, left: int, step: int) -> list[str]:

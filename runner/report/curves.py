@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.contract import Competition, Recipe
+from runner.contract import Competition, Metric, Recipe
 from runner.report.figures import (
     BLUE,
     COLOURS,
@@ -26,7 +26,7 @@ from runner.report.material import Found, Material
 from runner.report.page import Table
 
 _STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
-_LETTER = 0.0115  # of the axes' width, in the small print above them
+_LETTER = 0.0125  # of the axes' width, in the small print above them
 _SHOWN = 600  # points of a line; more would be drawn over each other
 
 
@@ -144,25 +144,26 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
         )
 
 
-def metric_figure(material: Material) -> Drawn | None:
-    """Every metric on the held-out rows, epoch by epoch."""
-    keys = [key for key in _metric_titles(material.competition) if any(key in line["scores"] for line in material.log)]
-    if not keys:
-        return None
-    titles = _metric_titles(material.competition)
+def metric_figures(material: Material) -> list[Drawn]:
+    """A figure for every metric on the held-out rows, epoch by epoch."""
+    metrics = (material.competition.metric, *material.competition.also_report)
+    told = [one for one in metrics if any(one.key in line["scores"] for line in material.log)]
+    return [
+        _metric_figure(material, one, f"metric-{place + 1}" if place else "metric") for place, one in enumerate(told)
+    ]
+
+
+def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
+    way = "higher is better" if metric.higher_is_better else "lower is better"
     with style():
-        figure = new_figure(height=0.6 + 2.3 * len(keys))
-        panels = figure.subplots(len(keys), squeeze=False)[:, 0]
-        for axes, key in zip(panels, keys, strict=True):
-            _draw_metric(axes, material, key)
-            axes.set(ylabel=titles[key])
-        panels[-1].set(xlabel="epoch")
-        put_legend(figure, panels[0], 4)
-    first = material.competition.metric
-    last = material.log[-1]["scores"].get(first.key)
-    way = "higher is better" if first.higher_is_better else "lower is better"
-    alt = f"{first.title} on held-out rows by epoch ({way}); last {last:.4f}." if last is not None else first.title
-    return Drawn("metric", "Metric on held-out rows, by epoch", alt, figure, _epochs_table(material))
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        _draw_metric(axes, material, metric.key)
+        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({way})")
+        put_legend(figure, axes, 4)
+    last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
+    alt = f"{metric.title} on held-out rows by epoch ({way}); last {last:.4f}."
+    return Drawn(name, f"{metric.title} on held-out rows, by epoch", alt, figure, _epochs_table(material))
 
 
 def _draw_metric(axes: Any, material: Material, key: str) -> None:
@@ -234,7 +235,7 @@ def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
         if at:
             axes.axvline(at, color=ORANGE, linewidth=1.4, linestyle=":")
         height = 1.01 + 0.065 * floor
-        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=8, va="bottom", clip_on=False)
+        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=9, va="bottom", clip_on=False)
 
 
 def _floors(starts: Sequence[tuple[int, str]], width: float) -> list[int]:

@@ -143,7 +143,7 @@ def put_legend(figure: Figure, axes: Any, columns: int = 2) -> None:
     """The legend below the axes: there it hides no line."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def label_bars(axes: Any, values: list[float], form: str = "{:g}") -> None:

@@ -237,13 +237,17 @@ def _chosen(held: HeldOut) -> list[tuple[str, NDArray[np.int64]]]:
     worst = np.argsort(-losses, kind="stable")[:_PICTURES]
     unsure = np.argsort(-doubt, kind="stable")[:_PICTURES]
     best = np.argsort(losses, kind="stable")[:_PICTURES]
-    return [("Most wrong", worst), ("Least sure", unsure), ("Most right", best)]
+    return [
+        ("Most wrong: the truth was given least", worst),
+        ("Least sure: no answer stands out", unsure),
+        ("Most right: the truth was given most", best),
+    ]
 
 
 def _picture(held: HeldOut, row: int, thumb: bytes, href: str) -> Picture:
     true, said = _labels(held, row)
     return Picture(
-        thumb, f"{held.ids[row]}: true {true}, said {said}", (f"true: {true}", f"said: {said}", held.ids[row]), href
+        thumb, f"{held.ids[row]}: true {true}, said {said}", (f"true: {true}", f"said: {said}"), href, held.ids[row]
     )
 
 
@@ -258,8 +262,8 @@ def _labels(held: HeldOut, row: int) -> tuple[str, str]:
     if len(target) == 1:
         return f"{held.classes[0]} = {target[0]:.0f}", f"{probability[0]:.3f}"
     place, truth = int(probability.argmax()), int(target.argmax())
-    beside = "" if place == truth else f", gave the truth {100 * probability[truth]:.1f} %"
-    return held.classes[truth], f"{held.classes[place]} {100 * probability[place]:.0f} %{beside}"
+    given = "" if place == truth else f" {100 * probability[truth]:.1f} %"
+    return f"{held.classes[truth]}{given}", f"{held.classes[place]} {100 * probability[place]:.0f} %"
 
 
 def thumbnails(raw: Path, paths: Sequence[str], side: int = _SIDE) -> list[bytes | None]:
