@@ -115,7 +115,7 @@ def loss_figure(material: Material) -> Drawn | None:
         top = _top([line["train_loss"] for line in material.log] + _valid_losses(material.log))
         axes.set(xlabel="mini-batch", ylabel="loss (cross-entropy, nats)", ylim=(0, top))
         _mark_stages(axes, _first_fold(material))
-        put_legend(figure, axes)
+        put_legend(figure, axes, 3 if len(material.folds) == 3 else 2)
     last = _first_fold(material)[-1]
     valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
     train = f"{last['train_loss']:.4f}"
@@ -130,7 +130,14 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
     suffix = f", fold {fold}" if several else ""
     colour = COLOURS[place % len(COLOURS)] if several else BLUE
     steps, thin = _thinned(_smoothed(each))
-    axes.plot(steps, thin, color=colour, linewidth=1, alpha=0.8, label=f"training (smoothed){suffix}")
+    axes.plot(
+        steps,
+        thin,
+        color=colour,
+        linewidth=1,
+        alpha=0.8,
+        label=f"training{suffix or ', smoothed'}",
+    )
     ends = np.cumsum([len(line.get("losses", ())) for line in lines])
     valid = [(end, line["valid_loss"]) for end, line in zip(ends, lines, strict=True) if line["valid_loss"] is not None]
     if valid:
@@ -163,7 +170,8 @@ def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
         put_legend(figure, axes, 4)
     last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
     alt = f"{metric.title} on held-out rows by epoch ({way}); last {last:.4f}."
-    return Drawn(name, f"{metric.title} on held-out rows, by epoch", alt, figure, _epochs_table(material))
+    title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
+    return Drawn(name, title, alt, figure, _epochs_table(material))
 
 
 def _draw_metric(axes: Any, material: Material, key: str) -> None:

@@ -80,7 +80,8 @@ def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) 
     low, high = min([low, *marks]), max([high, *marks])
     room = 0.05 * (high - low) or 0.05
     shown = scores[(scores >= low - room) & (scores <= high + room)]
-    axes.hist(shown, bins=min(40, max(8, len(shown) // 8)), range=(low - room, high + room), color=BLUE, alpha=0.75)
+    bins = min(40, max(8, len(shown) // 8))
+    axes.hist(shown, bins=bins, range=(low - room, high + room), color=BLUE, alpha=0.75, rwidth=0.95)
     if mine is not None:
         axes.axvline(mine, color=VERMILLION, linewidth=2, label=f"submitted: {mine:.4f}")
     if cv is not None:

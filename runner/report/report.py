@@ -274,7 +274,10 @@ def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]
 def _pictures(material: Material, held: HeldOut, path: Path) -> list[Block]:
     found: list[Block] = [*galleries(material, held, path)]
     if found:
-        return found
+        bands = material.short_side is None
+        return (
+            [Text("Each picture shows its bands side by side, in one grey scale a band."), *found] if bands else found
+        )
     how = f"`runner {material.competition.name} download`"
     return [Text(f"The pictures themselves are not on this machine, so none are shown: {how}")]
 

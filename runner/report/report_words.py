@@ -71,7 +71,7 @@ def _how_good(material: Material, held: HeldOut) -> str:
 
 def _weakest(material: Material, held: HeldOut) -> str:
     if is_tags(material.competition):
-        name, total, *_, f2, _cutoff = tags_table(held).rows[0]
+        name, total, _named, _found, _trusted, f2, *_ = tags_table(held).rows[0]
         return f"The tag it finds worst is {name} (F2 {f2:.2f} on {total:,} pictures)."
     worst = confusion_of(held).worst[:1]
     return "".join(f"Most often it takes {true} for {said} ({n} of {of})." for true, said, n, of in worst)
@@ -147,7 +147,8 @@ def _of_training(material: Material) -> Iterator[str]:
         return
     last = material.log[-1]
     lines = [line for line in material.log if line["fold"] == last["fold"]]
-    yield f"The last stage {diagnose(lines, last['stage'])}.".replace("still learning", "was still learning")
+    which = "last stage" if material.epochs_done >= material.epochs_wanted else "stage under way"
+    yield f"The {which} {diagnose(lines, last['stage'])}.".replace("still learning", "was still learning")
     most, short = max(stage.size for stage in material.recipe.stages), material.short_side
     larger = short // 32 * 32 if short is not None else 0
     if larger > most:
