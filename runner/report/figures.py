@@ -25,13 +25,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 WIDTH = 6.0  # inches; two figures stand side by side on a wide page, and one is still readable on a phone
 
-# Stand-ins: no line is ever drawn in them, so that each can be made the page's own colour in the SVG.
-INK, FAINT = "#010203", "#040506"
-_ON_WHITE = {INK: "#1d2329", FAINT: "#d3d9df"}
+# Stand-ins: right on white, and by a shade unlike all else, so that each can be made the page's own in the SVG.
+INK, FAINT, GROUND = "#1d2328", "#d3d9de", "#fefffe"
 # The two main colours are a little brighter on dark ground; matplotlib writes them in small letters.
 _ON_PAGE = {
     INK: "currentColor",
     FAINT: "var(--line)",
+    GROUND: "var(--back)",
     BLUE.lower(): "var(--right)",
     VERMILLION.lower(): "var(--wrong)",
 }
@@ -128,7 +128,7 @@ def png_of(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def _standalone(svg: str, title: str) -> str:
-    ink = f"color:{_ON_WHITE[INK]};--line:{_ON_WHITE[FAINT]};--right:{BLUE};--wrong:{VERMILLION};background:white"
+    ink = f"color:{INK};--line:{FAINT};--back:white;--right:{BLUE};--wrong:{VERMILLION};background:white"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" style="{ink}"'
     return svg.replace("<svg", head, 1).replace(">", f"><title>{escape(title)}</title>", 1)
 
