@@ -135,7 +135,6 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
         thin,
         color=colour,
         linewidth=1,
-        alpha=0.8,
         label=f"training{suffix or ', smoothed'}",
     )
     ends = np.cumsum([len(line.get("losses", ())) for line in lines])

@@ -135,7 +135,7 @@ def _draw_measure(axes: Any, measure: Measure) -> None:
     train, test = (values[~np.isnan(values)] for values in (measure.train, measure.test))
     edges = _edges(np.concatenate([train, test]))
     for values, look in (
-        (train, {"color": BLUE, "alpha": 0.55, "label": "labelled"}),
+        (train, {"facecolor": (BLUE, 0.5), "edgecolor": BLUE, "linewidth": 0.7, "label": "labelled"}),
         (test, {"color": VERMILLION, "histtype": "step", "linewidth": 1.6, "linestyle": "--", "label": "test"}),
     ):
         if len(values):

@@ -85,7 +85,13 @@ def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) 
     if mine is not None:
         axes.axvline(mine, color=VERMILLION, linewidth=2, label=f"submitted: {mine:.4f}")
     if cv is not None:
-        axes.axvspan(cv["value"] - cv["error"], cv["value"] + cv["error"], color=GREEN, alpha=0.25, linewidth=0)
+        axes.axvspan(
+            cv["value"] - cv["error"],
+            cv["value"] + cv["error"],
+            facecolor=(GREEN, 0.25),
+            edgecolor=GREEN,
+            linewidth=0.8,
+        )
         told = f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
         axes.axvline(cv["value"], color=GREEN, linestyle="--", label=told)
     axes.set(xlabel=f"{metric.title} ({metric_way(metric)})", ylabel="teams")
