@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runner.contract import Competition
-from runner.report.confusion import matrix_block, matrix_figure, worst_table
+from runner.report.confusion import matrix_blocks, matrix_figure, worst_table
 from runner.report.curves import finder_figures, loss_figure, metric_figures, schedule_figure
 from runner.report.figures import Drawn
 from runner.report.leaderboard import leaderboard_figures, standings_of
@@ -264,8 +264,9 @@ def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]
     if is_tags(material.competition):
         return [Section("Tags", [tags_table(held), *drawn(tags_figure(held))]), calibration]
     confusion = confusion_of(held)
+    first, *rest = matrix_blocks(confusion)
     return [
-        Section("Confusions", [matrix_block(confusion), worst_table(confusion)]),
+        Section("Confusions", [first, worst_table(confusion), *rest]),
         Section("Classes", [*drawn(classes_figure(confusion)), classes_table(confusion)]),
         calibration,
     ]

@@ -104,14 +104,17 @@ def test_a_cell_of_the_matrix_tells_its_pair(browser: Any, make_run: Any, shapes
     assert (folder / "report.html").stat().st_size < 3_000_000
     browser.open(folder / "report.html")
     told = browser.run("""
-      const cells = [...document.querySelectorAll("svg.cells [data-at]")];
+      const cells = [...document.querySelectorAll("#figure-confusion [data-at]")];
       const cell = cells.find((one) => new Set(one.dataset.at.split(",")).size === 2);
       cell.querySelector("rect").dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
-      const names = [...document.querySelectorAll(".row-name")].map((one) => one.dataset.name);
+      const names = [...document.querySelectorAll("#figure-confusion .row-name")].map((one) => one.dataset.name);
       const [row, column] = cell.dataset.at.split(",");
       return [document.querySelector("#figure-confusion .tells").textContent, names[row], names[column]];
     """)
     assert told[0].startswith(f"{told[1]} taken for {told[2]}: ")
+    # Of many classes the worst are shown closer, with a number in each cell.
+    closer = browser.run("return document.querySelectorAll('#figure-confusion-closer [data-at] text').length")
+    assert (closer > 10) == (count > 30)
 
 
 def test_the_matrix_can_be_walked_by_keys(browser: Any, make_run: Any, shapes: Path) -> None:
