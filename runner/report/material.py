@@ -30,6 +30,7 @@ from runner.prediction.out_of_fold import Member
 from runner.prediction.results import Final, read_rows
 from runner.prediction.thresholds import Deciding, Decoder
 from runner.prediction.truth import Truth, truth_of
+from runner.report.confusion import Confusion
 from runner.training.log import read_log
 from runner.training.run import Run, find_run
 from runner.workspace import Workspace, read_json
@@ -62,6 +63,19 @@ class HeldOut:
     probabilities: Matrix
     values: Matrix  # what is scored: decisions for tags, else the probabilities
     decoder: Decoder | None
+
+    @cached_property
+    def true_and_said(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of the true and the likeliest class, row by row."""
+        if self.targets.shape[1] == 1:
+            return (self.targets[:, 0] > 0.5).astype(np.int64), (self.probabilities[:, 0] >= 0.5).astype(np.int64)
+        return self.targets.argmax(axis=1), self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """The confusion matrix of one of many, or of a thing that is there or not."""
+        classes = self.classes if len(self.classes) > 1 else (f"{self.classes[0]}: 0", f"{self.classes[0]}: 1")
+        return Confusion.of(classes, *self.true_and_said)
 
     @cached_property
     def losses(self) -> Matrix:

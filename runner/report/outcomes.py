@@ -26,19 +26,6 @@ _SIDE = 176
 _CUTOFFS = np.arange(0.02, 1.0, 0.02)
 
 
-def true_and_said(held: HeldOut) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of the true and the likeliest class, row by row."""
-    if held.targets.shape[1] == 1:
-        return (held.targets[:, 0] > 0.5).astype(np.int64), (held.probabilities[:, 0] >= 0.5).astype(np.int64)
-    return held.targets.argmax(axis=1), held.probabilities.argmax(axis=1)
-
-
-def confusion_of(held: HeldOut) -> Confusion:
-    """The confusion matrix of one of many, or of a thing that is there or not."""
-    classes = held.classes if len(held.classes) > 1 else (f"{held.classes[0]}: 0", f"{held.classes[0]}: 1")
-    return Confusion.of(classes, *true_and_said(held))
-
-
 def classes_table(confusion: Confusion) -> Table:
     """How each class fares: found and trusted."""
     counts = confusion.counts
@@ -211,7 +198,7 @@ def confidence_figure(held: HeldOut) -> Drawn:
 def _confidences(held: HeldOut) -> tuple[Matrix, Matrix]:
     if held.targets.shape[1] == 1 or held.decoder is not None:
         return held.probabilities.ravel(), held.targets.ravel()
-    true, said = true_and_said(held)
+    true, said = held.true_and_said
     return held.probabilities.max(axis=1), (true == said).astype(float)
 
 

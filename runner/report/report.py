@@ -21,7 +21,6 @@ from runner.report.outcomes import (
     classes_figure,
     classes_table,
     confidence_figure,
-    confusion_of,
     galleries,
     tags_figure,
     tags_table,
@@ -95,13 +94,9 @@ def essentials(material: Material) -> Essentials:
         "validation": [line["valid_loss"] for line in lines if line["valid_loss"] is not None],
     }
     held = material.held_out
-    worst = None if held is None else tags_table(held) if is_tags(material.competition) else _worst(held)
+    worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
     said = " ".join(filter(None, (state(material), summary(material))))
     return Essentials(material.recipe.in_brief, said, score_facts(material), losses, worst, next_steps(material))
-
-
-def _worst(held: HeldOut) -> Table:
-    return worst_table(confusion_of(held))
 
 
 def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn]]:
@@ -122,7 +117,7 @@ def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn
     sections += _held_out(material, path, drawn)
     held = material.held_out
     if held is not None and not is_tags(material.competition):
-        figures.append(matrix_figure(confusion_of(held)))
+        figures.append(matrix_figure(held.confusion))
     sections.append(Section("Leaderboard", _leaderboard(material, drawn)))
     return sections, figures
 
@@ -263,7 +258,7 @@ def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]
     calibration = Section("Calibration", drawn(calibration_figure(held), confidence_figure(held)))
     if is_tags(material.competition):
         return [Section("Tags", [tags_table(held), *drawn(tags_figure(held))]), calibration]
-    confusion = confusion_of(held)
+    confusion = held.confusion
     first, *rest = matrix_blocks(confusion)
     return [
         Section("Confusions", [first, worst_table(confusion), *rest]),

@@ -11,7 +11,7 @@ from runner.contract.decisions import decide
 from runner.contract.recipe import Stage
 from runner.report.leaderboard import metric_way, standings_of
 from runner.report.material import HeldOut, Material, is_tags
-from runner.report.outcomes import confusion_of, tags_table, true_and_said
+from runner.report.outcomes import tags_table
 from runner.training.diagnosis import diagnose
 
 LEARNS = {
@@ -19,6 +19,7 @@ LEARNS = {
     State.FROZEN: "the head alone learns, on augmented pictures",
     State.UNFROZEN: "the whole network learns",
 }
+_ENOUGH = 20_000  # rows: to score a guess on more would only take memory
 _WEIGHED = {
     "last": "the last network answers alone",
     "best single": "the network that is best alone answers",
@@ -65,7 +66,7 @@ def _how_good(material: Material, held: HeldOut) -> str:
     value = f"{metric.title} {with_error(score['cv'])} ({metric_way(metric)}; guessing gives {guess(metric, held):.4f})"
     if is_tags(material.competition):
         return f"On {len(held.ids):,} held-out pictures: {value}."
-    true, said = true_and_said(held)
+    true, said = held.true_and_said
     return f"It sees {100 * np.mean(true == said):.1f} % of {len(held.ids):,} held-out pictures right: {value}."
 
 
@@ -73,14 +74,15 @@ def _weakest(material: Material, held: HeldOut) -> str:
     if is_tags(material.competition):
         name, total, _named, _found, _trusted, f2, *_ = tags_table(held).rows[0]
         return f"The tag it finds worst is {name} (F2 {f2:.2f} on {total:,} pictures)."
-    worst = confusion_of(held).worst[:1]
+    worst = held.confusion.worst[:1]
     return "".join(f"Most often it takes {true} for {said} ({n} of {of})." for true, said, n, of in worst)
 
 
 def guess(metric: Metric, held: HeldOut) -> float:
     """The score of one who knows how common each class is, and looks at no picture."""
-    shares = np.tile(held.targets.mean(axis=0), (len(held.targets), 1))
-    return metric.score(held.targets, decide(shares) if metric.decides else shares)
+    some = held.targets[:: max(1, len(held.targets) // _ENOUGH)]
+    shares = np.tile(held.targets.mean(axis=0), (len(some), 1))
+    return metric.score(some, decide(shares) if metric.decides else shares)
 
 
 def state(material: Material) -> str:
@@ -166,7 +168,7 @@ def _of_score(material: Material) -> Iterator[str]:
             f"within chance. `runner {name} train --folds 5` narrows that."
         )
     if held is not None and isinstance(material.competition.labels, OneOfMany):
-        worst = confusion_of(held).worst[:3]
+        worst = held.confusion.worst[:3]
         told = "; ".join(f"{true} taken for {said} ({count} of {total})" for true, said, count, total in worst)
         if told:
             yield f"Most confused: {told}. Their pictures among the most wrong ones show why, or a wrong label."
