@@ -36,7 +36,7 @@ class Shot(NamedTuple):
 
 
 SHOTS = (
-    Shot("explore", "practice/runs/dog-breed/explore.html", "body", 900),
+    Shot("explore", "practice/runs/dog-breed/explore.html", "#what-they-look-like", 570),
     Shot("report", "practice/runs/dog-breed/demo/report.html", "#confusions", 700),
     Shot("board", "board.html", "#cv-against-the-leaderboard", 640),
 )
