@@ -95,7 +95,7 @@ def essentials(material: Material) -> Essentials:
     }
     held = material.held_out
     worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
-    said = " ".join(filter(None, (state(material), summary(material))))
+    said = "\n".join(filter(None, (summary(material), state(material))))
     return Essentials(material.recipe.in_brief, said, score_facts(material), losses, worst, next_steps(material))
 
 
