@@ -22,6 +22,7 @@ SCRIPTS = (
     "input_speed",
     "stage_speed",
     "view_speed",
+    "explore_speed",
     "demo",
     "growth",
     "submission_form",

@@ -30,8 +30,8 @@ COMPETITION = Competition(
     raw_files=("train.json", "test.json"),
     # Rows that share an angle to the last decimal are pictures of one scene: folds keep them together.
     labels=Probability(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
-    train_images=Bands("train.npy", table="train.csv", scalars=("inc_angle",)),
-    test_images=Bands("test.npy", table="test.csv", scalars=("inc_angle",)),
+    train_images=Bands("train.npy", table="train.csv", scalars=("inc_angle",), unit="dB", scalar_units=("degrees",)),
+    test_images=Bands("test.npy", table="test.csv", scalars=("inc_angle",), unit="dB", scalar_units=("degrees",)),
     sample_submission="sample_submission.csv",
     preset=RADAR,
     metric=BINARY_LOG_LOSS,

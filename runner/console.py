@@ -76,12 +76,12 @@ def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
             advance(1)
 
 
-def sparkline(values: Sequence[float], width: int = 60) -> str:
-    """The values as a line of blocks, for a terminal; what broke away is cut at twice the first value."""
+def sparkline(values: Sequence[float], width: int = 60, *, top: float | None = None) -> str:
+    """The values as a line of blocks, for a terminal; what broke away is cut at `top`, else at twice the first."""
     if not values:
         return ""
     picked = [values[place * len(values) // min(width, len(values))] for place in range(min(width, len(values)))]
-    top, low = 2 * picked[0], min(picked)
+    top, low = 2 * picked[0] if top is None else top, min(picked)
     blocks = "▁▂▃▄▅▆▇█"
     heights = [(min(value, top) - low) / ((top - low) or 1) for value in picked]
     return "".join(blocks[min(int(height * len(blocks)), len(blocks) - 1)] for height in heights)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli.settings import HOSTS, Settings, command
-from runner.console import say
+from runner.console import say, sparkline
 from runner.errors import PluginError
+
+if TYPE_CHECKING:
+    from runner.report.report import Essentials
+
+_WORST = 5  # rows of the table of what is confused most
 
 open_option = click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
 
@@ -30,12 +36,34 @@ def report(settings: Settings, name: str | None, opens: bool, figures: Path | No
 
     competition, workspace = settings.competition, settings.workspace
     made = write_report(competition, workspace, find_run(workspace, competition.name, name))
-    click.echo(made.essentials)
+    _print(made.essentials)
     if figures is not None:
         click.echo(f"{len(save_figures(made, figures))} figure files: {figures}")
     click.echo(f"report: {made.path}")
     if opens:
         show(made.path)
+
+
+def _print(told: Essentials) -> None:
+    from runner.cli.tables import print_table
+
+    click.echo(f"{told.brief}\n{_plain(told.summary)}\n")
+    if told.facts:
+        print_table(["what", "value", ""], told.facts)
+        click.echo()
+    for name, losses in told.losses.items():
+        if losses:
+            click.echo(
+                f"{name} loss".ljust(17) + f"{sparkline(losses, top=max(losses))}  {losses[0]:.3f} to {losses[-1]:.3f}"
+            )
+    if told.worst is not None and told.worst.rows:
+        click.echo()
+        print_table(told.worst.header, told.worst.rows[:_WORST])
+    click.echo("".join(f"\ntry: {_plain(step)}" for step in told.steps))
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")
 
 
 @command("board")

@@ -21,6 +21,8 @@ class Bands:
     table: str  # the CSV whose row n is picture n
     id: str = "id"
     scalars: tuple[str, ...] = ()  # columns of the table whose numbers join the head
+    unit: str = ""  # of the bands' values, as axes tell it
+    scalar_units: tuple[str, ...] = ()  # in the order of the scalars
 
 
 # A template such as `train/{id}.jpg`, several where pictures lie in several folders, or rows of an array.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+from matplotlib.dates import ConciseDateFormatter
 
 from runner.contract import Competition
 from runner.hosts.ledger import Entry, read_ledger
-from runner.report.figures import COLOURS, MARKERS, Drawn, new_figure, style
-from runner.report.page import Block, Cell, Link, Page, Section, Table, Text, write_page
-from runner.report.report import report_file
+from runner.report.figures import COLOURS, MARKERS, Drawn, new_figure, put_legend, style
+from runner.report.page import Block, Cell, Page, Section, Table, Text, write_page
+from runner.report.report import link_to
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace
 
@@ -30,7 +30,15 @@ class Known:
 
     @property
     def title(self) -> str:
-        return self.competition.title + ("" if self.host == "kaggle" else f" ({self.host})")
+        return self.competition.title + self._where
+
+    @property
+    def short(self) -> str:
+        return self.competition.name + self._where
+
+    @property
+    def _where(self) -> str:
+        return "" if self.host == "kaggle" else f" ({self.host})"
 
 
 def board_file(workspace: Workspace) -> Path:
@@ -53,6 +61,31 @@ def write_board(known: Sequence[Known], path: Path) -> Path:
     return write_page(path, Page("Board", summary, _sections(begun, path)))
 
 
+def best_table(known: Sequence[Known], page: Path) -> Table:
+    """Of each competition how much was done, the best run, and the best that a submission scored."""
+    rows: list[Sequence[Cell]] = []
+    for one in known:
+        better = max if one.competition.metric.higher_is_better else min
+        scored = [(score["cv"]["value"], run) for run in one.runs if (score := run.read_score())]
+        best = better(scored, key=lambda pair: pair[0]) if scored else None
+        private = [float(entry.private) for entry in one.entries if entry.private]
+        places = sorted((share, entry.standing) for entry in one.entries if (share := _share(entry.standing)))
+        rows.append(
+            [
+                one.short,
+                one.competition.metric.title,
+                len(one.runs),
+                len(one.entries),
+                best[0] if best else None,
+                link_to(best[1], page) if best else "",
+                better(private) if private else None,
+                places[0][1] if places else "",
+            ]
+        )
+    header = ["competition", "metric", "runs", "submissions", "best CV", "by run", "best private", "best place"]
+    return Table(header, rows, "The best of each competition")
+
+
 def runs_table(known: Sequence[Known], page: Path) -> Table:
     """Every run, with its held-out score and the best that its submissions scored."""
     rows: list[Sequence[Cell]] = []
@@ -65,7 +98,7 @@ def runs_table(known: Sequence[Known], page: Path) -> Table:
                 [
                     one.competition.name,
                     one.host,
-                    _link(run, page),
+                    link_to(run, page),
                     score.get("value"),
                     score.get("error"),
                     _number(last.public) if last else None,
@@ -102,7 +135,7 @@ def submissions_table(known: Sequence[Known]) -> Table:
 def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     if not known:
         return [Section("Runs", [Text("There is no run yet: runner demo")])]
-    sections = [Section("Runs", [runs_table(known, page)])]
+    sections = [Section("In short", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
     submitted = [one for one in known if one.entries]
     if not submitted:
         return [*sections, Section("Submissions", [Text("Nothing was submitted yet: runner COMPETITION submit")])]
@@ -124,51 +157,57 @@ def scatter_figure(known: Known, number: int) -> Drawn | None:
     ]
     if not rows:
         return None
+    metric = known.competition.metric
+    way = "higher" if metric.higher_is_better else "lower"
     with style():
-        figure = new_figure(6.4, 4.4)
+        figure = new_figure(height=4.6)
         axes: Any = figure.subplots()
-        for place, board in enumerate(("public", "private")):
-            points = [(row[1], row[3 + place], row[2] or 0.0) for row in rows if row[3 + place] is not None]
-            if points:
-                cv, scores, errors = zip(*points, strict=True)
-                look: Any = {"fmt": MARKERS[place], "color": COLOURS[place], "capsize": 3, "linewidth": 1.2}
-                axes.errorbar(cv, scores, xerr=errors, label=board, **look)
-        axes.axline((rows[0][1], rows[0][1]), slope=1, linestyle=":", color=COLOURS[2], label="as held out")
-        metric = known.competition.metric
-        way = "higher" if metric.higher_is_better else "lower"
+        _draw_scatter(axes, rows)
         axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({way} is better)")
-        axes.legend()
+        put_legend(figure, axes, 3)
     alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")
     return Drawn(f"cv-{number}", known.title, alt, figure, numbers)
+
+
+def _draw_scatter(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
+    for place, board in enumerate(("public", "private")):
+        points = [(row[1], row[3 + place], row[2] or 0.0) for row in rows if row[3 + place] is not None]
+        if points:
+            cv, scores, errors = zip(*points, strict=True)
+            look: Any = {"fmt": MARKERS[place], "color": COLOURS[place], "capsize": 3, "linewidth": 1.2}
+            axes.errorbar(cv, scores, xerr=errors, label=board, **look)
+    axes.axline((rows[0][1], rows[0][1]), slope=1, linestyle=":", color=COLOURS[2], label="as held out")
+    # One range for both: then the dotted line is the diagonal, and what lies far off it is seen to.
+    every = [row[1] + side * (row[2] or 0.0) for row in rows for side in (-1, 1)]
+    every += [score for row in rows for score in row[3:5] if score is not None]
+    room = 0.06 * (max(every) - min(every)) or 0.05
+    axes.set(xlim=(min(every) - room, max(every) + room), ylim=(min(every) - room, max(every) + room))
+    axes.locator_params(nbins=6)
 
 
 def rank_figure(known: Sequence[Known]) -> Drawn | None:
     """The place of each submission, in percent of the board, over time."""
     rows: list[list[Any]] = []
     with style():
-        figure = new_figure(8.0, 3.4)
+        figure = new_figure(9.6, 3.8)
         axes: Any = figure.subplots()
         for place, one in enumerate(known):
-            points = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.standing))]
+            told = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.standing))]
+            points = sorted(told)
             if points:
                 look: Any = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[place % len(COLOURS)]}
-                axes.plot(*zip(*points, strict=True), label=one.title, **look)
+                # Where two fall together, the one below still shows at its rim.
+                axes.plot(*zip(*points, strict=True), label=one.short, markersize=10 - 2 * (place % 4), **look)
                 rows += [[one.title, str(when), share] for when, share in points]
         if not rows:
             return None
         axes.set(xlabel="submitted, UTC", ylabel="place, top % of the board", ylim=(0, 105))
-        axes.tick_params(axis="x", rotation=20)
-        axes.legend()
+        formatter: Any = ConciseDateFormatter  # matplotlib gives its constructor no types
+        axes.xaxis.set_major_formatter(formatter(axes.xaxis.get_major_locator()))
+        put_legend(figure, axes, 4)
     numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The places")
     return Drawn("ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers)
-
-
-def _link(run: Run, page: Path) -> Cell:
-    report = report_file(run)
-    if not report.exists():
-        return run.name
-    return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
 
 
 def _share(standing: str) -> float | None:

@@ -16,6 +16,8 @@ from runner.report.page import Drawing, Table
 Counts = NDArray[np.int64]
 
 _WORST = 40
+_BESIDE = 14  # classes; a larger matrix fills the page
+_READABLE = 30  # classes; of more, the worst are shown alone too
 _LABELLED = 60  # classes; beyond that a picture of its own cannot name them all
 
 
@@ -25,6 +27,7 @@ class Confusion:
 
     classes: tuple[str, ...]
     counts: Counts
+    totals: Counts  # pictures of each class, those of cells that are not shown included
 
     @classmethod
     def of(cls, classes: Sequence[str], true: Counts, said: Counts) -> Confusion:
@@ -32,18 +35,31 @@ class Confusion:
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
         np.add.at(counts, (true, said), 1)
         order = gathered(counts)
-        return cls(tuple(classes[place] for place in order), counts[np.ix_(order, order)])
+        ordered = counts[np.ix_(order, order)]
+        return cls(tuple(classes[place] for place in order), ordered, ordered.sum(axis=1))
 
     @property
     def worst(self) -> list[tuple[str, str, int, int]]:
         """True class, the class it was taken for, how often, and of how many; the most frequent first."""
-        counts, totals = self.counts, self.counts.sum(axis=1)
         pairs = [
-            (self.classes[row], self.classes[column], int(counts[row, column]), int(totals[row]))
-            for row, column in zip(*np.nonzero(counts), strict=True)
+            (self.classes[row], self.classes[column], int(self.counts[row, column]), int(self.totals[row]))
+            for row, column in zip(*np.nonzero(self.counts), strict=True)
             if row != column
         ]
         return sorted(pairs, key=lambda pair: (-pair[2], -pair[2] / pair[3], pair[0], pair[1]))
+
+    @property
+    def closer(self) -> Confusion | None:
+        """The few classes of the worst pairs alone, where there are too many to read them all; in the same order."""
+        if len(self.classes) <= _READABLE:
+            return None
+        chosen: dict[str, None] = {}
+        for true, said, *_ in self.worst:
+            if len(chosen.keys() | {true, said}) <= _BESIDE:
+                chosen |= {true: None, said: None}
+        places = [place for place, name in enumerate(self.classes) if name in chosen]
+        names = tuple(self.classes[place] for place in places)
+        return Confusion(names, self.counts[np.ix_(places, places)], self.totals[places]) if places else None
 
 
 def gathered(counts: Counts) -> list[int]:
@@ -83,7 +99,21 @@ def worst_table(confusion: Confusion) -> Table:
         for true, said, count, total in confusion.worst[:_WORST]
     ]
     shown = f"The {len(rows)} most frequent of {len(confusion.worst)}" if len(rows) < len(confusion.worst) else "All"
-    return Table(["true", "taken for", "times", "of", "%"], rows, f"{shown} confused pairs")
+    beside = len(confusion.classes) <= _BESIDE or confusion.closer is not None
+    return Table(["true", "taken for", "times", "of", "%"], rows, f"{shown} confused pairs", beside=beside)
+
+
+def matrix_blocks(confusion: Confusion) -> list[Drawing]:
+    """The worst of many classes closer, then all of them."""
+    closer = confusion.closer
+    return [matrix_block(confusion)] if closer is None else [_closer_block(closer), matrix_block(confusion)]
+
+
+def _closer_block(confusion: Confusion) -> Drawing:
+    alt = f"Confusion matrix of the {len(confusion.classes)} classes of the worst pairs. The table has the pairs."
+    note = "Of each row the cells of these classes alone; the share is that of all its pictures."
+    numbers = _numbers(confusion)
+    return Drawing("confusion-closer", "The most confused classes", alt, _svg(confusion), numbers, note)
 
 
 def matrix_block(confusion: Confusion) -> Drawing:
@@ -94,11 +124,12 @@ def matrix_block(confusion: Confusion) -> Drawing:
     alt = f"Confusion matrix of {len(confusion.classes)} classes, rows true, columns predicted. {told}"
     note = "Rows are what is true, columns what was said; the darker, the larger the share of the row. "
     note += "Point at a cell, or come here by Tab and walk with the arrow keys."
-    return Drawing("confusion", "Confusion matrix", alt, _svg(confusion), _numbers(confusion), note)
+    wide = len(confusion.classes) > _BESIDE
+    return Drawing("confusion", "Confusion matrix", alt, _svg(confusion), _numbers(confusion), note, wide)
 
 
 def _numbers(confusion: Confusion) -> Table:
-    counts, totals = confusion.counts, confusion.counts.sum(axis=1)
+    counts, totals = confusion.counts, confusion.totals
     rows: list[list[Any]] = [
         [confusion.classes[row], confusion.classes[column], int(counts[row, column]), int(totals[row])]
         for row, column in zip(*np.nonzero(counts), strict=True)
@@ -111,15 +142,16 @@ def _numbers(confusion: Confusion) -> Table:
 
 def _svg(confusion: Confusion) -> str:
     size = len(confusion.classes)
-    step = 34 if size <= 20 else 20 if size <= 45 else 9
+    step = 34 if size <= 20 else 20 if size <= 45 else 8.5
     font = 12 if size <= 20 else 11 if size <= 45 else 8
-    left = round(min(max(map(len, confusion.classes), default=1), 30) * font * 0.56) + 12
+    left = round(min(max(map(len, confusion.classes), default=1), 30) * font * 0.56) + 2 * font + 12
     width, height = left + size * step + 8, left + size * step + 8
     parts = [
         f'<svg class="cells{" wide" if size > 45 else ""}" role="presentation" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" data-size="{size}" data-step="{step}" data-left="{left}" data-top="{left}" '
         f'font-family="sans-serif" font-size="{font}" fill="currentColor">'
     ]
+    parts += _axes(left + size * step / 2, font)
     parts += _names(confusion, left, step)
     parts.append(
         f'<rect x="{left}" y="{left}" width="{size * step}" height="{size * step}" fill="none" stroke="var(--line)"/>'
@@ -132,7 +164,15 @@ def _svg(confusion: Confusion) -> str:
     return "".join(parts)
 
 
-def _names(confusion: Confusion, left: int, step: int) -> list[str]:
+def _axes(middle: float, font: int) -> list[str]:
+    told = 'text-anchor="middle" font-weight="bold"'
+    return [
+        f'<text {told} x="{middle:g}" y="{font}">what was said</text>',
+        f'<text {told} transform="translate({font} {middle:g}) rotate(-90)">what is true</text>',
+    ]
+
+
+def _names(confusion: Confusion, left: int, step: float) -> list[str]:
     parts = []
     for place, name in enumerate(confusion.classes):
         short = escape(name if len(name) <= 30 else name[:29] + "…")
@@ -145,8 +185,8 @@ def _names(confusion: Confusion, left: int, step: int) -> list[str]:
     return parts
 
 
-def _cells(confusion: Confusion, left: int, step: int) -> list[str]:
-    counts, totals = confusion.counts, confusion.counts.sum(axis=1)
+def _cells(confusion: Confusion, left: int, step: float) -> list[str]:
+    counts, totals = confusion.counts, confusion.totals
     names = [escape(name) for name in confusion.classes]
     parts = []
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -174,7 +214,7 @@ def matrix_figure(confusion: Confusion) -> Drawn:
     from matplotlib.colors import to_rgb
 
     size = len(confusion.classes)
-    shares = confusion.counts / np.maximum(confusion.counts.sum(axis=1, keepdims=True), 1)
+    shares = confusion.counts / np.maximum(confusion.totals[:, None], 1)
     colours = np.empty((size, size, 3))
     right = np.eye(size, dtype=bool)
     for where, colour in ((right, BLUE), (~right, VERMILLION)):

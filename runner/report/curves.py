@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.contract import Competition, Recipe
+from runner.contract import Competition, Metric, Recipe
 from runner.report.figures import (
     BLUE,
     COLOURS,
@@ -19,32 +19,38 @@ from runner.report.figures import (
     VERMILLION,
     Drawn,
     new_figure,
+    put_legend,
     style,
 )
 from runner.report.material import Found, Material
 from runner.report.page import Table
 
 _STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
+_LETTER = 0.0125  # of the axes' width, in the small print above them
 _SHOWN = 600  # points of a line; more would be drawn over each other
 
 
 def finder_figures(found: Sequence[Found], recipe: Recipe) -> list[Drawn]:
-    """One figure of all stages, for the first fold that has them."""
-    if not found:
-        return []
-    chosen = [one for one in found if one.fold == found[0].fold]
+    """A figure for each stage of the first fold that the finder was asked for."""
+    return [_finder_figure(one, recipe) for one in found if one.fold == found[0].fold]
+
+
+def _finder_figure(one: Found, recipe: Recipe) -> Drawn:
     with style():
-        figure = new_figure(8.0, 0.4 + 2.8 * len(chosen))
-        for axes, one in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen, strict=True):
-            _draw_found(axes, one, _stage_name(recipe, one.stage))
-    rows = [[_stage_name(recipe, one.stage), one.suggested, one.steepest, one.reason] for one in chosen]
-    told = "; ".join(f"{row[0]}: {f'{row[1]:.2g} suggested' if row[1] else 'no suggestion'}, {row[3]}" for row in rows)
-    numbers = Table(["stage", "suggested rate", "steepest at", "why"], rows, "What the curves say")
-    note = "The suggestion stands a factor of ten below the minimum: there the loss still falls, and steadily."
-    return [Drawn("find-lr", "Learning-rate finder", f"Loss over learning rate. {told}.", figure, numbers, note)]
+        figure = new_figure(height=3.0)
+        axes: Any = figure.subplots()
+        _draw_found(axes, one)
+        put_legend(figure, axes)
+    rate = f"{one.suggested:.2g} suggested" if one.suggested else "no rate suggested, so the recipe's is used"
+    told = f"{rate}: {one.reason}."
+    rows = [[rate, loss] for rate, loss in zip(one.rates, one.losses, strict=True)]
+    numbers = Table(["learning rate of the head", "training loss, smoothed"], rows, "The curve")
+    title = f"Learning-rate finder, {_stage_name(recipe, one.stage)}"
+    name = f"find-lr-{one.stage + 1}" if one.stage else "find-lr"
+    return Drawn(name, title, f"Loss over learning rate. {told}", figure, numbers, told[:1].upper() + told[1:])
 
 
-def _draw_found(axes: Any, one: Found, title: str) -> None:
+def _draw_found(axes: Any, one: Found) -> None:
     axes.plot(one.rates, one.losses, color=BLUE)
     for rate, colour, dash, name in (
         (one.suggested, VERMILLION, "-", "suggested"),
@@ -54,11 +60,10 @@ def _draw_found(axes: Any, one: Found, title: str) -> None:
             axes.axvline(rate, color=colour, linestyle=dash, label=f"{name}: {rate:.2g}")
     axes.set_xscale("log")
     if one.losses:
-        low, first = min(one.losses), one.losses[0]
-        axes.set_ylim(low - 0.1 * abs(first - low) - 1e-3, max(first, low * 1.5) * 1.15)
-    axes.set(title=title, xlabel="learning rate of the head", ylabel="loss (smoothed)")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+        # Where it breaks away it soon leaves the page; most of the curve must not be flattened for that.
+        low, high = min(one.losses), max(one.losses[0], float(np.percentile(one.losses, 85)))
+        axes.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.25 * (high - low) + 1e-3)
+    axes.set(xlabel="learning rate of the head", ylabel="training loss, smoothed")
 
 
 def _stage_name(recipe: Recipe, stage: int) -> str:
@@ -75,12 +80,12 @@ def schedule_figure(material: Material) -> Drawn | None:
     if not rates:
         return None
     with style():
-        figure = new_figure(8.0, 2.6)
+        figure = new_figure()
         axes = figure.subplots()
         steps, thin = _thinned(rates)
         axes.plot(steps, thin, color=BLUE)
+        axes.set(xlabel="mini-batch", ylabel="learning rate of the head", ylim=(0, max(rates) * 1.1))
         _mark_stages(axes, lines)
-        axes.set(xlabel="mini-batch", ylabel="rate of the head", ylim=(0, max(rates) * 1.18))
     restarts = sum(bool(line["ends_cycle"]) for line in lines)
     rows = [
         [
@@ -103,14 +108,14 @@ def loss_figure(material: Material) -> Drawn | None:
     if not material.log:
         return None
     with style():
-        figure = new_figure(8.0, 3.6)
+        figure = new_figure(height=3.6)
         axes = figure.subplots()
         for place, fold in enumerate(material.folds):
             _draw_losses(axes, _of_fold(material, fold), place, fold, len(material.folds) > 1)
-        _mark_stages(axes, _first_fold(material))
         top = _top([line["train_loss"] for line in material.log] + _valid_losses(material.log))
-        axes.set(xlabel="mini-batch", ylabel="loss", ylim=(0, top))
-        axes.legend(loc="upper right", ncols=2)
+        axes.set(xlabel="mini-batch", ylabel="loss (cross-entropy, nats)", ylim=(0, top))
+        _mark_stages(axes, _first_fold(material))
+        put_legend(figure, axes, 3 if len(material.folds) == 3 else 2)
     last = _first_fold(material)[-1]
     valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
     train = f"{last['train_loss']:.4f}"
@@ -125,7 +130,13 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
     suffix = f", fold {fold}" if several else ""
     colour = COLOURS[place % len(COLOURS)] if several else BLUE
     steps, thin = _thinned(_smoothed(each))
-    axes.plot(steps, thin, color=colour, linewidth=1, alpha=0.8, label=f"training (smoothed){suffix}")
+    axes.plot(
+        steps,
+        thin,
+        color=colour,
+        linewidth=1,
+        label=f"training{suffix or ', smoothed'}",
+    )
     ends = np.cumsum([len(line.get("losses", ())) for line in lines])
     valid = [(end, line["valid_loss"]) for end, line in zip(ends, lines, strict=True) if line["valid_loss"] is not None]
     if valid:
@@ -139,22 +150,27 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
         )
 
 
-def metric_figure(material: Material) -> Drawn | None:
-    """Every metric on the held-out rows, epoch by epoch."""
-    keys = [key for key in _metric_titles(material.competition) if any(key in line["scores"] for line in material.log)]
-    if not keys:
-        return None
-    titles = _metric_titles(material.competition)
+def metric_figures(material: Material) -> list[Drawn]:
+    """A figure for every metric on the held-out rows, epoch by epoch."""
+    metrics = (material.competition.metric, *material.competition.also_report)
+    told = [one for one in metrics if any(one.key in line["scores"] for line in material.log)]
+    return [
+        _metric_figure(material, one, f"metric-{place + 1}" if place else "metric") for place, one in enumerate(told)
+    ]
+
+
+def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
+    way = "higher is better" if metric.higher_is_better else "lower is better"
     with style():
-        figure = new_figure(8.0, 0.4 + 2.5 * len(keys))
-        for axes, key in zip(figure.subplots(len(keys), squeeze=False)[:, 0], keys, strict=True):
-            _draw_metric(axes, material, key)
-            axes.set(xlabel="epoch", ylabel=titles[key])
-    first = material.competition.metric
-    last = material.log[-1]["scores"].get(first.key)
-    way = "higher is better" if first.higher_is_better else "lower is better"
-    alt = f"{first.title} on held-out rows by epoch ({way}); last {last:.4f}." if last is not None else first.title
-    return Drawn("metric", "Metric on held-out rows, by epoch", alt, figure, _epochs_table(material))
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        _draw_metric(axes, material, metric.key)
+        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({way})")
+        put_legend(figure, axes, 4)
+    last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
+    alt = f"{metric.title} on held-out rows by epoch ({way}); last {last:.4f}."
+    title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
+    return Drawn(name, title, alt, figure, _epochs_table(material))
 
 
 def _draw_metric(axes: Any, material: Material, key: str) -> None:
@@ -163,7 +179,8 @@ def _draw_metric(axes: Any, material: Material, key: str) -> None:
         lines = [line for line in _of_fold(material, fold) if key in line["scores"]]
         x, y = [line["epoch"] + 1 for line in lines], [line["scores"][key] for line in lines]
         colour = COLOURS[place % len(COLOURS)]
-        axes.plot(x, y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=f"fold {fold}")
+        name = f"fold {fold}" if len(material.folds) > 1 else "held-out rows"
+        axes.plot(x, y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=name)
         ends = [(a, b) for a, b, line in zip(x, y, lines, strict=True) if line["ends_cycle"]]
         if ends:
             label = "snapshot" if place == 0 else None
@@ -171,7 +188,6 @@ def _draw_metric(axes: Any, material: Material, key: str) -> None:
     if len(every) > 3 and max(every) > 1.5:
         axes.set_ylim(min(every) * 0.9, _top(every))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend()
 
 
 def _metric_titles(competition: Competition) -> dict[str, str]:
@@ -214,6 +230,7 @@ def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
     """A line where a cycle ends; where a stage begins its size and what learns, above the axes."""
     step, stage = 0, None
     starts: list[tuple[int, str]] = []
+    axes.set_xlim(left=0)
     for line in lines:
         if line["stage"] != stage:
             stage = line["stage"]
@@ -221,12 +238,22 @@ def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
         step += len(line.get("losses", ()))
         if line["ends_cycle"]:
             axes.axvline(step, color=FAINT, linewidth=1.2, linestyle="-")
-    for place, (at, name) in enumerate(starts):
+    for (at, name), floor in zip(starts, _floors(starts, axes.get_xlim()[1]), strict=True):
         if at:
             axes.axvline(at, color=ORANGE, linewidth=1.4, linestyle=":")
-        # Short stages stand close: their names take turns in height.
-        height = 1.01 + 0.07 * (place % 2 if len(starts) > 4 else 0)
-        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=8, va="bottom", clip_on=False)
+        height = 1.01 + 0.065 * floor
+        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=9, va="bottom", clip_on=False)
+
+
+def _floors(starts: Sequence[tuple[int, str]], width: float) -> list[int]:
+    """For each name the lowest line above the axes on which it overlaps no other."""
+    ends: list[float] = []
+    floors = []
+    for at, name in starts:
+        floor = next((place for place, end in enumerate(ends) if end <= at), len(ends))
+        ends[floor : floor + 1] = [at + _LETTER * (len(name) + 2) * width]
+        floors.append(floor)
+    return floors
 
 
 def _thinned(values: Sequence[float]) -> tuple[list[int], list[float]]:

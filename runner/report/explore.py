@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,25 +38,31 @@ def write_exploration(competition: Competition, found: Explored, path: Path) -> 
 
 
 def _page(competition: Competition, found: Explored, drawn: Sequence[Drawn], samples: Samples) -> Page:
-    blocks = {one.name: one.block() for one in drawn}
+    blocks: dict[str, Block] = {one.name: one.block() for one in drawn}
     what = "Tags" if found.together is not None else "Classes"
     sections = [
         Section("In short", _in_short(found)),
-        Section(what, [block for name, block in blocks.items() if name in ("class-counts", "together")]),
+        Section(what, [blocks[name] for name in ("class-counts", "together") if name in blocks]),
         Section("Sizes", _sizes(found, blocks)),
         Section("What they look like", _samples(found, samples)),
+        *([Section("What tells the classes apart", apart)] if (apart := _named(blocks, "by-class")) else []),
         Section("As training sees one of them", _augmented(competition, found, samples)),
         Section("Train against test", _differences(found, blocks)),
         Section("There twice", _twice(found, samples)),
         Section("Folds", _folds(competition, found)),
     ]
     if found.scalars:
-        sections.append(Section("Numbers beside the pictures", [blocks[n] for n in blocks if n.startswith("by-class")]))
+        sections.append(Section("Numbers beside the pictures", _named(blocks, "beside")))
     if found.broken:
         sections.append(Section("What cannot be read", [_broken(found)]))
     counts = f"{len(found.index.train):,} labelled pictures and {len(found.index.test):,} to predict"
     summary = f"{competition.title}: {counts}, as they are before anything is trained."
     return Page(f"{competition.name}: the pictures", summary, sections, foot=_foot(found))
+
+
+def _named(blocks: dict[str, Block], kind: str) -> list[Block]:
+    """The figures of a kind: its name, then a number."""
+    return [block for name, block in blocks.items() if name.rpartition("-")[0] == kind]
 
 
 def _in_short(found: Explored) -> list[Block]:
@@ -71,7 +76,7 @@ def _in_short(found: Explored) -> list[Block]:
         (
             "tags" if found.together is not None else "classes",
             str(len(counts)),
-            f"{min(counts):,} to {max(counts):,} each",
+            _each(counts),
         ),
         ("typical size", f"{width.median:.0f} x {height.median:.0f}" if width and height else "–", "pixels"),
         ("width / height", f"{shape.median:.2f}" if shape else "–", "in the middle"),
@@ -91,7 +96,7 @@ def _each(counts: Sequence[int]) -> str:
     return f"{low:,} each" if low == high else f"{low:,} to {high:,} each"
 
 
-def _sizes(found: Explored, blocks: dict[str, Any]) -> list[Block]:
+def _sizes(found: Explored, blocks: dict[str, Block]) -> list[Block]:
     table = Table(
         ["recipe's size, px", "pictures enlarged, %", "typical scale", "cut off, %", "cut off at most, %", "in words"],
         [
@@ -112,8 +117,7 @@ def _sizes(found: Explored, blocks: dict[str, Any]) -> list[Block]:
         "of the typical picture outside that square; at most, of all but a twentieth of them. Training moves the "
         "square along the longer side, so that every part is seen."
     )
-    shown = [blocks["sizes"]] if "sizes" in blocks else [Text(_one_size(found))]
-    return [*shown, what, table]
+    return [*(_named(blocks, "size") or [Text(_one_size(found))]), what, table]
 
 
 def _one_size(found: Explored) -> str:
@@ -188,7 +192,7 @@ def _preset_in_words(competition: Competition) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _differences(found: Explored, blocks: dict[str, Any]) -> list[Block]:
+def _differences(found: Explored, blocks: dict[str, Block]) -> list[Block]:
     rows: list[list[Cell]] = [
         [one.name, one.verdict, round(one.gap, 3), round(one.by_chance, 3), tell_measure(one).partition(": ")[2]]
         for one in found.differences
@@ -199,8 +203,8 @@ def _differences(found: Explored, blocks: dict[str, Any]) -> list[Block]:
         "more of the one kind lies below it. Below 0.1, or below what chance gives once in a hundred times, they "
         "count as alike; from 0.25 on, different. Where they differ, the held-out score promises less."
     )
-    shown = [blocks["looks"]] if "looks" in blocks else []
-    return [Table(header, rows, "Labelled against test pictures"), Text(words), *shown, spread_table(found.differences)]
+    spread = spread_table(found.differences)
+    return [Table(header, rows, "Labelled against test pictures"), Text(words), *_named(blocks, "look"), spread]
 
 
 def _twice(found: Explored, samples: Samples) -> list[Block]:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import ListedColormap, to_rgba
 from numpy.typing import NDArray
 
 from runner.data.exploring.explore import Explored, Measure, Spread
-from runner.report.figures import BLUE, VERMILLION, Drawn, label_bars, new_figure, style
+from runner.report.figures import BLUE, FAINT, GROUND, INK, VERMILLION, Drawn, label_bars, new_figure, put_legend, style
 from runner.report.page import Table
 
+_FEW_CLASSES = 4  # more lines over each other tell nothing
 _NAMED_BARS = 40  # classes; more of them are bars without names, and a table
 _UNITS = {
     "width": "width (pixels)",
@@ -29,11 +31,15 @@ def explore_figures(found: Explored) -> Iterator[Drawn]:
         yield _counts(found)
         if found.together is not None:
             yield _together(found, found.together)
-        if any(_varies(measure) for measure in found.sizes):
-            yield _compared("sizes", "Widths, heights and shapes, read from the headers", found.sizes)
-        if any(_varies(measure) for measure in found.looks):
-            yield _compared("looks", "How the pictures look", found.looks)
-        yield from (_by_class(found, measure, f"by-class-{place}") for place, measure in enumerate(found.scalars))
+        for kind, measures in (("size", found.sizes), ("look", found.looks)):
+            shown = [measure for measure in measures if _varies(measure)]
+            yield from (_compared(measure, f"{kind}-{place}") for place, measure in enumerate(shown))
+        if found.together is None and len(found.classes) <= _FEW_CLASSES:
+            shown = [measure for measure in found.looks if _varies(measure)]
+            marked = _marked(found)[found.looked_rows]
+            yield from (_by_class(found, one, marked, f"by-class-{place}") for place, one in enumerate(shown))
+        for place, measure in enumerate(found.scalars):
+            yield _by_class(found, measure, _marked(found), f"beside-{place}")
 
 
 def _counts(found: Explored) -> Drawn:
@@ -75,7 +81,8 @@ def _together(found: Explored, together: NDArray[np.int64]) -> Drawn:
     side = 1.8 + 0.42 * len(names)
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
-    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="#8a949e", linewidth=0.3)
+    depths = ListedColormap([to_rgba(BLUE, share) for share in np.linspace(0, 1, 64)])
+    axes.pcolormesh(shares, cmap=depths, vmin=0, vmax=1, edgecolors=FAINT, linewidth=0.5)
     if len(names) <= _NAMED_BARS:
         _write_cells(axes, shares)
     axes.set_xticks(np.arange(len(names)) + 0.5, [_plain(name) for name in names], rotation=60, ha="right")
@@ -103,73 +110,78 @@ def _together(found: Explored, together: NDArray[np.int64]) -> Drawn:
 def _write_cells(axes: Any, shares: NDArray[np.float64]) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if row != column and share >= 0.005:
-            colour = "#ffffff" if share > 0.55 else "#10161c"
+            colour = GROUND if share > 0.75 else INK
             axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center", color=colour, size=8)
 
 
-def _compared(name: str, title: str, measures: Sequence[Measure]) -> Drawn:
-    """Of each measure the labelled pictures as an area and the test pictures as a line."""
-    shown = [measure for measure in measures if _varies(measure)]
-    columns = 2 if len(shown) == 4 else min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = new_figure(3.1 * columns + 0.6, 2.9 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[len(shown) :]:
-        panel.set_visible(False)
-    for axes, measure in zip(panels, shown, strict=False):
-        _draw_measure(axes, measure, _UNITS.get(measure.name, measure.name))
-    panels[0].set_ylabel("pictures (%)")
-    panels[0].legend(loc="upper right", fontsize=9)
-    alt = "Histograms, labelled and test pictures: " + "; ".join(
-        f"{one.name} in the middle {_middle(one.train)} and {_middle(one.test)}" for one in shown
-    )
-    return Drawn(name, title, alt, figure, spread_table(shown))
+def _compared(measure: Measure, name: str) -> Drawn:
+    """The labelled pictures as an area and the test pictures as a line."""
+    figure = new_figure(height=2.9)
+    axes: Any = figure.subplots()
+    _draw_measure(axes, measure)
+    axes.set(xlabel=_label(measure), ylabel="pictures (%)")
+    put_legend(figure, axes)
+    middles = f"in the middle {_middle(measure.train)} and {_middle(measure.test)}"
+    alt = f"Histogram of {measure.name}, labelled and test pictures: {middles}."
+    title = measure.name[:1].upper() + measure.name[1:]
+    return Drawn(name, f"{title}: labelled and test pictures", alt, figure, spread_table([measure]))
 
 
-def _draw_measure(axes: Any, measure: Measure, label: str) -> None:
+def _label(measure: Measure) -> str:
+    return _UNITS.get(measure.name, measure.label)
+
+
+def _draw_measure(axes: Any, measure: Measure) -> None:
     train, test = (values[~np.isnan(values)] for values in (measure.train, measure.test))
-    every = np.concatenate([train, test])
-    # The outermost few would squeeze all the rest into two bars.
-    low, high = np.percentile(every, (0.5, 99.5))
-    edges = np.linspace(low, high if high > low else low + 1, 31)
-    for values, style_of in (
-        (train, {"color": BLUE, "alpha": 0.55, "label": "labelled"}),
+    edges = _edges(np.concatenate([train, test]))
+    for values, look in (
+        (train, {"facecolor": (BLUE, 0.5), "edgecolor": BLUE, "linewidth": 0.7, "label": "labelled"}),
         (test, {"color": VERMILLION, "histtype": "step", "linewidth": 1.6, "linestyle": "--", "label": "test"}),
     ):
         if len(values):
-            axes.hist(values.clip(low, high), edges, weights=np.full(len(values), 100 / len(values)), **style_of)
-    words = label.split(": ")
-    axes.set_xlabel(":\n".join(words), fontsize=9)
-    axes.locator_params(axis="x", nbins=5)
+            inside = values.clip(edges[0], edges[-1])
+            axes.hist(inside, edges, weights=np.full(len(values), 100 / len(values)), **look)
 
 
-def _by_class(found: Explored, measure: Measure, name: str) -> Drawn:
-    """A number that comes with the picture: of each class, and of the test pictures."""
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Thirty bars; the outermost few values would squeeze all the rest into two."""
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.linspace(low, high if high > low else low + 1, 31)
+
+
+def _marked(found: Explored) -> NDArray[Any]:
+    """Which labelled row is of which class: a column a class."""
     targets = found.index.targets()
-    names = [one.name for one in found.classes]
-    marked = np.hstack([targets, 1 - targets]) if targets.shape[1] == 1 else targets
-    figure = new_figure()
-    axes = figure.subplots()
+    return np.hstack([targets, 1 - targets]) if targets.shape[1] == 1 else targets
+
+
+def _by_class(found: Explored, measure: Measure, marked: NDArray[Any], name: str) -> Drawn:
+    """A number of each picture: of each class, and of the test pictures."""
+    classes = [one.name for one in found.classes[:_FEW_CLASSES]]
+    parts = [(label, measure.train[marked[:, place] >= 0.5]) for place, label in enumerate(classes)]
+    parts.append(("test", measure.test))
     known = np.concatenate([measure.train, measure.test])
-    edges = np.linspace(float(np.nanmin(known)), float(np.nanmax(known)), 31).tolist()
-    parts = [(label, measure.train[marked[:, place] >= 0.5]) for place, label in enumerate(names[:4])]
+    figure = new_figure(height=3.2)
+    axes: Any = figure.subplots()
+    _draw_by_class(axes, parts, _edges(known[~np.isnan(known)]))
+    axes.set(xlabel=_label(measure), ylabel="pictures (%)")
+    put_legend(figure, axes, 3)
+    rows = [_spread_row(label, "", values) for label, values in parts]
+    missing = [int(np.isnan(values).sum()) for values in (measure.train, measure.test)]
+    note = f"Missing in {missing[0]:,} of the labelled and {missing[1]:,} of the test pictures." if any(missing) else ""
+    title = f"{measure.name[:1].upper()}{measure.name[1:]} of each class"
+    alt = f"Histogram of {measure.name} by class. The table has the numbers."
+    return Drawn(name, title, alt, figure, Table(_SPREAD, rows, f"{_label(measure)} by class"), note)
+
+
+def _draw_by_class(axes: Any, parts: Sequence[tuple[str, NDArray[np.float64]]], edges: NDArray[np.float64]) -> None:
     lines = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
-    for (label, values), line in zip([*parts, ("test", measure.test)], lines, strict=False):
-        there = values[~np.isnan(values)]
+    for (label, values), line in zip(parts, lines, strict=False):
+        there = values[~np.isnan(values)].clip(edges[0], edges[-1])
         if len(there):
             weights = np.full(len(there), 100 / len(there))
-            axes.hist(
-                there, edges, weights=weights, histtype="step", linewidth=1.6, linestyle=line, label=_plain(label)
-            )
-    axes.set_xlabel(measure.name)
-    axes.set_ylabel("pictures (%)")
-    axes.legend(fontsize=9)
-    rows = [_spread_row(label, "", values) for label, values in [*parts, ("test", measure.test)]]
-    numbers = Table(_SPREAD, rows, f"{measure.name} by class")
-    missing = int(np.isnan(measure.train).sum())
-    note = f"Missing in {missing:,} of the labelled pictures and {int(np.isnan(measure.test).sum()):,} of the test's."
-    alt = f"Histogram of {measure.name} by class. The table has the numbers."
-    return Drawn(name, f"{measure.name}, which comes with every picture", alt, figure, numbers, note)
+            look: Any = {"histtype": "step", "linewidth": 1.6, "linestyle": line, "label": _plain(label)}
+            axes.hist(there, edges, weights=weights, **look)
 
 
 _SPREAD = ["measure", "of", "pictures", "5 % below", "25 % below", "middle", "75 % below", "95 % below"]

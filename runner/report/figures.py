@@ -1,4 +1,7 @@
-"""Figures in one style: Okabe and Ito's colours, axes with units, readable on light and on dark ground."""
+"""Figures in one style: Okabe and Ito's colours, axes with units, readable on light and on dark ground.
+
+Orange and sky blue are darker than theirs: a mark has three times the light of its ground, or a third, on both.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,20 @@ from matplotlib.figure import Figure
 from runner.report.page import Drawing, Table
 from runner.workspace import atomic_path, write_text
 
-BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2B8CC4"
 COLOURS = (BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-# Stand-ins: no line is ever drawn in them, so that each can be made the page's own colour in the SVG.
-INK, FAINT = "#010203", "#040506"
-_ON_WHITE = {INK: "#1d2329", FAINT: "#d3d9df"}
+WIDTH = 6.0  # inches; two figures stand side by side on a wide page, and one is still readable on a phone
+
+# Stand-ins: right on white, and by a shade unlike all else, so that each can be made the page's own in the SVG.
+INK, FAINT, GROUND = "#1d2328", "#d3d9de", "#fefffe"
 # The two main colours are a little brighter on dark ground; matplotlib writes them in small letters.
 _ON_PAGE = {
     INK: "currentColor",
     FAINT: "var(--line)",
+    GROUND: "var(--back)",
     BLUE.lower(): "var(--right)",
     VERMILLION.lower(): "var(--wrong)",
 }
@@ -72,7 +77,8 @@ class Drawn:
 
     def block(self) -> Drawing:
         """The figure as a block of a page."""
-        return Drawing(self.name, self.title, self.alt, svg_of(self.figure, self.name), self.numbers, self.note)
+        wide = self.figure.get_figwidth() > WIDTH
+        return Drawing(self.name, self.title, self.alt, svg_of(self.figure, self.name), self.numbers, self.note, wide)
 
     def save(self, folder: Path, suffix: str = "svg") -> Path:
         """The figure alone, on white, as SVG or PNG."""
@@ -92,7 +98,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
+def new_figure(width: float = WIDTH, height: float = 3.2) -> Figure:
     """An empty figure, in inches; to be called, and drawn into, within `style()`."""
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -125,7 +131,7 @@ def png_of(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def _standalone(svg: str, title: str) -> str:
-    ink = f"color:{_ON_WHITE[INK]};--line:{_ON_WHITE[FAINT]};--right:{BLUE};--wrong:{VERMILLION};background:white"
+    ink = f"color:{INK};--line:{FAINT};--back:white;--right:{BLUE};--wrong:{VERMILLION};background:white"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" style="{ink}"'
     return svg.replace("<svg", head, 1).replace(">", f"><title>{escape(title)}</title>", 1)
 
@@ -134,6 +140,13 @@ def _coloured(text: str, colours: dict[str, str]) -> str:
     for stand_in, colour in colours.items():
         text = text.replace(stand_in, colour)
     return text
+
+
+def put_legend(figure: Figure, axes: Any, columns: int = 2) -> None:
+    """The legend below the axes: there it hides no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def label_bars(axes: Any, values: list[float], form: str = "{:g}") -> None:

@@ -17,6 +17,7 @@ from runner.contract import Competition, OneOfMany, Probability, Recipe, Tags
 from runner.contract.decisions import decide
 from runner.data.arriving.download import read_raw
 from runner.data.held_out.folds import read_folds
+from runner.data.pictures.reading import is_band_path, read_size
 from runner.data.table.index import Index, build_index
 from runner.errors import RunnerError
 from runner.hosts.boards import Snapshot, latest_snapshots
@@ -29,11 +30,14 @@ from runner.prediction.out_of_fold import Member
 from runner.prediction.results import Final, read_rows
 from runner.prediction.thresholds import Deciding, Decoder
 from runner.prediction.truth import Truth, truth_of
+from runner.report.confusion import Confusion
 from runner.training.log import read_log
 from runner.training.run import Run, find_run
 from runner.workspace import Workspace, read_json
 
 Matrix = NDArray[Any]
+
+_HEADERS = 60  # how many pictures' sizes are read to know the typical one
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,19 @@ class HeldOut:
     probabilities: Matrix
     values: Matrix  # what is scored: decisions for tags, else the probabilities
     decoder: Decoder | None
+
+    @cached_property
+    def true_and_said(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of the true and the likeliest class, row by row."""
+        if self.targets.shape[1] == 1:
+            return (self.targets[:, 0] > 0.5).astype(np.int64), (self.probabilities[:, 0] >= 0.5).astype(np.int64)
+        return self.targets.argmax(axis=1), self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """The confusion matrix of one of many, or of a thing that is there or not."""
+        classes = self.classes if len(self.classes) > 1 else (f"{self.classes[0]}: 0", f"{self.classes[0]}: 1")
+        return Confusion.of(classes, *self.true_and_said)
 
     @cached_property
     def losses(self) -> Matrix:
@@ -94,6 +111,56 @@ class Material:
     @cached_property
     def environment(self) -> dict[str, Any]:
         return _json_or(self.run.folder / "environment.json", {})  # type: ignore[no-any-return]
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.log)
+
+    @property
+    def epochs_wanted(self) -> int:
+        """How many epochs the whole run has, over all its folds."""
+        folds = 1 if self.recipe.all_data else self.recipe.folds or 1
+        return self.recipe.epochs * folds
+
+    @cached_property
+    def rows(self) -> tuple[int, int] | None:
+        """How many rows were learned from and held out; of several folds all rows, each held out once."""
+        try:
+            fold_of = read_folds(self.run.folds).fold_of
+        except RunnerError:
+            return None
+        held = sum(fold >= 0 for fold in fold_of.values())
+        return (len(fold_of) if self.recipe.folds else len(fold_of) - held), held
+
+    @cached_property
+    def class_count(self) -> int | None:
+        """How many classes or tags there are, where anything tells."""
+        if self.held_out is not None:
+            return len(self.held_out.classes)
+        return len(self.index.classes) if self.index is not None else None
+
+    @cached_property
+    def short_side(self) -> int | None:
+        """The typical short side of the pictures in pixels, from a few headers; None for bands or without data."""
+        if self.index is None or not len(self.index.train) or is_band_path(self.index.train["path"].iloc[0]):
+            return None
+        paths = self.index.train["path"].tolist()
+        try:
+            sides = [min(read_size(self.index.raw / path)) for path in paths[:: max(1, len(paths) // _HEADERS)]]
+        except RunnerError:
+            return None
+        return int(np.median(sides))
+
+    @cached_property
+    def blended(self) -> dict[str, Run | None]:
+        """The runs that an ensemble is made of, by name; None where the files are gone."""
+        found: dict[str, Run | None] = {}
+        for name in self.recipe.blends:
+            try:
+                found[name] = find_run(self.workspace, self.competition.name, name)
+            except RunnerError:
+                found[name] = None
+        return found
 
     @cached_property
     def folds(self) -> list[int]:

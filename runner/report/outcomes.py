@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from runner.data.pictures.reading import is_band_path, open_pictures
-from runner.errors import RunnerError
+from runner.contract.decisions import FIXED_CUTOFF
+from runner.prediction.thresholds import Deciding
 from runner.report.confusion import Confusion
-from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, style
+from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, put_legend, style
 from runner.report.material import HeldOut, Material
-from runner.report.page import Gallery, Picture, Table
+from runner.report.page import Gallery, Table
+from runner.report.samples import Samples
 
 Matrix = NDArray[Any]
 
 _BINS = 10
 _BARS = 40
 _PICTURES = 12
-_SIDE = 152
+_SIDE = 176
 _CUTOFFS = np.arange(0.02, 1.0, 0.02)
-
-
-def true_and_said(held: HeldOut) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of the true and the likeliest class, row by row."""
-    if held.targets.shape[1] == 1:
-        return (held.targets[:, 0] > 0.5).astype(np.int64), (held.probabilities[:, 0] >= 0.5).astype(np.int64)
-    return held.targets.argmax(axis=1), held.probabilities.argmax(axis=1)
-
-
-def confusion_of(held: HeldOut) -> Confusion:
-    """The confusion matrix of one of many, or of a thing that is there or not."""
-    classes = held.classes if len(held.classes) > 1 else (f"{held.classes[0]}: 0", f"{held.classes[0]}: 1")
-    return Confusion.of(classes, *true_and_said(held))
 
 
 def classes_table(confusion: Confusion) -> Table:
@@ -67,7 +51,7 @@ def classes_figure(confusion: Confusion) -> Drawn:
     rows = classes_table(confusion).rows[:_BARS]
     names, found = [str(row[0]) for row in rows], [float(row[2] or 0) for row in rows]  # type: ignore[arg-type]
     with style():
-        figure = new_figure(8.0, 1.0 + 0.24 * len(rows))
+        figure = new_figure(height=0.9 + 0.24 * len(rows))
         axes = figure.subplots()
         axes.barh(range(len(rows)), found, color=BLUE, height=0.7)
         for place, value in enumerate(found):
@@ -77,7 +61,7 @@ def classes_figure(confusion: Confusion) -> Drawn:
         axes.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names], fontsize=9)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(xlabel="found, % of the class", xlim=(0, 108))
+        axes.set(xlabel="found (% of the class's pictures)", xlim=(0, 108))
     more = f" (the {len(rows)} worst of {len(confusion.classes)})" if len(rows) < len(confusion.classes) else ""
     alt = f"Share of each class that was found{more}; worst {names[0]} with {found[0]:.0f} %."
     return Drawn("classes", f"How much of each class was found{more}", alt, figure)
@@ -91,49 +75,54 @@ def tags_table(held: HeldOut) -> Table:
     for place, name in enumerate(held.classes):
         right = int((true[:, place] & said[:, place]).sum())
         total, named = int(true[:, place].sum()), int(said[:, place].sum())
-        cutoff = float(cutoffs[place]) if cutoffs else None
+        cutoff = [round(float(cutoffs[place]), 3)] if cutoffs else []
         rows.append(
-            [name, total, named, _percent(right, total), _percent(right, named), _f2(right, total, named), cutoff]
+            [name, total, named, _percent(right, total), _percent(right, named), _f2(right, total, named), *cutoff]
         )
-    rows.sort(key=lambda row: row[5])
-    return Table(
-        ["tag", "pictures", "named", "found, %", "right when said, %", "F2", "cutoff"],
-        rows,
-        "Every tag, the worst first",
-    )
+    rows.sort(key=lambda row: (row[5], -row[1]))
+    header = ["tag", "pictures", "named", "found, %", "right when said, %", "F2"]
+    return Table([*header, *(["cutoff"] if cutoffs else [])], rows, "Every tag, the worst first")
 
 
 def tags_figure(held: HeldOut) -> Drawn:
     """For every tag its F2 over the cutoff, with the cutoff that is used where each has its own."""
     columns = 4
     count = len(held.classes)
-    own = held.decoder.cutoffs if held.decoder else ()
+    used = _cutoffs_used(held)
     how = held.decoder.how.value if held.decoder else "fixed cutoff"
     with style():
         lines = -(-count // columns)
-        figure = new_figure(9.0, 0.5 + 1.55 * lines)
+        figure = new_figure(9.6, 0.5 + 1.55 * lines)
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for place, axes in enumerate(grid.flat):
             if place >= count:
                 axes.axis("off")
                 continue
             axes.plot(_CUTOFFS, _f2_by_cutoff(held, place), color=BLUE)
-            if own:
-                axes.axvline(own[place], color=VERMILLION, linestyle="--", linewidth=1.2)
+            if used:
+                axes.axvline(used[place], color=VERMILLION, linestyle="--", linewidth=1.2)
+            axes.tick_params(labelbottom=place + columns >= count)  # the last of each column
             axes.set_title(held.classes[place].replace("$", r"\$"), fontsize=9)
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
         figure.supxlabel("cutoff on the probability", fontsize=10)
         figure.supylabel("F2 of the tag", fontsize=10)
     rows: list[list[Any]] = [
-        [name, float(_CUTOFFS[curve.argmax()]), float(curve.max()), float(own[place]) if own else None]
+        [name, float(_CUTOFFS[curve.argmax()]), float(curve.max()), float(used[place]) if used else None]
         for place, name in enumerate(held.classes)
         for curve in (_f2_by_cutoff(held, place),)
     ]
     numbers = Table(["tag", "best cutoff by itself", "F2 there", "cutoff used"], rows, "The curves in short")
-    note = f"Tags are named by: {how}." + (" The dashed line is the cutoff that is used." if own else "")
+    note = f"Tags are named by: {how}." + (" The dashed line is the cutoff that is used." if used else "")
     return Drawn(
         "tags", "F2 of each tag, by cutoff", f"Curves of F2 over cutoff for {count} tags.", figure, numbers, note
     )
+
+
+def _cutoffs_used(held: HeldOut) -> tuple[float, ...]:
+    """The cutoff of each tag; none where a picture's tags are decided on together."""
+    if held.decoder is None or held.decoder.how is Deciding.EXPECTED:
+        return ()
+    return tuple(held.decoder.cutoffs) or (FIXED_CUTOFF,) * len(held.classes)
 
 
 def _f2_by_cutoff(held: HeldOut, place: int) -> Matrix:
@@ -144,7 +133,7 @@ def _f2_by_cutoff(held: HeldOut, place: int) -> Matrix:
 
 
 def _f2(right: int, total: int, named: int) -> float:
-    return 5 * right / (4 * total + named) if right else 0.0
+    return round(5 * right / (4 * total + named), 4) if right else 0.0
 
 
 def calibration_figure(held: HeldOut) -> Drawn:
@@ -162,18 +151,15 @@ def calibration_figure(held: HeldOut) -> Drawn:
         for place in bins
         for mask in (places == place,)
     ]
+    points = [(row[2], row[3], _error_of_share(row[3], row[1])) for row in rows]
     gap = sum(abs(float(row[2]) - float(row[3])) * int(row[1]) for row in rows) / max(len(said), 1)
     with style():
-        figure = new_figure(8.0, 3.4)
-        axes, counts = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
         axes.plot([0, 1], [0, 1], linestyle=":", color=VERMILLION, label="as sure as right")
-        axes.plot([row[2] for row in rows], [row[3] for row in rows], "o-", color=BLUE, label="this run")
-        axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend()
-        counts.bar([(place + 0.5) / _BINS for place in bins], [row[1] for row in rows], width=0.09, color=BLUE)
-        counts.set(xlabel="probability that was said", ylabel="how often", xlim=(0, 1))
-        if len(held.classes) > 1 and held.decoder is not None:
-            counts.set_yscale("log")
+        axes.errorbar(*zip(*points, strict=True), fmt="o-", color=BLUE, capsize=3, label="this run, ± standard error")
+        axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(0, 1.02), ylim=(0, 1.02))
+        put_legend(figure, axes)
     sure = float(said.mean() - came.mean())
     word = (
         "about as sure as it is right"
@@ -187,10 +173,32 @@ def calibration_figure(held: HeldOut) -> Drawn:
     return Drawn("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
 
 
+def _error_of_share(share: float, count: int) -> float:
+    """How far chance moves a share of so many; a little drawn to one half, or one picture would be certain."""
+    likely = (share * count + 1) / (count + 2)
+    return float(np.sqrt(likely * (1 - likely) / count))
+
+
+def confidence_figure(held: HeldOut) -> Drawn:
+    """How often each probability was said."""
+    said, _ = _confidences(held)
+    counts, edges = np.histogram(said, _BINS, (0, 1))
+    what = "tags of pictures" if held.decoder is not None else "pictures"
+    with style():
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.09, color=BLUE)
+        axes.set(xlabel="probability that was said", ylabel=what, xlim=(0, 1))
+        if held.decoder is not None:
+            axes.set(yscale="log", ylabel=f"{what}, log scale")  # most tags are plainly absent from most pictures
+    alt = f"Histogram of what was said: {counts[-1]:,} of {len(said):,} {what} above 0.9."
+    return Drawn("confidence", "How sure it is, how often", alt, figure)
+
+
 def _confidences(held: HeldOut) -> tuple[Matrix, Matrix]:
     if held.targets.shape[1] == 1 or held.decoder is not None:
         return held.probabilities.ravel(), held.targets.ravel()
-    true, said = true_and_said(held)
+    true, said = held.true_and_said
     return held.probabilities.max(axis=1), (true == said).astype(float)
 
 
@@ -199,18 +207,17 @@ def galleries(material: Material, held: HeldOut, page: Path) -> list[Gallery]:
     index = material.index
     if index is None:
         return []
-    table = index.train
-    paths = dict(zip(table["id"], table["path"], strict=True))
+    samples = Samples(index, page, _SIDE)
+    labelled = (index.table["part"] != "test").to_numpy()
+    place = {name: row for row, name in enumerate(index.table["id"]) if labelled[row]}
     made = []
     for title, rows in _chosen(held):
-        wanted = [row for row in rows if held.ids[row] in paths]
-        files = [paths[held.ids[row]] for row in wanted]
-        thumbs = thumbnails(index.raw, files)
-        pictures = [
-            _picture(held, row, thumb, _href(index.raw, path, page))
-            for row, path, thumb in zip(wanted, files, thumbs, strict=True)
-            if thumb is not None
+        shown = [
+            (row, samples.show(place[held.ids[row]], _caption(held, row)))
+            for row in rows.tolist()
+            if held.ids[row] in place
         ]
+        pictures = [replace(picture, name=held.ids[row]) for row, picture in shown if picture is not None]
         made.append(Gallery(title, pictures))
     return made
 
@@ -225,60 +232,33 @@ def _chosen(held: HeldOut) -> list[tuple[str, NDArray[np.int64]]]:
     worst = np.argsort(-losses, kind="stable")[:_PICTURES]
     unsure = np.argsort(-doubt, kind="stable")[:_PICTURES]
     best = np.argsort(losses, kind="stable")[:_PICTURES]
-    return [("Most wrong", worst), ("Least sure", unsure), ("Most right", best)]
+    return [
+        ("Most wrong: the truth was given least", worst),
+        ("Least sure: no answer stands out", unsure),
+        ("Most right: the truth was given most", best),
+    ]
 
 
-def _picture(held: HeldOut, row: int, thumb: bytes, href: str) -> Picture:
-    true, said = _labels(held, row)
-    return Picture(
-        thumb, f"{held.ids[row]}: true {true}, said {said}", (f"true: {true}", f"said: {said}", held.ids[row]), href
-    )
-
-
-def _labels(held: HeldOut, row: int) -> tuple[str, str]:
+def _caption(held: HeldOut, row: int) -> tuple[str, ...]:
     target, probability = held.targets[row], held.probabilities[row]
     if held.decoder is not None:
-        named = [
-            [name for name, on in zip(held.classes, line, strict=True) if on > 0.5]
-            for line in (target, held.values[row])
-        ]
-        return " ".join(named[0]), " ".join(named[1])
+        return _tags_caption(held, row)
     if len(target) == 1:
-        return f"{held.classes[0]} = {target[0]:.0f}", f"{probability[0]:.3f}"
+        return f"true: {held.classes[0]} = {target[0]:.0f}", f"said: {probability[0]:.3f}"
     place, truth = int(probability.argmax()), int(target.argmax())
-    beside = "" if place == truth else f", gave the truth {100 * probability[truth]:.1f} %"
-    return held.classes[truth], f"{held.classes[place]} {100 * probability[place]:.0f} %{beside}"
+    given = "" if place == truth else f" {100 * probability[truth]:.1f}\u00a0%"
+    said = f"said: {held.classes[place]} {100 * probability[place]:.0f}\u00a0%"
+    return f"true: {held.classes[truth]}{given}", said
 
 
-def thumbnails(raw: Path, paths: Sequence[str], side: int = _SIDE) -> list[bytes | None]:
-    """Small JPEGs of these pictures; None for one that cannot be read."""
-    reader = open_pictures(raw, paths, at_least=side)
-    made: list[bytes | None] = []
-    for place in range(len(paths)):
-        try:
-            made.append(_thumbnail(reader[place], side))
-        except (RunnerError, OSError):
-            made.append(None)
-    return made
+def _tags_caption(held: HeldOut, row: int) -> tuple[str, ...]:
+    true, said = held.targets[row] > 0.5, held.values[row] > 0.5
 
+    def named(chosen: Matrix) -> str:
+        return " ".join(name for name, on in zip(held.classes, chosen, strict=True) if on)
 
-def _thumbnail(pixels: Matrix, side: int) -> bytes:
-    if pixels.dtype != np.uint8:
-        # Radar bands: the first, from its darkest to its brightest.
-        band = pixels[..., 0]
-        low, high = np.percentile(band, (1, 99))
-        pixels = (np.clip((band - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    image.thumbnail((side, side))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=78)
-    return out.getvalue()
-
-
-def _href(raw: Path, path: str, page: Path) -> str:
-    if is_band_path(path):
-        return ""
-    return quote(Path(os.path.relpath(raw / path, page.parent)).as_posix())
+    parts = (("true", true), ("missed", true & ~said), ("wrongly named", said & ~true))
+    return tuple(f"{what}: {names}" for what, chosen in parts if (names := named(chosen)))
 
 
 def _percent(part: Any, whole: Any) -> float | None:

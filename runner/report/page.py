@@ -18,8 +18,10 @@ from runner.workspace import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_MOST_DECIMALS = 5
 _FILTERED_FROM = 8  # rows; a shorter table is looked over faster than a word is typed
 
 
@@ -73,6 +75,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str
+    beside: bool = False  # it may stand beside the figure before it
     kind: ClassVar[str] = "table"
 
     @property
@@ -88,10 +91,15 @@ class Table:
             for place in range(len(self.header))
         ]
 
+    @property
+    def decimals(self) -> list[int]:
+        """For each column so many decimals that its numbers stand point under point."""
+        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.header))]
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: its SVG, what it shows in words, and the numbers behind it."""
+    """A figure: its SVG, what it shows in words, and the numbers behind it; two stand side by side unless `wide`."""
 
     name: str
     title: str
@@ -99,17 +107,19 @@ class Drawing:
     svg: str
     numbers: Table | None = None
     note: str = ""
+    wide: bool = False
     kind: ClassVar[str] = "drawing"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A small picture with a caption, linked to its file where it has one. `image` is JPEG or PNG."""
+    """A small picture with a caption and its name, linked to its file where it has one. `image` is JPEG or PNG."""
 
     image: bytes
     alt: str
     caption: Sequence[str] = ()
     href: str = ""
+    name: str = ""
 
     @property
     def source(self) -> str:
@@ -168,12 +178,25 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.filters["shown"] = shown
+    made.filters["coded"] = coded
     made.filters["exact"] = lambda value: "" if value is None else repr(value)
     made.tests["link"] = lambda value: isinstance(value, Link)
     return made
 
 
-def shown(value: Any) -> str:
+def coded(text: str) -> Markup:
+    """The text with what stands between backticks as code, if it is a command of ours; all else is only text."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`(runner [^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _decimals(values: Sequence[Cell]) -> int:
+    told = [shown(value) for value in values if isinstance(value, float)]
+    return min(max((len(text.partition(".")[2]) for text in told if "e" not in text), default=0), _MOST_DECIMALS)
+
+
+def shown(value: Any, decimals: int | None = None) -> str:
     """A cell as a person reads it: whole numbers with thousands apart, others with as many digits as matter."""
     if value is None:
         return "–"
@@ -185,6 +208,8 @@ def shown(value: Any) -> str:
     size = abs(value)
     if value != value:
         return "–"
-    if size != 0 and (size < 1e-3 or size >= 1e6):
+    if size != 0 and (size < 1e-4 or size >= 1e6):
         return f"{value:.2e}"
-    return f"{value:,.1f}" if size >= 1000 else f"{value:.5g}"
+    if decimals is None:
+        return f"{value:,.1f}" if size >= 1000 else f"{value:.5g}"
+    return f"{value:,.{decimals}f}"

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import numpy as np
-
-from runner.console import sparkline
-from runner.contract import Competition, Recipe, State
-from runner.contract.recipe import Stage
-from runner.hosts.boards import Snapshot, read_terms
-from runner.hosts.ledger import Entry
-from runner.hosts.standings import Standing, find_standing
-from runner.report.confusion import Confusion, matrix_block, matrix_figure, worst_table
-from runner.report.curves import finder_figures, loss_figure, metric_figure, schedule_figure
-from runner.report.figures import BLUE, GREEN, VERMILLION, Drawn, new_figure, style
+from runner.contract import Competition
+from runner.report.confusion import matrix_blocks, matrix_figure, worst_table
+from runner.report.curves import finder_figures, loss_figure, metric_figures, schedule_figure
+from runner.report.figures import Drawn
+from runner.report.leaderboard import leaderboard_figures, standings_of
 from runner.report.material import HeldOut, Material, is_tags
 from runner.report.outcomes import (
     calibration_figure,
     classes_figure,
     classes_table,
-    confusion_of,
+    confidence_figure,
     galleries,
     tags_figure,
     tags_table,
 )
-from runner.report.page import Block, Facts, Page, Points, Section, Table, Text, write_page
-from runner.training.diagnosis import diagnose
+from runner.report.page import Block, Cell, Facts, Link, Page, Points, Section, Table, Text, write_page
+from runner.report.report_words import (
+    LEARNS,
+    answer_in_words,
+    next_steps,
+    recipe_in_words,
+    score_facts,
+    state,
+    summary,
+)
 from runner.training.run import Run
 from runner.workspace import Workspace
 
-_LEARNS = {
-    State.HEAD: "the head alone learns, on activations computed once",
-    State.FROZEN: "the head alone learns, on augmented pictures",
-    State.UNFROZEN: "the whole network learns",
-}
-
 _Draws = Callable[..., list[Block]]
+
+
+@dataclass(frozen=True)
+class Essentials:
+    """The report's heart, for a terminal."""
+
+    brief: str
+    summary: str
+    facts: Sequence[tuple[str, str, str]]
+    losses: dict[str, list[float]]  # of the first fold: by mini-batch, and by epoch
+    worst: Table | None  # what it confuses or finds worst
+    steps: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Report:
     path: Path
     page: Page
     figures: tuple[Drawn, ...]
-    essentials: str
+    essentials: Essentials
 
 
 def report_file(run: Run) -> Path:
@@ -76,23 +86,17 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
     return [figure.save(folder, suffix) for figure in report.figures for suffix in ("svg", "png")]
 
 
-def essentials(material: Material) -> str:
-    """The report's first lines, for a terminal: recipe, score, the loss as a line of blocks, what to try."""
-    lines = [material.recipe.in_brief]
-    for name, value, remark in _score_facts(material):
-        lines.append(f"  {name}: {value}" + (f" ({remark})" if remark else ""))
-    losses = [loss for line in material.log if line["fold"] == material.folds[0] for loss in line.get("losses", ())]
-    if losses:
-        valid = [line["valid_loss"] for line in material.log if line["fold"] == material.folds[0]]
-        known = [one for one in valid if one is not None]
-        lines.append(f"  training loss    {sparkline(losses)}  {losses[0]:.3f} to {losses[-1]:.3f}")
-        if known:
-            lines.append(f"  validation loss  {sparkline(known)}  {known[0]:.3f} to {known[-1]:.3f}")
+def essentials(material: Material) -> Essentials:
+    """What a terminal shows of the report."""
+    lines = [line for line in material.log if line["fold"] == material.folds[0]]
+    losses = {
+        "training": [loss for line in lines for loss in line.get("losses", ())],
+        "validation": [line["valid_loss"] for line in lines if line["valid_loss"] is not None],
+    }
     held = material.held_out
-    if held is not None and not is_tags(material.competition):
-        worst = confusion_of(held).worst[:3]
-        lines += [f"  {true} taken for {said}: {count} of {total}" for true, said, count, total in worst]
-    return "\n".join([*lines, *(f"  try: {one}" for one in _next_steps(material))])
+    worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
+    said = "\n".join(filter(None, (summary(material), state(material))))
+    return Essentials(material.recipe.in_brief, said, score_facts(material), losses, worst, next_steps(material))
 
 
 def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn]]:
@@ -103,214 +107,89 @@ def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn
         figures.extend(kept)
         return [one.block() for one in kept]
 
-    held = material.held_out
-    sections = [Section("In short", _in_short(material)), Section("Recipe", _recipe(material))]
-    training = drawn(
-        *finder_figures(material.found, material.recipe),
-        schedule_figure(material),
-        loss_figure(material),
-        metric_figure(material),
-    )
-    sections.append(Section("Training", training or [Text(_untrained(material))]))
-    sections.append(Section("Snapshots and views", _parts(material)))
-    if held is None:
-        how = f"runner {material.competition.name} predict --run {material.run.name}"
-        sections.append(Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")]))
+    sections = [Section("In short", _in_short(material))]
+    if material.recipe.blends:
+        sections.append(Section("What it blends", [_blended(material, path)]))
     else:
-        sections += _outcomes(material, held, drawn)
-        if not is_tags(material.competition):
-            figures.append(matrix_figure(confusion_of(held)))
-        sections.append(Section("Pictures", _pictures(material, held, path)))
+        sections.append(Section("Recipe", _recipe(material)))
+        sections.append(Section("Training", _training(material, drawn)))
+    sections.append(Section("Snapshots and views", _parts(material)))
+    sections += _held_out(material, path, drawn)
+    held = material.held_out
+    if held is not None and not is_tags(material.competition):
+        figures.append(matrix_figure(held.confusion))
     sections.append(Section("Leaderboard", _leaderboard(material, drawn)))
     return sections, figures
 
 
 def _in_short(material: Material) -> list[Block]:
-    blocks: list[Block] = []
-    state = _state(material)
-    if state:
-        blocks.append(Text(state, warns=True))
-    blocks.append(Facts(_score_facts(material)))
-    steps = _next_steps(material)
+    blocks: list[Block] = [Text(summary(material))]
+    missing = state(material)
+    if missing:
+        blocks.append(Text(missing, warns=True))
+    blocks.append(Facts(score_facts(material)))
+    steps = next_steps(material)
     if steps:
         blocks += [Text("What to try next:"), Points(steps)]
     return blocks
 
 
-def _state(material: Material) -> str:
-    """What is missing of a run that still goes or was killed; else nothing."""
-    recipe = material.recipe
-    if recipe.blends:
-        return ""
-    done = len(material.log)
-    wanted = recipe.epochs * (recipe.folds or 1)
-    if done < wanted:
-        how = f"runner {material.competition.name} train --run {material.run.name} --resume"
-        return f"Not finished: {done} of {wanted} epochs are done. What is there is drawn. To go on: {how}"
-    if material.score is None:
-        return f"Trained, but not predicted yet: runner {material.competition.name} predict --run {material.run.name}"
-    return ""
+def _blended(material: Material, path: Path) -> Table:
+    """The runs of an ensemble, each with its own score and its part in the whole."""
+    members = (material.score or {}).get("members", ())
+    rows: list[list[Cell]] = []
+    for name, run in material.blended.items():
+        weight = sum(one["weight"] for one in members if one["name"].partition(":")[0] == name)
+        score = ((run and run.read_score()) or {}).get("cv", {})
+        brief = run.read_recipe().in_brief if run else "its files are gone"
+        rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, brief])
+    metric = material.competition.metric.title
+    header = ["run", f"held-out {metric}", "±", "weight in the whole", "recipe"]
+    return Table(header, rows, "The runs that are blended; nothing was trained for it")
 
 
-def _score_facts(material: Material) -> list[tuple[str, str, str]]:
-    """The score with its error bar, what it is made of, and where it stands."""
-    facts: list[tuple[str, str, str]] = []
-    score, metric = material.score, material.competition.metric
-    if score is not None:
-        way = "higher is better" if metric.higher_is_better else "lower is better"
-        cv = score["cv"]
-        facts.append((f"Held-out {metric.title}", _with_error(cv), f"{way}; {cv['rows']:,} rows"))
-        titles = {one.key: one.title for one in material.competition.also_report}
-        also = score.get("also", {})
-        facts += [(f"Held-out {titles.get(key, key)}", _with_error(one), "") for key, one in also.items()]
-        if len(score.get("folds", {})) > 1:
-            each = list(score["folds"].values())
-            facts.append(("Folds", f"{min(each):.4f} to {max(each):.4f}", f"{len(each)} folds"))
-    elif material.log:
-        last = material.log[-1]
-        told = ", ".join(f"{key} {value:.4f}" for key, value in last["scores"].items())
-        facts.append(("Last epoch", told or f"loss {last['train_loss']:.4f}", "on held-out rows, one network"))
-    facts += [
-        (f"Place, {'private' if one.private else 'public'}", f"{one.rank:,} of {one.teams:,}", f"score {one.score:.5f}")
-        for one in _standings(material)
-    ]
-    if material.log:
-        seconds = sum(line["seconds"] for line in material.log)
-        facts.append(("Training took", _duration(seconds), f"{len(material.log)} epochs"))
-    return facts
-
-
-def _with_error(score: dict[str, float]) -> str:
-    return f"{score['value']:.4f} ± {score['error']:.4f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _next_steps(material: Material) -> list[str]:
-    """What the files speak for; never more than they say."""
-    steps = []
-    if material.log and material.log[-1]["valid_loss"] is not None:
-        last = material.log[-1]
-        lines = [line for line in material.log if line["fold"] == last["fold"]]
-        steps.append(
-            f"The last stage {diagnose(lines, last['stage'])}.".replace("still learning", "was still learning")
-        )
-    score, held = material.score, material.held_out
-    if score is not None and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
-        steps.append(
-            f"One holdout of {score['cv']['rows']:,} rows: a change smaller than about {score['cv']['error']:.2g} is "
-            f"within chance. `runner {material.competition.name} train --folds 5` narrows that."
-        )
-    if held is not None and not is_tags(material.competition):
-        worst = confusion_of(held).worst[:3]
-        if len(held.classes) > 2 and worst:
-            told = "; ".join(f"{true} taken for {said} ({count} of {total})" for true, said, count, total in worst)
-            steps.append(f"Most confused: {told}. A larger --size shows finer differences.")
-    if score is not None and len(score.get("members", ())) == 1:
-        steps.append("One snapshot answers alone: another run to blend with it (`ensemble`) usually helps.")
-    return steps
+def link_to(run: Run, page: Path) -> Cell:
+    """The run's name, leading to its report where there is one."""
+    report = report_file(run)
+    if not report.exists():
+        return run.name
+    return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
 
 
 def _recipe(material: Material) -> list[Block]:
     recipe = material.recipe
-    if recipe.blends:
-        return [Text(f"An ensemble of {', '.join(recipe.blends)}: nothing was trained for it.")]
-    blocks: list[Block] = [Text(in_words(recipe))]
     rows: list[list[Any]] = [
         [
             place + 1,
             stage.size,
-            _LEARNS[stage.state],
+            LEARNS[stage.state],
             " + ".join(map(str, stage.cycle_epochs)),
             recipe.lr * stage.lr_share,
         ]
         for place, stage in enumerate(recipe.stages)
     ]
-    blocks.append(
-        Table(
-            ["stage", "size, px", "what learns", "epochs, cycle by cycle", "top rate of the recipe"], rows, "The stages"
-        )
+    header = ["stage", "size, px", "what learns", "epochs, cycle by cycle", "top rate of the recipe"]
+    return [Text(recipe_in_words(recipe)), Table(header, rows, "The stages")]
+
+
+def _training(material: Material, drawn: _Draws) -> list[Block]:
+    figures = drawn(
+        *finder_figures(material.found, material.recipe),
+        schedule_figure(material),
+        loss_figure(material),
+        *metric_figures(material),
     )
-    return blocks
-
-
-def in_words(recipe: Recipe) -> str:
-    """The recipe as sentences."""
-    start = "random weights"
-    if recipe.from_run:
-        start = f"the weights of {recipe.from_run}"
-    elif recipe.weights:
-        start = f"pretrained weights ({recipe.weights})"
-    elif recipe.pretrained:
-        start = "pretrained weights"
-    parts = [
-        f"{recipe.backbone} from {start}, in {_count(len(recipe.stages), 'stage')}"
-        f" and {_count(recipe.epochs, 'epoch')}."
-    ]
-    parts.append(_stages_in_words(recipe.stages))
-    rate = "The rate of each stage was asked of the finder" if recipe.find_lr else f"The top rate is {recipe.lr:g}"
-    slower = f", and each earlier part learns {recipe.lr_divisor:g} times slower" if recipe.lr_divisor != 1 else ""
-    parts.append(f"{rate}; it falls by a cosine in each cycle{slower}.")
-    extras = [f"batches of {recipe.batch_size}", f"weight decay {recipe.weight_decay:g}", f"seed {recipe.seed}"]
-    if recipe.dropout:
-        extras.append(f"dropout {recipe.dropout:g}")
-    if recipe.oversample > 1:
-        extras.append(f"rare classes shown up to {recipe.oversample:g} times")
-    held = "No row was held back." if recipe.all_data else f"{recipe.folds} folds." if recipe.folds else "One holdout."
-    return " ".join([*parts, ", ".join(extras).capitalize() + ".", held])
-
-
-def _stages_in_words(stages: Sequence[Stage]) -> str:
-    told = [f"at {stage.size} px {_LEARNS[stage.state]} ({_count(stage.epochs, 'epoch')})" for stage in stages]
-    return ("First " + ", then ".join(told) + ".") if len(told) > 1 else f"{told[0].capitalize()}." if told else ""
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
-
-
-def _untrained(material: Material) -> str:
-    return "An ensemble is not trained." if material.recipe.blends else "No epoch is finished yet."
+    return figures or [Text("No epoch is finished yet.")]
 
 
 def _parts(material: Material) -> list[Block]:
     """The snapshots, what each adds to the ensemble, and what the views gain."""
-    blocks: list[Block] = []
-    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.also_report)}
-    if material.snapshots:
-        rows = [
-            [
-                fold,
-                f"snapshot-{one['cycle']}",
-                one["size"],
-                one["valid_loss"],
-                *(one["scores"].get(key) for key in titles),
-            ]
-            for fold, one in material.snapshots
-        ]
-        header = ["fold", "snapshot", "size, px", "validation loss", *titles.values()]
-        blocks.append(Table(header, rows, "Snapshots as they were saved, one plain view"))
     score = material.score or {}
-    if score.get("members"):
-        rows = [[one["name"], one["weight"], one["alone"], one["gain"]] for one in score["members"]]
-        header = ["member", "weight", "score alone", "what it adds"]
-        blocks.append(
-            Table(header, rows, "What each member adds: the ensemble with it, less without it (above 0 is better)")
-        )
-    if material.views:
-        header = ["view", f"{material.competition.metric.title} alone", "what it adds"]
-        caption = "Views of the last snapshot: each alone, and what their mean gains by it (above 0 is better)"
-        blocks.append(Table(header, material.views, caption))
+    found = [_snapshots_table(material), *_member_tables(score), _views_table(material)]
+    blocks: list[Block] = [one for one in found if one is not None]
     if score.get("views"):
         views = score["views"]
-        gain = (
-            "" if views["gain"] is None else f" Averaging the views gains {views['gain']:+.5f} ± {views['error']:.5f}."
-        )
-        blocks.append(Text(f"What answers: {views['look']}.{gain} Final step: {score['plan']}."))
+        blocks.append(Text(answer_in_words(score["plan"], views["look"]) + _gain(views)))
     if score.get("optimistic") is not None:
         blocks.append(
             Text(
@@ -321,109 +200,89 @@ def _parts(material: Material) -> list[Block]:
     return blocks or [Text("There is no snapshot yet.")]
 
 
+def _gain(views: dict[str, Any]) -> str:
+    return "" if views["gain"] is None else f" Averaging the views gains {views['gain']:+.5f} ± {views['error']:.5f}."
+
+
+def _snapshots_table(material: Material) -> Table | None:
+    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.also_report)}
+    rows = [
+        [
+            fold,
+            f"snapshot-{one['cycle']}",
+            one["size"],
+            one["valid_loss"],
+            *(one["scores"].get(key) for key in titles),
+        ]
+        for fold, one in material.snapshots
+    ]
+    header = ["fold", "snapshot", "size, px", "validation loss", *titles.values()]
+    return Table(header, rows, "Snapshots as they were saved, one plain view", beside=True) if rows else None
+
+
+def _member_tables(score: dict[str, Any]) -> list[Table]:
+    members = [[one["name"], one["weight"], one["alone"], one["gain"]] for one in score.get("members", ())]
+    ways = [
+        [one["way"], one["score"], one["error"], "taken" if one["chosen"] else ""] for one in score.get("weighings", ())
+    ]
+    tables = []
+    if members:
+        caption = "What each member adds: the whole with it, less without it (above 0 is better)"
+        tables.append(Table(["member", "weight", "score alone", "what it adds"], members, caption, beside=True))
+    if len(ways) > 1:
+        caption = "Ways to weigh the members, each scored on rows that its weights were not fitted on"
+        tables.append(Table(["way", "score", "±", "taken"], ways, caption, beside=True))
+    return tables
+
+
+def _views_table(material: Material) -> Table | None:
+    header = ["view", f"{material.competition.metric.title} alone", "what it adds"]
+    caption = "Views of the last snapshot: each alone, and what their mean gains by it (above 0 is better)"
+    return Table(header, material.views, caption, beside=True) if material.views else None
+
+
+def _held_out(material: Material, path: Path, drawn: _Draws) -> list[Section]:
+    held = material.held_out
+    if held is not None:
+        return [*_outcomes(material, held, drawn), Section("Pictures", _pictures(material, held, path))]
+    name = material.competition.name
+    if material.recipe.all_data:
+        repeated = material.recipe.repeats
+        how = f"what it confuses is in the report of {repeated}: `runner {name} report {repeated}`"
+        return [Section("Predictions", [Text(f"No row was held back, so there is nothing to judge it by; {how}")])]
+    how = f"`runner {name} predict --run {material.run.name}`"
+    return [Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")])]
+
+
 def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]:
+    calibration = Section("Calibration", drawn(calibration_figure(held), confidence_figure(held)))
     if is_tags(material.competition):
-        tags: list[Block] = [tags_table(held), *drawn(tags_figure(held))]
-        return [Section("Tags", tags), Section("Calibration", drawn(calibration_figure(held)))]
-    confusion: Confusion = confusion_of(held)
-    share = 100 * np.trace(confusion.counts) / max(confusion.counts.sum(), 1)
-    intro = Text(f"{share:.1f} % of {confusion.counts.sum():,} held-out pictures are seen right.")
+        return [Section("Tags", [tags_table(held), *drawn(tags_figure(held))]), calibration]
+    confusion = held.confusion
+    first, *rest = matrix_blocks(confusion)
     return [
-        Section("Confusions", [intro, matrix_block(confusion), worst_table(confusion)]),
+        Section("Confusions", [first, worst_table(confusion), *rest]),
         Section("Classes", [*drawn(classes_figure(confusion)), classes_table(confusion)]),
-        Section("Calibration", drawn(calibration_figure(held))),
+        calibration,
     ]
 
 
 def _pictures(material: Material, held: HeldOut, path: Path) -> list[Block]:
     found: list[Block] = [*galleries(material, held, path)]
     if found:
-        return found
-    how = f"runner {material.competition.name} download"
+        bands = material.short_side is None
+        return (
+            [Text("Each picture shows its bands side by side, in one grey scale a band."), *found] if bands else found
+        )
+    how = f"`runner {material.competition.name} download`"
     return [Text(f"The pictures themselves are not on this machine, so none are shown: {how}")]
 
 
-def _standings(material: Material) -> list[Standing]:
-    """Where the run's best submission stands, on each board that was kept."""
-    found = []
-    for snapshot in material.boards:
-        best = _best_entry(material, snapshot)
-        if best is not None and snapshot.board.rows:
-            found.append(_standing(material, snapshot, best))
-    return found
-
-
-def _best_entry(material: Material, snapshot: Snapshot) -> float | None:
-    scores = [value for one in material.entries if (value := _score_on(one, snapshot.board.private)) is not None]
-    better = max if material.competition.metric.higher_is_better else min
-    return better(scores) if scores else None
-
-
-def _score_on(entry: Entry, private: bool) -> float | None:
-    cell = entry.private if private else entry.public
-    return float(cell) if cell else None
-
-
-def _standing(material: Material, snapshot: Snapshot, score: float) -> Standing:
-    terms = read_terms(material.workspace.boards(material.competition.name))
-    return find_standing(
-        snapshot.board,
-        score,
-        material.competition.metric,
-        awards_medals=material.competition.awards_medals,
-        team=terms.team,
-        late=terms.is_late(snapshot.taken),
-    )
-
-
 def _leaderboard(material: Material, drawn: _Draws) -> list[Block]:
-    kept = [one for one in material.boards if one.board.rows]
-    if not kept:
-        return [Text(f"No leaderboard is kept yet: runner {material.competition.name} standings")]
-    told = [Text(f"{one}.") for one in _standings(material)]
+    figures = drawn(*leaderboard_figures(material))
+    if not figures:
+        return [Text(f"No leaderboard is kept yet: `runner {material.competition.name} standings --refresh`")]
+    told = [Text(f"{one}.") for one in standings_of(material)]
     if not material.entries:
         told = [Text("This run was not submitted; its held-out score is drawn where it would stand.")]
-    return [*told, *drawn(_board_figure(material, kept))]
-
-
-def _board_figure(material: Material, kept: Sequence[Snapshot]) -> Drawn:
-    with style():
-        figure = new_figure(8.0, 0.4 + 2.4 * len(kept))
-        for axes, snapshot in zip(figure.subplots(len(kept), squeeze=False)[:, 0], kept, strict=True):
-            _draw_board(axes, material, snapshot)
-    rows: list[list[str | int | float | None]] = []
-    for snapshot in kept:
-        scores = np.array([row.score for row in snapshot.board.rows])
-        kind = "private" if snapshot.board.private else "public"
-        quarters = np.percentile(scores, (0, 25, 50, 75, 100)).tolist()
-        rows.append([kind, len(scores), *quarters, _best_entry(material, snapshot)])
-    header = ["board", "teams", "lowest", "25 %", "median", "75 %", "highest", "this run"]
-    alt = "; ".join(f"{row[0]} board of {row[1]} teams, median {row[4]:.4f}" for row in rows)
-    numbers = Table(header, rows, "The boards in short")
-    return Drawn("leaderboard", "Where it stands on the leaderboard", f"Histogram of scores: {alt}.", figure, numbers)
-
-
-def _draw_board(drawing: Any, material: Material, snapshot: Snapshot) -> None:
-    metric = material.competition.metric
-    scores = np.array([row.score for row in snapshot.board.rows])
-    mine = _best_entry(material, snapshot)
-    cv = material.score["cv"] if material.score else None
-    marks = [one for one in (mine, cv and cv["value"]) if one is not None]
-    # The worst tail of a board is far away and tells nothing.
-    low, high = np.percentile(scores, (0, 95) if not metric.higher_is_better else (5, 100))
-    low, high = min([low, *marks]), max([high, *marks])
-    room = 0.05 * (high - low) or 0.05
-    shown = scores[(scores >= low - room) & (scores <= high + room)]
-    drawing.hist(shown, bins=min(40, max(8, len(shown) // 8)), range=(low - room, high + room), color=BLUE, alpha=0.75)
-    if mine is not None:
-        drawing.axvline(mine, color=VERMILLION, label=f"submitted: {mine:.4f}")
-    if cv is not None:
-        drawing.axvspan(cv["value"] - cv["error"], cv["value"] + cv["error"], color=GREEN, alpha=0.25, linewidth=0)
-        drawing.axvline(
-            cv["value"], color=GREEN, linestyle="--", label=f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
-        )
-    kind, left = ("private" if snapshot.board.private else "public"), len(scores) - len(shown)
-    far = f"; {left:,} worse are not shown" if left else ""
-    drawing.set(title=f"{kind} board, {len(scores):,} teams{far}", xlabel=metric.title, ylabel="teams")
-    if marks:
-        drawing.legend()
+    return [*told, *figures]

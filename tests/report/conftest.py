@@ -100,23 +100,29 @@ def make_run(shapes: Path) -> MakeRun:
     """A run's files as training and predicting leave them, of any number of classes, without either."""
 
     def make(
-        name: str = "one", *, classes: tuple[str, ...] = ("akita", "beagle", "collie"), ids: int = 60, epochs: int = 3
+        name: str = "one",
+        *,
+        classes: tuple[str, ...] = ("akita", "beagle", "collie"),
+        ids: int = 60,
+        epochs: int = 3,
+        folds: int = 1,
     ) -> Path:
         folder = shapes / "runs" / "shapes" / name
-        _write_training(folder, epochs)
-        _write_predictions(folder, classes, tuple(f"train{number:03d}" for number in range(ids)))
+        _write_training(folder, epochs, folds)
+        _write_predictions(folder, classes, tuple(f"train{number:03d}" for number in range(ids)), folds)
         return folder
 
     return make
 
 
-def _write_training(folder: Path, epochs: int) -> None:
+def _write_training(folder: Path, epochs: int, folds: int) -> None:
     stage = {"size": 32, "state": "unfrozen", "cycle_len": 3}
-    write_json(folder / "recipe.json", {"backbone": "test_resnet", "lr": 0.01, "stages": [stage]})
+    recipe = {"backbone": "test_resnet", "lr": 0.01, "stages": [stage], "folds": folds if folds > 1 else None}
+    write_json(folder / "recipe.json", recipe)
     write_json(folder / "environment.json", {"runner": "0.1.0", "gpu": None})
     lines = [
         {
-            "fold": 0,
+            "fold": fold,
             "epoch": epoch,
             "stage": 0,
             "size": 32,
@@ -132,6 +138,7 @@ def _write_training(folder: Path, epochs: int) -> None:
             "losses": [1.0 / (epoch + 1)] * 4,
             "rates": [0.01 / (step + 1) for step in range(4)],
         }
+        for fold in range(folds)
         for epoch in range(epochs)
     ]
     write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
@@ -139,30 +146,35 @@ def _write_training(folder: Path, epochs: int) -> None:
     found = {"curve": curve, "suggested": 1e-3, "minimum": 1e-2, "steepest": 1e-3, "reason": "below the minimum"}
     write_json(folder / "fold-0" / "find-lr-0.json", found)
     facts = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
-    write_json(folder / "fold-0" / "snapshot-0.json", facts)
+    for fold in range(folds):
+        write_json(folder / f"fold-{fold}" / "snapshot-0.json", facts)
 
 
-def _write_predictions(folder: Path, classes: tuple[str, ...], ids: tuple[str, ...]) -> None:
+def _write_predictions(folder: Path, classes: tuple[str, ...], ids: tuple[str, ...], folds: int) -> None:
     random = np.random.default_rng(5)
     true = np.arange(len(ids)) % len(classes)
     said = np.where(random.random(len(ids)) < 0.75, true, (true + 1) % len(classes))
     logits = random.normal(0, 0.3, (len(ids), 2, len(classes)))
     logits[np.arange(len(ids)), :, said] += 4
     shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    for part in ("valid", "test"):
-        views = Views(ids, classes, ("plain", "mirror"), ("plain", "mirror"), shares)
-        write_views(folder / "fold-0" / f"snapshot-0.{part}.npz", views)
+    looks = ("plain", "mirror")
+    for fold in range(folds):
+        views = Views(ids[fold::folds], classes, looks, looks, shares[fold::folds])
+        write_views(folder / f"fold-{fold}" / "snapshot-0.valid.npz", views)
+        write_views(folder / f"fold-{fold}" / "snapshot-0.test.npz", Views(ids, classes, looks, looks, shares))
     write_truth(
         folder / "truth.npz", Truth(ids, classes, np.eye(len(classes), dtype=np.float32)[true], ("",) * len(ids))
     )
-    write_text(folder / "folds.csv", "id,fold\n" + "".join(f"{name},0\n" for name in ids))
+    write_text(
+        folder / "folds.csv", "id,fold\n" + "".join(f"{name},{place % folds}\n" for place, name in enumerate(ids))
+    )
     cv = {"metric": "log_loss", "value": 0.9, "error": 0.05, "rows": len(ids)}
     write_json(
         folder / "score.json",
         {
             "cv": cv,
             "also": {"accuracy": {**cv, "metric": "accuracy", "value": 0.75}},
-            "folds": {"0": 0.9},
+            "folds": {str(fold): 0.9 + fold / 100 for fold in range(folds)},
             "optimistic": 0.89,
             "plan": "last",
             "views": {"look": "the mean of the views", "gain": 0.01, "error": 0.005},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from runner.cli import run_command
+from runner.workspace import read_json, write_json
 
 CONTRAST = """
 const light = (text) => {
@@ -28,6 +30,35 @@ for (const one of document.querySelectorAll("p, li, td, th button, dt, dd, h1, h
 }
 return [ground, faint];
 """
+
+
+# What is drawn stands out by its area or by its line; grid lines and the like bear no data, cells bear their number.
+MARKS = (
+    CONTRAST.partition("const ground")[0]
+    + """
+const numbers = (paint) => paint.match(/[\\d.]+/g).map(Number);
+const ground = numbers(getComputedStyle(document.body).backgroundColor);
+const line = getComputedStyle(document.querySelector("section h2")).borderTopColor;
+const stands = (paint, opacity) => {
+  if (!/^rgb\\(/.test(paint)) return 0;
+  const mixed = numbers(paint).map((part, place) => part * opacity + ground[place] * (1 - opacity));
+  const [a, b] = [`rgb(${mixed})`, `rgb(${ground})`].map(light);
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+};
+const faint = new Set();
+let seen = 0;
+for (const one of document.querySelectorAll(".drawing svg:not(.cells) path, .drawing svg:not(.cells) use")) {
+  const style = getComputedStyle(one);
+  if (one.closest("defs, clipPath") || style.stroke === line) continue;
+  if (style.stroke === "none" && style.fill === "none") continue;
+  const fill = stands(style.fill, style.fillOpacity * style.opacity);
+  const stroke = stands(style.stroke, style.strokeOpacity * style.opacity);
+  seen += 1;
+  if (Math.max(fill, stroke) < 3) faint.add(one.closest("figure").id + " " + style.stroke + " " + style.fill);
+}
+return [seen, [...faint]];
+"""
+)
 
 
 def _report(workspace: Path, *words: object) -> int:
@@ -73,14 +104,17 @@ def test_a_cell_of_the_matrix_tells_its_pair(browser: Any, make_run: Any, shapes
     assert (folder / "report.html").stat().st_size < 3_000_000
     browser.open(folder / "report.html")
     told = browser.run("""
-      const cells = [...document.querySelectorAll("svg.cells [data-at]")];
+      const cells = [...document.querySelectorAll("#figure-confusion [data-at]")];
       const cell = cells.find((one) => new Set(one.dataset.at.split(",")).size === 2);
       cell.querySelector("rect").dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
-      const names = [...document.querySelectorAll(".row-name")].map((one) => one.dataset.name);
+      const names = [...document.querySelectorAll("#figure-confusion .row-name")].map((one) => one.dataset.name);
       const [row, column] = cell.dataset.at.split(",");
       return [document.querySelector("#figure-confusion .tells").textContent, names[row], names[column]];
     """)
     assert told[0].startswith(f"{told[1]} taken for {told[2]}: ")
+    # Of many classes the worst are shown closer, with a number in each cell.
+    closer = browser.run("return document.querySelectorAll('#figure-confusion-closer [data-at] text').length")
+    assert (closer > 10) == (count > 30)
 
 
 def test_the_matrix_can_be_walked_by_keys(browser: Any, make_run: Any, shapes: Path) -> None:
@@ -105,6 +139,83 @@ def test_text_stands_out_from_its_ground(browser: Any, make_run: Any, shapes: Pa
     ground, faint = browser.run(CONTRAST)
     assert (ground < 0.1) == dark
     assert faint == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_is_drawn_stands_out_from_its_ground(browser: Any, make_run: Any, shapes: Path, dark: bool) -> None:
+    folder = make_run(folds=5)
+    assert _report(shapes) == 0
+    browser.open(folder / "report.html", dark=dark)
+    seen, faint = browser.run(MARKS)
+    assert seen > 100
+    assert faint == []
+
+
+def _ensemble(make: Any, shapes: Path) -> Path:
+    parts = [make(name) for name in ("one", "two")]
+    folder = make("both")
+    for path in folder.iterdir():
+        if path.name not in ("score.json", "environment.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    recipe = {**read_json(parts[0] / "recipe.json"), "backbone": "ensemble", "stages": [], "blends": ["one", "two"]}
+    write_json(folder / "recipe.json", recipe)
+    members = [
+        {"name": f"{name}:snapshot-0", "weight": weight, "alone": 0.9, "gain": 0.01}
+        for name, weight in (("one", 0.75), ("two", 0.25))
+    ]
+    write_json(folder / "score.json", {**read_json(folder / "score.json"), "members": members})
+    return folder
+
+
+def _all_data(make: Any, shapes: Path) -> Path:
+    make("one")
+    folder: Path = make("one-all")
+    for path in (*folder.glob("fold-0/*.npz"), folder / "truth.npz", folder / "folds.csv"):
+        path.unlink()
+    write_json(folder / "recipe.json", {**read_json(folder / "recipe.json"), "all_data": True, "repeats": "one"})
+    text = (folder / "log.jsonl").read_text(encoding="utf-8")
+    for value in ("1.1", "0.55", "0.3666666666666667"):
+        text = text.replace(f'"valid_loss": {value}', '"valid_loss": null')
+    (folder / "log.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _folds(make: Any, shapes: Path) -> Path:
+    return make("folds", folds=3)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("make_kind", "told"),
+    [
+        (_ensemble, "An ensemble of 2 runs (one, two) to tell 3 classes apart. It sees 71.7 % of 60 held-out pictures"),
+        (_all_data, "with no row held back: no row is left to judge it by, and the score told here is that of one."),
+        (_folds, "on 60 pictures in 3 folds, a network for each fold that it did not learn from."),
+    ],
+)
+def test_every_kind_of_run_has_a_whole_page(
+    browser: Any, make_run: Any, shapes: Path, make_kind: Callable[..., Path], told: str
+) -> None:
+    folder = make_kind(make_run, shapes)
+    assert _report(shapes, folder.name) == 0
+    page = folder / "report.html"
+    for width in (1400, 400):
+        browser.open(page, width=width, dark=width == 400)
+        assert browser.errors == []
+        assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.run(CONTRAST)[1] == []
+    assert told in browser.run("return document.querySelector('#in-short').textContent")
+
+
+def test_an_ensemble_tells_its_runs(browser: Any, make_run: Any, shapes: Path) -> None:
+    folder = _ensemble(make_run, shapes)
+    assert _report(shapes, "one") == 0
+    assert _report(shapes, "both") == 0
+    browser.open(folder / "report.html")
+    rows = "return [...document.querySelectorAll('#what-it-blends tbody tr')].map((one) => one.textContent)"
+    assert [row[:3] for row in browser.run(rows)] == ["one", "two"]
+    link = browser.run("return document.querySelector('#what-it-blends a').href")
+    assert link == (shapes / "runs" / "shapes" / "one" / "report.html").resolve().as_uri()
 
 
 def test_a_narrow_screen_does_not_scroll_sideways(browser: Any, make_run: Any, shapes: Path) -> None:
@@ -159,7 +270,7 @@ def test_without_the_data_the_pictures_are_missed_and_nothing_else(make_run: Any
 def test_every_figure_can_be_had_alone(make_run: Any, shapes: Path, tmp_path: Path) -> None:
     make_run()
     assert _report(shapes, "--figures", tmp_path / "figures") == 0
-    names = {"find-lr", "schedule", "loss", "metric", "classes", "calibration", "confusion"}
+    names = {"find-lr", "schedule", "loss", "metric", "metric-2", "classes", "calibration", "confidence", "confusion"}
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == names
     for name in names:
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
@@ -171,6 +282,6 @@ def test_the_terminal_tells_the_essentials(make_run: Any, shapes: Path, capsys: 
     make_run()
     assert _report(shapes) == 0
     said = capsys.readouterr().out
-    assert "Held-out log loss: 0.9000 ± 0.0500" in said
+    assert "Held-out log loss  0.9000 ± 0.0500" in said
     assert "█" in said or "▄" in said
     assert "taken for" in said

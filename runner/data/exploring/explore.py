@@ -51,6 +51,12 @@ class Measure:
     name: str
     train: Numbers
     test: Numbers
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name with its unit, for an axis."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
 
     @property
     def gap(self) -> float:
@@ -139,6 +145,7 @@ class Explored:
     scalars: tuple[Measure, ...]
     fold_of: NDArray[np.int64] | None
     alike: tuple[Alike, ...]
+    looked_rows: NDArray[np.int64]  # the labelled rows among those that were decoded, as in the looks
     looked_at: int  # how many pictures were decoded
     broken: tuple[Broken, ...]
 
@@ -198,10 +205,11 @@ def explore(competition: Competition, index: Index, folds: Path, *, most: int = 
         tags_a_picture=float(targets.sum(axis=1).mean()) if together is not None else None,
         sizes=_size_measures(sizes.values, tested),
         fits=fit_sizes(sizes.values[~tested], [stage.size for stage in competition.recipe.stages]),
-        looks=_look_measures(looks, tested),
+        looks=_look_measures(looks, tested, getattr(competition.train_images, "unit", "")),
         scalars=_scalar_measures(competition, index),
         fold_of=fold_of,
         alike=tuple(_alike(index, looks, fold_of)),
+        looked_rows=(np.cumsum(~tested) - 1)[looks.places[~tested[looks.places]]],
         looked_at=len(looks.places),
         broken=(*sizes.broken, *looks.broken),
     )
@@ -232,10 +240,10 @@ def _size_measures(sizes: Numbers, tested: NDArray[np.bool_]) -> tuple[Measure, 
     return tuple(Measure(name, values[~tested], values[tested]) for name, values in columns)
 
 
-def _look_measures(looks: Looks, tested: NDArray[np.bool_]) -> tuple[Measure, ...]:
+def _look_measures(looks: Looks, tested: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
     there = tested[looks.places]
     return tuple(
-        Measure(name, looks.values[~there, column], looks.values[there, column])
+        Measure(name, looks.values[~there, column], looks.values[there, column], unit)
         for column, name in enumerate(looks.measures)
     )
 
@@ -245,7 +253,10 @@ def _scalar_measures(competition: Competition, index: Index) -> tuple[Measure, .
     train, test = (read_scalars(competition, index, part).astype(np.float64) for part in ("train", "test"))
     if train.shape[1] != test.shape[1]:
         return ()
-    return tuple(Measure(name, train[:, column], test[:, column]) for column, name in enumerate(names))
+    units = dict(zip(names, getattr(competition.train_images, "scalar_units", ()), strict=False))
+    return tuple(
+        Measure(name, train[:, column], test[:, column], units.get(name, "")) for column, name in enumerate(names)
+    )
 
 
 def _fold_of(competition: Competition, index: Index, path: Path) -> NDArray[np.int64] | None:

@@ -1,0 +1,75 @@
+"""What `explore` spends on headers: 40,000 small pictures' sizes from their headers, and by opening each of them.
+
+`python -m benchmarks.explore_speed [--pictures N]`. A few hundred pictures are painted, and the rest are copies of
+their files: what is read differs, what is decoded is as hard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from benchmarks.claims import claim
+from benchmarks.scratch import paint_picture
+from runner.data.exploring.looking import look_at, read_sizes
+
+PAINTED, SIDE = 200, 176  # as the short side of a small copy of dog-breed
+WANTED = 3  # times, of pictures as small as these; larger ones take longer to open, their headers do not
+
+
+def paint(folder: Path, pictures: int) -> list[str]:
+    """So many JPEGs, by their names."""
+    names = [f"{number:05d}.jpg" for number in range(pictures)]
+    for number, name in enumerate(names):
+        if number < PAINTED:
+            paint_picture(folder / name, number % 10, number)
+            picture = cv2.imread(str(folder / name))
+            cv2.imwrite(str(folder / name), cv2.resize(picture, (SIDE * 4 // 3, SIDE), interpolation=cv2.INTER_AREA))
+        else:
+            shutil.copyfile(folder / names[number % PAINTED], folder / name)
+    return names
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def open_all(folder: Path, names: list[str]) -> None:
+    """Decode every picture whole, one after the other, as a loop over the folder would."""
+    for name in names:
+        assert cv2.imread(str(folder / name)) is not None
+
+
+def main() -> None:
+    """Paint, read, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=40_000)
+    count = parser.parse_args().pictures
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        names = paint(folder, count)
+        open_all(folder, names[:PAINTED])  # both find the libraries loaded
+        headers = seconds(lambda: read_sizes(folder, names))
+        opened = seconds(lambda: open_all(folder, names))
+        glances = seconds(lambda: look_at(folder, names, range(len(names))))
+    claim(f"explore: headers of {count:,} JPEGs, seconds", f"{headers:.1f}")
+    claim(f"explore: a glance into each of {count:,}, seconds", f"{glances:.1f}")
+    claim(
+        "explore: opening every picture / reading every header",
+        f"{opened / headers:.1f}",
+        f">= {WANTED}",
+        opened / headers >= WANTED,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Where a run stands on the leaderboards that were kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from runner.contract import Metric
+from runner.hosts.boards import Snapshot, read_terms
+from runner.hosts.ledger import Entry
+from runner.hosts.standings import Standing, find_standing
+from runner.report.figures import BLUE, GREEN, VERMILLION, Drawn, new_figure, put_legend, style
+from runner.report.material import Material
+from runner.report.page import Table
+
+
+def standings_of(material: Material) -> list[Standing]:
+    """Where the run's best submission stands, on each board that was kept."""
+    found = []
+    for snapshot in material.boards:
+        best = _best_entry(material, snapshot)
+        if best is not None and snapshot.board.rows:
+            found.append(_standing(material, snapshot, best))
+    return found
+
+
+def _best_entry(material: Material, snapshot: Snapshot) -> float | None:
+    scores = [value for one in material.entries if (value := _score_on(one, snapshot.board.private)) is not None]
+    better = max if material.competition.metric.higher_is_better else min
+    return better(scores) if scores else None
+
+
+def _score_on(entry: Entry, private: bool) -> float | None:
+    cell = entry.private if private else entry.public
+    return float(cell) if cell else None
+
+
+def _standing(material: Material, snapshot: Snapshot, score: float) -> Standing:
+    terms = read_terms(material.workspace.boards(material.competition.name))
+    return find_standing(
+        snapshot.board,
+        score,
+        material.competition.metric,
+        awards_medals=material.competition.awards_medals,
+        team=terms.team,
+        late=terms.is_late(snapshot.taken),
+    )
+
+
+def leaderboard_figures(material: Material) -> list[Drawn]:
+    """A histogram for each board that was kept, with this run in it."""
+    return [_board_figure(material, one) for one in material.boards if one.board.rows]
+
+
+def _board_figure(material: Material, kept: Snapshot) -> Drawn:
+    scores = np.array([row.score for row in kept.board.rows])
+    kind, mine = ("private" if kept.board.private else "public"), _best_entry(material, kept)
+    with style():
+        figure = new_figure(height=3.0)
+        axes: Any = figure.subplots()
+        left = _draw_board(axes, material, scores, mine)
+        put_legend(figure, axes)
+    quarters = np.percentile(scores, (0, 25, 50, 75, 100)).tolist()
+    rows: list[list[Any]] = [[kind, len(scores), *quarters, mine]]
+    header = ["board", "teams", "lowest", "25 %", "median", "75 %", "highest", "this run"]
+    alt = f"Histogram of the scores of {len(scores):,} teams; median {quarters[2]:.4f}."
+    note = f"{left:,} teams with worse scores are not shown." if left else ""
+    title = f"The {kind} board, {len(scores):,} teams"
+    return Drawn(f"leaderboard-{kind}", title, alt, figure, Table(header, rows, "The board in short"), note)
+
+
+def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) -> int:
+    """The histogram and its marks; how many teams are beyond its edge."""
+    metric = material.competition.metric
+    cv = material.score["cv"] if material.score else None
+    marks = [one for one in (mine, cv and cv["value"]) if one is not None]
+    # The worst tail of a board is far away and tells nothing.
+    low, high = np.percentile(scores, (0, 95) if not metric.higher_is_better else (5, 100))
+    low, high = min([low, *marks]), max([high, *marks])
+    room = 0.05 * (high - low) or 0.05
+    shown = scores[(scores >= low - room) & (scores <= high + room)]
+    bins = min(40, max(8, len(shown) // 8))
+    axes.hist(shown, bins=bins, range=(low - room, high + room), color=BLUE, alpha=0.75, rwidth=0.95)
+    if mine is not None:
+        axes.axvline(mine, color=VERMILLION, linewidth=2, label=f"submitted: {mine:.4f}")
+    if cv is not None:
+        axes.axvspan(
+            cv["value"] - cv["error"],
+            cv["value"] + cv["error"],
+            facecolor=(GREEN, 0.25),
+            edgecolor=GREEN,
+            linewidth=0.8,
+        )
+        told = f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
+        axes.axvline(cv["value"], color=GREEN, linestyle="--", label=told)
+    axes.set(xlabel=f"{metric.title} ({metric_way(metric)})", ylabel="teams")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    return len(scores) - len(shown)
+
+
+def metric_way(metric: Metric) -> str:
+    """Which way a metric is better."""
+    return "higher is better" if metric.higher_is_better else "lower is better"
