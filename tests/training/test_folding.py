@@ -75,6 +75,24 @@ def test_norms_that_learn_measure_what_they_see_once() -> None:
     assert counted == 1
 
 
+def test_each_norm_goes_on_learning_or_resting_as_it_did() -> None:
+    body = body_of("test_resnet").train()
+    modes = {}
+    for number, (name, module) in enumerate(body.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(number % 2 == 0)
+        modes[name] = module.training
+    fold_norms(body, 3)
+    assert {name: module.training for name, module in body.named_modules()} == modes
+    assert len(set(modes.values())) == 2
+
+
+def test_it_is_folded_also_while_a_shorter_precision_is_asked_for() -> None:
+    body = body_of("mobilenetv2_100").eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert pairs(fold_norms(body, 3)) > 0
+
+
 def test_new_weights_count_at_once() -> None:
     body, other = body_of("test_resnet").eval(), timm.create_model("test_resnet", num_classes=0).eval()
     folded = fold_norms(body, 3)
