@@ -18,7 +18,8 @@ help:
 	@echo "make demo       the whole line on practice data: archives to a graded submission"
 	@echo "make test       the tests          make test-slow  the slow tail too"
 	@echo "make lint       ruff and mypy      make bench      the benchmarks"
-	@echo "make bench-fastai FOLDER=DIR MODEL=NAME WEIGHTS=FILE   side by side with fastai (make peers: some gigabytes)"
+	@echo "make bench-fastai FOLDER=DIR MODEL=NAME WEIGHTS=FILE   side by side with fastai (make peers: some gigabytes);"
+	@echo "                with the same words \`make bench\` does it too"
 	@echo "make clean      remove .venv and what the demo and the tests made"
 
 # Written last, so a broken-off installation is taken up again and a finished one is left alone.
@@ -44,7 +45,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(WEIGHTS),--folder $(FOLDER) --model $(MODEL) --weights $(WEIGHTS))
 
 # The peers have an environment of their own: what they need must not decide what we can use.
 $(PEERS)/.ready: benchmarks/peers-constraints.txt

@@ -38,7 +38,7 @@ def main() -> int:
     calls = [[name] for name in SCRIPTS if name in options.only.split(",") or not options.only]
     if options.folder:
         weights = ["--weights", str(options.weights)] if options.weights else []
-        calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights])
+        calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights, "--repeats", "3"])
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "claims.jsonl"
         failed = [call[0] for call in calls if not run(call, told)]
