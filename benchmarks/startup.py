@@ -27,7 +27,7 @@ TRAIN = ["dog-breed", "train", "--no-pretrained", "--model", "mobilenetv2_100", 
 # Runs `train` and leaves when a mini-batch arrives. The hook is put in as soon as torch is there; the order of imports
 # is the command's own.
 FIRST_BATCH = """
-import importlib.abc, os, sys
+import importlib.abc, multiprocessing, os, sys
 
 class WhenTimmIsWanted(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -38,6 +38,8 @@ class WhenTimmIsWanted(importlib.abc.MetaPathFinder):
 
 def leave_with_a_batch(module, inputs):
     if inputs and getattr(inputs[0], "ndim", 0) == 4 and len(inputs[0]) > 8:
+        for worker in multiprocessing.active_children():  # they would hold stderr open for seconds
+            worker.kill()
         os._exit(33)
 
 sys.meta_path.insert(0, WhenTimmIsWanted())
