@@ -1,7 +1,7 @@
 """`python -m benchmarks`: every benchmark, one after the other, and a table of what they claim.
 
-With a folder of real photographs and a weights file the comparison with fastai is run too. Peers are measured where
-their environment is (`make peers`).
+With a folder of real photographs and a weights file the comparison with fastai, and what speed costs in score, are run
+too. Peers are measured where their environment is (`make peers`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main() -> int:
     calls = [[name] for name in SCRIPTS if name in options.only.split(",") or not options.only]
     if options.folder:
         weights = ["--weights", str(options.weights)] if options.weights else []
+        calls.append(["score_of_speed", str(options.folder), "--model", options.model, *weights])
         calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights, "--repeats", "3"])
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "claims.jsonl"
@@ -50,7 +51,9 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="of dog-breed's form, with real photographs: fastai is run on it")
+    parser.add_argument(
+        "--folder", type=Path, help="of dog-breed's form, with real photographs: what needs them is run"
+    )
     parser.add_argument("--model", default="mobilenetv2_100", metavar="NAME")
     parser.add_argument("--weights", type=Path, metavar="FILE")
     parser.add_argument("--only", default="", metavar="NAME,NAME", help=f"of {', '.join(SCRIPTS)}")

@@ -1,13 +1,14 @@
 """What `explore` spends on headers: 40,000 small pictures' sizes from their headers, and by opening each of them.
 
 `python -m benchmarks.explore_speed [--pictures N]`. A few hundred pictures are painted, and the rest are copies of
-their files: what is read differs, what is decoded is as hard.
+their files: what is read differs, what is decoded is as hard. Medians of three turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from benchmarks.scratch import paint_picture
 from runner.data.exploring.looking import look_at, read_sizes
 
 PAINTED, SIDE = 200, 176  # as the short side of a small copy of dog-breed
+TURNS = 3
 WANTED = 3  # times, of pictures as small as these; larger ones take longer to open, their headers do not
 
 
@@ -36,11 +38,16 @@ def paint(folder: Path, pictures: int) -> list[str]:
     return names
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+def in_turns(*works: Callable[[], object]) -> list[float]:
+    """Median seconds of each, one after the other in each turn."""
+    turns: list[list[float]] = []
+    for _ in range(TURNS):
+        turns.append([])
+        for work in works:
+            begun = time.perf_counter()
+            work()
+            turns[-1].append(time.perf_counter() - begun)
+    return [statistics.median(each) for each in zip(*turns, strict=True)]
 
 
 def open_all(folder: Path, names: list[str]) -> None:
@@ -58,9 +65,11 @@ def main() -> None:
         folder = Path(made)
         names = paint(folder, count)
         open_all(folder, names[:PAINTED])  # both find the libraries loaded
-        headers = seconds(lambda: read_sizes(folder, names))
-        opened = seconds(lambda: open_all(folder, names))
-        glances = seconds(lambda: look_at(folder, names, range(len(names))))
+        headers, opened, glances = in_turns(
+            lambda: read_sizes(folder, names),
+            lambda: open_all(folder, names),
+            lambda: look_at(folder, names, range(len(names))),
+        )
     claim(f"explore: headers of {count:,} JPEGs, seconds", f"{headers:.1f}")
     claim(f"explore: a glance into each of {count:,}, seconds", f"{glances:.1f}")
     claim(

@@ -85,7 +85,8 @@ def claim_growth(kind: str, step: str, found: Measured, before: Measured | None)
     cpu, megabytes = found.factors(before)
     holds = not found.is_faster_than_rows(before)
     told = f"{found.cpu:.1f} s, {found.megabytes:.0f} MB"
-    claim(f"{step}, {found.rows:,} rows ({kind}): x {cpu:.1f} time, x {megabytes:.1f} memory", told, "x 10", holds)
+    wanted = f"x {LINEAR['seconds']:g}, x {LINEAR['MB']:g}"
+    claim(f"{step}, {found.rows:,} rows ({kind}): x {cpu:.1f} time, x {megabytes:.1f} memory", told, wanted, holds)
 
 
 @dataclass(frozen=True)

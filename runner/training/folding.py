@@ -26,8 +26,9 @@ _IN_ONE: dict[type, tuple[str, list[float]]] = {
 # Large enough for every body that takes any size; the others say which one they take.
 _SIDE = 64
 
-# How far a folded body may differ from its original, in units of the original's spread: rounding alone.
-_TOLERANCE = 1e-3
+# How far a folded body may differ from its original, in units of the largest that it says: rounding alone, also where
+# a graphics card computes single precision with ten bits.
+_TOLERANCE = 1e-2
 
 
 class ConvNorm(nn.Module):
@@ -135,7 +136,7 @@ def _agree(body: nn.Module, folded: nn.Module, channels: int) -> bool:
     side = told.get("input_size", (0, _SIDE, _SIDE))[-1] if told.get("fixed_input_size") else _SIDE
     device = next(body.parameters()).device
     picture = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    # In single precision, whatever it was asked for in: in a shorter one nothing agrees to a thousandth.
+    # In single precision, whatever it was asked for in: in a shorter one nothing agrees so well.
     with torch.autocast(device.type, enabled=False):
         expected, found = body.eval()(picture), folded(picture)
     return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())
