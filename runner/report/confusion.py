@@ -122,7 +122,7 @@ def matrix_block(confusion: Confusion) -> Drawing:
     told = "; ".join(f"{true} taken for {said}, {count} of {total}" for true, said, count, total in worst)
     told = f"Most confused: {told}." if worst else "Nothing is confused."
     alt = f"Confusion matrix of {len(confusion.classes)} classes, rows true, columns predicted. {told}"
-    note = "Rows are what is true, columns what was said; the darker, the larger the share of the row. "
+    note = "Rows are what is true, columns what was said; the stronger the colour, the larger the share of the row. "
     note += "Point at a cell, or come here by Tab and walk with the arrow keys."
     wide = len(confusion.classes) > _BESIDE
     return Drawing("confusion", "Confusion matrix", alt, _svg(confusion), _numbers(confusion), note, wide)
