@@ -32,11 +32,11 @@ def tell_parts(run: Run) -> str:
     if len(folds) > 1:
         lines.append("  folds: " + ", ".join(f"{fold}: {score:.5f}" for fold, score in folds.items()))
     if views["gain"] is not None:
-        lines.append(f"  {views['look']}; averaging views gains {views['gain']:+.5f} ± {views['error']:.5f}")
+        lines.append(f"  {views['look']}; averaging views gains {views['gain']:+z.5f} ± {views['error']:.5f}")
     if len(told["members"]) > 1:
         lines.append(f"  {'member':<24}{'weight':>8}{'alone':>10}{'gain':>10}")
         lines += [
-            f"  {one['name']:<24}{one['weight']:>8.3f}{one['alone']:>10.5f}{one['gain']:>+10.5f}"
+            f"  {one['name']:<24}{one['weight']:>8.3f}{one['alone']:>10.5f}{one['gain']:>+z10.5f}"
             for one in told["members"]
         ]
     return "\n".join([*lines, f"  optimistic, fitted on the rows that it is scored on: {told['optimistic']:.5f}"])
