@@ -57,11 +57,10 @@ class Network(nn.Module):
         """What the body says of the pictures: the head's input."""
         normal = normalise(pictures, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.folded(normal)  # type: ignore[no-any-return]
+            return self.fold()(normal)  # type: ignore[no-any-return]
 
-    @property
-    def folded(self) -> nn.Module:
-        """The body with its resting norms folded away: the same function of the same weights."""
+    def fold(self) -> nn.Module:
+        """The body with its resting norms folded away: the same function of the same weights. Made once."""
         if "_folded" not in self.__dict__:
             # It has no part of its own, and so no place in torch's books.
             self.__dict__["_folded"] = fold_norms(self.body, self.mean.shape[1])
@@ -96,6 +95,7 @@ class Network(nn.Module):
         body: Any = self.body
         if hasattr(body, "set_input_size"):
             body.set_input_size(img_size=(size, size))
+            self.__dict__.pop("_folded", None)  # it may have got other weights
 
 
 def normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -99,6 +99,7 @@ def _learner(fold: Fold, machine: Machine, accelerator: Accelerator, network: Ne
         load_optimizer_state(fold.state_file, optimizer)
     module: torch.nn.Module = network.head if fold.recipe.stages[first.stage].state is State.HEAD else network
     if machine.compiles:
+        network.fold()  # a compiler that meets the folding follows that too, and again at every step
         module = torch.compile(module)  # type: ignore[assignment]
     prepared, optimizer = accelerator.prepare(module, optimizer)
     return Learner(accelerator, prepared, optimizer, fold.competition.labels)

@@ -150,5 +150,5 @@ def test_a_body_without_norms_is_left_as_it_is() -> None:
 
 def test_a_network_keeps_the_names_of_its_weights() -> None:
     network = build_network("test_resnet", classes=2, channels=3, pretrained=False, weights=None, dropout=0)
-    assert pairs(network.folded) > 0
+    assert pairs(network.fold()) > 0
     assert not [name for name in network.state_dict() if "folded" in name or "conv_norm" in name]
