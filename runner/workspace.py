@@ -19,6 +19,7 @@ class Workspace:
     """One folder on this disk; every path that the runner writes is named here."""
 
     root: Path
+    host: str = ""  # whose ground it is, where that has to be typed
 
     @classmethod
     def at(cls, folder: str | os.PathLike[str] | None = None) -> Workspace:
@@ -60,7 +61,11 @@ class Workspace:
     def for_host(self, host: str) -> Workspace:
         """Practice has a workspace of its own inside this one, never to be taken for the real thing."""
         folders = {"practice": "practice", "http": "practice-http"}
-        return Workspace(self.root / folders[host]) if host in folders else self
+        return Workspace(self.root / folders[host], host) if host in folders else self
+
+    def typed(self, *words: str) -> str:
+        """The command as a person would type it for what lies here."""
+        return " ".join(["runner", *(["--host", self.host] if self.host else []), *words])
 
     def practice(self, competition: str) -> Path:
         """The practice host's own ground: archives, hidden answers, its board."""

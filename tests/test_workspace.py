@@ -51,6 +51,13 @@ def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_pat
     assert "--workspace" in str(caught.value.cure)
 
 
+def test_a_command_that_is_to_be_typed_names_the_host_whose_ground_it_is(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.typed("planet", "train") == "runner planet train"
+    assert workspace.for_host("kaggle").typed("planet", "train") == "runner planet train"
+    assert workspace.for_host("practice").typed("planet", "train") == "runner --host practice planet train"
+
+
 def test_naming_places_makes_no_folder(workspace_folder):
     workspace = Workspace.at(workspace_folder)
     for place in (workspace.data("planet"), workspace.run("planet", "first"), workspace.practice("planet")):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -90,12 +92,22 @@ def _tell(message: str, error: Exception, code: int, words: Sequence[str]) -> in
         # What all processes met, the first tells, and the launcher then ends this one; what this one met alone,
         # it tells when nobody has ended it.
         time.sleep(_FIRST_WORD)
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    click.echo(f"{click.style('error:', fg='red')} {_for_the_same_host(message, words)}", err=True)
     if "-v" in words or "--verbose" in words:
         import traceback
 
         traceback.print_exception(error)
     return code
+
+
+def _for_the_same_host(message: str, words: Sequence[str]) -> str:
+    """What a cure says to type, with the host that was typed: the commands are about what lies with that host."""
+    host = next((after for word, after in pairwise(words) if word == "--host"), None)
+    host = next((word.partition("=")[2] for word in words if word.startswith("--host=")), host)
+    if host not in ("practice", "http"):
+        return message
+    names = "|".join(re.escape(word) for word in words if not word.startswith("-"))
+    return re.sub(rf"\brunner (?=(?:{names})\b)(?![^\n]*--host)", f"runner --host {host} ", message)
 
 
 def _explain(error: OSError) -> str:

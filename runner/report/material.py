@@ -100,6 +100,10 @@ class Material:
     def recipe(self) -> Recipe:
         return self.run.read_recipe()
 
+    def typed(self, *words: str) -> str:
+        """A command about this competition, in quotes that a page shows as code."""
+        return f"`{self.workspace.typed(self.competition.name, *words)}`"
+
     @cached_property
     def log(self) -> list[dict[str, Any]]:
         return read_log(self.run.log)

@@ -245,12 +245,11 @@ def _held_out(material: Material, path: Path, drawn: _Draws) -> list[Section]:
     held = material.held_out
     if held is not None:
         return [*_outcomes(material, held, drawn), Section("Pictures", _pictures(material, held, path))]
-    name = material.competition.name
     if material.recipe.all_data:
-        repeated = material.recipe.repeats
-        how = f"what it confuses is in the report of {repeated}: `runner {name} report {repeated}`"
+        repeated = material.recipe.repeats or ""
+        how = f"what it confuses is in the report of {repeated}: {material.typed('report', repeated)}"
         return [Section("Predictions", [Text(f"No row was held back, so there is nothing to judge it by; {how}")])]
-    how = f"`runner {name} predict --run {material.run.name}`"
+    how = material.typed("predict", "--run", material.run.name)
     return [Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")])]
 
 
@@ -274,14 +273,14 @@ def _pictures(material: Material, held: HeldOut, path: Path) -> list[Block]:
         return (
             [Text("Each picture shows its bands side by side, in one grey scale a band."), *found] if bands else found
         )
-    how = f"`runner {material.competition.name} download`"
+    how = material.typed("download")
     return [Text(f"The pictures themselves are not on this machine, so none are shown: {how}")]
 
 
 def _leaderboard(material: Material, drawn: _Draws) -> list[Block]:
     figures = drawn(*leaderboard_figures(material))
     if not figures:
-        return [Text(f"No leaderboard is kept yet: `runner {material.competition.name} standings --refresh`")]
+        return [Text(f"No leaderboard is kept yet: {material.typed('standings', '--refresh')}")]
     told = [Text(f"{one}.") for one in standings_of(material)]
     if not material.entries:
         told = [Text("This run was not submitted; its held-out score is drawn where it would stand.")]

@@ -87,12 +87,12 @@ def guess(metric: Metric, held: HeldOut) -> float:
 
 def state(material: Material) -> str:
     """What is missing of a run that still goes or was killed; else nothing."""
-    recipe, name = material.recipe, material.competition.name
+    recipe = material.recipe
     if not recipe.blends and material.epochs_done < material.epochs_wanted:
         told = f"{material.epochs_done} of {material.epochs_wanted} epochs are done. What is there is drawn."
-        return f"Not finished: {told} To go on: `runner {name} train --run {material.run.name} --resume`"
+        return f"Not finished: {told} To go on: {material.typed('train', '--run', material.run.name, '--resume')}"
     if material.score is None and not recipe.blends:
-        return f"Trained, but not predicted yet: `runner {name} predict --run {material.run.name}`"
+        return f"Trained, but not predicted yet: {material.typed('predict', '--run', material.run.name)}"
     return ""
 
 
@@ -156,16 +156,16 @@ def _of_training(material: Material) -> Iterator[str]:
     if larger > most:
         yield (
             f"The pictures' short side is typically {short} px, and the largest size was {most} px: "
-            f"`runner {material.competition.name} train --size {most},{larger}` shows finer differences."
+            f"{material.typed('train', '--size', f'{most},{larger}')} shows finer differences."
         )
 
 
 def _of_score(material: Material) -> Iterator[str]:
-    score, held, name = material.score, material.held_out, material.competition.name
+    score, held = material.score, material.held_out
     if score is not None and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
         yield (
             f"One holdout of {score['cv']['rows']:,} rows: a change smaller than about {score['cv']['error']:.2g} is "
-            f"within chance. `runner {name} train --folds 5` narrows that."
+            f"within chance. {material.typed('train', '--folds', '5')} narrows that."
         )
     if held is not None and isinstance(material.competition.labels, OneOfMany):
         worst = held.confusion.worst[:3]
@@ -177,18 +177,18 @@ def _of_score(material: Material) -> Iterator[str]:
 def _of_members(material: Material) -> Iterator[str]:
     members = (material.score or {}).get("members", ())
     counting = [one["name"] for one in members if one["weight"] > 0]
-    name = material.competition.name
     if len(counting) != 1 or material.recipe.all_data:
         return
     if material.recipe.blends:
         yield f"{counting[0]} answers alone: the others did not help. Runs that differ more blend better."
     else:
-        yield f"One network answers alone. Another run usually helps, blended: `runner {name} ensemble RUN RUN`."
+        blend = material.typed("ensemble", "RUN", "RUN")
+        yield f"One network answers alone. Another run usually helps, blended: {blend}."
 
 
 def _of_submitting(material: Material) -> Iterator[str]:
     if material.score is not None and not material.entries:
-        yield f"It was not submitted yet: `runner {material.competition.name} submit {material.run.name}`."
+        yield f"It was not submitted yet: {material.typed('submit', material.run.name)}."
 
 
 def recipe_in_words(recipe: Recipe) -> str:
