@@ -55,7 +55,7 @@ class Recipe:
     batch_size: int = 64
     auto_batch: bool = False  # halve the batch when memory runs out
     oversample: float = 1.0  # how many times at most a row of a rare class is shown in an epoch
-    keep_norms: bool = False  # BatchNorm's statistics stay as they were pretrained: for pictures like those
+    keep_norms: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for pictures like those
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
@@ -70,6 +70,11 @@ class Recipe:
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def starts_blank(self) -> bool:
+        """Whether the weights are drawn at random: nothing was learned before."""
+        return not (self.pretrained or self.weights or self.from_run)
 
     @property
     def in_brief(self) -> str:

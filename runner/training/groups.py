@@ -32,7 +32,8 @@ def freeze_for(network: Network, recipe: Recipe, stage: Stage) -> None:
     depths = depth_of(network)
     lowest = stage.freeze_to if stage.state is State.UNFROZEN else HEAD
     learning = [name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest]
-    network.freeze(learning, keep_norms=recipe.keep_norms)
+    # Of random weights a norm knows nothing: kept, it would never normalise.
+    network.freeze(learning, keep_norms=recipe.keep_norms and not recipe.starts_blank)
 
 
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:

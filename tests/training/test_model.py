@@ -104,6 +104,18 @@ def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
     assert net.head.training
 
 
+@pytest.mark.parametrize(
+    ("start", "kept"),
+    [({"pretrained": False}, False), ({"pretrained": False, "from_run": "other"}, True), ({"weights": "a file"}, True)],
+)
+def test_norms_are_kept_only_where_they_have_learned_something(start: dict[str, object], kept: bool) -> None:
+    net = network()
+    freeze_for(net, recipe(keep_norms=True, **start), UNFROZEN)
+    net.train()
+    norms = [one for one in net.body.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    assert {one.training for one in norms} == {not kept}
+
+
 def test_a_body_of_fixed_input_size_is_resized_and_keeps_what_it_learned() -> None:
     net = build_network("test_vit", classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
     before = net.body.state_dict()["blocks.0.attn.qkv.weight"].clone()
