@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
 from benchmarks.claims import claim
 from benchmarks.scratch import paint_picture
+from benchmarks.turns import in_turns
 from runner.data.exploring.looking import look_at, read_sizes
 
 PAINTED, SIDE = 200, 176  # as the short side of a small copy of dog-breed
@@ -38,18 +36,6 @@ def paint(folder: Path, pictures: int) -> list[str]:
     return names
 
 
-def in_turns(*works: Callable[[], object]) -> list[float]:
-    """Median seconds of each, one after the other in each turn."""
-    turns: list[list[float]] = []
-    for _ in range(TURNS):
-        turns.append([])
-        for work in works:
-            begun = time.perf_counter()
-            work()
-            turns[-1].append(time.perf_counter() - begun)
-    return [statistics.median(each) for each in zip(*turns, strict=True)]
-
-
 def open_all(folder: Path, names: list[str]) -> None:
     """Decode every picture whole, one after the other, as a loop over the folder would."""
     for name in names:
@@ -64,12 +50,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         names = paint(folder, count)
-        open_all(folder, names[:PAINTED])  # both find the libraries loaded
-        headers, opened, glances = in_turns(
-            lambda: read_sizes(folder, names),
-            lambda: open_all(folder, names),
-            lambda: look_at(folder, names, range(len(names))),
-        )
+        works = {
+            "headers": lambda: read_sizes(folder, names),
+            "opened": lambda: open_all(folder, names),
+            "glances": lambda: look_at(folder, names, range(len(names))),
+        }
+        headers, opened, glances = in_turns(works, TURNS).values()
     claim(f"explore: headers of {count:,} JPEGs, seconds", f"{headers:.1f}")
     claim(f"explore: a glance into each of {count:,}, seconds", f"{glances:.1f}")
     claim(

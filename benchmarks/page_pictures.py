@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import NamedTuple
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+from benchmarks.scratch import run_runner
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMPETITIONS = ("dog-breed", "planet", "iceberg")
@@ -54,22 +55,24 @@ def main() -> None:
 
 def make_runs(workspace: Path) -> None:
     """Practice data, and runs and submissions of several lengths."""
-    run(workspace, "demo", "--all")
+    run_runner(workspace, "demo", "--all")
     for name in COMPETITIONS:
         for length in LENGTHS:
             flags = (*SMALL, "--epochs-scale", str(length), "--seed", str(round(10 * length)))
-            run(workspace, "--host", "practice", name, "train", "--run", f"times-{length:g}", *flags)
-            run(workspace, "--host", "practice", name, "predict", "--run", f"times-{length:g}")
-            run(workspace, "--host", "practice", name, "submit", f"times-{length:g}")
-        run(workspace, "--host", "practice", name, "ensemble", "demo", f"times-{LENGTHS[-1]:g}", "--name", "both")
-        run(workspace, "--host", "practice", name, "submit", "both")
+            run_runner(workspace, "--host", "practice", name, "train", "--run", f"times-{length:g}", *flags)
+            run_runner(workspace, "--host", "practice", name, "predict", "--run", f"times-{length:g}")
+            run_runner(workspace, "--host", "practice", name, "submit", f"times-{length:g}")
+        run_runner(
+            workspace, "--host", "practice", name, "ensemble", "demo", f"times-{LENGTHS[-1]:g}", "--name", "both"
+        )
+        run_runner(workspace, "--host", "practice", name, "submit", "both")
 
 
 def shoot_all(workspace: Path) -> None:
     """Draw the pages anew, and take a picture of each."""
-    run(workspace, "--host", "practice", "dog-breed", "explore")
-    run(workspace, "--host", "practice", "dog-breed", "report", "demo")
-    run(workspace, "board")
+    run_runner(workspace, "--host", "practice", "dog-breed", "explore")
+    run_runner(workspace, "--host", "practice", "dog-breed", "report", "demo")
+    run_runner(workspace, "board")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"):
@@ -78,12 +81,6 @@ def shoot_all(workspace: Path) -> None:
     for shot in SHOTS:
         shoot(driver, shot, (workspace / shot.page).resolve(), DOCS / f"{shot.name}.png")
     driver.quit()
-
-
-def run(workspace: Path, *words: str) -> None:
-    """`runner ...`, as a person types it."""
-    command = [sys.executable, "-m", "runner", "--quiet", "--workspace", str(workspace), *words]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def shoot(driver: webdriver.Chrome, shot: Shot, page: Path, path: Path) -> None:

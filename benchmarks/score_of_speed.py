@@ -17,7 +17,6 @@ from pathlib import Path
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -26,10 +25,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.claims import claim
-from runner.contract import SIDE_ON
+from competitions import load
+from runner.contract import LOG_LOSS, SIDE_ON
 from runner.data.pictures.reading import PictureReader, open_pictures
 from runner.data.pictures.small import open_small_pictures
 from runner.data.pictures.views import PLAIN, ViewedPictures
+from runner.data.table.index import build_index
 from runner.training.batches import Answers, PictureFeed, cut_batches
 from runner.training.fold import default_workers
 from runner.training.model import build_network, normalise
@@ -41,9 +42,8 @@ Look = Callable[[torch.Tensor], torch.Tensor]
 
 def main() -> None:
     options = parse_options()
-    table = pd.read_csv(options.folder / "labels.csv")
-    ids, labels = table["id"].astype(str), table["breed"].to_numpy()
-    paths = [f"train/{id}.jpg" for id in ids]
+    index = build_index(load("dog-breed"), options.folder)
+    paths, targets = index.train["path"].tolist(), index.targets()
     accelerator = build_accelerator("auto")
     network = build_network(
         options.model, classes=2, channels=3, pretrained=True, weights=options.weights, dropout=0
@@ -61,8 +61,8 @@ def main() -> None:
     print(f"{len(paths)} pictures, {options.model}, load before {os.getloadavg()[0]:.1f}")
     print(f"{'size':<8}{'plain way':>18}{'our way':>10}{'difference':>20}")
     for size in options.sizes:
-        whole = losses(said(open_pictures(options.folder, paths), size, plainly), labels)
-        small = losses(said(open_small_pictures(options.folder, paths, SIDE_ON, size), size, quickly), labels)
+        whole = losses(said(open_pictures(options.folder, paths), size, plainly), targets)
+        small = losses(said(open_small_pictures(options.folder, paths, SIDE_ON, size), size, quickly), targets)
         apart = small - whole
         error, chance = (each.std() / np.sqrt(len(each)) for each in (apart, whole))
         print(f"{size:<8}{whole.mean():>9.4f} ± {chance:.4f}{small.mean():>10.4f}{apart.mean():>+11.4f} ± {error:.4f}")
@@ -81,18 +81,18 @@ def parse_options() -> argparse.Namespace:
 
 def said(reader: PictureReader, size: int, look: Look) -> NDArray[np.float32]:
     """What the body says of every picture's centre square."""
-    nothing = np.zeros((len(reader), 0), dtype=np.float32)
-    feed = PictureFeed(reader, Answers(nothing, nothing), ViewedPictures(SIDE_ON, (PLAIN,), size), default_workers())
+    looks = ViewedPictures(SIDE_ON, (PLAIN,), size)
+    feed = PictureFeed(reader, Answers.none(len(reader)), looks, default_workers())
     batches = feed.read(cut_batches(np.arange(len(reader)), BATCH))
     return np.concatenate([look(batch.inputs.flatten(0, 1)).float().cpu().numpy() for batch in batches])
 
 
-def losses(features: NDArray[np.float32], labels: NDArray[np.object_]) -> NDArray[np.float64]:
+def losses(features: NDArray[np.float32], targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """The log loss of each row, by a probe that was fitted on the other folds."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=1000))
-    given = cross_val_predict(probe, features, labels, cv=FOLDS, method="predict_proba")
-    truth = np.searchsorted(np.unique(labels), labels)
-    return -np.log(given[np.arange(len(labels)), truth])  # type: ignore[no-any-return]
+    given = cross_val_predict(probe, features, targets.argmax(axis=1), cv=FOLDS, method="predict_proba")
+    assert LOG_LOSS.of_rows is not None
+    return LOG_LOSS.of_rows(targets, given)
 
 
 if __name__ == "__main__":

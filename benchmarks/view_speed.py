@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import numpy as np
 
 from benchmarks.claims import claim
 from benchmarks.scratch import paint_competition
+from benchmarks.turns import in_turns
 from runner.contract import TOP_DOWN
 from runner.data.pictures.reading import PictureReader
 from runner.data.pictures.small import open_small_pictures
@@ -77,26 +76,13 @@ def parse_options() -> argparse.Namespace:
 
 def feed_of(reader: PictureReader, views: Sequence[View], size: int, workers: int) -> PictureFeed:
     """Pictures through these views, nothing else asked of them."""
-    nothing = np.zeros((len(reader), 0), dtype=np.float32)
-    return PictureFeed(reader, Answers(nothing, nothing), ViewedPictures(TOP_DOWN, views, size), workers)
+    return PictureFeed(reader, Answers.none(len(reader)), ViewedPictures(TOP_DOWN, views, size), workers)
 
 
 def decoding(reader: PictureReader, workers: int) -> Callable[[], object]:
     """Reading every picture, by as many workers, without a network."""
     feed = feed_of(reader, default_views(TOP_DOWN)[:1], 8, workers)
     return lambda: [len(batch.rows) for batch in feed.read(cut_batches(np.arange(len(reader)), BATCH))]
-
-
-def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, one after the other in each turn; the first turn, in which workers start, is not told."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            begun = time.perf_counter()
-            work()
-            if turn:
-                seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(each) for name, each in seconds.items()}
 
 
 def print_costs(seconds: dict[str, float], pictures: int, how: str) -> None:

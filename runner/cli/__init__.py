@@ -18,6 +18,7 @@ import click
 from runner.cli.groups import Root
 from runner.console import is_first_process, set_volume
 from runner.errors import RunnerError
+from runner.workspace import Workspace
 
 INTERRUPTED = 130
 
@@ -43,10 +44,9 @@ def _leave(code: int) -> NoReturn:
         try:
             if not stream.closed:
                 stream.flush()
-        except BrokenPipeError:
-            pass  # the reader has seen enough
-        except OSError:
-            code = code or 1  # what was to be written was not
+        except OSError as error:
+            # What was to be written was not; unless its reader has seen enough.
+            code = code if isinstance(error, BrokenPipeError) else code or 1
     os._exit(code)
 
 
@@ -104,10 +104,9 @@ def _for_the_same_host(message: str, words: Sequence[str]) -> str:
     """What a cure says to type, with the host that was typed: the commands are about what lies with that host."""
     host = next((after for word, after in pairwise(words) if word == "--host"), None)
     host = next((word.partition("=")[2] for word in words if word.startswith("--host=")), host)
-    if host not in ("practice", "http"):
-        return message
+    typed = Workspace(Path()).for_host(host or "").typed()
     names = "|".join(re.escape(word) for word in words if not word.startswith("-"))
-    return re.sub(rf"\brunner (?=(?:{names})\b)(?![^\n]*--host)", f"runner --host {host} ", message)
+    return re.sub(rf"\brunner (?=(?:{names})\b)(?![^\n]*--host)", f"{typed} ", message)
 
 
 def _explain(error: OSError) -> str:

@@ -33,6 +33,11 @@ class Metric:
     decides: bool = False
     of_rows: Callable[[Matrix, Matrix], Matrix] | None = None
 
+    @property
+    def way(self) -> str:
+        """Which way it is better, in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
     def score(self, targets: Matrix, predicted: Matrix) -> float:
         """The score of these rows, after a check that it can be one."""
         if targets.shape != predicted.shape or targets.ndim != 2:

@@ -158,12 +158,11 @@ def scatter_figure(known: Known, number: int) -> Drawn | None:
     if not rows:
         return None
     metric = known.competition.metric
-    way = "higher" if metric.higher_is_better else "lower"
     with style():
         figure = new_figure(height=4.6)
         axes: Any = figure.subplots()
         _draw_scatter(axes, rows)
-        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({way} is better)")
+        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.way})")
         put_legend(figure, axes, 3)
     alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")

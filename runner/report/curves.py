@@ -160,15 +160,14 @@ def metric_figures(material: Material) -> list[Drawn]:
 
 
 def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
-    way = "higher is better" if metric.higher_is_better else "lower is better"
     with style():
         figure = new_figure(height=3.4)
         axes: Any = figure.subplots()
         _draw_metric(axes, material, metric.key)
-        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({way})")
+        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({metric.way})")
         put_legend(figure, axes, 4)
     last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
-    alt = f"{metric.title} on held-out rows by epoch ({way}); last {last:.4f}."
+    alt = f"{metric.title} on held-out rows by epoch ({metric.way}); last {last:.4f}."
     title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
     return Drawn(name, title, alt, figure, _epochs_table(material))
 

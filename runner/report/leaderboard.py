@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from runner.contract import Metric
 from runner.hosts.boards import Snapshot, read_terms
 from runner.hosts.ledger import Entry
 from runner.hosts.standings import Standing, find_standing
@@ -94,11 +93,6 @@ def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) 
         )
         told = f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
         axes.axvline(cv["value"], color=GREEN, linestyle="--", label=told)
-    axes.set(xlabel=f"{metric.title} ({metric_way(metric)})", ylabel="teams")
+    axes.set(xlabel=f"{metric.title} ({metric.way})", ylabel="teams")
     axes.yaxis.get_major_locator().set_params(integer=True)
     return len(scores) - len(shown)
-
-
-def metric_way(metric: Metric) -> str:
-    """Which way a metric is better."""
-    return "higher is better" if metric.higher_is_better else "lower is better"

@@ -9,7 +9,7 @@ import numpy as np
 from runner.contract import Metric, OneOfMany, Recipe, State, Tags
 from runner.contract.decisions import decide
 from runner.contract.recipe import Stage
-from runner.report.leaderboard import metric_way, standings_of
+from runner.report.leaderboard import standings_of
 from runner.report.material import HeldOut, Material, is_tags
 from runner.report.outcomes import tags_table
 from runner.training.diagnosis import diagnose
@@ -63,7 +63,7 @@ def _task(material: Material) -> str:
 
 def _how_good(material: Material, held: HeldOut) -> str:
     metric, score = material.competition.metric, material.score or {}
-    value = f"{metric.title} {with_error(score['cv'])} ({metric_way(metric)}; guessing gives {guess(metric, held):.4f})"
+    value = f"{metric.title} {with_error(score['cv'])} ({metric.way}; guessing gives {guess(metric, held):.4f})"
     if is_tags(material.competition):
         return f"On {len(held.ids):,} held-out pictures: {value}."
     true, said = held.true_and_said
@@ -116,7 +116,7 @@ def _held_out_facts(material: Material) -> list[tuple[str, str, str]]:
     def guessed(one: Metric) -> str:
         return f"guessing: {guess(one, held):.4f}" if held is not None else ""
 
-    remarks = [metric_way(metric), f"{score['cv']['rows']:,} rows", guessed(metric)]
+    remarks = [metric.way, f"{score['cv']['rows']:,} rows", guessed(metric)]
     facts = [(f"Held-out {metric.title}{whose}", with_error(score["cv"]), "; ".join(filter(None, remarks)))]
     for one in material.competition.also_report:
         if one.key in score.get("also", {}):

@@ -110,8 +110,7 @@ def _activate_rows(
     workers: int,
 ) -> Iterator[NDArray[np.float32]]:
     """Activations of these rows, shaped (some rows, views, width) at a time."""
-    nothing = np.zeros((len(reader), 0), dtype=np.float32)
-    feed = PictureFeed(reader, Answers(nothing, nothing), looks, workers)
+    feed = PictureFeed(reader, Answers.none(len(reader)), looks, workers)
     network.to(accelerator.device).eval()
     with progress("activations", len(rows)) as advance:
         for batch in feed.read(cut_batches(rows, rows_to_look_at(batch_size, len(looks.views)))):

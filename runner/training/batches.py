@@ -65,6 +65,12 @@ class Answers:
     scalars: NDArray[np.float32]
     targets: NDArray[np.float32]
 
+    @classmethod
+    def none(cls, rows: int) -> Answers:
+        """For pictures that are only looked at."""
+        nothing = np.zeros((rows, 0), dtype=np.float32)
+        return cls(nothing, nothing)
+
     def batch(self, rows: Rows, inputs: Tensor) -> Batch:
         """The inputs with what belongs to their rows."""
         return Batch(rows, inputs, torch.from_numpy(self.scalars[rows]), torch.from_numpy(self.targets[rows]))
