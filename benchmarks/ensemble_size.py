@@ -34,7 +34,7 @@ def draw_truth(rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 def write_files(folder: Path, members: int, rows: int, test_rows: int) -> None:
     """Each member's predictions, out of fold and of the test rows; the earlier ones see less well."""
-    from runner.prediction.files import Predictions, write_predictions
+    from runner.prediction.predictions import Predictions, write_predictions
 
     rng = np.random.default_rng(1)
     classes = tuple(f"tag_{number:02d}" for number in range(TAGS))
@@ -50,11 +50,11 @@ def write_files(folder: Path, members: int, rows: int, test_rows: int) -> None:
 def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Queue[Any]) -> None:
     """In a process of its own, whose peak is therefore the ensemble's."""
     from runner.contract import MEAN_F2
-    from runner.prediction.files import read_predictions
-    from runner.prediction.final_step import Task
-    from runner.prediction.nested import Nest
+    from runner.prediction.label_constraints import Rules
+    from runner.prediction.nested_cv import Nest
     from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
-    from runner.prediction.rules import Rules
+    from runner.prediction.postprocess import Task
+    from runner.prediction.predictions import read_predictions
 
     begun = time.perf_counter()
     files = [Member(f"member {n}", (folder / f"{n}.valid.npz",), (folder / f"{n}.test.npz",)) for n in range(members)]

@@ -16,7 +16,7 @@ import cv2
 from benchmarks.claims import claim
 from benchmarks.scratch import paint_picture
 from benchmarks.turns import in_turns
-from runner.data.exploring.looking import look_at, read_sizes
+from runner.explore.image_stats import look_at, read_sizes
 
 PAINTED, SIDE = 200, 176  # as the short side of a small copy of dog-breed
 TURNS = 3

@@ -167,7 +167,7 @@ def _status(name: str) -> float:
 
 def index(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """The checked table of all pictures."""
-    from runner.data.table.index import build_index
+    from runner.data.index import build_index
 
     return lambda: f"{len(build_index(competition, workspace.data(NAME)).table):,} pictures"
 
@@ -175,7 +175,7 @@ def index(competition: Any, workspace: Workspace) -> Callable[[], str]:
 def split(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """`runner COMPETITION split --folds 5`."""
     from runner import pipeline
-    from runner.data.held_out.splitting import SplitPlan
+    from runner.data.write_split import SplitPlan
 
     return lambda: f"{megabytes(pipeline.split(competition, workspace, SplitPlan(folds=5))[0]):.1f} MB"
 

@@ -28,8 +28,8 @@ from runner.contract import (
     State,
     Tags,
 )
-from runner.data.arriving.download import MARKER
-from runner.prediction.files import Predictions, write_predictions
+from runner.data.download import MARKER
+from runner.prediction.predictions import Predictions, write_predictions
 from runner.workspace import Workspace
 
 NAME, RUN, CLASSES, FOLDS, MEMBERS = "growth", "grown", 10, 5, 2
@@ -97,10 +97,10 @@ def _write_pictures(folder: Path, part: str, rows: int) -> None:
 
 def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     """A finished run: what each member says of the rows that its fold held out, and of those to predict."""
-    from runner.data.held_out.folds import copy_folds, read_folds, shared_folds
-    from runner.data.table.index import build_index
+    from runner.data.folds import copy_folds, read_folds, shared_folds
+    from runner.data.index import build_index
     from runner.prediction.blend import truth_file
-    from runner.prediction.truth import truth_of, write_truth
+    from runner.prediction.oof_targets import truth_of, write_truth
     from runner.training.run import start_run
 
     competition = competition_of(kind)

@@ -18,21 +18,21 @@ import numpy as np
 from competitions import load
 from runner.console import set_volume
 from runner.contract import Competition, Recipe, Stage, State
-from runner.contract.decisions import decide
 from runner.contract.labels import targets_of
-from runner.data.arriving.download import download
+from runner.contract.thresholds import decide
+from runner.data.download import download
 from runner.hosts.grading import read_answers
-from runner.hosts.opening import open_host
+from runner.hosts.open_host import open_host
 from runner.pipeline import read_index
 from runner.practice.build import build_practice, painted_names
 from runner.practice.recipes import practice_recipe
 from runner.practice.rehearsal import Hiding, ground_of
-from runner.prediction.files import mean_predictions, read_predictions
 from runner.prediction.out_of_fold import in_order
 from runner.prediction.predict import Asked
+from runner.prediction.predictions import mean_predictions, read_predictions
 from runner.training.fold import Machine
 from runner.training.run import Run
-from runner.whole_line import rehearse
+from runner.workflow import rehearse
 from runner.workspace import Workspace
 
 # One standard error in three is chance; two are met by nineteen rehearsals of twenty.

@@ -25,10 +25,10 @@ import torch
 from benchmarks.claims import claim
 from benchmarks.scratch import paint_picture
 from runner.contract import SIDE_ON
-from runner.data.pictures.cache import Keeping
-from runner.data.pictures.small import open_small_pictures
-from runner.data.pictures.transforms import build_augmentation
-from runner.training.batches import Answers, PictureFeed, order_batches
+from runner.images.augment import build_augmentation
+from runner.images.cache import Keeping
+from runner.images.cached import open_small_pictures
+from runner.training.loaders import Answers, PictureFeed, order_batches
 from runner.training.memory import keep_freed_memory
 from runner.training.model import normalise
 

@@ -27,14 +27,14 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.claims import claim
 from competitions import load
 from runner.contract import LOG_LOSS, SIDE_ON
-from runner.data.pictures.reading import PictureReader, open_pictures
-from runner.data.pictures.small import open_small_pictures
-from runner.data.pictures.views import PLAIN, ViewedPictures
-from runner.data.table.index import build_index
-from runner.training.batches import Answers, PictureFeed, cut_batches
+from runner.data.index import build_index
+from runner.images.cached import open_small_pictures
+from runner.images.decode import PictureReader, open_pictures
+from runner.images.views import PLAIN, ViewedPictures
+from runner.training.distributed import build_accelerator, looking
 from runner.training.fold import default_workers
+from runner.training.loaders import Answers, PictureFeed, cut_batches
 from runner.training.model import build_network, normalise
-from runner.training.processes import build_accelerator, looking
 
 BATCH, FOLDS = 64, 5
 Look = Callable[[torch.Tensor], torch.Tensor]

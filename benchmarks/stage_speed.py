@@ -23,12 +23,12 @@ import torch
 from benchmarks.claims import claim
 from benchmarks.scratch import HEIGHT, WIDTH, paint_competition, run_runner, write_plugin
 from runner.contract import SIDE_ON, Recipe, Stage, State
-from runner.data.pictures.small import open_small_pictures
-from runner.data.pictures.views import default_views
-from runner.training.activations import activations_of
+from runner.images.cached import open_small_pictures
+from runner.images.views import default_views
+from runner.training.distributed import build_accelerator, looking
+from runner.training.features import activations_of
 from runner.training.fold import default_workers
 from runner.training.model import build_network
-from runner.training.processes import build_accelerator, looking
 
 BREEDS, BATCH = 10, 64
 Epochs = dict[str, list[dict[str, Any]]]

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from runner.contract import LOG_LOSS, OneOfMany
-from runner.contract.form import find_flaws, read_form, read_submission
 from runner.prediction.submission import write_submission
+from runner.submission_format.submission_format import find_flaws, read_form, read_submission
 
 ROWS, CLASSES = 10_357, 120
 

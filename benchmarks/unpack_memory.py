@@ -36,7 +36,7 @@ def write_records(path: Path, rows: int, *, labelled: bool) -> None:
 
 def unpack_and_measure(path: Path, answers: multiprocessing.Queue[tuple[float, float]]) -> None:
     """In a process of its own, whose peak is therefore the unpacking's."""
-    from runner.data.arriving.records import unpack_records
+    from runner.data.json_arrays import unpack_records
 
     begun = time.perf_counter()
     unpack_records(path, BANDS, SHAPE)

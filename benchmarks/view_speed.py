@@ -22,15 +22,15 @@ from benchmarks.claims import claim
 from benchmarks.scratch import paint_competition
 from benchmarks.turns import in_turns
 from runner.contract import TOP_DOWN
-from runner.data.pictures.reading import PictureReader
-from runner.data.pictures.small import open_small_pictures
-from runner.data.pictures.views import View, ViewedPictures, default_views
+from runner.images.cached import open_small_pictures
+from runner.images.decode import PictureReader
+from runner.images.views import View, ViewedPictures, default_views
 from runner.prediction.predict import EachView
-from runner.training.batches import Answers, PictureFeed, cut_batches, rows_to_look_at
+from runner.training.distributed import build_accelerator, looking
 from runner.training.fold import default_workers
-from runner.training.loop import predict_logits
+from runner.training.learner import predict_logits
+from runner.training.loaders import Answers, PictureFeed, cut_batches, rows_to_look_at
 from runner.training.model import build_network
-from runner.training.processes import build_accelerator, looking
 
 BATCH = 64
 

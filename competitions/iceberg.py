@@ -17,7 +17,7 @@ from runner.contract import (
 
 def unpack(folder: Path) -> None:
     """Turn each JSON into one array of pictures and one table."""
-    from runner.data.arriving.records import unpack_records
+    from runner.data.json_arrays import unpack_records
 
     for part in ("train", "test"):
         unpack_records(folder / f"{part}.json", bands=("band_1", "band_2"), shape=(75, 75))

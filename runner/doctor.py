@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from runner.archives.disk_space import free_bytes, in_units
 from runner.contract import Competition
-from runner.data.arriving.disk import free_bytes, in_units
-from runner.data.arriving.download import MANIFEST, MARKER
+from runner.data.download import MANIFEST, MARKER
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, places
 from runner.hosts.protocol import Host

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 from runner.console import say
 from runner.contract import Competition, Recipe
-from runner.contract.form import Form, read_form
 from runner.contract.labels import all_names
-from runner.data.arriving.download import read_raw
-from runner.data.held_out.folds import ClassCounts, copy_folds, read_folds, shared_folds
-from runner.data.held_out.splitting import SplitPlan, write_split
-from runner.data.table.complaints import describe
-from runner.data.table.index import Index, build_index
+from runner.data.download import read_raw
+from runner.data.folds import ClassCounts, copy_folds, read_folds, shared_folds
+from runner.data.index import Index, build_index
+from runner.data.problems import describe
+from runner.data.write_split import SplitPlan, write_split
 from runner.errors import RunnerError, UsageError
 from runner.hosts.entries import Origin
-from runner.hosts.marks import mark_in, mark_of
+from runner.hosts.file_tag import mark_in, mark_of
 from runner.hosts.protocol import Host, Status
-from runner.hosts.submitting import Handing, Outcome, limit_error, submit_and_record
+from runner.hosts.submit import Handing, Outcome, limit_error, submit_and_record
 from runner.prediction.blend import ensemble_recipe, final_step_file, read_blend, truth_file
-from runner.prediction.files import read_classes, read_ids
 from runner.prediction.members import members_of
+from runner.prediction.oof_targets import truth_of, write_truth
 from runner.prediction.out_of_fold import Member
+from runner.prediction.predictions import read_classes, read_ids
 from runner.prediction.results import Final, fit_final
 from runner.prediction.submission import check_submission, write_submission
-from runner.prediction.truth import truth_of, write_truth
+from runner.submission_format.submission_format import Form, read_form
 from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
 from runner.workspace import Workspace, read_json, write_json
 
@@ -57,10 +57,10 @@ def split(competition: Competition, workspace: Workspace, how: SplitPlan) -> tup
 
 def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, name: str | None, machine: Machine) -> Run:
     """Train every fold of the recipe; what a broken-off call of the same run finished is kept."""
-    from runner.training.assembly import folds_of_run, settle_recipe
-    from runner.training.fan_out import check_engine, train_on_ray
+    from runner.training.distributed import build_accelerator, by_main, main_first
+    from runner.training.folds import folds_of_run, settle_recipe
     from runner.training.model import check_backbone
-    from runner.training.processes import build_accelerator, by_main, main_first
+    from runner.training.ray import check_engine, train_on_ray
     from runner.training.tracking import check_tracker, start_tracking, stop_tracking
     from runner.training.train import train_fold
 
@@ -92,8 +92,8 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 
 def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
     """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
-    from runner.training.assembly import copy_findings
-    from runner.training.processes import build_accelerator, by_main
+    from runner.training.distributed import build_accelerator, by_main
+    from runner.training.folds import copy_findings
 
     _require_stages(competition, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
@@ -112,9 +112,9 @@ def _require_stages(competition: Competition, recipe: Recipe) -> None:
 
 def find_lr(competition: Competition, workspace: Workspace, recipe: Recipe, *, machine: Machine) -> list[Found]:
     """Sweep the rate for each stage of the recipe, from the start that the recipe has; nothing is trained."""
-    from runner.training.assembly import fold_without_run
+    from runner.training.distributed import build_accelerator, main_first
+    from runner.training.folds import fold_without_run
     from runner.training.model import check_backbone
-    from runner.training.processes import build_accelerator, main_first
     from runner.training.stage import find_stage_rate
 
     check_backbone(recipe.backbone)
@@ -139,11 +139,11 @@ def predict(
 def _predict_anew(
     competition: Competition, workspace: Workspace, run: Run, recipe: Recipe, machine: Machine, asked: Asked | None
 ) -> Path:
-    from runner.data.pictures.views import choose_views
+    from runner.images.views import choose_views
     from runner.prediction.predict import Asked, predict_fold, trained_folds
-    from runner.prediction.weight_average import choose_networks
-    from runner.training.assembly import copy_score, folds_of_run
-    from runner.training.processes import build_accelerator, by_main, main_first
+    from runner.prediction.swa import choose_networks
+    from runner.training.distributed import build_accelerator, by_main, main_first
+    from runner.training.folds import copy_score, folds_of_run
 
     index = read_index(competition, workspace)
     accelerator = build_accelerator(machine.device)

@@ -16,7 +16,7 @@ PLUGINS = Path(competitions.__file__).parent
 
 # From the ground up. Names on one line share a floor.
 FLOORS = (
-    ("runner", "runner.errors", "runner.console", "runner.uncollected", "runner.workspace"),
+    ("runner", "runner.errors", "runner.console", "runner.gc_disabled", "runner.workspace"),
     ("runner.contract",),
     ("competitions",),
     ("runner.hosts",),
@@ -25,7 +25,7 @@ FLOORS = (
     ("runner.prediction",),
     ("runner.practice",),
     ("runner.report",),
-    ("runner.pipeline", "runner.whole_line", "runner.doctor"),
+    ("runner.pipeline", "runner.workflow", "runner.doctor"),
     ("runner.cli",),
     ("runner.__main__",),
 )

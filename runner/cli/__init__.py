@@ -83,7 +83,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
 def _leave_processes() -> None:
     """Where a launcher started several processes, and the command used them, they part."""
-    if processes := sys.modules.get("runner.training.processes"):
+    if processes := sys.modules.get("runner.training.distributed"):
         processes.leave()
 
 

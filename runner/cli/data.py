@@ -23,7 +23,7 @@ from runner.cli.settings import Settings, command, json_option
 @click.option("--force", is_flag=True, help="Take it anew, even where it is here and whole.")
 def download(settings: Settings, source: Path | None, mirror: bool, force: bool) -> None:
     """Bring the data in: fetched, verified, unpacked, laid out as Kaggle names it."""
-    from runner.data.arriving.download import download as bring
+    from runner.data.download import download as bring
 
     competition, workspace = settings.competition, settings.workspace
     if mirror and source:
@@ -31,8 +31,8 @@ def download(settings: Settings, source: Path | None, mirror: bool, force: bool)
     if mirror:
         from functools import partial
 
-        from runner.data.arriving.mirror import check_counts
-        from runner.hosts.opening import open_mirror
+        from runner.data.mirror import check_counts
+        from runner.hosts.open_host import open_mirror
 
         dataset = open_mirror(settings.host_name, competition, workspace)
         folder = bring(competition, workspace, dataset, force=force, verify=partial(check_counts, competition))
@@ -48,7 +48,7 @@ def download(settings: Settings, source: Path | None, mirror: bool, force: bool)
 @json_option
 def split(settings: Settings, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
     """Say which rows are held out. Every later run holds out the same, so that their scores compare."""
-    from runner.data.held_out.splitting import SplitPlan
+    from runner.data.write_split import SplitPlan
     from runner.pipeline import split as make_split
 
     if folds is not None and holdout is not None:

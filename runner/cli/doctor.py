@@ -26,7 +26,7 @@ def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
     workspace = settings.workspace
 
     def open_host(one: Competition) -> Host:
-        from runner.hosts.opening import open_host as open_it
+        from runner.hosts.open_host import open_host as open_it
 
         return open_it(settings.host_name, one, workspace)
 

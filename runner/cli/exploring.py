@@ -11,7 +11,7 @@ import click
 from runner.cli.settings import Settings, command, json_option
 
 if TYPE_CHECKING:
-    from runner.data.exploring.explore import Explored
+    from runner.explore.explore import Explored
 
 _MOST_CLASSES = 20
 _BAR = 30
@@ -36,8 +36,8 @@ _BAR = 30
 @json_option
 def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
     """Look at the pictures: counts, sizes, copies, train against test. Nothing is trained."""
-    from runner.data.exploring.explore import explore as look
-    from runner.data.held_out.folds import shared_folds
+    from runner.data.folds import shared_folds
+    from runner.explore.explore import explore as look
     from runner.pipeline import read_index
     from runner.report.explore import write_exploration
 
@@ -62,7 +62,7 @@ def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, 
 
 def _print(found: Explored) -> None:
     from runner.cli.tables import print_table
-    from runner.report.explore_words import findings
+    from runner.report.explore_summary import findings
 
     counts = sorted(found.classes, key=lambda one: -one.rows)
     most = max(counts[0].rows, 1)
@@ -84,7 +84,7 @@ def _print(found: Explored) -> None:
 
 def _print_measures(found: Explored) -> None:
     from runner.cli.tables import print_table
-    from runner.data.exploring.explore import Spread
+    from runner.explore.explore import Spread
 
     rows = []
     for measure in found.differences:

@@ -79,7 +79,7 @@ class Settings:
     @property
     def host(self) -> Host:
         """The chosen host."""
-        from runner.hosts.opening import open_host
+        from runner.hosts.open_host import open_host
 
         return open_host(self.host_name, self.competition, self.workspace)
 

@@ -14,8 +14,8 @@ from runner.cli.settings import Settings, command, json_option
 from runner.console import say
 
 if TYPE_CHECKING:
+    from runner.hosts.current_standing import Agreement, Place
     from runner.hosts.ledger import Entry
-    from runner.hosts.places import Agreement, Place
 
 
 @command("submit")
@@ -80,7 +80,7 @@ def standings(settings: Settings, refresh: bool, watch: float | None, as_json: b
 
 def _refresh(settings: Settings, *, patient: bool) -> None:
     from runner.hosts.protocol import UnreachableError
-    from runner.hosts.submitting import refresh_ledger
+    from runner.hosts.submit import refresh_ledger
 
     competition, workspace = settings.competition, settings.workspace
     try:
@@ -92,8 +92,8 @@ def _refresh(settings: Settings, *, patient: bool) -> None:
 
 
 def _tell_standings(settings: Settings, as_json: bool) -> None:
+    from runner.hosts.current_standing import find_agreements, find_places
     from runner.hosts.ledger import read_ledger
-    from runner.hosts.places import find_agreements, find_places
 
     competition, workspace = settings.competition, settings.workspace
     entries = [entry for entry in read_ledger(workspace.ledger) if entry.competition == competition.name]

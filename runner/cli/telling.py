@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.contract import Competition
-from runner.hosts.submitting import Outcome
+from runner.hosts.submit import Outcome
 from runner.prediction.score import Score
 from runner.training.run import Run
 

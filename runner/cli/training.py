@@ -57,7 +57,7 @@ def find_lr(settings: Settings, figure: Path | None, as_json: bool, **options: A
     if not is_first_process():
         return
     figure = figure or workspace.runs(competition.name) / "find-lr.svg"
-    from runner.report.rates import draw_findings
+    from runner.report.lr_finder import draw_findings
 
     draw_findings([(f"{one.stage.size} px, {one.stage.state.value}", one.finding) for one in found], figure)
     if as_json:

@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
     from runner.cli.telling import tell_outcome, tell_parts, tell_score
-    from runner.whole_line import run_to_submission, run_whole_line
+    from runner.workflow import run_to_submission, run_whole_line
 
     competition, workspace = settings.competition, settings.workspace
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -83,7 +83,7 @@ def rehearse(settings: Settings, hidden: float, leaderboard: Path | None, **opti
     """
     from runner.cli.telling import tell_outcome, tell_parts, tell_score
     from runner.practice.rehearsal import Hiding
-    from runner.whole_line import rehearse as rehearse_it
+    from runner.workflow import rehearse as rehearse_it
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -116,7 +116,7 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     from runner.cli.telling import tell_outcome, tell_score
     from runner.practice.build import painted_names
     from runner.report.report import write_report
-    from runner.whole_line import run_demo
+    from runner.workflow import run_demo
 
     host_name = "http" if settings.host_name == "http" else "practice"
     workspace = settings.base.for_host(host_name)

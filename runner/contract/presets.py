@@ -23,7 +23,7 @@ class Padding(Enum):
 
 @dataclass(frozen=True)
 class Preset:
-    """Augmentation as data; `runner/data/pictures/transforms.py` is the one place that turns it into a pipeline."""
+    """Augmentation as data; `runner/images/augment.py` is the one place that turns it into a pipeline."""
 
     name: str
     symmetry: Symmetry

@@ -1,1 +1,1 @@
-"""From archives to one checked table, and from the table to batches."""
+"""From downloaded files to one checked table of all images, and the folds."""

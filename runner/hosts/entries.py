@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.contract import Competition
+from runner.hosts.file_tag import mark_in, mark_of
 from runner.hosts.ledger import Entry
-from runner.hosts.marks import mark_in, mark_of
 from runner.hosts.protocol import Host, Status, Submission
 from runner.hosts.standings import Standing
 

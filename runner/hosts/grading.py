@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from runner.contract.competition import Competition
-from runner.contract.form import read_form, read_submission
 from runner.contract.labels import targets_of
+from runner.submission_format.submission_format import read_form, read_submission
 from runner.workspace import write_text
 
 _COLUMNS = ["id", "label", "usage"]

@@ -15,7 +15,7 @@ from runner.hosts.practice import create_practice_competition, read_origin
 from runner.workspace import Workspace, locked, write_bytes
 
 if TYPE_CHECKING:
-    from runner.practice.painting import Painted  # it imports the picture library
+    from runner.practice.synthetic_data import Painted  # it imports the picture library
 
 Painter = Callable[[int, float], "Painted"]
 
@@ -45,7 +45,7 @@ def build_practice(competition: Competition, workspace: Workspace, *, seed: int 
 
 
 def _create(competition: Competition, painted: Painted, folder: Path, scratch: Path, origin: dict[str, float]) -> None:
-    from runner.practice.bots import play_bots
+    from runner.practice.baselines import play_bots
     from runner.practice.packing import pack
 
     sample = scratch / "sample_submission.csv"

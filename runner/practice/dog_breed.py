@@ -9,7 +9,7 @@ import numpy as np
 from runner.console import track
 from runner.practice.dogs import BREEDS, Breed, paint_dog
 from runner.practice.noise import NoiseBank
-from runner.practice.painting import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
+from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
 
 _TRAIN, _TEST = 1200, 400
 _CLASSES = tuple(breed.name for breed in BREEDS)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from runner.console import track
 from runner.practice.noise import NoiseBank
-from runner.practice.painting import Archive, Packing, Painted, Rows, count_rows, csv_bytes
 from runner.practice.radar import HIGHEST, LOWEST, Scene, blur_machine_made, draw_scene, paint_target
+from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes
 
 _TRAIN, _TEST = 700, 400
 _NA_SHARE = 0.08

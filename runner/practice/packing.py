@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from runner.practice.painting import Archive, Packing
+from runner.practice.synthetic_data import Archive, Packing
 from runner.workspace import atomic_path
 
 _WHEN = 1_510_000_000  # seconds; late in 2017, when all three competitions ran

@@ -8,7 +8,7 @@ import numpy as np
 
 from runner.console import track
 from runner.practice.noise import NoiseBank
-from runner.practice.painting import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
+from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
 from runner.practice.tiles import TAGS, draw_tags, paint_tile
 
 _TRAIN, _TEST = 1200, 440

@@ -20,18 +20,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract import Bands, Competition
-from runner.contract.form import read_form
 from runner.contract.labels import all_names
-from runner.contract.table import read_table
-from runner.data.arriving.download import MANIFEST, MARKER
-from runner.data.held_out.folds import digest
-from runner.data.held_out.splits import split_holdout
-from runner.data.pictures.reading import open_array
-from runner.data.table.index import Index
-from runner.data.table.vocabulary import alone
+from runner.csv_file import read_table
+from runner.data.classes import alone
+from runner.data.download import MANIFEST, MARKER
+from runner.data.folds import digest
+from runner.data.index import Index
+from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import hide_answers
 from runner.hosts.practice import create_practice_competition, read_origin
+from runner.images.decode import open_array
+from runner.submission_format.submission_format import read_form
 from runner.workspace import Workspace, atomic_path, locked, write_json, write_text
 
 # With fewer the host could not tell a public score from a private one, and the hidden score would say nothing.

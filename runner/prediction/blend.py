@@ -10,13 +10,13 @@ import numpy as np
 
 from runner.console import say
 from runner.contract import Recipe
-from runner.data.held_out.folds import Folds, read_folds
+from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend_guard import check_common_folds
-from runner.prediction.files import path_of
 from runner.prediction.members import common_views, members_of, predicted_names
+from runner.prediction.oof_targets import Truth, read_truth
 from runner.prediction.out_of_fold import Member
-from runner.prediction.truth import Truth, read_truth
+from runner.prediction.predictions import path_of
 from runner.training.run import Run
 from runner.workspace import read_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from runner.data.held_out.folds import Folds
-from runner.data.held_out.splits import NEVER_HELD_OUT
+from runner.data.folds import Folds
+from runner.data.splits import NEVER_HELD_OUT
 from runner.errors import RunnerError
 
 _HeldOut = frozenset[frozenset[str]]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.rules import Rules
+from runner.prediction.label_constraints import Rules
 
 Matrix = NDArray[Any]
 

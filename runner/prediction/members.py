@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.prediction.files import path_of, read_view_names
 from runner.prediction.out_of_fold import Member
+from runner.prediction.predictions import path_of, read_view_names
 
 
 def members_of(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runner.errors import RunnerError
 from runner.prediction.averaging import Look
-from runner.prediction.files import Predictions, mean_predictions, read_ids, read_predictions
+from runner.prediction.predictions import Predictions, mean_predictions, read_ids, read_predictions
 
 Matrix = NDArray[Any]
 

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 
 from runner.console import say
 from runner.contract import State
-from runner.data.pictures.reading import PictureReader
-from runner.data.pictures.views import View, ViewedPictures, default_views
 from runner.errors import RunnerError
-from runner.prediction.files import Views, path_of, read_views, write_views
-from runner.training.activations import activations_of
-from runner.training.batches import Answers, Batch, Feed, PictureFeed, Rows, rows_to_look_at
+from runner.images.decode import PictureReader
+from runner.images.views import View, ViewedPictures, default_views
+from runner.prediction.predictions import Views, path_of, read_views, write_views
+from runner.training.distributed import by_main, looking
+from runner.training.features import activations_of
 from runner.training.fold import Fold, Machine, load_snapshot
-from runner.training.loop import predict_logits
+from runner.training.learner import predict_logits
+from runner.training.loaders import Answers, Batch, Feed, PictureFeed, Rows, rows_to_look_at
+from runner.training.losses import probabilities_of
 from runner.training.model import Network
-from runner.training.outputs import probabilities_of
-from runner.training.processes import by_main, looking
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")

@@ -11,11 +11,11 @@ import numpy as np
 
 from runner.contract import Competition
 from runner.prediction.averaging import Look
-from runner.prediction.final_step import Answer, FinalStep, task_of
-from runner.prediction.looks import LookedNest
+from runner.prediction.oof_targets import Truth
 from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
+from runner.prediction.postprocess import Answer, FinalStep, task_of
 from runner.prediction.score import Gain, score_rows
-from runner.prediction.truth import Truth
+from runner.prediction.tta_choice import LookedNest
 from runner.workspace import read_json, write_json
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.form import Form, Kind, find_flaws, places_of_columns, refusal
 from runner.errors import FormError
+from runner.submission_format.submission_format import Form, Kind, find_flaws, places_of_columns, refusal
 from runner.workspace import atomic_path
 
 _BLOCK = 4096  # rows that are numbers of Python at a time, which take four times the room

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.decisions import FIXED_CUTOFF, decide
+from runner.contract.thresholds import FIXED_CUTOFF, decide
 from runner.prediction.expected_f2 import best_tags, best_tags_by_rules
-from runner.prediction.rules import Rules, obey
+from runner.prediction.label_constraints import Rules, obey
 
 Matrix = NDArray[Any]
 

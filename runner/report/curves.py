@@ -22,8 +22,8 @@ from runner.report.figures import (
     put_legend,
     style,
 )
-from runner.report.material import Found, Material
 from runner.report.page import Table
+from runner.report.run_data import Found, Material
 
 _STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
 _LETTER = 0.0125  # of the axes' width, in the small print above them

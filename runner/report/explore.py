@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from runner.console import track
 from runner.contract import Competition, Symmetry
-from runner.data.exploring.explore import Alike, Explored, Spread, spread_out
-from runner.data.pictures.squares import CentreSquare
-from runner.data.pictures.transforms import build_augmentation
 from runner.errors import DataError
+from runner.explore.explore import Alike, Explored, Spread, spread_out
+from runner.images.augment import build_augmentation
+from runner.images.center_crop import CentreSquare
 from runner.report.explore_figures import explore_figures, spread_table
-from runner.report.explore_words import findings, tell_fit, tell_measure, warnings
+from runner.report.explore_summary import findings, tell_fit, tell_measure, warnings
 from runner.report.figures import Drawn
 from runner.report.page import Block, Cell, Facts, Gallery, Page, Picture, Points, Section, Table, Text, write_page
 from runner.report.samples import Samples

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgba
 from numpy.typing import NDArray
 
-from runner.data.exploring.explore import Explored, Measure, Spread
+from runner.explore.explore import Explored, Measure, Spread
 from runner.report.figures import BLUE, FAINT, GROUND, INK, VERMILLION, Drawn, label_bars, new_figure, put_legend, style
 from runner.report.page import Table
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from runner.hosts.boards import Snapshot, read_terms
+from runner.hosts.leaderboards import Snapshot, read_terms
 from runner.hosts.ledger import Entry
 from runner.hosts.standings import Standing, find_standing
 from runner.report.figures import BLUE, GREEN, VERMILLION, Drawn, new_figure, put_legend, style
-from runner.report.material import Material
 from runner.report.page import Table
+from runner.report.run_data import Material
 
 
 def standings_of(material: Material) -> list[Standing]:

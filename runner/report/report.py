@@ -15,8 +15,8 @@ from runner.report.confusion import matrix_blocks, matrix_figure, worst_table
 from runner.report.curves import finder_figures, loss_figure, metric_figures, schedule_figure
 from runner.report.figures import Drawn
 from runner.report.leaderboard import leaderboard_figures, standings_of
-from runner.report.material import HeldOut, Material, is_tags
-from runner.report.outcomes import (
+from runner.report.page import Block, Cell, Facts, Link, Page, Points, Section, Table, Text, write_page
+from runner.report.per_class import (
     calibration_figure,
     classes_figure,
     classes_table,
@@ -25,8 +25,8 @@ from runner.report.outcomes import (
     tags_figure,
     tags_table,
 )
-from runner.report.page import Block, Cell, Facts, Link, Page, Points, Section, Table, Text, write_page
-from runner.report.report_words import (
+from runner.report.run_data import HeldOut, Material, is_tags
+from runner.report.run_summary import (
     LEARNS,
     answer_in_words,
     next_steps,

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.data.pictures.reading import is_band_path, open_pictures
-from runner.data.table.index import Index
+from runner.data.index import Index
 from runner.errors import DataError
+from runner.images.decode import is_band_path, open_pictures
 from runner.report.page import Picture
 
 _SCALED_BY = 200  # pictures of bands: enough to know the values that they all have

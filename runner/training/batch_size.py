@@ -11,10 +11,10 @@ import torch
 from runner.console import say
 from runner.contract import Recipe
 from runner.errors import TrainingError
-from runner.training.batches import Feed, Rows
-from runner.training.loop import Learner, logits_of
-from runner.training.outputs import loss_of
-from runner.training.processes import any_of
+from runner.training.distributed import any_of
+from runner.training.learner import Learner, logits_of
+from runner.training.loaders import Feed, Rows
+from runner.training.losses import loss_of
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:

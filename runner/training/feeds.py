@@ -6,11 +6,11 @@ import numpy as np
 from accelerate import Accelerator
 
 from runner.contract import Stage, State
-from runner.data.pictures.squares import CentreSquare
-from runner.data.pictures.views import default_views
-from runner.training.activations import activations_of
-from runner.training.batches import ActivationFeed, Feed, PictureFeed, Rows
+from runner.images.center_crop import CentreSquare
+from runner.images.views import default_views
+from runner.training.features import activations_of
 from runner.training.fold import Fold, Machine
+from runner.training.loaders import ActivationFeed, Feed, PictureFeed, Rows
 from runner.training.model import Network
 
 

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Recipe
-from runner.data.pictures.cache import Keeping
-from runner.data.pictures.reading import PictureReader, open_pictures
-from runner.data.pictures.small import open_small_pictures
-from runner.data.table.index import Index
-from runner.data.table.scalars import fill_missing, read_scalars
+from runner.data.index import Index
+from runner.data.tabular import fill_missing, read_scalars
 from runner.errors import TrainingError, UsageError
-from runner.training.batches import Answers, Rows, Transform
+from runner.images.cache import Keeping
+from runner.images.cached import open_small_pictures
+from runner.images.decode import PictureReader, open_pictures
+from runner.training.loaders import Answers, Rows, Transform
 from runner.training.model import Network, build_network
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
@@ -67,7 +67,7 @@ class Fold:
 
     def augmentation(self, size: int) -> Transform:
         """How the pictures are changed to be learned from."""
-        from runner.data.pictures.transforms import build_augmentation
+        from runner.images.augment import build_augmentation
 
         light = self.reader.channels == 3
         return build_augmentation(self.competition.preset, size, channels_are_light=light)

@@ -18,10 +18,10 @@ import torch
 
 from runner.console import progress, say, sparkline
 from runner.contract import Stage
-from runner.training.batches import Feed, order_batches
-from runner.training.groups import rates_by_depth, rates_of_groups
-from runner.training.loop import Learner, read_shares, set_rates
-from runner.training.processes import by_main
+from runner.training.distributed import by_main
+from runner.training.learner import Learner, read_shares, set_rates
+from runner.training.loaders import Feed, order_batches
+from runner.training.optimizer import rates_by_depth, rates_of_groups
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:

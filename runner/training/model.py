@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import TrainingError, UsageError
-from runner.training.folding import fold_norms
-from runner.training.processes import SharedBatchNorm
+from runner.training.distributed import SharedBatchNorm
+from runner.training.fuse import fold_norms
 
 
 class Head(nn.Module):

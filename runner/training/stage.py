@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from runner.console import say
 from runner.contract import Metric, Stage, State
-from runner.contract.decisions import decide
+from runner.contract.thresholds import decide
 from runner.training.batch_size import try_batch
-from runner.training.batches import Feed, order_batches
 from runner.training.diagnosis import diagnose
+from runner.training.distributed import main_first
 from runner.training.feeds import build_feeds, oversampled
 from runner.training.fold import Fold, Machine, broken_by, build_start, load_snapshot
-from runner.training.groups import build_optimizer, freeze_for, rates_by_depth, rates_of_groups
+from runner.training.learner import Learner, NotANumber, Trained, predict_logits, train_epoch
+from runner.training.loaders import Feed, order_batches
 from runner.training.log import append_line, read_log
-from runner.training.loop import Learner, NotANumber, Trained, predict_logits, train_epoch
+from runner.training.losses import loss_of, probabilities_of
 from runner.training.lr_finder import Finding, find_rate, stage_rate
 from runner.training.model import Network
-from runner.training.outputs import loss_of, probabilities_of
-from runner.training.processes import main_first
+from runner.training.optimizer import build_optimizer, freeze_for, rates_by_depth, rates_of_groups
 from runner.training.schedule import Epoch, rate_share
 from runner.training.snapshots import (
     Snapshot,

@@ -13,9 +13,9 @@ from accelerate import Accelerator
 
 from runner.console import say
 from runner.training.batch_size import check_shares, halve, remember_batch_size, starting_batch_size
+from runner.training.distributed import by_main
 from runner.training.fold import Fold, Machine
 from runner.training.log import keep_lines
-from runner.training.processes import by_main
 from runner.training.schedule import Epoch, plan_epochs
 from runner.training.snapshots import Snapshot, drop_snapshot, read_facts, read_snapshots
 from runner.training.stage import train_stage

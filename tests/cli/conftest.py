@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli import run_command
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 
 @dataclass(frozen=True)

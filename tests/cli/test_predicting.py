@@ -12,11 +12,11 @@ import pytest
 
 from runner.cli import run_command
 from runner.contract import SIDE_ON, Competition, Stage, State
-from runner.data.pictures.views import default_views
+from runner.images.views import default_views
 from runner.prediction import predict as predict_module
-from runner.prediction.files import read_views, write_views
+from runner.prediction.predictions import read_views, write_views
 from tests.cli.conftest import Runner
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 VIEWS = tuple(view.name for view in default_views(SIDE_ON))
 NETWORKS = ("average", "snapshot-1", "snapshot-2")
@@ -318,7 +318,7 @@ def test_what_would_leak_or_is_not_there_is_refused(here: Path, run: Path, typed
 
 
 def test_labels_that_were_planted_in_one_run_are_refused(here: Path, run: Path, typed: Runner) -> None:
-    from runner.prediction.truth import Truth, read_truth, write_truth
+    from runner.prediction.oof_targets import Truth, read_truth, write_truth
 
     predict(typed, "--snapshots", 1, "--views", "none")
     second = second_run(here, typed)

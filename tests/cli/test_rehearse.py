@@ -13,19 +13,19 @@ import pytest
 
 from competitions import load
 from runner.contract import OneOfMany
-from runner.data.table.index import Index, build_index
+from runner.data.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
 from runner.practice import rehearsal as rehearsal_module
 from runner.practice.build import build_practice, painted_names
 from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of, hide_rows
-from runner.practice.verdict import Verdict, find_board
+from runner.practice.rehearsal_result import Verdict, find_board
 from runner.prediction.predict import Asked
 from runner.prediction.score import Score
 from runner.training.fold import Machine
-from runner.whole_line import rehearse
+from runner.workflow import rehearse
 from runner.workspace import Workspace
 from tests.cli.conftest import Runner
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 HIDDEN = ("--hidden", 0.25, "--workers", 0)
 TINY = ("--model", "test_resnet", "--no-pretrained", "--size", 32, "--epochs-scale", 0.01, "--views", "none")
@@ -142,7 +142,7 @@ def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace
 
 
 def pictures_of(index: Index, part: str) -> set[bytes]:
-    from runner.data.pictures.reading import open_pictures
+    from runner.images.decode import open_pictures
 
     table = index.train if part == "train" else index.test
     reader = open_pictures(index.raw, table["path"].tolist())
@@ -271,7 +271,7 @@ def test_the_difference_is_told_in_standard_errors_of_both_whichever_way_the_met
 def test_the_board_is_the_one_that_was_downloaded_and_stands_best_first(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from runner.hosts.boards import keep_snapshot
+    from runner.hosts.leaderboards import keep_snapshot
 
     now = datetime(2020, 1, 1, tzinfo=UTC)
     rows = (BoardRow("b", 0.9, now), BoardRow("a", 0.1, now))

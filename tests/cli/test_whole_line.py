@@ -10,7 +10,7 @@ import pytest
 from runner.contract import Stage, State
 from runner.contract.recipe import keep_heads
 from tests.cli.conftest import Runner
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 FAST = ("--workers", 0, "--batch-size", 32)
 

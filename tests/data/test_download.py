@@ -18,11 +18,11 @@ import pytest
 import competitions
 from runner.console import Advance
 from runner.contract import Competition, OneOfMany
-from runner.data.arriving.download import download, read_raw
+from runner.data.download import download, read_raw
 from runner.errors import ArchiveError, DataError, HostError, PluginError
 from runner.hosts.protocol import Host, RemoteFile
 from runner.workspace import Workspace
-from tests.data.packing import Files, lay, pack, packed, tree
+from tests.archives.packing import Files, lay, pack, packed, tree
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
 FOLDERS = replace(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.data.held_out.folds import ClassCounts, count_classes, digest, read_folds, remarks, write_folds
-from runner.data.held_out.splits import NEVER_HELD_OUT, split_folds
+from runner.data.folds import ClassCounts, count_classes, digest, read_folds, remarks, write_folds
+from runner.data.splits import NEVER_HELD_OUT, split_folds
 from runner.errors import DataError
 
 IDS, LABELS = ["a", "b", "c", "d"], ["pug", "pug", "boxer", "boxer"]
@@ -106,7 +106,7 @@ def test_a_split_that_a_crash_broke_off_is_no_split(path, monkeypatch, step):
     def power_cut(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"runner.data.held_out.folds.{step}", power_cut)
+    monkeypatch.setattr(f"runner.data.folds.{step}", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_folds(path, ["x", "y"], ["pug", "pug"], np.array([0, 1]), {"seed": 1})
     with pytest.raises(DataError, match="not split yet"):

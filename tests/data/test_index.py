@@ -17,9 +17,9 @@ from PIL import Image
 
 import competitions
 from runner.contract import Competition, OneOfMany
-from runner.data.table.complaints import Complaint, describe
-from runner.data.table.index import Index, build_index
-from runner.data.table.vocabulary import slips_among
+from runner.data.classes import slips_among
+from runner.data.index import Index, build_index
+from runner.data.problems import Complaint, describe
 from runner.errors import DataError
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
@@ -94,10 +94,10 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(competition: Competition, raw: Path, *, check_contents: bool = False) -> str:
+def faults(competition: Competition, raw: Path) -> str:
     """What is said when the data is too bad to go on."""
     with pytest.raises(DataError) as caught:
-        build_index(competition, raw, check_contents=check_contents)
+        build_index(competition, raw)
     assert caught.value.exit_code == 1
     return str(caught.value)
 
@@ -646,48 +646,6 @@ def test_a_long_list_is_cut_and_counted() -> None:
     assert lines[0] == "- id without a picture: 47"
     assert lines[10:13] == ["    labels.csv:9: no 9", "    and 37 more like this", "      cure: again"]
     assert lines[13:] == ["- empty label: 1", "    labels.csv:9: none", "      cure: fill it in"]
-
-
-# Contents, on request
-
-
-def test_identical_pictures_with_different_labels_are_told_on_request(dog: Path) -> None:
-    shutil.copy(dog / "train/a.jpg", dog / "train/b.jpg")  # a beagle and a boxer
-    shutil.copy(dog / "train/a.jpg", dog / "train/c.jpg")  # a beagle, as a is
-    assert remarks(build_index(DOG, dog)) == []
-    index = build_index(DOG, dog, check_contents=True)
-    assert remarks(index) == [("identical pictures with different labels", "labels.csv:3")]
-    assert "'a' and 'b' are one picture, and their labels are 'beagle' and 'boxer'" in index.complaints[0].found
-
-
-def test_the_same_picture_in_train_and_test_is_told_on_request(dog: Path) -> None:
-    shutil.copy(dog / "train/d.jpg", dog / "test/y.jpg")
-    index = build_index(DOG, dog, check_contents=True)
-    assert remarks(index) == [("the same picture in train and test", "sample_submission.csv:3")]
-    assert "the test picture 'y' is the training picture 'd'" in index.complaints[0].found
-
-
-def test_twins_among_bands_are_told_on_request(iceberg: Path) -> None:
-    values = np.load(iceberg / "train.npy")
-    values[1] = values[0]
-    np.save(iceberg / "train.npy", values)
-    test = np.load(iceberg / "test.npy")
-    test[2] = values[4]
-    np.save(iceberg / "test.npy", test)
-    kinds = [kind for kind, _ in remarks(build_index(ICEBERG, iceberg, check_contents=True))]
-    assert kinds == ["identical pictures with different labels", "the same picture in train and test"]
-
-
-def test_unreadable_pictures_are_told_on_request(dog: Path) -> None:
-    (dog / "train/a.jpg").write_bytes(b"")
-    (dog / "train/b.jpg").unlink()
-    (dog / "train/b.jpg").symlink_to(dog / "nowhere.jpg")
-    (dog / "test/y.jpg").write_bytes(b"<html>")
-    text = faults(DOG, dog, check_contents=True)
-    assert "picture that cannot be read: 3" in text
-    assert "labels.csv:2: train/a.jpg: the picture is empty: 0 bytes" in text
-    assert "labels.csv:3: train/b.jpg: the picture is not there" in text
-    assert "sample_submission.csv:3: test/y.jpg: the file is not a picture" in text
 
 
 def test_each_folder_is_listed_once_and_no_file_is_asked_for(dog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

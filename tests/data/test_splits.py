@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.data.held_out.splits import NEVER_HELD_OUT, assign_folds, split_folds, split_given, split_holdout
+from runner.data.splits import NEVER_HELD_OUT, assign_folds, split_folds, split_given, split_holdout
 from runner.errors import UsageError
 
 split_law = settings(deadline=None, max_examples=40)

@@ -17,13 +17,13 @@ import pytest
 from competitions import load
 from runner.contract import Competition
 from runner.contract.labels import targets_of
-from runner.data.arriving.download import download
-from runner.data.table.index import build_index
+from runner.data.download import download
+from runner.data.index import build_index
 from runner.errors import HostError
 from runner.hosts.grading import Usage, read_answers
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
-from runner.practice.bots import BOTS, fit_logistic, fit_neighbours, fit_prior
+from runner.practice.baselines import BOTS, fit_logistic, fit_neighbours, fit_prior
 from runner.practice.build import build_practice, painted_names
 from runner.workspace import Workspace
 

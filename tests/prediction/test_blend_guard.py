@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.data.held_out.folds import Folds
+from runner.data.folds import Folds
 from runner.errors import RunnerError
 from runner.prediction.blend_guard import check_common_folds
 

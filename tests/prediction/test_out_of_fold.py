@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from runner.errors import RunnerError
-from runner.prediction.files import Predictions, write_predictions
 from runner.prediction.out_of_fold import Member, read_members, read_test
+from runner.prediction.predictions import Predictions, write_predictions
 
 
 def write(path, ids: str, classes: str, values: list[list[float]]):

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, OneOfMany, Probability, Tags
-from runner.contract.form import Form, find_flaws, read_form, read_submission
 from runner.errors import FormError
 from runner.prediction.submission import check_submission, write_submission
+from runner.submission_format.submission_format import Form, find_flaws, read_form, read_submission
 
 BREEDS = OneOfMany(csv="labels.csv", label="breed")
 CLASSES = ("boxer", "pug", "whippet")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.contract import MEAN_F2, OneOfMany, Tags
 from runner.prediction.expected_f2 import best_tags, best_tags_by_rules, expected_f2
-from runner.prediction.rules import Rules, obey, rules_of
+from runner.prediction.label_constraints import Rules, obey, rules_of
 from runner.prediction.thresholds import Deciding, Decoder, decode, fit_cutoffs, fit_decoder
 from runner.workspace import read_json, write_json
 

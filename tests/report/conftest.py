@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner.prediction.files import Views, write_views
-from runner.prediction.truth import Truth, write_truth
+from runner.prediction.oof_targets import Truth, write_truth
+from runner.prediction.predictions import Views, write_views
 from runner.workspace import write_json, write_text
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 FLAGS = (
     "--headless=new",

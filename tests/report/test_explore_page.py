@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from runner.data.exploring.explore import explore
-from runner.data.table.index import build_index
+from runner.data.index import build_index
+from runner.explore.explore import explore
 from runner.report.explore import write_exploration
-from runner.report.explore_words import findings
-from tests.scratch import SHAPES
+from runner.report.explore_summary import findings
+from tests.competitions import SHAPES
 
 NASTY = "<img src=x onerror=alert(1)>$&"
 

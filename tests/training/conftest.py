@@ -11,7 +11,7 @@ import pytest
 
 from competitions import load
 from runner.contract import Competition, Recipe, Stage, State
-from runner.data.table.index import Index, build_index
+from runner.data.index import Index, build_index
 from runner.training.fold import Fold
 
 

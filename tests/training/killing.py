@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 import runner
-import runner.whole_line
+import runner.workflow
 from runner.cli import run_command
 
 _WATCHED = tuple(

@@ -12,10 +12,10 @@ import torch
 
 from runner.contract import Recipe
 from runner.errors import TrainingError
+from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
+from runner.training.learner import Learner
 from runner.training.log import read_log
-from runner.training.loop import Learner
-from runner.training.processes import build_accelerator
 from runner.training.train import train_fold
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from runner.training import model
+from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
-from runner.training.processes import build_accelerator
 from runner.training.train import train_fold
 
 

@@ -12,8 +12,8 @@ import pytest
 from runner.contract import Recipe, Stage, State
 from runner.training import lr_finder
 from runner.training import stage as stage_module
+from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
-from runner.training.processes import build_accelerator
 from runner.training.train import train_fold
 
 MakeFold = Callable[..., Fold]

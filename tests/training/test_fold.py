@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from runner.contract import Recipe
-from runner.contract.decisions import decide
-from runner.data.pictures.squares import CentreSquare
+from runner.contract.thresholds import decide
 from runner.errors import TrainingError
+from runner.images.center_crop import CentreSquare
 from runner.training import stage as stage_module
-from runner.training.batches import PictureFeed
+from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine, load_snapshot
+from runner.training.learner import predict_logits
+from runner.training.loaders import PictureFeed
 from runner.training.log import append_line, keep_lines, read_log
-from runner.training.loop import predict_logits
-from runner.training.outputs import loss_of
-from runner.training.processes import build_accelerator
+from runner.training.losses import loss_of
 from runner.training.snapshots import Snapshot, read_snapshots
 from runner.training.train import train_fold as train_fold_on
 

@@ -17,12 +17,12 @@ import pytest
 from runner.contract import Recipe, Stage, State
 from runner.errors import TrainingError
 from runner.training import activations as activations_module
+from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
 from runner.training.log import read_log
-from runner.training.processes import build_accelerator
 from runner.training.snapshots import read_facts, read_snapshots
 from runner.training.train import train_fold
-from tests.scratch import SHAPES, write_plugin
+from tests.competitions import SHAPES, write_plugin
 
 MakeFold = Callable[..., Fold]
 

@@ -12,13 +12,13 @@ import torch
 
 from runner.console import sparkline
 from runner.contract import Recipe, Stage, State
+from runner.training.distributed import build_accelerator
 from runner.training.feeds import build_feeds
 from runner.training.fold import Fold, Machine, build_start
-from runner.training.groups import build_optimizer, freeze_for
+from runner.training.learner import Learner
 from runner.training.log import read_log
-from runner.training.loop import Learner
 from runner.training.lr_finder import Curve, find_rate, finding_file, read_curve, tell
-from runner.training.processes import build_accelerator
+from runner.training.optimizer import build_optimizer, freeze_for
 from runner.training.train import train_fold
 from runner.workspace import read_json
 

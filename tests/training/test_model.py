@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from runner.contract import Recipe, Stage, State
 from runner.errors import TrainingError, UsageError
-from runner.training.groups import EARLY, HEAD, LATE, build_optimizer, depth_of, freeze_for, rates_by_depth
 from runner.training.model import Network, build_network
+from runner.training.optimizer import EARLY, HEAD, LATE, build_optimizer, depth_of, freeze_for, rates_by_depth
 
 TINY = "test_resnet"
 NOTHING = torch.zeros(4, 0)

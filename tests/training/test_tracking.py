@@ -19,7 +19,7 @@ from runner.workspace import Workspace
 
 @pytest.fixture
 def workspace(tiny_competition: Competition, shapes_folder: Path, workspace_folder: Path) -> Workspace:
-    from runner.data.arriving.download import download
+    from runner.data.download import download
 
     workspace = Workspace(workspace_folder)
     download(tiny_competition, workspace, shapes_folder)

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.contract import Recipe
-from runner.data.table.scalars import fill_missing
+from runner.data.tabular import fill_missing
 from runner.errors import TrainingError
-from runner.training.batches import Answers
+from runner.training.distributed import build_accelerator
 from runner.training.feeds import oversampled
 from runner.training.fold import Fold, Machine
+from runner.training.loaders import Answers
 from runner.training.log import read_log
-from runner.training.processes import build_accelerator
 from runner.training.snapshots import read_snapshots
 from runner.training.train import train_fold
 

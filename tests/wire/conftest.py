@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.hosts.faults import Patience
 from runner.hosts.grading import Answer, Scores, Usage
+from runner.hosts.http.errors import Patience
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from runner.errors import HostError
-from runner.hosts.boards import latest_snapshots
+from runner.hosts.current_standing import find_places
 from runner.hosts.entries import Origin
 from runner.hosts.kaggle import KaggleHost
+from runner.hosts.leaderboards import latest_snapshots
 from runner.hosts.ledger import read_ledger
 from runner.hosts.loopback import redirect
-from runner.hosts.places import find_places
-from runner.hosts.submitting import Handing, refresh_ledger, submit_and_record
+from runner.hosts.submit import Handing, refresh_ledger, submit_and_record
 from tests.wire.conftest import DOGS, SLUG, TEAMS
 from tests.wire.server import Fault, FaultyServer, answers, edits, gateway_page, refuses
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runner.errors import HostError
+from runner.hosts.http import download as download_module
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.loopback import ranged, redirect
 from runner.hosts.practice import PracticeHost
@@ -183,7 +184,7 @@ HOPELESS: dict[str, tuple[Fault, str]] = {
 def test_what_cannot_be_mended_is_refused_and_nothing_false_is_left(
     fault: Fault, told: str, server: FaultyServer, waits: Waits, tmp_path: Path
 ) -> None:
-    from runner.hosts.faults import Patience
+    from runner.hosts.http.errors import Patience
     from tests.wire.conftest import DOGS
 
     kaggle = KaggleHost(DOGS, patience=Patience(pause=waits, tries=3), timeouts=(2.0, 0.1))
@@ -247,7 +248,7 @@ def test_a_spoilt_part_on_the_disk_is_found_out(
 def test_what_the_store_packs_is_unpacked(tmp_path: Path, server: FaultyServer, practice: PracticeHost) -> None:
     from zipfile import ZIP_DEFLATED, ZipFile
 
-    from runner.hosts.transfer import Order, fetch
+    from runner.hosts.http.download import Order, fetch
 
     content = b"id,breed\n" * 1000
     with ZipFile(practice.folder / "files" / "big.csv.zip", "w", ZIP_DEFLATED) as archive:
@@ -284,21 +285,20 @@ def test_an_unknown_length_of_bytes_is_known_by_its_hash(
 def test_a_disk_that_fills_on_the_way_leaves_what_came_and_the_next_call_goes_on(
     kaggle: KaggleHost, practice: PracticeHost, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner.hosts import transfer
 
-    write, path = transfer._write, tmp_path / "train.zip"
+    write, path = download_module._write, tmp_path / "train.zip"
 
     def fills(file: object, chunk: bytes) -> None:
         if path.with_name("train.zip.part").stat().st_size > 0:
             raise OSError(28, "No space left on device")
         write(file, chunk)
 
-    monkeypatch.setattr(transfer, "_write", fills)
-    monkeypatch.setattr(transfer, "_CHUNK", 1000)
+    monkeypatch.setattr(download_module, "_write", fills)
+    monkeypatch.setattr(download_module, "_CHUNK", 1000)
     with pytest.raises(OSError, match="No space left"):
         bring(kaggle, path)
     assert not path.exists()
-    monkeypatch.setattr(transfer, "_write", write)
+    monkeypatch.setattr(download_module, "_write", write)
     assert bring(kaggle, path)[0] > 0
     assert path.read_bytes() == stored(practice)
     assert "Range" in [call for call in server.calls if call.name == "store"][-1].headers
@@ -326,10 +326,9 @@ def test_a_store_that_heeds_no_if_range_is_found_out_by_its_etag_alone(
 def test_a_trickle_is_a_stall(
     kaggle: KaggleHost, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner.hosts import transfer
 
-    monkeypatch.setattr(transfer, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(transfer, "_SLOWEST", 10**9)
+    monkeypatch.setattr(download_module, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(download_module, "_SLOWEST", 10**9)
 
     def trickles(server: FaultyServer, handler: Any, call: Any, reply: Any) -> None:
         handler.send_response(reply.status)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import HostError
-from runner.hosts.faults import Patience
+from runner.hosts.http.errors import Patience
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.practice import PracticeHost
 from tests.wire.conftest import DOGS, SLUG, Waits, build_dogs

@@ -12,11 +12,11 @@ import pytest
 
 from competitions import load
 from runner.contract import Competition
-from runner.data.arriving.download import download
-from runner.data.arriving.mirror import check_counts
+from runner.data.download import download
+from runner.data.mirror import check_counts
 from runner.errors import DataError, HostError, UsageError
 from runner.hosts.kaggle import KaggleDataset, KaggleHost
-from runner.hosts.opening import open_mirror
+from runner.hosts.open_host import open_mirror
 from runner.hosts.practice import PracticeHost, create_practice_competition
 from runner.workspace import Workspace
 from tests.wire.conftest import DOGS, SLUG

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError
-from runner.hosts.faults import Patience
+from runner.hosts.http.errors import Patience
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.protocol import RemoteFile
 from tests.wire.conftest import DOGS, SLUG, Waits

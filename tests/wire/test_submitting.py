@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from runner.errors import HostError
 from runner.hosts.entries import Origin
-from runner.hosts.faults import Patience
+from runner.hosts.http.errors import Patience
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import Entry, read_ledger
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Status, UnreachableError
-from runner.hosts.submitting import Handing, Outcome, refresh_ledger, require_open, submit_and_record
+from runner.hosts.submit import Handing, Outcome, refresh_ledger, require_open, submit_and_record
 from tests.wire.conftest import DOGS, GOOD, SLUG, Waits, build_dogs
 from tests.wire.server import (
     Fault,

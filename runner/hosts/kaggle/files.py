@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.console import Advance
-from runner.hosts.faults import Fault
+from runner.hosts.http.download import Order
+from runner.hosts.http.errors import Fault
 from runner.hosts.kaggle.answers import int_of
 from runner.hosts.kaggle.questions import Questions
 from runner.hosts.protocol import RemoteFile
-from runner.hosts.transfer import Order
 
 
 class DataFiles(Questions):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from runner.console import whisper
 from runner.errors import HostError
-from runner.hosts.boards import read_board
-from runner.hosts.faults import Fault
+from runner.hosts.http.download import Order
+from runner.hosts.http.errors import Fault
 from runner.hosts.kaggle.answers import NEVER, score_of, time_of
 from runner.hosts.kaggle.questions import Questions
+from runner.hosts.leaderboards import read_board
 from runner.hosts.protocol import BoardRow, Leaderboard
-from runner.hosts.transfer import Order
 
 
 class Leaderboards(Questions):

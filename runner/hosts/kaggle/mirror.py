@@ -7,12 +7,12 @@ from typing import NoReturn
 
 from runner.console import Advance
 from runner.errors import HostError
-from runner.hosts.faults import Fault
+from runner.hosts.http.download import Order
+from runner.hosts.http.errors import Fault
 from runner.hosts.kaggle.answers import int_of
 from runner.hosts.kaggle.host import KaggleHost
 from runner.hosts.kaggle.wire import DATASETS, SITE
 from runner.hosts.protocol import RemoteFile
-from runner.hosts.transfer import Order
 
 
 class KaggleDataset:

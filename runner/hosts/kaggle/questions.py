@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials
-from runner.hosts.faults import TIMEOUTS, Fault, Patience
+from runner.hosts.http.errors import TIMEOUTS, Fault, Patience
 from runner.hosts.kaggle.answers import time_of
 from runner.hosts.kaggle.wire import SITE, KaggleWire
 from runner.hosts.protocol import About, UnreachableError

@@ -6,13 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from runner.errors import HostError
-from runner.hosts.faults import Fault
+from runner.hosts.file_tag import mark_in
+from runner.hosts.http.errors import Fault
+from runner.hosts.http.upload import Upload, put_file
 from runner.hosts.kaggle.answers import int_of, submission_of
 from runner.hosts.kaggle.questions import Questions
 from runner.hosts.kaggle.wire import SITE
-from runner.hosts.marks import mark_in
 from runner.hosts.protocol import Limits, Submission, UnreachableError
-from runner.hosts.uploading import Upload, put_file
 
 _LOOKS = (2.0, 5.0, 10.0, 20.0)  # seconds to wait before each look for a submission of unknown fate
 

@@ -15,8 +15,8 @@ import urllib3
 from runner.console import Advance, say, whisper
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, Kind, find_credentials, places
-from runner.hosts.faults import TIMEOUTS, Fault, Patience, fault_of_error, fault_of_response, server_time
-from runner.hosts.transfer import Order, fetch
+from runner.hosts.http.download import Order, fetch
+from runner.hosts.http.errors import TIMEOUTS, Fault, Patience, fault_of_error, fault_of_response, server_time
 
 SITE = "https://www.kaggle.com"
 

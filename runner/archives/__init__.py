@@ -1,0 +1,1 @@
+"""Archives: their names, readers, safe extraction, integrity, free disk space."""

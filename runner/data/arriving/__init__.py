@@ -1,1 +1,0 @@
-"""From a host, an archive or a folder to one layout on this disk, whole or not at all."""

@@ -1,1 +1,0 @@
-"""What can be known of the pictures before anything is trained."""

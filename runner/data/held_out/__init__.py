@@ -1,1 +1,0 @@
-"""Which rows are held out to validate, and the folds.csv that says so."""

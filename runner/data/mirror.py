@@ -1,0 +1,38 @@
+"""Data from a mirror: somebody else put it together, so its pictures are counted before it is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from runner.console import say
+from runner.contract import Competition
+from runner.contract.competition import Pictures
+from runner.contract.labels import all_names
+from runner.csv_file import read_table
+from runner.errors import DataError
+
+
+def check_counts(competition: Competition, folder: Path) -> None:
+    """Stop where there are fewer pictures than the tables have rows."""
+    parts = [("test", competition.test_images, competition.sample_submission)]
+    if competition.labels.csv:
+        parts.append(("train", competition.train_images, competition.labels.csv))
+    for part, pictures, table in parts:
+        if isinstance(pictures, str | tuple):
+            have, rows = _count(folder, pictures), sum(1 for _ in read_table(folder / all_names(table)[0]))
+            say(f"{part}: {have:,} pictures for {rows:,} rows")
+            if have < rows:
+                raise DataError(
+                    f"the mirror is incomplete: {have:,} {part} pictures, and {rows:,} rows that want one",
+                    where=competition.mirror,
+                    cure=f"runner {competition.name} download --from DIR, with data from elsewhere",
+                )
+
+
+def _count(folder: Path, pictures: Pictures) -> int:
+    assert isinstance(pictures, str | tuple)
+    count = 0
+    for template in all_names(pictures):
+        below, suffix = folder / template.split("{", 1)[0], PurePosixPath(template).suffix
+        count += sum(path.suffix == suffix or not suffix for path in below.rglob("*") if path.is_file())
+    return count

@@ -1,1 +1,0 @@
-"""Pictures read, resized, augmented, and looked at in fixed ways."""

@@ -1,1 +1,0 @@
-"""One table of all pictures, and every complaint about what it was made of."""

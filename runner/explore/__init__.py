@@ -1,0 +1,1 @@
+"""What can be known about the data before anything is trained."""

@@ -1,0 +1,1 @@
+"""Images decoded, cached, augmented, and cut into test-time views."""

@@ -1,0 +1,131 @@
+"""All that happens after the networks have spoken, as one value: space, weights, calibration, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.contract import Competition, Metric, OneOfMany
+from runner.prediction.averaging import Space, average
+from runner.prediction.calibration import Calibrating, Calibration
+from runner.prediction.ensemble import Weighing
+from runner.prediction.label_constraints import Rules, rules_of
+from runner.prediction.thresholds import Deciding, Decoder, decode
+
+Matrix = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an answer is judged by, and what kind it is. `one_of_many`: the probabilities of a row sum to 1."""
+
+    metric: Metric
+    one_of_many: bool
+    rules: Rules | None = None
+
+
+def task_of(competition: Competition, classes: Sequence[str]) -> Task:
+    """The task that a competition sets."""
+    labels = competition.labels
+    return Task(competition.metric, isinstance(labels, OneOfMany), rules_of(labels, classes))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which of the final steps are taken; what is fitted of them is another matter."""
+
+    weighing: Weighing = Weighing.LAST
+    space: Space = Space.PROBABILITIES
+    calibrating: Calibrating = Calibrating.NOTHING
+    deciding: Deciding | None = None
+    by_rules: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that JSON can hold."""
+        return {
+            "weighing": self.weighing.value,
+            "space": self.space.value,
+            "calibrating": self.calibrating.value,
+            "deciding": self.deciding and self.deciding.value,
+            "by_rules": self.by_rules,
+        }
+
+    def __str__(self) -> str:
+        parts = [self.weighing.value]
+        if self.weighing in (Weighing.MEAN, Weighing.GREEDY):
+            parts[0] += f" of {self.space.value}"
+        if self.calibrating is not Calibrating.NOTHING:
+            parts.append(self.calibrating.value)
+        if self.deciding is not None:
+            parts.append(self.deciding.value + (" by rules" if self.by_rules else ""))
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes of it: probabilities, and the values that are scored and submitted (decisions for tags)."""
+
+    probabilities: Matrix
+    values: Matrix
+
+
+@dataclass(frozen=True)
+class FinalStep:
+    """Fitted on out-of-fold rows, applied to test rows."""
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    space: Space
+    one_of_many: bool
+    calibration: Calibration = Calibration()  # noqa: RUF009  (frozen)
+    decoder: Decoder | None = None
+
+    def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Answer:
+        """The answer for rows that `read` gives a named member's matrices of: one, or one a fold.
+
+        Members without weight are not read, and one matrix is held at a time.
+        """
+        return self.finish(average(self.space, self._weighted(read), self.one_of_many))
+
+    def finish(self, mixed: Matrix) -> Answer:
+        """The answer from what the members say together."""
+        probabilities = self.calibration.apply(mixed, self.one_of_many)
+        return Answer(probabilities, probabilities if self.decoder is None else decode(self.decoder, probabilities))
+
+    def _weighted(self, read: Callable[[str], Iterable[Matrix]]) -> Iterator[tuple[float, Matrix]]:
+        for name, weight in zip(self.members, self.weights, strict=True):
+            if weight > 0:
+                yield from _shared(weight, read(name))
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that JSON can hold."""
+        return {
+            "space": self.space.value,
+            "one_of_many": self.one_of_many,
+            "weights": dict(zip(self.members, self.weights, strict=True)),
+            "calibration": self.calibration.to_json(),
+            "decoder": self.decoder and self.decoder.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> FinalStep:
+        """The step that `to_json` wrote."""
+        return cls(
+            members=tuple(value["weights"]),
+            weights=tuple(value["weights"].values()),
+            space=Space(value["space"]),
+            one_of_many=value["one_of_many"],
+            calibration=Calibration(**value["calibration"]),
+            decoder=value["decoder"] and Decoder.from_json(value["decoder"]),
+        )
+
+
+def _shared(weight: float, matrices: Iterable[Matrix]) -> Iterator[tuple[float, Matrix]]:
+    """A member's weight, shared alike by its folds."""
+    held = list(matrices)
+    for matrix in held:
+        yield weight / len(held), np.asarray(matrix)

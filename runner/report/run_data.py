@@ -1,0 +1,317 @@
+"""What a run left on the disk, read for its report: every part may be missing, none is made anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.console import say
+from runner.contract import Competition, OneOfMany, Probability, Recipe, Tags
+from runner.contract.thresholds import decide
+from runner.data.download import read_raw
+from runner.data.folds import read_folds
+from runner.data.index import Index, build_index
+from runner.errors import RunnerError
+from runner.hosts.leaderboards import Snapshot, latest_snapshots
+from runner.hosts.ledger import Entry, read_ledger
+from runner.images.decode import is_band_path, read_size
+from runner.prediction.averaging import Look, Space
+from runner.prediction.blend import final_step_file, read_blend
+from runner.prediction.oof_targets import Truth, truth_of
+from runner.prediction.out_of_fold import Member
+from runner.prediction.postprocess import FinalStep, task_of
+from runner.prediction.predictions import read_views
+from runner.prediction.results import Final, read_rows
+from runner.prediction.thresholds import Deciding, Decoder
+from runner.report.confusion import Confusion
+from runner.training.log import read_log
+from runner.training.run import Run, find_run
+from runner.workspace import Workspace, read_json
+
+Matrix = NDArray[Any]
+
+_HEADERS = 60  # how many pictures' sizes are read to know the typical one
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the finder wrote for one stage of one fold."""
+
+    fold: int
+    stage: int
+    rates: Sequence[float]
+    losses: Sequence[float]
+    suggested: float | None
+    steepest: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that are predicted by networks that never saw them: what is so, and what was said."""
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    targets: Matrix
+    probabilities: Matrix
+    values: Matrix  # what is scored: decisions for tags, else the probabilities
+    decoder: Decoder | None
+
+    @cached_property
+    def true_and_said(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of the true and the likeliest class, row by row."""
+        if self.targets.shape[1] == 1:
+            return (self.targets[:, 0] > 0.5).astype(np.int64), (self.probabilities[:, 0] >= 0.5).astype(np.int64)
+        return self.targets.argmax(axis=1), self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """The confusion matrix of one of many, or of a thing that is there or not."""
+        classes = self.classes if len(self.classes) > 1 else (f"{self.classes[0]}: 0", f"{self.classes[0]}: 1")
+        return Confusion.of(classes, *self.true_and_said)
+
+    @cached_property
+    def losses(self) -> Matrix:
+        """Each row's log loss: how far off it was, whatever the metric."""
+        inside = np.clip(self.probabilities, 1e-15, 1 - 1e-15)
+        if self.targets.shape[1] > 1 and self.decoder is None:
+            given: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
+            return given
+        loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
+        return loss
+
+
+@dataclass(frozen=True)
+class Material:
+    """One run and all that is known of it."""
+
+    competition: Competition
+    workspace: Workspace
+    run: Run
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return self.run.read_recipe()
+
+    def typed(self, *words: str) -> str:
+        """A command about this competition, in quotes that a page shows as code."""
+        return f"`{self.workspace.typed(self.competition.name, *words)}`"
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        return read_log(self.run.log)
+
+    @cached_property
+    def score(self) -> dict[str, Any] | None:
+        return self.run.read_score()
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return _json_or(self.run.folder / "environment.json", {})  # type: ignore[no-any-return]
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.log)
+
+    @property
+    def epochs_wanted(self) -> int:
+        """How many epochs the whole run has, over all its folds."""
+        folds = 1 if self.recipe.all_data else self.recipe.folds or 1
+        return self.recipe.epochs * folds
+
+    @cached_property
+    def rows(self) -> tuple[int, int] | None:
+        """How many rows were learned from and held out; of several folds all rows, each held out once."""
+        try:
+            fold_of = read_folds(self.run.folds).fold_of
+        except RunnerError:
+            return None
+        held = sum(fold >= 0 for fold in fold_of.values())
+        return (len(fold_of) if self.recipe.folds else len(fold_of) - held), held
+
+    @cached_property
+    def class_count(self) -> int | None:
+        """How many classes or tags there are, where anything tells."""
+        if self.held_out is not None:
+            return len(self.held_out.classes)
+        return len(self.index.classes) if self.index is not None else None
+
+    @cached_property
+    def short_side(self) -> int | None:
+        """The typical short side of the pictures in pixels, from a few headers; None for bands or without data."""
+        if self.index is None or not len(self.index.train) or is_band_path(self.index.train["path"].iloc[0]):
+            return None
+        paths = self.index.train["path"].tolist()
+        try:
+            sides = [min(read_size(self.index.raw / path)) for path in paths[:: max(1, len(paths) // _HEADERS)]]
+        except RunnerError:
+            return None
+        return int(np.median(sides))
+
+    @cached_property
+    def blended(self) -> dict[str, Run | None]:
+        """The runs that an ensemble is made of, by name; None where the files are gone."""
+        found: dict[str, Run | None] = {}
+        for name in self.recipe.blends:
+            try:
+                found[name] = find_run(self.workspace, self.competition.name, name)
+            except RunnerError:
+                found[name] = None
+        return found
+
+    @cached_property
+    def folds(self) -> list[int]:
+        """The folds that were begun, by the log."""
+        return sorted({line["fold"] for line in self.log})
+
+    @cached_property
+    def found(self) -> list[Found]:
+        """The finder's curves, fold by fold and stage by stage."""
+        paths = sorted(
+            self.run.folder.glob("fold-*/find-lr-*.json"), key=lambda path: (_number(path.parent), _number(path))
+        )
+        told = [(path, one) for path in paths if (one := _json_or(path, None))]
+        return [
+            Found(
+                _number(path.parent),
+                _number(path),
+                one["curve"]["rates"],
+                one["curve"]["losses"],
+                one["suggested"],
+                one["steepest"],
+                one["reason"],
+            )
+            for path, one in told
+        ]
+
+    @cached_property
+    def snapshots(self) -> list[tuple[int, dict[str, Any]]]:
+        """The facts of every finished snapshot, with its fold."""
+        paths = self.run.folder.glob("fold-*/snapshot-*.json")
+        ordered = sorted(paths, key=lambda path: (_number(path.parent), _number(path)))
+        return [(_number(path.parent), one) for path in ordered if (one := _json_or(path, None))]
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The run's submissions, oldest first."""
+        return [
+            entry
+            for entry in read_ledger(self.workspace.ledger)
+            if (entry.competition, entry.run) == (self.competition.name, self.run.name)
+        ]
+
+    @cached_property
+    def boards(self) -> list[Snapshot]:
+        """The last public and the last private leaderboard that were kept."""
+        folder = self.workspace.boards(self.competition.name)
+        return [one for private in (False, True) for one in latest_snapshots(folder, private=private, count=1)]
+
+    @cached_property
+    def index(self) -> Index | None:
+        """The table of pictures, where the data is here."""
+        try:
+            return build_index(self.competition, read_raw(self.competition, self.workspace))
+        except (RunnerError, OSError, ValueError) as error:
+            say(f"the report shows no pictures: {error}")
+            return None
+
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """The held-out rows with the run's answer to them; None before there are predictions."""
+        if self.recipe.all_data:
+            return None
+        try:
+            return self._held_out()
+        except (RunnerError, OSError, KeyError, ValueError) as error:
+            say(f"the report shows no predictions: {str(error).splitlines()[0]}")
+            return None
+
+    @cached_property
+    def views(self) -> list[list[str | float]]:
+        """Each view's name, its score alone, and what the mean of all gains by it; of the last snapshot."""
+        if self.recipe.all_data or self.recipe.blends:
+            return []
+        try:
+            blend = read_blend([self.run], self._truth)
+            return _views_told(self.competition, blend.members[-1], blend.truth)
+        except (RunnerError, OSError, KeyError, ValueError):
+            return []  # `held_out` tells why
+
+    def _held_out(self) -> HeldOut:
+        runs = [find_run(self.workspace, self.competition.name, name) for name in self.recipe.blends] or [self.run]
+        blend = read_blend(runs, self._truth)
+        final = self._final(tuple(member.name for member in blend.members))
+        one_of_many = isinstance(self.competition.labels, OneOfMany)
+        rows = read_rows(
+            blend.members, blend.truth, read_folds(runs[0].folds).fold_of, final.look, one_of_many=one_of_many
+        )
+        answer = final.step.apply(lambda name: (rows.members[rows.names.index(name)],))
+        names = class_names(self.competition, blend.truth.classes)
+        return HeldOut(rows.ids, names, rows.targets, answer.probabilities, answer.values, final.step.decoder)
+
+    def _truth(self) -> Truth:
+
+        if self.index is None:
+            raise RunnerError("what the held-out rows show is not known", where=self.run.folder)
+        return truth_of(self.index)
+
+    def _final(self, names: tuple[str, ...]) -> Final:
+        path = final_step_file(self.run)
+        if path.exists():
+            return Final.read(path)
+        # A run that was killed between predicting and scoring: the last snapshot as it is.
+
+        task = task_of(self.competition, ())
+        decoder = Decoder(Deciding.FIXED) if task.metric.decides else None
+        weights = tuple(float(place == len(names) - 1) for place in range(len(names)))
+        return Final(FinalStep(names, weights, Space.PROBABILITIES, task.one_of_many, decoder=decoder), Look.PLAIN)
+
+
+def _views_told(competition: Competition, member: Member, truth: Truth) -> list[list[str | float]]:
+    said = [read_views(path) for path in member.valid]
+    if len(member.views) < 2:
+        return []
+    matrix = np.concatenate([one.take(member.views) for one in said])
+    targets, _ = truth.of([name for one in said for name in one.ids], said[0].classes)
+    metric = competition.metric
+
+    def score(places: list[int]) -> float:
+        mean = matrix[:, places].mean(axis=1)
+        return metric.score(targets, decide(mean) if metric.decides else mean)
+
+    everything, sign = list(range(len(member.views))), 1 if metric.higher_is_better else -1
+    whole = score(everything)
+    return [
+        [name, score([place]), sign * (whole - score([one for one in everything if one != place]))]
+        for place, name in enumerate(member.views)
+    ]
+
+
+def class_names(competition: Competition, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes as they are called on a page."""
+    labels = competition.labels
+    return (labels.label,) if isinstance(labels, Probability) else tuple(classes)
+
+
+def is_tags(competition: Competition) -> bool:
+    """Whether a picture bears a set of tags."""
+    return isinstance(competition.labels, Tags)
+
+
+def _json_or(path: Path, otherwise: Any) -> Any:
+    """What a file holds; `otherwise` where it is missing or was cut."""
+    try:
+        return read_json(path)
+    except (OSError, json.JSONDecodeError):
+        return otherwise
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])

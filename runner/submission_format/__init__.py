@@ -1,0 +1,1 @@
+"""What a submission file must look like, read from the sample submission."""

@@ -1,0 +1,111 @@
+"""The longest plan that fits into the time there is, from what an epoch costs on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from runner.console import say
+from runner.contract import Recipe, Stage, State
+from runner.contract.recipe import scale_epochs
+from runner.images.center_crop import CentreSquare
+from runner.images.views import default_views
+from runner.training.fold import Fold, Machine, build_start
+from runner.training.learner import Learner, logits_of, read_shares
+from runner.training.loaders import Batch, PictureFeed, order_batches
+from runner.training.optimizer import build_optimizer, freeze_for
+
+Work = Callable[[Batch], float]
+
+_WARM, _MEASURED = 1, 4
+# An epoch on activations is matrix products of a megabyte: next to nothing beside anything with a picture in it.
+_HEAD_EPOCH_SECONDS = 0.5
+# Importing, checking, predicting the test rows and writing: what the plan must leave free.
+_RESERVE = 0.15
+_SCALES = (4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25, 0.0)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes on this machine, in seconds."""
+
+    once: float
+    epoch: float
+
+
+def fit_to_budget(recipe: Recipe, costs: Sequence[Cost], seconds: float) -> Recipe:
+    """The recipe with its cycles scaled, and if it must be its last stages left out, to end in time.
+
+    Every cycle that is begun is finished. Where nothing fits, the shortest first stage is left.
+    """
+    for stages in range(len(recipe.stages), 0, -1):
+        for scale in _SCALES:
+            plan = _scaled(replace(recipe, stages=recipe.stages[:stages]), scale)
+            if seconds_of(plan, costs) <= seconds * (1 - _RESERVE):
+                return plan
+    say("even the shortest plan takes longer than the time budget: it is trained all the same")
+    return _scaled(replace(recipe, stages=recipe.stages[:1]), 0.0)
+
+
+def seconds_of(recipe: Recipe, costs: Sequence[Cost]) -> float:
+    """What all folds of a recipe take."""
+    stages = sum(cost.once + cost.epoch * stage.epochs for stage, cost in zip(recipe.stages, costs, strict=False))
+    return stages * (recipe.folds or 1)
+
+
+def measure_costs(fold: Fold, machine: Machine, accelerator: Accelerator) -> list[Cost]:
+    """Train a few mini-batches of each stage and see how long they take; nothing of it is kept."""
+    return [_measure(fold, machine, accelerator, stage) for stage in fold.recipe.stages]
+
+
+def _scaled(recipe: Recipe, scale: float) -> Recipe:
+    """Scaled cycles; at scale 0 one cycle of one epoch a stage."""
+    if scale:
+        return scale_epochs(recipe, scale)
+    return replace(recipe, stages=tuple(replace(stage, cycles=1, cycle_len=1) for stage in recipe.stages))
+
+
+def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stage) -> Cost:
+    network = build_start(fold, machine).to(accelerator.device)
+    network.set_size(stage.size)
+    freeze_for(network, fold.recipe, stage)
+    answers = fold.answers
+    labelled = len(fold.train_rows) + len(fold.valid_rows)
+    reader = fold.pictures("train", stage.size, machine)
+    plain = PictureFeed(reader, answers, CentreSquare(fold.competition.preset, stage.size), machine.workers)
+
+    def look(batch: Batch) -> float:
+        with torch.inference_mode():
+            return float(logits_of(accelerator, network.eval(), batch).sum())
+
+    looking = _seconds_a_row(fold, accelerator, plain, look)
+    if stage.state is State.HEAD:
+        views = len(default_views(fold.competition.preset))
+        return Cost(once=looking * views * labelled, epoch=_HEAD_EPOCH_SECONDS)
+    feed = PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers)
+    module, optimizer = accelerator.prepare(network, build_optimizer(network, fold.recipe.weight_decay))
+    learner = Learner(accelerator, module, optimizer, fold.competition.labels)
+    network.train()
+    learning = _seconds_a_row(fold, accelerator, feed, lambda batch: float(learner.step(batch, 1.0)))
+    accelerator.free_memory()
+    return Cost(once=0.0, epoch=learning * len(fold.train_rows) + looking * len(fold.valid_rows))
+
+
+def _seconds_a_row(fold: Fold, accelerator: Accelerator, feed: PictureFeed, work: Work) -> float:
+    batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("plan"))
+    taken = list(islice(batches, _WARM + _MEASURED))
+    ends, rows = [], []
+    for batch, _ in read_shares(accelerator, feed, taken, 0):
+        work(batch)
+        ends.append(time.perf_counter())
+        rows.append(len(batch.rows))
+    if len(ends) < 2:
+        return 0.01
+    # The first batch also pays for workers that start and kernels that are chosen.
+    return float((ends[-1] - ends[0]) / np.sum(rows[1:]))

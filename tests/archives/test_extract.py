@@ -1,0 +1,322 @@
+"""Archives of every kind come back byte for byte; hostile and broken ones leave nothing behind."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import struct
+import tarfile
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import py7zr
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.archives.extract import Allowance, declared_size, unpack
+from runner.archives.names import has_archive_name, without_suffixes
+from runner.archives.readers import kind_of
+from runner.errors import ArchiveError, DataError
+from tests.archives.packing import WRITERS, tree, write_tar, write_zip
+
+FILES = {"train/a.jpg": b"\xff\xd8 a dog" * 50, "train/b.jpg": b"", "labels.csv": b"id,breed\na,beagle\n" * 40}
+
+
+EVERY_KIND = pytest.mark.parametrize("kind", list(WRITERS))
+
+
+def rename_in_7z(path: Path, old: str, new: str) -> None:
+    """Give a member of a plain-headed 7z another name of the same length, with checksums to match."""
+    assert len(old) == len(new)
+    content = bytearray(path.read_bytes())
+    offset, size = struct.unpack_from("<QQ", content, 12)
+    header = content[32 + offset : 32 + offset + size].replace(old.encode("utf-16le"), new.encode("utf-16le"))
+    content[32 + offset : 32 + offset + size] = header
+    struct.pack_into("<I", content, 28, zlib.crc32(header))
+    struct.pack_into("<I", content, 8, zlib.crc32(content[12:32]))
+    path.write_bytes(content)
+
+
+def named_7z(path: Path, names: list[str]) -> Path:
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.set_encoded_header_mode(False)
+        for number, name in enumerate(names):
+            archive.writestr(b"content", f"{number}" * len(name))
+    for number, name in enumerate(names):
+        rename_in_7z(path, f"{number}" * len(name), name)
+    return path
+
+
+def with_names(path: Path, kind: str, names: list[str]) -> Path:
+    """An archive whose members have these names, two of one name included."""
+    if kind == "7z":
+        return named_7z(path, names)
+    if kind == "tar":
+        with tarfile.open(path, "w") as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name))
+        return path
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo(f"{number}" * len(name))
+            info.filename = info.orig_filename = name
+            archive.NameToInfo.clear()
+            archive.writestr(info, b"content")
+    return path
+
+
+def refusal(archive: Path, **options: Allowance) -> str:
+    """What an archive is refused with, after a look that nothing at all was written."""
+    before = sorted(archive.parent.rglob("*"))
+    with pytest.raises(ArchiveError) as raised:
+        unpack(archive, archive.parent / "target", again="runner dog-breed download", **options)
+    assert sorted(archive.parent.rglob("*")) == before
+    assert raised.value.cure and raised.value.cure.endswith("runner dog-breed download")
+    return raised.value.found
+
+
+@EVERY_KIND
+def test_an_archive_comes_back_byte_for_byte(kind: str, tmp_path: Path) -> None:
+    archive = WRITERS[kind](tmp_path / "any", FILES)
+    assert declared_size(archive) == sum(map(len, FILES.values()))
+    unpack(archive, tmp_path / "target")
+    assert tree(tmp_path / "target") == FILES
+
+
+@EVERY_KIND
+def test_an_archive_is_known_by_its_content_whatever_it_is_called(kind: str, tmp_path: Path) -> None:
+    assert kind_of(WRITERS[kind](tmp_path / "labels.csv", FILES)).value == kind  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "compress"),
+    [
+        ("data.tar.gz", "data.tar", gzip.compress),
+        ("data.tgz", "data.tar", gzip.compress),
+        ("data.tar.bz2", "data.tar", bz2.compress),
+        ("data.tar.xz", "data.tar", lzma.compress),
+        ("labels.csv.gz", "labels.csv", gzip.compress),
+        ("labels", "labels", gzip.compress),
+    ],
+)
+def test_a_compressed_file_unpacks_to_the_file(
+    name: str, inside: str, compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(compress(b"content" * 99))
+    unpack(tmp_path / name, tmp_path / "target")
+    assert tree(tmp_path / "target") == {inside: b"content" * 99}
+
+
+def test_the_name_of_what_is_inside_is_the_name_without_every_suffix() -> None:
+    names = ["train-jpg.tar.7z", "labels.csv.zip", "TRAIN.ZIP", "x.tgz", "train", "a.b.jpg"]
+    assert [without_suffixes(name) for name in names] == [
+        "train-jpg", "labels.csv", "TRAIN", "x", "train", "a.b.jpg"
+    ]  # fmt: skip
+    assert [has_archive_name(name) for name in names] == [True, True, True, True, False, False]
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/evil", "C:/evil", "..\\evil", "a\nb"])
+def test_a_name_that_leads_out_is_refused_before_anything_is_written(kind: str, name: str, tmp_path: Path) -> None:
+    archive = with_names(tmp_path / "evil", kind, ["good", name])
+    assert "is refused: in it, the name" in refusal(archive)
+
+
+@EVERY_KIND
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["a.jpg", "A.jpg"], "one name on a case-blind disk"),
+        (["train/a", "Train/b"], "one name on a case-blind disk"),
+        ([unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")], "one name on a case-blind disk"),
+        (["a", "a."], "one name on a case-blind disk"),
+        (["a", "a"], "is there twice"),
+        (["a", "a/b"], "as file and as folder"),
+        (["a/b", "a"], "as file and as folder"),
+    ],
+)
+def test_two_names_that_collide_are_refused(kind: str, names: list[str], reason: str, tmp_path: Path) -> None:
+    assert reason in refusal(with_names(tmp_path / "collision", kind, names))
+
+
+@pytest.mark.parametrize(
+    ("type_", "title"),
+    [
+        (tarfile.SYMTYPE, "a link to '../outside'"),
+        (tarfile.LNKTYPE, "a link to '../outside'"),
+        (tarfile.FIFOTYPE, "a device"),
+        (tarfile.CHRTYPE, "a device"),
+    ],
+)
+def test_links_and_devices_in_a_tar_are_refused(type_: bytes, title: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "links.tar", "w") as archive:
+        info = tarfile.TarInfo("link")
+        info.type, info.linkname = type_, "../outside"
+        archive.addfile(info)
+        archive.addfile(tarfile.TarInfo("link/passwd"))
+    assert f"'link' in it is {title}" in refusal(tmp_path / "links.tar")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
+        archive.writestr(info, "/etc")
+    assert "is a link" in refusal(tmp_path / "link.zip")
+
+
+def test_a_link_in_a_7z_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_text("x")
+    (tmp_path / "link").symlink_to("target.txt")
+    with py7zr.SevenZipFile(tmp_path / "link.7z", "w") as archive:
+        archive.write(tmp_path / "link", "link")
+    assert "is a link" in refusal(tmp_path / "link.7z")
+
+
+def test_a_link_that_lies_where_a_file_lands_is_not_written_through(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "a.zip", {"a": b"new"})
+    (tmp_path / "precious").write_bytes(b"old")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "a").symlink_to(tmp_path / "precious")
+    with pytest.raises(ArchiveError):
+        unpack(archive, tmp_path / "target")
+    assert (tmp_path / "precious").read_bytes() == b"old"
+
+
+def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("zeros", "w") as member,
+    ):
+        for _ in range(300):
+            member.write(bytes(2**20))
+    assert "as only a bomb does" in refusal(tmp_path / "bomb.zip")
+
+
+def test_a_bomb_that_declares_nothing_is_stopped_while_it_unpacks(tmp_path: Path) -> None:
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(5 * 2**20)))
+    assert "goes on after the 1.0 MB" in refusal(tmp_path / "bomb.gz", allowance=Allowance(2**20))
+
+
+def test_archives_within_archives_share_one_allowance(tmp_path: Path) -> None:
+    allowance = Allowance(size=1500)
+    unpack(write_zip(tmp_path / "1.zip", {"a": bytes(1000)}), tmp_path / "1", allowance=allowance)
+    with pytest.raises(ArchiveError, match="bomb"):
+        unpack(write_zip(tmp_path / "2.zip", {"a": bytes(1000)}), tmp_path / "2", allowance=allowance)
+
+
+def test_a_zip_that_understates_its_size_is_refused(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "liar.zip", {"a": bytes(5000)})
+    archive.write_bytes(archive.read_bytes().replace(struct.pack("<I", 5000), struct.pack("<I", 50)))
+    assert "cut off or damaged" in refusal(archive)
+
+
+def test_a_7z_that_overstates_its_size_is_refused(tmp_path: Path) -> None:
+    with py7zr.SevenZipFile(tmp_path / "a.7z", "w", filters=[{"id": py7zr.FILTER_COPY}]) as archive:
+        archive.writestr(bytes(100), "a")
+    content = (tmp_path / "a.7z").read_bytes()
+    (tmp_path / "a.7z").write_bytes(content[:32] + content[82:])
+    assert "cut off or damaged" in refusal(tmp_path / "a.7z")
+
+
+@EVERY_KIND
+def test_a_full_disk_is_noticed_before_anything_is_written(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = WRITERS[kind](tmp_path / "big", {"a": bytes(1000)})
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=64 * 2**20 + 999))
+    with pytest.raises(DataError, match=r"unpack big: 1\.0 kB needed, 999 B free"):
+        unpack(archive, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_what_a_mac_leaves_behind_is_skipped(tmp_path: Path) -> None:
+    junk = {"__MACOSX/train/._a.jpg": b"x", "train/.DS_Store": b"x", "train/._b.jpg": b"x"}
+    for kind, write in WRITERS.items():
+        unpack(write(tmp_path / f"mac.{kind}", {**FILES, **junk}), tmp_path / kind)
+        assert tree(tmp_path / kind) == FILES
+
+
+@pytest.mark.parametrize(
+    ("content", "title"),
+    [
+        (b"", "an empty file"),
+        (b"\n<!DOCTYPE html><html><title>Sign in</title>", "an HTML page"),
+        (b'{"code":403,"message":"accept the rules"}', "a text"),
+        (bytes(5000), "a file of zeros"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a file of another kind"),
+        (b"Rar!\x1a\x07\x01\x00", "is a RAR archive: not unpacked here"),
+    ],
+)
+def test_a_file_that_is_no_archive_is_called_what_it_is(content: bytes, title: str, tmp_path: Path) -> None:
+    (tmp_path / "train.zip").write_bytes(content)
+    assert title in refusal(tmp_path / "train.zip")
+
+
+def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+    with py7zr.SevenZipFile(tmp_path / "a.7z", "w", password="secret") as archive:
+        archive.writestr("content", "a")
+    with py7zr.SevenZipFile(tmp_path / "b.7z", "w", password="secret", header_encryption=True) as archive:
+        archive.writestr("content", "a")
+    content = write_zip(tmp_path / "c.zip", {"a": b"content"}).read_bytes()
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(signature) + place
+        content = content[:at] + b"\x01" + content[at + 1 :]
+    (tmp_path / "c.zip").write_bytes(content)
+    for name in ("a.7z", "b.7z", "c.zip"):
+        assert refusal(tmp_path / name) == f"{name} wants a password"
+
+
+def test_a_tar_with_a_broken_header_in_its_middle_is_refused_whole(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "a.tar", {"a": b"1", "b": b"2", "c": b"3"})
+    content = bytearray(archive.read_bytes())
+    content[1024:1030] = b"broken"
+    archive.write_bytes(content)
+    assert "breaks off" in refusal(archive)
+
+
+def sample(kind: str, folder: Path) -> bytes:
+    if kind == "tar.gz":
+        return gzip.compress(write_tar(folder / "a", FILES).read_bytes(), mtime=0)
+    return WRITERS[kind](folder / "a", FILES).read_bytes()
+
+
+@pytest.mark.parametrize("kind", [*WRITERS, "tar.gz"])
+@settings(deadline=None, max_examples=40)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_an_archive_cut_off_anywhere_is_refused_or_whole(kind: str, share: float) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        content = sample(kind, folder)
+        (folder / "a").write_bytes(content[: int(len(content) * share)])
+        try:
+            unpack(folder / "a", folder / "target")
+        except ArchiveError:
+            assert not (folder / "target").exists()
+        else:  # a tar may lose the zeros that fill its last record
+            assert kind == "tar"
+            assert tree(folder / "target") == FILES
+
+
+@pytest.mark.parametrize("kind", [*WRITERS, "tar.gz"])
+@settings(deadline=None, max_examples=60)
+@given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_an_archive_with_a_wrong_byte_never_ends_in_another_error(kind: str, share: float, flip: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        content = bytearray(sample(kind, folder))
+        content[int(len(content) * share)] ^= flip
+        (folder / "a").write_bytes(content)
+        try:
+            unpack(folder / "a", folder / "target")
+        except DataError:
+            assert not (folder / "target").exists()
+        assert {path.name for path in folder.iterdir()} <= {"a", "target"}

@@ -1,0 +1,34 @@
+"""The search for rings of garbage rests while rows are read, and goes on afterwards as it was."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from runner.gc_disabled import uncollected
+
+
+def test_the_search_rests_in_the_block_and_goes_on_behind_it() -> None:
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_the_search_goes_on_after_an_error() -> None:
+    with pytest.raises(ValueError, match="a broken table"), uncollected():
+        raise ValueError("a broken table")
+    assert gc.isenabled()
+
+
+def test_where_a_person_has_turned_it_off_it_stays_off() -> None:
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -1,0 +1,56 @@
+"""Time budgets: the longest plan that fits, ending with a finished cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.contract import Recipe, Stage, State
+from runner.training.distributed import build_accelerator
+from runner.training.fold import Fold, Machine
+from runner.training.time_budget import Cost, fit_to_budget, measure_costs, seconds_of
+
+RECIPE = Recipe(
+    "test_resnet",
+    (Stage(64, State.HEAD, cycles=2, cycle_len=2), Stage(128, State.UNFROZEN, cycles=2, cycle_len=1, cycle_mult=2)),
+    lr=1e-3,
+)
+
+
+@given(once=st.floats(0, 100), epoch=st.floats(0.01, 200), later=st.floats(0.01, 500), seconds=st.floats(1, 50_000))
+def test_the_plan_ends_in_time_or_is_the_shortest_there_is(
+    once: float, epoch: float, later: float, seconds: float
+) -> None:
+    costs = [Cost(once, epoch), Cost(0, later)]
+    plan = fit_to_budget(RECIPE, costs, seconds)
+    shortest = plan.stages == (Stage(64, State.HEAD, cycles=1, cycle_len=1),)
+    assert seconds_of(plan, costs) <= seconds or shortest
+    assert all(length >= 1 for stage in plan.stages for length in stage.cycle_epochs)
+
+
+def test_more_time_is_never_a_shorter_plan() -> None:
+    costs = [Cost(5, 1), Cost(0, 20)]
+    epochs = [fit_to_budget(RECIPE, costs, seconds).epochs for seconds in range(5, 600, 5)]
+    stages = [len(fit_to_budget(RECIPE, costs, seconds).stages) for seconds in range(5, 600, 5)]
+    assert stages == sorted(stages)
+    assert epochs[-1] > epochs[0]
+
+
+def test_folds_cost_their_number() -> None:
+    costs = [Cost(5, 1), Cost(0, 20)]
+    assert seconds_of(replace(RECIPE, folds=5), costs) == 5 * seconds_of(RECIPE, costs)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_stage_is_measured_on_its_first_batches(
+    state: State, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    fold = make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, state),)))
+    (cost,) = measure_costs(fold, Machine(), build_accelerator("cpu"))
+    assert 0 < cost.epoch < 60
+    assert (cost.once > 0) == (state is State.HEAD)
