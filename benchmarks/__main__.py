@@ -39,7 +39,7 @@ def main() -> int:
     if options.folder:
         weights = ["--weights", str(options.weights)] if options.weights else []
         calls.append(["score_of_speed", str(options.folder), "--model", options.model, *weights])
-        calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights, "--repeats", "3"])
+        calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights, "--refit_of", "3"])
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "claims.jsonl"
         failed = [call[0] for call in calls if not run(call, told)]

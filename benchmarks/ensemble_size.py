@@ -63,7 +63,7 @@ def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Qu
     targets = np.load(folder / "valid.npy")[[int(name.split("_")[1]) for name in ids]]
     folds = np.arange(len(ids)) % FOLDS
     rows = OutOfFold(names, ids, stack, targets, folds, ("",) * len(ids))
-    nest = Nest(rows, Task(MEAN_F2, one_of_many=False, rules=Rules((0, 1, 2, 3), (1,))))
+    nest = Nest(rows, Task(MEAN_F2, multiclass=False, rules=Rules((0, 1, 2, 3), (1,))))
     step = timed("choose and fit", nest.final_step)
     honest = timed("honest score", nest.honest_score)
     timed("compare weighings", nest.compare_weighings)

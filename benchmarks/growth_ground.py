@@ -20,13 +20,13 @@ from runner.contract import (
     LOG_LOSS,
     MEAN_F2,
     SIDE_ON,
-    Bands,
     Competition,
-    OneOfMany,
+    ImageArray,
+    Multiclass,
+    Multilabel,
     Recipe,
     Stage,
-    State,
-    Tags,
+    TrainMode,
 )
 from runner.data.download import MARKER
 from runner.prediction.predictions import Predictions, write_predictions
@@ -43,14 +43,14 @@ def competition_of(kind: str) -> Competition:
     return Competition(
         slug=NAME,
         title="Growth",
-        labels=Tags(**csv_and_id, label="tags") if tags else OneOfMany(**csv_and_id, label="class"),
-        train_images=Bands("train.npy", table="labels.csv") if kind == "array" else "train/{id}.jpg",
-        test_images=Bands("test.npy", table="sample_submission.csv") if kind == "array" else "test/{id}.jpg",
+        labels=Multilabel(**csv_and_id, label="tags") if tags else Multiclass(**csv_and_id, label="class"),
+        train_images=ImageArray("train.npy", table="labels.csv") if kind == "array" else "train/{id}.jpg",
+        test_images=ImageArray("test.npy", table="sample_submission.csv") if kind == "array" else "test/{id}.jpg",
         sample_submission="sample_submission.csv",
         preset=SIDE_ON,
         metric=MEAN_F2 if tags else LOG_LOSS,
-        also_report=() if tags else (ACCURACY,),
-        recipe=Recipe("resnet18", (Stage(64, State.FROZEN),), lr=1e-3, folds=FOLDS, pretrained=False),
+        extra_metrics=() if tags else (ACCURACY,),
+        recipe=Recipe("resnet18", (Stage(64, TrainMode.FROZEN),), lr=1e-3, folds=FOLDS, pretrained=False),
         name=NAME,
     )
 

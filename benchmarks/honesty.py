@@ -17,9 +17,9 @@ import numpy as np
 
 from competitions import load
 from runner.console import set_volume
-from runner.contract import Competition, Recipe, Stage, State
+from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.contract.labels import targets_of
-from runner.contract.thresholds import decide
+from runner.contract.thresholds import apply_thresholds
 from runner.data.download import download
 from runner.hosts.grading import read_answers
 from runner.hosts.open_host import open_host
@@ -68,14 +68,14 @@ def best_single(competition: Competition, ground: Workspace, run: Run) -> float:
     scores = {}
     for name in names:
         said = mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{name}.valid.npz")])
-        decided = decide(said.probabilities) if metric.decides else said.probabilities
+        decided = apply_thresholds(said.probabilities) if metric.takes_decisions else said.probabilities
         scores[name] = metric.score(np.stack([truth[id] for id in said.ids]), decided)
     best = (max if metric.higher_is_better else min)(scores, key=lambda name: scores[name])
     said = mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{best}.test.npz")])
     answers = read_answers(ground.practice(competition.name) / "answers.csv")
     probabilities = in_order(said, [answer.id for answer in answers], index.classes)
     targets = targets_of(competition.labels, index.classes, [answer.label for answer in answers])
-    return metric.score(targets, decide(probabilities) if metric.decides else probabilities)
+    return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)
 
 
 def report(competition: Competition, name: str, found: list[Found], seconds: float) -> bool:
@@ -133,7 +133,7 @@ def run_one(given: argparse.Namespace, name: str) -> bool:
         if given.folder:
             workspace, title = base, given.folder.name
             download(competition, workspace, given.folder)
-            stage = Stage(given.size, State.HEAD, cycles=3, cycle_len=given.epochs)
+            stage = Stage(given.size, TrainMode.FEATURES, cycles=3, cycle_len=given.epochs)
             recipe = replace(competition.recipe, backbone=given.model, stages=(stage,))
         else:
             workspace, title = base.for_host("practice"), name

@@ -45,7 +45,7 @@ def main() -> None:
         print(f"{options.pictures} JPEGs 500 x 375, SIDE_ON at {options.size} px, {options.workers} workers, ", end="")
         print(f"load before {os.getloadavg()[0]:.1f}")
         rates: Rates = {}
-        for turn in range(options.repeats):
+        for turn in range(options.refit_of):
             for side, epochs in measure_all(options, pictures, Path(folder) / f"cache-{turn}"):
                 rates.setdefault(side, []).append(epochs)
         print_rates(rates)
@@ -58,7 +58,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument("--epochs", type=int, default=3, metavar="N")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--refit_of", type=int, default=3, metavar="N")
     return parser.parse_args()
 
 

@@ -91,8 +91,8 @@ def losses(features: NDArray[np.float32], targets: NDArray[np.float64]) -> NDArr
     """The log loss of each row, by a probe that was fitted on the other folds."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=1000))
     given = cross_val_predict(probe, features, targets.argmax(axis=1), cv=FOLDS, method="predict_proba")
-    assert LOG_LOSS.of_rows is not None
-    return LOG_LOSS.of_rows(targets, given)
+    assert LOG_LOSS.per_row is not None
+    return LOG_LOSS.per_row(targets, given)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.claims import claim
 from benchmarks.scratch import HEIGHT, WIDTH, paint_competition, run_runner, write_plugin
-from runner.contract import SIDE_ON, Recipe, Stage, State
+from runner.contract import SIDE_ON, Recipe, Stage, TrainMode
 from runner.images.cached import open_small_pictures
 from runner.images.views import default_views
 from runner.training.distributed import build_accelerator, looking
@@ -59,7 +59,7 @@ def parse_options() -> argparse.Namespace:
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """A stage of each state, at one size."""
-    states = (State.HEAD, State.FROZEN, State.UNFROZEN)
+    states = (TrainMode.FEATURES, TrainMode.FROZEN, TrainMode.UNFROZEN)
     stages = tuple(Stage(options.size, state, cycle_len=options.epochs) for state in states)
     return Recipe(options.model, stages, lr=1e-3, batch_size=BATCH, pretrained=False)
 

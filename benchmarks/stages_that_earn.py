@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.scratch import run_runner, write_plugin
 from competitions import load
-from runner.contract import ACCURACY, LOG_LOSS, Recipe, Stage, State
+from runner.contract import ACCURACY, LOG_LOSS, Recipe, Stage, TrainMode
 
 NAME = "same-dogs"
 
@@ -27,14 +27,14 @@ NAME = "same-dogs"
 def recipes(size: int, larger: int) -> dict[str, Recipe]:
     """The recipes that are compared, by what they do."""
     base = load("dog-breed").recipe
-    head = Stage(size, State.HEAD, cycles=3, cycle_len=2, cycle_mult=2)
-    sharper = Stage(larger, State.HEAD, cycles=2, cycle_len=2, cycle_mult=2, lr_share=0.5)
-    frozen = Stage(size, State.FROZEN, cycle_len=3, lr_share=0.3)
+    head = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=2, cycle_mult=2)
+    sharper = Stage(larger, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5)
+    frozen = Stage(size, TrainMode.FROZEN, cycle_len=3, lr_scale=0.3)
 
     def unfrozen(share: float, at: int = size) -> Stage:
-        return Stage(at, State.UNFROZEN, cycle_len=2, lr_share=share)
+        return Stage(at, TrainMode.UNFROZEN, cycle_len=2, lr_scale=share)
 
-    moving, kept = replace(base, keep_norms=False), replace(base, keep_norms=True)
+    moving, kept = replace(base, freeze_bn=False), replace(base, freeze_bn=True)
     chosen = {
         f"head {size}": (kept, (head,)),
         f"head {size}, frozen": (kept, (head, frozen)),

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from runner.contract import LOG_LOSS, OneOfMany
+from runner.contract import LOG_LOSS, Multiclass
 from runner.prediction.submission import write_submission
-from runner.submission_format.submission_format import find_flaws, read_form, read_submission
+from runner.submission_format.submission_format import find_problems, read_submission, read_submission_format
 
 ROWS, CLASSES = 10_357, 120
 
@@ -29,11 +29,11 @@ def main() -> None:
 
 def _measure(folder: Path) -> None:
     classes = [f"breed_{number:03d}" for number in range(CLASSES)]
-    form = read_form(OneOfMany(csv="labels.csv", label="breed"), _sample(folder, classes))
+    form = read_submission_format(Multiclass(csv="labels.csv", label="breed"), _sample(folder, classes))
     values = _probabilities()
     path = folder / "submission.csv"
     _timed("write", lambda: write_submission(form, path, classes=classes, ids=form.ids, values=values))
-    _timed("check", lambda: find_flaws(form, path))
+    _timed("check", lambda: find_problems(form, path))
     _, back = _timed("read", lambda: read_submission(form, path, classes=classes))
     targets = np.eye(CLASSES)[np.arange(ROWS) % CLASSES]
     moved = abs(LOG_LOSS.score(targets, back) - LOG_LOSS.score(targets, values))

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 
-def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def in_turns(works: dict[str, Callable[[], object]], refit_of: int) -> dict[str, float]:
     """Median seconds of each, one after the other in each turn; the first turn, which meets all cold, is not told."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
+    for turn in range(refit_of + 1):
         for name, work in works.items():
             begun = time.perf_counter()
             work()

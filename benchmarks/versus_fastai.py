@@ -99,7 +99,7 @@ def main() -> None:
     options = parse_options()
     if not PEERS.exists():
         sys.exit(f"fastai's environment is not there: {PEERS}\nmake peers   (downloads some gigabytes)")
-    turns = [side for number in range(options.repeats) for side in take_turns(options, number)]
+    turns = [side for number in range(options.refit_of) for side in take_turns(options, number)]
     if options.peer_told:
         turns += read_peer(options.peer_told)
     if options.out:
@@ -115,11 +115,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", required=True, metavar="M", help="a timm model, the same for both")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights, the same for both")
     parser.add_argument("--size", type=int, default=160, metavar="N")
-    parser.add_argument("--threads", type=int, metavar="N", help="OMP_NUM_THREADS of both  [default: torch decides]")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="OMP_NUM_THREADS of both  [default: torch takes_decisions]"
+    )
     parser.add_argument(
         "--loss", type=float, metavar="X", help="the log loss to reach  [default: what fastai reaches in every turn]"
     )
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="turns of both; medians are printed")
+    parser.add_argument("--refit_of", type=int, default=1, metavar="N", help="turns of both; medians are printed")
     parser.add_argument(
         "--train",
         action="append",

@@ -60,7 +60,7 @@ def main() -> None:
 
             told = in_turns(
                 {"one view": predict(eight[:1]), "eight views": predict(eight), "decoding": decoding(reader, workers)},
-                options.repeats,
+                options.refit_of,
             )
             print_costs(told, options.pictures, f"{workers} workers" if workers else "in one process")
 
@@ -70,7 +70,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", default="mobilenetv2_100", metavar="M")
     parser.add_argument("--size", type=int, default=160, metavar="N")
     parser.add_argument("--pictures", type=int, default=1200, metavar="N")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--refit_of", type=int, default=3, metavar="N")
     return parser.parse_args()
 
 

@@ -60,7 +60,7 @@ def _constant(path: Path) -> Competition:
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec and spec.loader, path
     module = importlib.util.module_from_spec(spec)
-    # Registered so that a dataclass in the plugin, a pickle of `unpack`, or a second import by name
+    # Registered so that a dataclass in the plugin, a pickle of `prepare`, or a second import by name
     # finds this very module.
     sys.modules[module_name] = module
     try:

@@ -1,26 +1,26 @@
 """Dog Breed Identification: 120 breeds, photographs of every size and shape."""
 
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, Multiclass, Recipe, Stage, TrainMode
 
 COMPETITION = Competition(
     slug="dog-breed-identification",
     title="Dog Breed Identification",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
+    labels=Multiclass(csv="labels.csv", id="id", label="breed"),
     train_images="train/{id}.jpg",
     test_images="test/{id}.jpg",
     sample_submission="sample_submission.csv",
     preset=SIDE_ON,  # dogs stand upright: mirrored, never upside down
     metric=LOG_LOSS,
-    also_report=(ACCURACY,),
+    extra_metrics=(ACCURACY,),
     awards_medals=False,  # a playground competition
     recipe=Recipe(
         backbone="resnext50_32x4d",
         stages=(
-            Stage(224, State.HEAD, cycles=3, cycle_len=2, cycle_mult=2),
-            Stage(224, State.UNFROZEN, cycle_len=2, lr_share=0.1),
-            Stage(299, State.HEAD, cycles=2, cycle_len=2, cycle_mult=2, lr_share=0.5),
+            Stage(224, TrainMode.FEATURES, cycles=3, cycle_len=2, cycle_mult=2),
+            Stage(224, TrainMode.UNFROZEN, cycle_len=2, lr_scale=0.1),
+            Stage(299, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5),
         ),
-        keep_norms=True,  # statistics of such photographs are known already; losing them costs more than is gained
+        freeze_bn=True,  # statistics of such photographs are known already; losing them costs more than is gained
         lr=1e-3,
         dropout=0.5,
         weight_decay=0.05,

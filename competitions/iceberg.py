@@ -6,16 +6,16 @@ from runner.contract import (
     ACCURACY,
     BINARY_LOG_LOSS,
     RADAR,
-    Bands,
+    Binary,
     Competition,
-    Probability,
+    ImageArray,
     Recipe,
     Stage,
-    State,
+    TrainMode,
 )
 
 
-def unpack(folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """Turn each JSON into one array of pictures and one table."""
     from runner.data.json_arrays import unpack_records
 
@@ -26,19 +26,24 @@ def unpack(folder: Path) -> None:
 COMPETITION = Competition(
     slug="statoil-iceberg-classifier-challenge",
     title="Statoil/C-CORE Iceberg Classifier Challenge",
-    unpack=unpack,
+    prepare=prepare,
     raw_files=("train.json", "test.json"),
     # Rows that share an angle to the last decimal are pictures of one scene: folds keep them together.
-    labels=Probability(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
-    train_images=Bands("train.npy", table="train.csv", scalars=("inc_angle",), unit="dB", scalar_units=("degrees",)),
-    test_images=Bands("test.npy", table="test.csv", scalars=("inc_angle",), unit="dB", scalar_units=("degrees",)),
+    labels=Binary(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
+    train_images=ImageArray(
+        "train.npy", table="train.csv", tabular=("inc_angle",), unit="dB", tabular_units=("degrees",)
+    ),
+    test_images=ImageArray("test.npy", table="test.csv", tabular=("inc_angle",), unit="dB", tabular_units=("degrees",)),
     sample_submission="sample_submission.csv",
     preset=RADAR,
     metric=BINARY_LOG_LOSS,
-    also_report=(ACCURACY,),
+    extra_metrics=(ACCURACY,),
     recipe=Recipe(
         backbone="resnet18",
-        stages=(Stage(75, State.FROZEN, cycle_len=2), Stage(75, State.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2)),
+        stages=(
+            Stage(75, TrainMode.FROZEN, cycle_len=2),
+            Stage(75, TrainMode.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2),
+        ),
         lr=1e-3,
         lr_divisor=3,
     ),

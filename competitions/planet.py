@@ -1,17 +1,17 @@
 """Planet: Understanding the Amazon from Space: 17 tags, satellite tiles of 256 x 256."""
 
-from runner.contract import MEAN_F2, TOP_DOWN, Competition, Recipe, Stage, State, Tags
+from runner.contract import MEAN_F2, TOP_DOWN, Competition, Multilabel, Recipe, Stage, TrainMode
 
 COMPETITION = Competition(
     slug="planet-understanding-the-amazon-from-space",
     title="Planet: Understanding the Amazon from Space",
     # The second name of each table is the one it has in the mirror that many people use.
-    labels=Tags(
+    labels=Multilabel(
         csv=("train_v2.csv", "train_classes.csv"),
         id="image_name",
         label="tags",
-        exclusive=("clear", "cloudy", "haze", "partly_cloudy"),
-        alone=("cloudy",),  # nothing of the ground is seen
+        mutually_exclusive=("clear", "cloudy", "haze", "partly_cloudy"),
+        standalone=("cloudy",),  # nothing of the ground is seen
     ),
     train_images="train-jpg/{id}.jpg",
     test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
@@ -22,12 +22,12 @@ COMPETITION = Competition(
     recipe=Recipe(
         backbone="resnet34",
         stages=(
-            Stage(64, State.FROZEN),
-            Stage(64, State.UNFROZEN, cycles=2, cycle_mult=2),
-            Stage(128, State.FROZEN),
-            Stage(128, State.UNFROZEN, cycles=2, cycle_mult=2),
-            Stage(256, State.FROZEN),
-            Stage(256, State.UNFROZEN, cycles=3, cycle_mult=2),
+            Stage(64, TrainMode.FROZEN),
+            Stage(64, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
+            Stage(128, TrainMode.FROZEN),
+            Stage(128, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
+            Stage(256, TrainMode.FROZEN),
+            Stage(256, TrainMode.UNFROZEN, cycles=3, cycle_mult=2),
         ),
         lr=1e-3,
         lr_divisor=3,  # tiles are unlike ImageNet: early layers have more to learn

@@ -11,7 +11,7 @@ from pathlib import Path
 
 BOM = b"\xef\xbb\xbf"
 
-# How many flaws of one kind are spelt out; the rest are counted, so that ten thousand rows with
+# How many problems of one kind are spelt out; the rest are counted, so that ten thousand rows with
 # the same fault do not bury the one that has another.
 SPELT_OUT = 3
 
@@ -29,7 +29,7 @@ _DISGUISES = (
 
 
 @dataclass(frozen=True)
-class Flaw:
+class Problem:
     """One thing wrong with a file: where (its line, the header's is 1), what was found, what to do."""
 
     row: int | None
@@ -43,42 +43,42 @@ class Flaw:
         return f"{place}{self.found}{more}; {self.cure}"
 
 
-class FlawList:
+class ProblemList:
     """Flaws as they are found: the first few of each kind, and how many more there are."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[Flaw]] = {}
+        self._kept: dict[str, list[Problem]] = {}
         self._counts: Counter[str] = Counter()
 
     def add(self, kind: str, row: int | None, found: str, cure: str) -> None:
-        """Keep the flaw, or count it where enough of its kind are kept."""
+        """Keep the problem, or count it where enough of its kind are kept."""
         self._counts[kind] += 1
         kept = self._kept.setdefault(kind, [])
         if len(kept) < SPELT_OUT:
-            kept.append(Flaw(row, found, cure))
+            kept.append(Problem(row, found, cure))
 
-    def extend(self, other: FlawList) -> None:
-        """Put another list's flaws behind these, a kind that both have in its first place."""
+    def extend(self, other: ProblemList) -> None:
+        """Put another list's problems behind these, a kind that both have in its first place."""
         for kind, kept in other._kept.items():
             self._counts[kind] += other._counts[kind]
             mine = self._kept.setdefault(kind, [])
             mine += kept[: SPELT_OUT - len(mine)]
 
-    def listed(self) -> list[Flaw]:
-        """The flaws in the order their kinds were found; the last of a kind says how many more there are."""
+    def listed(self) -> list[Problem]:
+        """The problems in the order their kinds were found; the last of a kind says how many more there are."""
         return [
-            flaw if flaw is not kept[-1] else replace(flaw, more=self._counts[kind] - len(kept))
+            problem if problem is not kept[-1] else replace(problem, more=self._counts[kind] - len(kept))
             for kind, kept in self._kept.items()
-            for flaw in kept
+            for problem in kept
         ]
 
 
 class UnreadableError(Exception):
-    """The file is no CSV at all; the flaw says what it is instead."""
+    """The file is no CSV at all; the problem says what it is instead."""
 
-    def __init__(self, flaw: Flaw):
-        self.flaw = flaw
-        super().__init__(str(flaw))
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def shown(text: str) -> str:
 
 
 def _unreadable(found: str, cure: str, row: int | None = None) -> UnreadableError:
-    return UnreadableError(Flaw(row, found, cure))
+    return UnreadableError(Problem(row, found, cure))
 
 
 def _content(path: Path) -> bytes:

@@ -22,12 +22,12 @@ _LEAST_DISK, _GOOD_DISK = 2 * 10**9, 20 * 10**9
 _LEAST_MEMORY = 3 * 10**9
 
 
-class State(Enum):
+class Severity(Enum):
     """How one line of the table is."""
 
-    FINE = "ok"
-    ODD = "note"  # no obstacle, and worth knowing
-    WRONG = "wrong"  # something that is needed
+    OK = "ok"
+    WARNING = "note"  # no obstacle, and worth knowing
+    ERROR = "wrong"  # something that is needed
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Finding:
     """One line: what was looked at, how it is, what was found, and what mends it."""
 
     what: str
-    state: State
+    severity: Severity
     found: str
     cure: str = ""
 
@@ -48,7 +48,7 @@ def examine(workspace: Workspace, host_name: str, competition: Competition | Non
     findings: list[Finding] = []
     if host_name == "kaggle":
         findings += _credentials()
-    usable = not any(one.state is State.WRONG for one in findings)
+    usable = not any(one.severity is Severity.ERROR for one in findings)
     if competition is not None and usable:
         findings += _host(open_host(competition), competition)
     elif host_name == "kaggle" and usable:
@@ -62,22 +62,22 @@ def _credentials() -> Iterator[Finding]:
     found = find_credentials()
     if found.used is None:
         cure = f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token"
-        yield Finding("credentials", State.WRONG, f"none; looked for {places()}", cure)
+        yield Finding("credentials", Severity.ERROR, f"none; looked for {places()}", cure)
     else:
-        yield Finding("credentials", State.FINE, str(found.used))
+        yield Finding("credentials", Severity.OK, str(found.used))
     for other in found.shadowed:
         assert found.used
         yield Finding(
             "credentials",
-            State.ODD,
+            Severity.WARNING,
             f"{other} never count, because the {found.used.kind.value} does",
             f"if that is the wrong one: {found.used.cure_to_drop}",
         )
     for one in found.all:
         if one.is_open_to_others:
-            yield Finding("credentials", State.ODD, f"{one.path} can be read by others", f"chmod 600 {one.path}")
+            yield Finding("credentials", Severity.WARNING, f"{one.path} can be read by others", f"chmod 600 {one.path}")
     for text in found.unreadable:
-        yield Finding("credentials", State.ODD, f"not readable: {text}", "mend or remove that file")
+        yield Finding("credentials", Severity.WARNING, f"not readable: {text}", "mend or remove that file")
 
 
 def _account(open_host: Opener) -> Iterator[Finding]:
@@ -89,9 +89,9 @@ def _account(open_host: Opener) -> Iterator[Finding]:
     try:
         host.fetch_about(shipped.slug)
     except HostError as error:
-        yield Finding("host", State.WRONG, error.found, error.cure or "")
+        yield Finding("host", Severity.ERROR, error.found, error.cure or "")
         return
-    yield Finding("host", State.FINE, f"{host.name} answers, and knows you")
+    yield Finding("host", Severity.OK, f"{host.name} answers, and knows you")
     yield from _clock(host)
 
 
@@ -99,18 +99,18 @@ def _host(host: Host, competition: Competition) -> Iterator[Finding]:
     try:
         about = host.fetch_about(competition.slug)
     except HostError as error:
-        yield Finding("host", State.WRONG, error.found, error.cure or "")
+        yield Finding("host", Severity.ERROR, error.found, error.cure or "")
         return
-    yield Finding("host", State.FINE, f"{host.name} answers, and knows {about.title}")
+    yield Finding("host", Severity.OK, f"{host.name} answers, and knows {about.title}")
     yield from _clock(host)
     if not about.entered:
         page = f"{about.page}/rules"
-        yield Finding("rules", State.WRONG, f"not accepted for {about.title}", f"open {page} and accept them")
+        yield Finding("rules", Severity.ERROR, f"not accepted for {about.title}", f"open {page} and accept them")
         return
-    yield Finding("rules", State.FINE, f"accepted for {about.title}")
+    yield Finding("rules", Severity.OK, f"accepted for {about.title}")
     if about.notebooks_only or about.disabled:
         what = "takes notebooks only" if about.notebooks_only else "takes no submissions"
-        yield Finding("submissions", State.WRONG, f"{about.title} {what}", "train and predict without submitting")
+        yield Finding("submissions", Severity.ERROR, f"{about.title} {what}", "train and predict without submitting")
         return
     yield _limits(host, competition)
 
@@ -119,11 +119,11 @@ def _limits(host: Host, competition: Competition) -> Finding:
     try:
         limits = host.fetch_limits(competition.slug)
     except HostError as error:
-        return Finding("submissions", State.WRONG, error.found, error.cure or "")
+        return Finding("submissions", Severity.ERROR, error.found, error.cure or "")
     found = f"{limits.left_today} of {limits.per_day} left today"
     if limits.left_today:
-        return Finding("submissions", State.FINE, found)
-    return Finding("submissions", State.ODD, found, f"the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC")
+        return Finding("submissions", Severity.OK, found)
+    return Finding("submissions", Severity.WARNING, found, f"the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC")
 
 
 def _clock(host: Host) -> Iterator[Finding]:
@@ -133,27 +133,27 @@ def _clock(host: Host) -> Iterator[Finding]:
     if abs(ahead) >= 300:
         side = "ahead" if ahead > 0 else "behind"
         found = f"this machine's is {abs(ahead) / 60:.0f} min {side} of {host.name}'s"
-        yield Finding("clock", State.ODD, found, "set it right: logins and addresses of files expire by it")
+        yield Finding("clock", Severity.WARNING, found, "set it right: logins and addresses of files expire by it")
 
 
 def _data(competition: Competition, workspace: Workspace) -> Finding:
     folder = workspace.data(competition.name)
     again = f"runner {competition.name} download"
     if not folder.exists():
-        return Finding("data", State.ODD, f"not here: {folder}", again)
+        return Finding("data", Severity.WARNING, f"not here: {folder}", again)
     if not (folder / MARKER).is_file():
-        return Finding("data", State.WRONG, f"not complete: {folder}", f"{again}, or {again} --from {folder}")
+        return Finding("data", Severity.ERROR, f"not complete: {folder}", f"{again}, or {again} --from {folder}")
     try:
         told: dict[str, int] = read_json(folder / MANIFEST)["files"]
     except (OSError, ValueError, KeyError):
-        return Finding("data", State.WRONG, f"its manifest cannot be read: {folder / MANIFEST}", f"{again} --force")
+        return Finding("data", Severity.ERROR, f"its manifest cannot be read: {folder / MANIFEST}", f"{again} --force")
     for name, count in told.items():
         have = _count(folder / name, skip=name == "./")
         if have < count:
             return Finding(
-                "data", State.WRONG, f"{count - have:,} files are gone from {folder / name}", f"{again} --force"
+                "data", Severity.ERROR, f"{count - have:,} files are gone from {folder / name}", f"{again} --force"
             )
-    return Finding("data", State.FINE, f"whole: {sum(told.values()):,} files in {folder}")
+    return Finding("data", Severity.OK, f"whole: {sum(told.values()):,} files in {folder}")
 
 
 def _count(folder: Path, *, skip: bool) -> int:
@@ -167,9 +167,9 @@ def _gpu() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("GPU", State.ODD, "none that torch can use", "small networks and sizes train on the CPU")
+        return Finding("GPU", Severity.WARNING, "none that torch can use", "small networks and sizes train on the CPU")
     about = torch.cuda.get_device_properties(0)
-    return Finding("GPU", State.FINE, f"{about.name}, {in_units(about.total_memory)}")
+    return Finding("GPU", Severity.OK, f"{about.name}, {in_units(about.total_memory)}")
 
 
 def _memory() -> Finding:
@@ -177,17 +177,19 @@ def _memory() -> Finding:
 
     free = psutil.virtual_memory().available
     if free < _LEAST_MEMORY:
-        return Finding("memory", State.ODD, f"{in_units(free)} free", "close something, or train with --workers 0")
-    return Finding("memory", State.FINE, f"{in_units(free)} free")
+        return Finding(
+            "memory", Severity.WARNING, f"{in_units(free)} free", "close something, or train with --workers 0"
+        )
+    return Finding("memory", Severity.OK, f"{in_units(free)} free")
 
 
 def _disk(folder: Path) -> Finding:
     free = free_bytes(folder)
     cure = "make room, or choose another disk with --workspace DIR"
     if free < _LEAST_DISK:
-        return Finding("disk", State.WRONG, f"{in_units(free)} free at {folder}", cure)
-    state = State.ODD if free < _GOOD_DISK else State.FINE
-    return Finding("disk", state, f"{in_units(free)} free at {folder}", cure if state is State.ODD else "")
+        return Finding("disk", Severity.ERROR, f"{in_units(free)} free at {folder}", cure)
+    severity = Severity.WARNING if free < _GOOD_DISK else Severity.OK
+    return Finding("disk", severity, f"{in_units(free)} free at {folder}", cure if severity is Severity.WARNING else "")
 
 
 def _versions() -> Finding:
@@ -199,5 +201,5 @@ def _versions() -> Finding:
             missing.append(package)
     if missing:
         cure = "install the project again: pip install --editable ."
-        return Finding("versions", State.WRONG, f"not installed: {', '.join(missing)}", cure)
-    return Finding("versions", State.FINE, ", ".join(found))
+        return Finding("versions", Severity.ERROR, f"not installed: {', '.join(missing)}", cure)
+    return Finding("versions", Severity.OK, ", ".join(found))

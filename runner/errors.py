@@ -43,7 +43,7 @@ class ArchiveError(DataError):
     """An archive that is broken, hostile or cannot be unpacked here."""
 
 
-class FormError(RunnerError):
+class SubmissionFormatError(RunnerError):
     """A submission file whose form the host would reject."""
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """No search for rings of garbage while the block runs: rows hold none, and each search visits all of them anew."""
     was_on = gc.isenabled()
     gc.disable()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runner.console import say
 from runner.contract import Competition, Recipe
-from runner.contract.labels import all_names
+from runner.contract.labels import aliases
 from runner.data.download import read_raw
 from runner.data.folds import ClassCounts, copy_folds, read_folds, shared_folds
 from runner.data.index import Index, build_index
@@ -29,7 +29,7 @@ from runner.prediction.out_of_fold import Member
 from runner.prediction.predictions import read_classes, read_ids
 from runner.prediction.results import Final, fit_final
 from runner.prediction.submission import check_submission, write_submission
-from runner.submission_format.submission_format import Form, read_form
+from runner.submission_format.submission_format import SubmissionFormat, read_submission_format
 from runner.training.run import Run, discard_unbegun, find_run, find_runs, start_run
 from runner.workspace import Workspace, read_json, write_json
 
@@ -91,22 +91,22 @@ def train(competition: Competition, workspace: Workspace, recipe: Recipe, *, nam
 
 
 def train_all_data(competition: Competition, workspace: Workspace, original: Run, *, machine: Machine) -> Run:
-    """Repeat a run's steps with no row held back; the score it reports is the one of the run it repeats."""
+    """Repeat a run's steps with no row held back; the score it reports is the one of the run it refit_of."""
     from runner.training.distributed import build_accelerator, by_main
     from runner.training.folds import copy_findings
 
     _require_stages(competition, original.read_recipe())
-    recipe = replace(original.read_recipe(), all_data=True, repeats=original.name, folds=None)
+    recipe = replace(original.read_recipe(), all_data=True, refit_of=original.name, folds=None)
     run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
     by_main(build_accelerator(machine.device), lambda: copy_findings(original, run))
     return train(competition, workspace, recipe, name=run.name, machine=machine)
 
 
 def _require_stages(competition: Competition, recipe: Recipe) -> None:
-    if recipe.blends:
+    if recipe.members:
         raise UsageError(
-            f"an ensemble of {', '.join(recipe.blends)} has nothing to train",
-            cure=f"runner {competition.name} train --run {recipe.blends[0]} --resume",
+            f"an ensemble of {', '.join(recipe.members)} has nothing to train",
+            cure=f"runner {competition.name} train --run {recipe.members[0]} --resume",
         )
 
 
@@ -129,8 +129,8 @@ def predict(
 ) -> Path:
     """Predict, score the held-out rows, and write the submission; the path of it."""
     recipe = run.read_recipe()
-    if recipe.blends:
-        blended = [find_run(workspace, competition.name, name) for name in recipe.blends]
+    if recipe.members:
+        blended = [find_run(workspace, competition.name, name) for name in recipe.members]
         ensemble(competition, workspace, blended, name=run.name)
         return _submission_path(workspace, run)
     return _predict_anew(competition, workspace, run, recipe, machine, asked)
@@ -165,7 +165,7 @@ def _predict_anew(
 
 
 def _repeated(workspace: Workspace, run: Run) -> Asked:
-    """What has a say in the run that this one repeats: its views, and those of its networks that have weight."""
+    """What has a say in the run that this one refit_of: its views, and those of its networks that have weight."""
     from runner.prediction.predict import Asked
 
     told = read_json(final_step_file(_original(workspace, run)))
@@ -174,7 +174,7 @@ def _repeated(workspace: Workspace, run: Run) -> Asked:
 
 
 def _original(workspace: Workspace, run: Run) -> Run:
-    return find_run(workspace, run.competition, run.read_recipe().repeats)
+    return find_run(workspace, run.competition, run.read_recipe().refit_of)
 
 
 def _write_results(
@@ -293,10 +293,10 @@ def best_unsubmitted(competition: Competition, workspace: Workspace, host: Host,
     return [run for _, run in scored[: min(count, limits.left_today)]]
 
 
-def _form(competition: Competition, workspace: Workspace) -> Form:
+def _form(competition: Competition, workspace: Workspace) -> SubmissionFormat:
     raw = read_raw(competition, workspace)
-    sample = raw / all_names(competition.sample_submission)[0]
-    return read_form(competition.labels, sample, competition=competition.name)
+    sample = raw / aliases(competition.sample_submission)[0]
+    return read_submission_format(competition.labels, sample, competition=competition.name)
 
 
 def _origin(run: Run, workspace: Workspace) -> Origin:
@@ -304,7 +304,7 @@ def _origin(run: Run, workspace: Workspace) -> Origin:
     cv = score["cv"] if score else None
     return Origin(
         run=run.name,
-        recipe=run.read_recipe().in_brief,
+        recipe=run.read_recipe().summary,
         commit=_commit(workspace.root),
         cv=f"{cv['value']:.6g}" if cv else "",
         cv_error=f"{cv['error']:.2g}" if cv else "",

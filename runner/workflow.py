@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.contract import Competition, Recipe
-from runner.contract.labels import all_names
+from runner.contract.labels import aliases
 from runner.data.download import download, is_here, read_raw
 from runner.data.folds import shared_folds
 from runner.data.write_split import SplitPlan
@@ -148,7 +148,7 @@ def rehearse(
     host = PracticeHost(competition, ground.practice(competition.name))
     name, recipe = _rehearsal_run(ground, competition, recipe)
     line = run_whole_line(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
-    sample = read_raw(competition, ground) / all_names(competition.sample_submission)[0]
+    sample = read_raw(competition, ground) / aliases(competition.sample_submission)[0]
     verdict = judge(competition, line.score, line.path, rows, sample=sample, classes=index.classes, board=board)
     by_main(accelerator, lambda: write_json(line.run.folder / "rehearsal.json", verdict.to_json()))
     return line, verdict

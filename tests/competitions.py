@@ -5,21 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner import contract
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, OneOfMany, Recipe, Stage, State
+from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, Multiclass, Recipe, Stage, TrainMode
 from runner.workspace import write_text
 
 # Tests say with `replace` what is their own: mostly the recipe.
 SHAPES = Competition(
     slug="shapes",
     title="Shapes",
-    labels=OneOfMany(csv="labels.csv", id="id", label="breed"),
+    labels=Multiclass(csv="labels.csv", id="id", label="breed"),
     train_images="train/{id}.jpg",
     test_images="test/{id}.jpg",
     sample_submission="sample_submission.csv",
     preset=SIDE_ON,
     metric=LOG_LOSS,
-    also_report=(ACCURACY,),
-    recipe=Recipe("test_resnet", (Stage(32, State.UNFROZEN, cycle_len=3),), lr=0.01, batch_size=16, pretrained=False),
+    extra_metrics=(ACCURACY,),
+    recipe=Recipe(
+        "test_resnet", (Stage(32, TrainMode.UNFROZEN, cycle_len=3),), lr=0.01, batch_size=16, pretrained=False
+    ),
     name="shapes",
 )
 
@@ -36,7 +38,7 @@ COMPETITION = Competition(
     sample_submission={sample_submission!r},
     preset={preset},
     metric={metric},
-    also_report=({also_report}),
+    extra_metrics=({extra_metrics}),
     recipe=Recipe.from_json({recipe}),
 )
 '''
@@ -47,7 +49,7 @@ def write_plugin(workspace: Path, competition: Competition) -> Path:
     words = vars(competition) | {
         "preset": _constant(competition.preset),
         "metric": _constant(competition.metric),
-        "also_report": "".join(f"{_constant(metric)}, " for metric in competition.also_report),
+        "extra_metrics": "".join(f"{_constant(metric)}, " for metric in competition.extra_metrics),
         "recipe": competition.recipe.to_json(),
     }
     path = workspace / "competitions" / f"{competition.name.replace('-', '_')}.py"

@@ -16,18 +16,18 @@ SHIPPED = ("dog-breed", "iceberg", "planet")
 HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "py7zr")
 PLUGIN = '''"""Letters of an alphabet."""
 
-from runner.contract import LOG_LOSS, UPRIGHT, Competition, OneOfMany, Recipe, Stage, State
+from runner.contract import LOG_LOSS, NO_FLIP, Competition, Multiclass, Recipe, Stage, TrainMode
 
 COMPETITION = Competition(
     slug="letters",
     title="Letters",
-    labels=OneOfMany(csv="train.csv"),
+    labels=Multiclass(csv="train.csv"),
     train_images="train/{id}.png",
     test_images="test/{id}.png",
     sample_submission="sample.csv",
-    preset=UPRIGHT,
+    preset=NO_FLIP,
     metric=LOG_LOSS,
-    recipe=Recipe("resnet18", (Stage(32, State.UNFROZEN),), lr=1e-3),
+    recipe=Recipe("resnet18", (Stage(32, TrainMode.UNFROZEN),), lr=1e-3),
 )
 '''
 
@@ -101,9 +101,9 @@ def test_files_that_are_no_plugins_are_passed_over(plugins):
 broken = [
     ("a syntax error", PLUGIN.replace('slug="letters",', 'slug="letters'), 6, "SyntaxError"),
     ("a name that is not there", PLUGIN.replace("metric=LOG_LOSS", "metric=LOGLOSS"), 13, "'LOGLOSS'"),
-    ("a name that cannot be imported", PLUGIN.replace("UPRIGHT, ", "UPWRITE, "), 3, "'UPWRITE'"),
+    ("a name that cannot be imported", PLUGIN.replace("NO_FLIP, ", "UPWRITE, "), 3, "'UPWRITE'"),
     ("a misspelt field", PLUGIN.replace("title=", "tittle="), 5, "'tittle'"),
-    ("a field left out", PLUGIN.replace("    preset=UPRIGHT,\n", ""), 5, "'preset'"),
+    ("a field left out", PLUGIN.replace("    preset=NO_FLIP,\n", ""), 5, "'preset'"),
     ("a contradiction", PLUGIN.replace("train/{id}", "train/"), 5, "Competition.train_images"),
     ("a program that exits", PLUGIN + "\nraise SystemExit(3)\n", 17, "SystemExit: 3"),
     ("an error of its own", PLUGIN + "\n\n1 / 0\n", 18, "ZeroDivisionError"),

@@ -6,20 +6,20 @@ import gc
 
 import pytest
 
-from runner.gc_disabled import uncollected
+from runner.gc_disabled import gc_disabled
 
 
 def test_the_search_rests_in_the_block_and_goes_on_behind_it() -> None:
-    with uncollected():
+    with gc_disabled():
         assert not gc.isenabled()
-        with uncollected():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
 def test_the_search_goes_on_after_an_error() -> None:
-    with pytest.raises(ValueError, match="a broken table"), uncollected():
+    with pytest.raises(ValueError, match="a broken table"), gc_disabled():
         raise ValueError("a broken table")
     assert gc.isenabled()
 
@@ -27,7 +27,7 @@ def test_the_search_goes_on_after_an_error() -> None:
 def test_where_a_person_has_turned_it_off_it_stays_off() -> None:
     gc.disable()
     try:
-        with uncollected():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     finally:

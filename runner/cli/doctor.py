@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
     """Credentials, host, rules, submissions left, data, GPU, memory, disk, versions: what is wrong and the cure."""
     from competitions import load
-    from runner.doctor import State, examine
+    from runner.doctor import Severity, examine
 
     competition = load(settings.name_of(name) or name, settings.plugins) if name else None
     workspace = settings.workspace
@@ -32,11 +32,11 @@ def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
 
     findings = examine(workspace, settings.host_name, competition, open_host)
     if as_json:
-        plain = [{"what": f.what, "state": f.state.value, "found": f.found, "cure": f.cure} for f in findings]
+        plain = [{"what": f.what, "state": f.severity.value, "found": f.found, "cure": f.cure} for f in findings]
         click.echo(json.dumps(plain, indent=2))
     else:
         from runner.cli.tables import print_table
 
-        print_table(["what", "state", "found", "cure"], [[f.what, f.state.value, f.found, f.cure] for f in findings])
-    if any(finding.state is State.WRONG for finding in findings):
+        print_table(["what", "state", "found", "cure"], [[f.what, f.severity.value, f.found, f.cure] for f in findings])
+    if any(finding.severity is Severity.ERROR for finding in findings):
         raise click.exceptions.Exit(1)

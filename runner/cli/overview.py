@@ -100,7 +100,7 @@ def _run_row(run: Run, entry: Entry | None) -> RunRow:
     score = run.read_score()
     return RunRow(
         run=run.name,
-        recipe=run.read_recipe().in_brief,
+        recipe=run.read_recipe().summary,
         cv=score["cv"]["value"] if score else None,
         cv_error=score["cv"]["error"] if score else None,
         public=_number(entry.public) if entry else None,

@@ -142,20 +142,20 @@ def changed_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
         raise click.UsageError("--quick trains the body, --heads-only leaves it as it is: choose")
     from dataclasses import replace
 
-    from runner.contract.recipe import keep_heads, quicken, refreeze, resize, scale_epochs
+    from runner.contract.recipe import linear_probe, quick_recipe, scale_epochs, with_freeze_to, with_sizes
 
     same_names = ("backbone", "seed", "oversample", "from_run", "folds")
     recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
     if options["no_pretrained"]:
         recipe = replace(recipe, pretrained=False)
     if options["sizes"]:
-        recipe = resize(recipe, options["sizes"])
+        recipe = with_sizes(recipe, options["sizes"])
     if options["quick"]:
-        recipe = quicken(recipe)
+        recipe = quick_recipe(recipe)
     if options["heads_only"]:
-        recipe = keep_heads(recipe)
+        recipe = linear_probe(recipe)
     if options["freeze_to"] is not None:
-        recipe = refreeze(recipe, options["freeze_to"])
+        recipe = with_freeze_to(recipe, options["freeze_to"])
     return scale_epochs(_with_batch(_with_rate(recipe, options["lr"]), options["batch_size"]), options["epochs_scale"])
 
 
@@ -166,7 +166,7 @@ def _with_rate(recipe: Recipe, lr: Any) -> Recipe:
         return recipe
     if lr == "find":
         return replace(recipe, find_lr=True)
-    return replace(recipe, lr=lr[0]) if len(lr) == 1 else replace(recipe, lr=lr[-1], lr_groups=lr)
+    return replace(recipe, lr=lr[0]) if len(lr) == 1 else replace(recipe, lr=lr[-1], group_lrs=lr)
 
 
 def _with_batch(recipe: Recipe, batch_size: Any) -> Recipe:

@@ -59,9 +59,9 @@ class Settings:
 
     def name_of(self, word: str) -> str | None:
         """The command name of the competition with this slug, or at this address."""
-        from runner.contract.competition import slug_of
+        from runner.contract.competition import slug_from_url
 
-        return self._names_by_slug.get(slug_of(word))
+        return self._names_by_slug.get(slug_from_url(word))
 
     @cached_property
     def _names_by_slug(self) -> dict[str, str]:

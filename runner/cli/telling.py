@@ -16,7 +16,7 @@ def tell_score(competition: Competition, run: Run) -> str:
     cv = Score(**written["cv"])
     also = "".join(
         f", {metric.title} {Score(**written['also'][metric.key])}"
-        for metric in competition.also_report
+        for metric in competition.extra_metrics
         if metric.key in written["also"]
     )
     return f"{run.name}: held-out {competition.metric.title} {cv}{also} ({cv.rows:,} rows)"

@@ -25,7 +25,7 @@ def train(settings: Settings, name: str | None, resume: bool, all_data: bool, **
     from runner.training.run import find_run
 
     if resume and all_data:
-        raise click.UsageError("--resume goes on with a run, --all-data repeats one: choose")
+        raise click.UsageError("--resume goes on with a run, --all-data refit_of one: choose")
     competition, workspace = settings.competition, settings.workspace
     recipe, machine = read_recipe_options(competition.recipe, options)
     if all_data:
@@ -59,11 +59,11 @@ def find_lr(settings: Settings, figure: Path | None, as_json: bool, **options: A
     figure = figure or workspace.runs(competition.name) / "find-lr.svg"
     from runner.report.lr_finder import draw_findings
 
-    draw_findings([(f"{one.stage.size} px, {one.stage.state.value}", one.finding) for one in found], figure)
+    draw_findings([(f"{one.stage.size} px, {one.stage.mode.value}", one.finding) for one in found], figure)
     if as_json:
-        told = [{"size": one.stage.size, "state": one.stage.state.value, **asdict(one.finding)} for one in found]
+        told = [{"size": one.stage.size, "state": one.stage.mode.value, **asdict(one.finding)} for one in found]
         click.echo(json.dumps(told, indent=2))
         return
     for one in found:
-        click.echo(f"{one.stage.size} px, {one.stage.state.value}: {tell(one.finding)}")
+        click.echo(f"{one.stage.size} px, {one.stage.mode.value}: {tell(one.finding)}")
     click.echo(figure)

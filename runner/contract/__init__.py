@@ -1,10 +1,10 @@
 """The words a plugin is written in."""
 
-from runner.contract.competition import Bands, Competition, Pictures
-from runner.contract.labels import Labels, OneOfMany, Probability, Tags
+from runner.contract.competition import Competition, ImageArray, Images
+from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
 from runner.contract.metrics import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, ROC_AUC, Metric
-from runner.contract.presets import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Padding, Preset, Symmetry
-from runner.contract.recipe import Recipe, Stage, State
+from runner.contract.presets import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Symmetry
+from runner.contract.recipe import Recipe, Stage, TrainMode
 
 __all__ = [
     "ACCURACY",
@@ -15,19 +15,19 @@ __all__ = [
     "ROC_AUC",
     "SIDE_ON",
     "TOP_DOWN",
-    "UPRIGHT",
-    "Bands",
+    "NO_FLIP",
+    "ImageArray",
     "Competition",
     "Labels",
     "Metric",
-    "OneOfMany",
+    "Multiclass",
     "Padding",
-    "Pictures",
+    "Images",
     "Preset",
-    "Probability",
+    "Binary",
     "Recipe",
     "Stage",
-    "State",
+    "TrainMode",
     "Symmetry",
-    "Tags",
+    "Multilabel",
 ]

@@ -9,75 +9,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The first name is the one the file gets here; the others are names it had in another vintage.
-Names = str | tuple[str, ...]
+FileNames = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class OneOfMany:
+class Multiclass:
     """Every picture shows exactly one of several classes.
 
     With `csv`, a table gives each id its class. Without it the folder is the label, and
     `train_images` says where: `train/{label}/{id}`.
     """
 
-    csv: Names | None = None
+    csv: FileNames | None = None
     id: str = "id"
     label: str = "label"
     group: str | None = None
 
 
 @dataclass(frozen=True)
-class Tags:
+class Multilabel:
     """Every picture bears a set of tags, written as words between blanks.
 
     `names` closes the vocabulary; left out, it is what the training rows hold. What the data obeys may be
-    told, and is made use of where that helps on held-out rows: every picture bears one tag of `exclusive`,
-    and no other tag where that one is in `alone`.
+    told, and is made use of where that helps on held-out rows: every picture bears one tag of `mutually_exclusive`,
+    and no other tag where that one is in `standalone`.
     """
 
-    csv: Names
+    csv: FileNames
     id: str = "id"
     label: str = "tags"
     group: str | None = None
     names: tuple[str, ...] | None = None
-    exclusive: tuple[str, ...] = ()
-    alone: tuple[str, ...] = ()
+    mutually_exclusive: tuple[str, ...] = ()
+    standalone: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, given, among in (
-            ("alone", self.alone, self.exclusive),
-            ("exclusive", self.exclusive, self.names or self.exclusive),
+            ("standalone", self.standalone, self.mutually_exclusive),
+            ("mutually_exclusive", self.mutually_exclusive, self.names or self.mutually_exclusive),
         ):
             unknown = [name for name in given if name not in among]
             if unknown:
-                raise ValueError(f"Tags.{field}: {', '.join(unknown)} is not among {', '.join(among) or 'no tags'}")
+                raise ValueError(
+                    f"Multilabel.{field}: {', '.join(unknown)} is not among {', '.join(among) or 'no tags'}"
+                )
 
 
 @dataclass(frozen=True)
-class Probability:
+class Binary:
     """Every picture shows the thing or does not: 1 or 0, and a probability is asked for."""
 
-    csv: Names
+    csv: FileNames
     id: str = "id"
     label: str = "label"
     group: str | None = None
 
 
-Labels = OneOfMany | Tags | Probability
+Labels = Multiclass | Multilabel | Binary
 
 
-def all_names(names: Names) -> tuple[str, ...]:
+def aliases(names: FileNames) -> tuple[str, ...]:
     """The canonical name first, then the names of other vintages."""
     return (names,) if isinstance(names, str) else names
 
 
 def targets_of(labels: Labels, classes: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
     """The labels as they are written, as a matrix (rows, classes): one-hot, multi-hot, or one column."""
-    if isinstance(labels, Probability):
+    if isinstance(labels, Binary):
         return np.array([[float(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
     column = {name: place for place, name in enumerate(classes)}
     targets = np.zeros((len(texts), len(classes)), dtype=np.float32)
-    if isinstance(labels, OneOfMany):
+    if isinstance(labels, Multiclass):
         targets[np.arange(len(texts)), [column[text] for text in texts]] = 1
         return targets
     for row, text in enumerate(texts):

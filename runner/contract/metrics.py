@@ -20,9 +20,9 @@ CLIP = 1e-15
 
 @dataclass(frozen=True)
 class Metric:
-    """A score and its direction. `decides` says that it takes decisions (0 or 1), not probabilities.
+    """A score and its direction. `takes_decisions` says that it takes decisions (0 or 1), not probabilities.
 
-    `of_rows` gives each row's part, where the score is their mean: what is told apart row by row is told
+    `per_row` gives each row's part, where the score is their mean: what is told apart row by row is told
     apart with less noise, and resampled without scoring again.
     """
 
@@ -30,11 +30,11 @@ class Metric:
     title: str
     function: Callable[[Matrix, Matrix], float]
     higher_is_better: bool
-    decides: bool = False
-    of_rows: Callable[[Matrix, Matrix], Matrix] | None = None
+    takes_decisions: bool = False
+    per_row: Callable[[Matrix, Matrix], Matrix] | None = None
 
     @property
-    def way(self) -> str:
+    def direction(self) -> str:
         """Which way it is better, in words."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
@@ -51,7 +51,7 @@ class Metric:
         return score > than if self.higher_is_better else score < than
 
 
-def _log_loss_of_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
+def _log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     sums = probabilities.sum(axis=1, keepdims=True)
     # A row of zeros cannot be scaled; it is clipped as it is, and costs what a wrong answer costs.
     clipped = np.clip(probabilities / np.where(sums > 0, sums, 1), CLIP, 1 - CLIP)
@@ -59,19 +59,19 @@ def _log_loss_of_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
 
 
 def _log_loss(targets: Matrix, probabilities: Matrix) -> float:
-    return float(_log_loss_of_rows(targets, probabilities).mean())
+    return float(_log_loss_per_row(targets, probabilities).mean())
 
 
-def _binary_log_loss_of_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
+def _binary_log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     clipped = np.clip(probabilities, CLIP, 1 - CLIP)
     return -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).mean(axis=1)  # type: ignore[no-any-return]
 
 
 def _binary_log_loss(targets: Matrix, probabilities: Matrix) -> float:
-    return float(_binary_log_loss_of_rows(targets, probabilities).mean())
+    return float(_binary_log_loss_per_row(targets, probabilities).mean())
 
 
-def _f2_of_rows(targets: Matrix, decisions: Matrix) -> Matrix:
+def _f2_per_row(targets: Matrix, decisions: Matrix) -> Matrix:
     # F2 = 5pr / (4p + r) per picture; in counts 5tp / (4 * true + chosen), and 0 where nothing is right.
     right = (targets * decisions).sum(axis=1)
     bottom = 4 * targets.sum(axis=1) + decisions.sum(axis=1)
@@ -79,7 +79,7 @@ def _f2_of_rows(targets: Matrix, decisions: Matrix) -> Matrix:
 
 
 def _mean_f2(targets: Matrix, decisions: Matrix) -> float:
-    return float(_f2_of_rows(targets, decisions).mean())
+    return float(_f2_per_row(targets, decisions).mean())
 
 
 def _right_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
@@ -104,10 +104,10 @@ def _roc_auc(targets: Matrix, probabilities: Matrix) -> float:
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * others)) if ones and others else float("nan")
 
 
-LOG_LOSS = Metric("log_loss", "log loss", _log_loss, higher_is_better=False, of_rows=_log_loss_of_rows)
+LOG_LOSS = Metric("log_loss", "log loss", _log_loss, higher_is_better=False, per_row=_log_loss_per_row)
 BINARY_LOG_LOSS = Metric(
-    "binary_log_loss", "log loss", _binary_log_loss, higher_is_better=False, of_rows=_binary_log_loss_of_rows
+    "binary_log_loss", "log loss", _binary_log_loss, higher_is_better=False, per_row=_binary_log_loss_per_row
 )
-MEAN_F2 = Metric("mean_f2", "mean F2", _mean_f2, higher_is_better=True, decides=True, of_rows=_f2_of_rows)
-ACCURACY = Metric("accuracy", "accuracy", _accuracy, higher_is_better=True, of_rows=_right_rows)
+MEAN_F2 = Metric("mean_f2", "mean F2", _mean_f2, higher_is_better=True, takes_decisions=True, per_row=_f2_per_row)
+ACCURACY = Metric("accuracy", "accuracy", _accuracy, higher_is_better=True, per_row=_right_rows)
 ROC_AUC = Metric("roc_auc", "ROC AUC", _roc_auc, higher_is_better=True)

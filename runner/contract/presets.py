@@ -10,8 +10,8 @@ class Symmetry(Enum):
     """The moves of the square that leave a picture's meaning alone."""
 
     NONE = "none"  # letters, digits: a mirrored b is a d
-    MIRROR = "mirror"  # things that stand upright: left and right may change places
-    SQUARE = "square"  # things seen from above: four turns, each with its mirror image
+    HFLIP = "hflip"  # things that stand upright: left and right may change places
+    D4 = "d4"  # things seen from above: four turns, each with its mirror image
 
 
 class Padding(Enum):
@@ -27,26 +27,26 @@ class Preset:
 
     name: str
     symmetry: Symmetry
-    max_rotation: float = 0.0  # degrees to either side
+    max_rotate: float = 0.0  # degrees to either side
     max_zoom: float = 1.0  # 1.1: up to a tenth closer
     max_shift: float = 0.0  # a share of the side
-    max_light: float = 0.0  # brightness and contrast, a share to either side
+    max_lighting: float = 0.0  # brightness and contrast, a share to either side
     padding: Padding = Padding.REFLECT
 
     @property
-    def moves_only(self) -> bool:
+    def geometric_only(self) -> bool:
         """Whether every pixel that comes out is one that went in: no turn or zoom blends neighbours."""
-        return self.max_rotation == 0 and self.max_zoom == 1
+        return self.max_rotate == 0 and self.max_zoom == 1
 
 
 # Things photographed from the side: mirrored, never upside down.
-SIDE_ON = Preset("SIDE_ON", Symmetry.MIRROR, max_rotation=10, max_zoom=1.1, max_shift=0.05, max_light=0.2)
+SIDE_ON = Preset("SIDE_ON", Symmetry.HFLIP, max_rotate=10, max_zoom=1.1, max_shift=0.05, max_lighting=0.2)
 
 # Things seen from above have no up. Reflection keeps the statistics of the ground in the corners.
-TOP_DOWN = Preset("TOP_DOWN", Symmetry.SQUARE, max_rotation=10, max_zoom=1.05, max_shift=0.05, max_light=0.1)
+TOP_DOWN = Preset("TOP_DOWN", Symmetry.D4, max_rotate=10, max_zoom=1.05, max_shift=0.05, max_lighting=0.1)
 
 # Radar backscatter in decibels: the value is the measurement, so nothing may change it.
-RADAR = Preset("RADAR", Symmetry.SQUARE, max_shift=0.08)
+RADAR = Preset("RADAR", Symmetry.D4, max_shift=0.08)
 
 # Letters and digits: no flips, and only as much rotation as a hand has.
-UPRIGHT = Preset("UPRIGHT", Symmetry.NONE, max_rotation=7, max_zoom=1.1, max_shift=0.05, max_light=0.2)
+NO_FLIP = Preset("NO_FLIP", Symmetry.NONE, max_rotate=7, max_zoom=1.1, max_shift=0.05, max_lighting=0.2)

@@ -8,10 +8,10 @@ from enum import Enum
 from typing import Any
 
 
-class State(Enum):
+class TrainMode(Enum):
     """How much of the network learns in a stage."""
 
-    HEAD = "head"  # the head alone, on precomputed activations
+    FEATURES = "features"  # the head alone, on precomputed activations
     FROZEN = "frozen"  # the head alone, on augmented pictures
     UNFROZEN = "unfrozen"  # everything, earlier groups with smaller rates
 
@@ -25,11 +25,11 @@ class Stage:
     """
 
     size: int
-    state: State
+    mode: TrainMode
     cycles: int = 1
     cycle_len: int = 1
     cycle_mult: int = 1
-    lr_share: float = 1.0  # of the recipe's rate: what is learned already bears less
+    lr_scale: float = 1.0  # of the recipe's rate: what is learned already bears less
     freeze_to: int = 0  # unfrozen, but for the groups below this one: 1 keeps the early group as it is
 
     @property
@@ -44,18 +44,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is trained, and nothing that does not."""
+    """Everything that takes_decisions what is trained, and nothing that does not."""
 
     backbone: str
     stages: tuple[Stage, ...]
     lr: float  # the top rate of the last group
     lr_divisor: float = 10.0  # how much smaller the rate of each earlier group is
-    lr_groups: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
+    group_lrs: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
     find_lr: bool = False  # ask the finder before each stage
     batch_size: int = 64
     auto_batch: bool = False  # halve the batch when memory runs out
     oversample: float = 1.0  # how many times at most a row of a rare class is shown in an epoch
-    keep_norms: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for pictures like those
+    freeze_bn: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for pictures like those
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
@@ -63,43 +63,43 @@ class Recipe:
     seed: int = 42
     folds: int | None = None  # None: one holdout
     all_data: bool = False  # no row held back
-    repeats: str | None = None  # the run whose steps and score these are, with `all_data`
+    refit_of: str | None = None  # the run whose steps and score these are, with `all_data`
     from_run: str | None = None  # RUN or RUN:SNAPSHOT whose weights are the start
-    blends: tuple[str, ...] = ()  # the runs that this one is an ensemble of: nothing is trained
+    members: tuple[str, ...] = ()  # the runs that this one is an ensemble of: nothing is trained
 
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
 
     @property
-    def starts_blank(self) -> bool:
+    def from_scratch(self) -> bool:
         """Whether the weights are drawn at random: nothing was learned before."""
         return not (self.pretrained or self.weights or self.from_run)
 
     @property
-    def in_brief(self) -> str:
+    def summary(self) -> str:
         """One line: the backbone, then each stage as size, state and epochs; of an ensemble, its runs."""
-        if self.blends:
-            return f"{self.backbone} of {', '.join(self.blends)}"
-        stages = ", ".join(f"{stage.size}px {stage.state.value} x{stage.epochs}" for stage in self.stages)
+        if self.members:
+            return f"{self.backbone} of {', '.join(self.members)}"
+        stages = ", ".join(f"{stage.size}px {stage.mode.value} x{stage.epochs}" for stage in self.stages)
         return f"{self.backbone}: {stages}"
 
     def to_json(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
         plain = asdict(self)
-        plain["stages"] = [{**asdict(stage), "state": stage.state.value} for stage in self.stages]
+        plain["stages"] = [{**asdict(stage), "state": stage.mode.value} for stage in self.stages]
         return plain
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Recipe:
         """The recipe that `to_json` wrote."""
-        stages = tuple(Stage(**{**stage, "state": State(stage["state"])}) for stage in plain["stages"])
-        groups = tuple(plain["lr_groups"]) if plain.get("lr_groups") else None
-        blends = tuple(plain.get("blends", ()))
-        return cls(**{**plain, "stages": stages, "lr_groups": groups, "blends": blends})
+        stages = tuple(Stage(**{**stage, "state": TrainMode(stage["state"])}) for stage in plain["stages"])
+        groups = tuple(plain["group_lrs"]) if plain.get("group_lrs") else None
+        members = tuple(plain.get("members", ()))
+        return cls(**{**plain, "stages": stages, "group_lrs": groups, "members": members})
 
 
-def resize(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
+def with_sizes(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
     """The recipe at these sizes: its own, in order, take the new ones' place.
 
     With fewer sizes the later stages fall away; with more, the last size's stages are repeated.
@@ -120,27 +120,27 @@ def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
     return replace(recipe, stages=tuple(stages))
 
 
-def quicken(recipe: Recipe) -> Recipe:
+def quick_recipe(recipe: Recipe) -> Recipe:
     """The short way, at the first size: find the rate, one frozen epoch, three unfrozen cycles of 1, 2 and 4."""
     size = recipe.stages[0].size
-    unfrozen = next((stage for stage in recipe.stages if stage.state is State.UNFROZEN), None)
-    share = unfrozen.lr_share if unfrozen else 0.1
+    unfrozen = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
+    share = unfrozen.lr_scale if unfrozen else 0.1
     stages = (
-        Stage(size, State.FROZEN, cycles=1, cycle_len=1),
-        Stage(size, State.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_share=share),
+        Stage(size, TrainMode.FROZEN, cycles=1, cycle_len=1),
+        Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=share),
     )
     return replace(recipe, stages=stages, find_lr=True)
 
 
-def keep_heads(recipe: Recipe) -> Recipe:
+def linear_probe(recipe: Recipe) -> Recipe:
     """The recipe without the stages that look at every picture in every epoch: its head stages, or one head stage."""
-    heads = tuple(stage for stage in recipe.stages if stage.state is State.HEAD)
-    return replace(recipe, stages=heads or (Stage(recipe.stages[0].size, State.HEAD, cycles=3, cycle_mult=2),))
+    heads = tuple(stage for stage in recipe.stages if stage.mode is TrainMode.FEATURES)
+    return replace(recipe, stages=heads or (Stage(recipe.stages[0].size, TrainMode.FEATURES, cycles=3, cycle_mult=2),))
 
 
-def refreeze(recipe: Recipe, freeze_to: int) -> Recipe:
+def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
     """The recipe whose unfrozen stages keep the groups below `freeze_to` as they are."""
     stages = (
-        replace(stage, freeze_to=freeze_to) if stage.state is State.UNFROZEN else stage for stage in recipe.stages
+        replace(stage, freeze_to=freeze_to) if stage.mode is TrainMode.UNFROZEN else stage for stage in recipe.stages
     )
     return replace(recipe, stages=tuple(stages))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 Matrix = NDArray[Any]
 
 # Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
-FIXED_CUTOFF = 0.2
+DEFAULT_THRESHOLD = 0.2
 
 
-def decide(probabilities: Matrix, cutoffs: Matrix | float = FIXED_CUTOFF) -> Matrix:
+def apply_thresholds(probabilities: Matrix, cutoffs: Matrix | float = DEFAULT_THRESHOLD) -> Matrix:
     """Which tags to name, as 0 and 1: those above the cutoff, and the likeliest where none is."""
     named = np.asarray(probabilities > cutoffs)
     nothing = ~named.any(axis=1)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from runner.contract.labels import Labels, OneOfMany, Probability, Tags
+from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
 from runner.data.problems import Complaints, did_you_mean
 
 _NEAR = 0.85  # how alike two names are, by difflib's measure, when one may be a slip for the other
@@ -35,23 +35,23 @@ def alone(id: str) -> str:
 
 def names_in(labels: Labels, label: str) -> list[str]:
     """The classes or tags that a written label names."""
-    return label.split() if isinstance(labels, Tags) else [label]
+    return label.split() if isinstance(labels, Multilabel) else [label]
 
 
 def tidy(labels: Labels, label: str) -> str:
     """A label in its one form: tags once each between single blanks, a probability as 0 or 1."""
-    if isinstance(labels, Tags):
+    if isinstance(labels, Multilabel):
         return " ".join(dict.fromkeys(label.split()))
-    if isinstance(labels, Probability) and re.fullmatch(r"[01](\.0*)?", label):
+    if isinstance(labels, Binary) and re.fullmatch(r"[01](\.0*)?", label):
         return label[0]
     return label
 
 
 def closed_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, ...] | None:
     """The classes where something other than the training rows says them."""
-    if isinstance(labels, Probability):
+    if isinstance(labels, Binary):
         return (labels.label,)
-    if isinstance(labels, Tags):
+    if isinstance(labels, Multilabel):
         return labels.names
     return tuple(sample_columns) if len(sample_columns) > 1 else None
 
@@ -65,7 +65,7 @@ def check_labels(
     labels: Labels, closed: tuple[str, ...] | None, rows: Sequence[Labelled], complaints: Complaints
 ) -> None:
     """Complain of every label that is none, and of labels that leave nothing to learn."""
-    if isinstance(labels, Probability):
+    if isinstance(labels, Binary):
         _check_zeros_and_ones(rows, complaints)
     elif closed:
         _check_known(labels, closed, rows, complaints)
@@ -83,8 +83,8 @@ def _check_zeros_and_ones(rows: Iterable[Labelled], complaints: Complaints) -> N
 
 
 def _check_known(labels: Labels, closed: tuple[str, ...], rows: Iterable[Labelled], complaints: Complaints) -> None:
-    noun = "tag" if isinstance(labels, Tags) else "class"
-    authority = "the plugin's names" if isinstance(labels, Tags) else "the sample submission's columns"
+    noun = "tag" if isinstance(labels, Multilabel) else "class"
+    authority = "the plugin's names" if isinstance(labels, Multilabel) else "the sample submission's columns"
     unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(closed)
     guesses = {name: did_you_mean(name, closed) for name in unknown}
     for row, name in _rows_with(guesses, labels, rows):
@@ -118,8 +118,8 @@ def _check_slips(labels: Labels, rows: Sequence[Labelled], complaints: Complaint
     For tags it stops, since the plugin can allow it by closing the vocabulary.
     """
     slips = slips_among(Counter(name for row in rows for name in names_in(labels, row.label)))
-    tell = complaints.fault if isinstance(labels, Tags) else complaints.remark
-    noun, hint = ("tag", ", or list it in Tags(names=...)") if isinstance(labels, Tags) else ("class", "")
+    tell = complaints.fault if isinstance(labels, Multilabel) else complaints.remark
+    noun, hint = ("tag", ", or list it in Multilabel(names=...)") if isinstance(labels, Multilabel) else ("class", "")
     for row, name in _rows_with(slips, labels, rows):
         found = f"the {noun} {name!r} of {row.id!r} is rare and looks like {slips[name]!r}"
         tell(f"unknown {noun}", row.file, row.line, found, f"did you mean {slips[name]!r}? mend the label{hint}")
@@ -146,6 +146,6 @@ def _may_be_meant(name: str, other: str) -> bool:
 
 def _check_several(labels: Labels, rows: Sequence[Labelled], complaints: Complaints) -> None:
     seen = {name for row in rows for name in names_in(labels, row.label)}
-    if isinstance(labels, OneOfMany | Probability) and len(seen) == 1:
+    if isinstance(labels, Multiclass | Binary) and len(seen) == 1:
         found = f"every training row has the same label, {seen.pop()!r}: there is nothing to learn"
         complaints.fault("one class only", rows[0].file, None, found, complaints.download_again)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.labels import Names, all_names
+from runner.contract.labels import FileNames, aliases
 from runner.data.problems import Complaints, did_you_mean
 
 # What a file that is no CSV begins with, and what it is then.
@@ -57,15 +57,15 @@ class Tables:
         self._opened: dict[str, Table | None] = {}
         self._read: list[Rows] = []
 
-    def open(self, names: Names) -> Table | None:
+    def open(self, names: FileNames) -> Table | None:
         """The table under the first of its names that is there; None if it cannot be read."""
-        known = all_names(names)
+        known = aliases(names)
         file = next((name for name in known if (self._raw / name).is_file()), known[0])
         if file not in self._opened:
             self._opened[file] = _open_table(self._raw / file, file, self._complaints)
         return self._opened[file]
 
-    def read(self, names: Names, columns: Sequence[str]) -> Rows | None:
+    def read(self, names: FileNames, columns: Sequence[str]) -> Rows | None:
         """Those columns of the table, stripped; None if they cannot be had."""
         table = self.open(names)
         if table is None or not _has_columns(table, columns, self._complaints):

@@ -161,17 +161,17 @@ def _make(
 
 
 def _unpack_raw_files(competition: Competition, whole: Path, again: str) -> None:
-    if competition.unpack is None:
+    if competition.prepare is None:
         return
     # The arrays take less room than the text that they come from.
     size = sum((whole / name).stat().st_size for name in competition.raw_files)
     require_free(whole, size, "unpack the raw files", again)
-    competition.unpack(whole)
+    competition.prepare(whole)
 
 
 @contextmanager
 def _explaining(competition: Competition, site: _Site, origin: Source) -> Iterator[None]:
-    """Errors of a plugin's `unpack`, with the command that mends them."""
+    """Errors of a plugin's `prepare`, with the command that mends them."""
     try:
         yield
     except DataError as error:
@@ -183,7 +183,7 @@ def _explaining(competition: Competition, site: _Site, origin: Source) -> Iterat
         raise
     except Exception as error:  # a plugin may fail in any way
         raise PluginError(
-            f"unpack of the competition {competition.name} failed: {type(error).__name__}: {error}",
+            f"prepare of the competition {competition.name} failed: {type(error).__name__}: {error}",
             where=site.whole,
             cure=f"mend unpack in its file, then: {origin.again}",
         ) from error

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from runner.archives.names import has_archive_name, is_junk, without_suffixes
 from runner.archives.readers import kind_of
-from runner.contract import Bands, Competition
-from runner.contract.labels import all_names
+from runner.contract import Competition, ImageArray
+from runner.contract.labels import aliases
 from runner.errors import DataError
 
 
@@ -84,7 +84,7 @@ class Found:
 
 def things_of(competition: Competition) -> tuple[Thing, ...]:
     """What the competition needs, and what it takes along if it is there."""
-    things = [_needed(names, _test_folders(competition)) for names in competition.required]
+    things = [_needed(names, _test_folders(competition)) for names in competition.required_files]
     if competition.valid_images:
         valid = competition.valid_images.split("{", 1)[0].rstrip("/")
         things.append(Thing((valid,), is_folder=True, is_optional=True))
@@ -97,9 +97,9 @@ def _needed(names: tuple[str, ...], test_folders: Sequence[str]) -> Thing:
 
 
 def _test_folders(competition: Competition) -> tuple[str, ...]:
-    if isinstance(competition.test_images, Bands):
+    if isinstance(competition.test_images, ImageArray):
         return ()
-    return tuple(template.split("{", 1)[0] for template in all_names(competition.test_images))
+    return tuple(template.split("{", 1)[0] for template in aliases(competition.test_images))
 
 
 def scan(folder: Path, things: Iterable[Thing], *, archive: str | None = None, depth: int = 0) -> Place:

@@ -41,7 +41,7 @@ class Folds:
         """How many folds there are to train; a holdout is one."""
         return max(self.fold_of.values()) + 1
 
-    def of_rows(self, ids: Sequence[str], labels: Sequence[str]) -> Integers:
+    def for_rows(self, ids: Sequence[str], labels: Sequence[str]) -> Integers:
         """The fold of each of these rows; DataError where the file was made of other rows."""
         known = self.facts.get("sha256")
         if set(ids) != set(self.fold_of):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from runner.contract.competition import Bands, Competition, Pictures
-from runner.contract.labels import all_names
+from runner.contract.competition import Competition, ImageArray, Images
+from runner.contract.labels import aliases
 from runner.data.classes import Labelled
 from runner.data.csv_files import Tables
 from runner.data.listing import Listing, folder_of, is_picture
@@ -25,7 +25,7 @@ class Sources:
     tables: Tables
     listing: Listing
     complaints: Complaints
-    numbers: dict[Bands, dict[str, int] | None] = field(default_factory=dict)  # of the rows of arrays, once known
+    numbers: dict[ImageArray, dict[str, int] | None] = field(default_factory=dict)  # of the rows of arrays, once known
 
     @classmethod
     def of(cls, competition: Competition, raw: Path, complaints: Complaints) -> Sources:
@@ -33,12 +33,12 @@ class Sources:
         return cls(competition, raw, Tables(raw, complaints), Listing(raw), complaints)
 
 
-def find_pictures(rows: Iterable[Labelled], pictures: Pictures, sources: Sources) -> list[Labelled]:
+def find_pictures(rows: Iterable[Labelled], pictures: Images, sources: Sources) -> list[Labelled]:
     """The rows with their pictures' paths; those without one are complained of and left out."""
     rows = list(rows)
-    if isinstance(pictures, Bands):
+    if isinstance(pictures, ImageArray):
         return _find_rows(rows, pictures, sources)
-    return _find_files(rows, all_names(pictures), sources)
+    return _find_files(rows, aliases(pictures), sources)
 
 
 def remark_leftovers(train: Sequence[Labelled], test: Sequence[Labelled], sources: Sources) -> None:
@@ -107,7 +107,7 @@ def _suffix_hint(id: str, templates: Sequence[str], listing: Listing) -> str | N
     return None
 
 
-def _find_rows(rows: Sequence[Labelled], bands: Bands, sources: Sources) -> list[Labelled]:
+def _find_rows(rows: Sequence[Labelled], bands: ImageArray, sources: Sources) -> list[Labelled]:
     numbers = _numbers(bands, sources)
     if numbers is None:
         return []
@@ -122,14 +122,14 @@ def _find_rows(rows: Sequence[Labelled], bands: Bands, sources: Sources) -> list
     return placed
 
 
-def _numbers(bands: Bands, sources: Sources) -> dict[str, int] | None:
+def _numbers(bands: ImageArray, sources: Sources) -> dict[str, int] | None:
     """Which row of the array each id is; None where that cannot be told."""
     if bands not in sources.numbers:
         sources.numbers[bands] = _numbers_in_table(bands, sources)
     return sources.numbers[bands]
 
 
-def _numbers_in_table(bands: Bands, sources: Sources) -> dict[str, int] | None:
+def _numbers_in_table(bands: ImageArray, sources: Sources) -> dict[str, int] | None:
     complaints = sources.complaints
     rows = sources.tables.read(bands.table, [bands.id])
     if rows is None:
@@ -152,16 +152,16 @@ def _numbers_in_table(bands: Bands, sources: Sources) -> dict[str, int] | None:
 
 
 def _remark_unused(
-    kind: str, found: str, pictures: Pictures, more: Sequence[str], used: set[str], sources: Sources
+    kind: str, found: str, pictures: Images, more: Sequence[str], used: set[str], sources: Sources
 ) -> None:
     remark: Callable[..., None] = sources.complaints.remark
     cure = "nothing to do: it is left out"
-    if isinstance(pictures, Bands):
+    if isinstance(pictures, ImageArray):
         for id, number in (_numbers(pictures, sources) or {}).items():
             if band_path(pictures.array, number) not in used:
                 remark(kind, band_path(pictures.array, number), None, f"{id!r}: {found}", cure)
         return
-    folders = dict.fromkeys(folder_of(template) for template in (*all_names(pictures), *more))
+    folders = dict.fromkeys(folder_of(template) for template in (*aliases(pictures), *more))
     for path in sorted({path for folder in folders for path in sources.listing.files(folder)} - used):
         if is_picture(path):
             remark(kind, path, None, found, cure)

@@ -12,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
-from runner.contract.labels import Labels, OneOfMany, targets_of
+from runner.contract.labels import Labels, Multiclass, targets_of
 from runner.data.classes import Labelled, check_labels, closed_classes, open_classes
 from runner.data.image_paths import Sources, find_pictures, remark_leftovers
 from runner.data.index_rows import training_rows
 from runner.data.problems import Complaint, Complaints
 from runner.data.sample import Sample, read_sample
-from runner.gc_disabled import uncollected
+from runner.gc_disabled import gc_disabled
 
 COLUMNS = ("id", "path", "label", "group", "part")
 
@@ -52,7 +52,7 @@ class Index:
         return targets_of(self.labels, self.classes, self.train["label"].tolist())
 
 
-@uncollected()
+@gc_disabled()
 def build_index(competition: Competition, raw: Path) -> Index:
     """The table, after everything that is wrong was told at once."""
     complaints = Complaints(competition.name or competition.slug)
@@ -69,7 +69,7 @@ def build_index(competition: Competition, raw: Path) -> Index:
 def _classes(labels: Labels, sample: Sample, train: Sequence[Labelled], complaints: Complaints) -> tuple[str, ...]:
     closed = closed_classes(labels, sample.columns)
     # Without its authority a class cannot be judged: the missing sample submission is fault enough.
-    if sample.columns or not isinstance(labels, OneOfMany):
+    if sample.columns or not isinstance(labels, Multiclass):
         check_labels(labels, closed, train, complaints)
     return closed or open_classes(labels, train)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from runner.contract.competition import Bands
-from runner.contract.labels import all_names
+from runner.contract.competition import ImageArray
+from runner.contract.labels import aliases
 from runner.data.classes import Labelled, alone, tidy
 from runner.data.image_paths import Sources
 from runner.data.listing import folder_of, is_picture
@@ -69,8 +69,8 @@ def _without_repeats(rows: Iterable[Labelled], complaints: Complaints) -> list[L
 
 def _rows_of_folders(sources: Sources) -> list[Labelled]:
     competition = sources.competition
-    assert not isinstance(competition.train_images, Bands)
-    train = [row for template in all_names(competition.train_images) for row in _rows_below(template, "train", sources)]
+    assert not isinstance(competition.train_images, ImageArray)
+    train = [row for template in aliases(competition.train_images) for row in _rows_below(template, "train", sources)]
     valid = []
     if competition.valid_images and sources.listing.has_folder(competition.valid_images):
         valid = _rows_below(competition.valid_images, "valid", sources)

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from runner.console import say
 from runner.contract import Competition
-from runner.contract.competition import Pictures
-from runner.contract.labels import all_names
+from runner.contract.competition import Images
+from runner.contract.labels import aliases
 from runner.csv_file import read_table
 from runner.errors import DataError
 
@@ -19,7 +19,7 @@ def check_counts(competition: Competition, folder: Path) -> None:
         parts.append(("train", competition.train_images, competition.labels.csv))
     for part, pictures, table in parts:
         if isinstance(pictures, str | tuple):
-            have, rows = _count(folder, pictures), sum(1 for _ in read_table(folder / all_names(table)[0]))
+            have, rows = _count(folder, pictures), sum(1 for _ in read_table(folder / aliases(table)[0]))
             say(f"{part}: {have:,} pictures for {rows:,} rows")
             if have < rows:
                 raise DataError(
@@ -29,10 +29,10 @@ def check_counts(competition: Competition, folder: Path) -> None:
                 )
 
 
-def _count(folder: Path, pictures: Pictures) -> int:
+def _count(folder: Path, pictures: Images) -> int:
     assert isinstance(pictures, str | tuple)
     count = 0
-    for template in all_names(pictures):
+    for template in aliases(pictures):
         below, suffix = folder / template.split("{", 1)[0], PurePosixPath(template).suffix
         count += sum(path.suffix == suffix or not suffix for path in below.rglob("*") if path.is_file())
     return count

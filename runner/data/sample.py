@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.contract.labels import OneOfMany
+from runner.contract.labels import Multiclass
 from runner.data.classes import Labelled, alone
 from runner.data.csv_files import Rows, Table
 from runner.data.image_paths import Sources
@@ -28,7 +28,7 @@ def read_sample(sources: Sources) -> Sample:
     # The id's column is named as in the labels, or it is the first.
     id_column = competition.labels.id if competition.labels.id in table.names else table.names[0]
     columns = tuple(name for name in table.names if name != id_column)
-    _check_columns(table, columns, isinstance(competition.labels, OneOfMany), complaints)
+    _check_columns(table, columns, isinstance(competition.labels, Multiclass), complaints)
     rows = sources.tables.read(competition.sample_submission, [id_column])
     return Sample(_rows(rows, id_column, complaints) if rows else (), columns)
 

@@ -6,39 +6,39 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from runner.contract import Bands, Competition
+from runner.contract import Competition, ImageArray
 from runner.data.index import Index
 from runner.errors import DataError
 
 Scalars = NDArray[np.float32]
 
 
-def read_scalars(competition: Competition, index: Index, part: str) -> Scalars:
-    """The scalars of the labelled ("train") or the test rows, shaped (rows, scalars); NaN where one is missing."""
+def read_tabular(competition: Competition, index: Index, part: str) -> Scalars:
+    """The tabular of the labelled ("train") or the test rows, shaped (rows, tabular); NaN where one is missing."""
     pictures = competition.train_images if part == "train" else competition.test_images
     rows = index.train if part == "train" else index.test
-    if not isinstance(pictures, Bands) or not pictures.scalars:
+    if not isinstance(pictures, ImageArray) or not pictures.tabular:
         return np.zeros((len(rows), 0), dtype=np.float32)
     table = pd.read_csv(index.raw / pictures.table, dtype={pictures.id: str}).set_index(pictures.id)
-    missing = [name for name in pictures.scalars if name not in table.columns]
+    missing = [name for name in pictures.tabular if name not in table.columns]
     if missing:
         raise DataError(
             f"the table has no column {missing[0]!r}",
             where=index.raw / pictures.table,
             cure=f"runner {competition.name} download --force",
         )
-    return table.loc[rows["id"], list(pictures.scalars)].to_numpy(dtype=np.float32)
+    return table.loc[rows["id"], list(pictures.tabular)].to_numpy(dtype=np.float32)
 
 
-def fill_missing(scalars: Scalars, known: Scalars, seed: int) -> Scalars:
+def standardise_and_impute(tabular: Scalars, known: Scalars, seed: int) -> Scalars:
     """On the scale of the known rows; a missing one is drawn from theirs.
 
     Drawn, and not the mean: a network can tell a mean that many rows share, and would learn from it that
     the number was missing, which says nothing of the picture.
     """
-    filled = scalars.copy()
+    filled = tabular.copy()
     draws = np.random.Generator(np.random.PCG64(seed))
-    for column in range(scalars.shape[1]):
+    for column in range(tabular.shape[1]):
         values = known[~np.isnan(known[:, column]), column]
         values = values if len(values) else np.zeros(1, dtype=np.float32)
         gaps = np.isnan(filled[:, column])

@@ -9,7 +9,7 @@ from runner.console import say
 from runner.data.folds import ClassCounts, count_classes, remarks, write_folds
 from runner.data.index import Index
 from runner.data.splits import split_folds, split_given, split_holdout
-from runner.gc_disabled import uncollected
+from runner.gc_disabled import gc_disabled
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SplitPlan:
         return 0.2 if self.holdout is None else self.holdout
 
 
-@uncollected()
+@gc_disabled()
 def write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
     """Split the labelled rows, write folds.csv, say what is odd about it; the rows of each class in each fold."""
     table, targets = index.train, index.targets()

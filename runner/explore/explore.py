@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import Competition, Tags
+from runner.contract import Competition, Multilabel
 from runner.data.folds import ClassCounts, count_classes, read_folds
 from runner.data.index import Index
 from runner.data.splits import NEVER_HELD_OUT
-from runner.data.tabular import read_scalars
+from runner.data.tabular import read_tabular
 from runner.explore.duplicates import Group, exact_groups, near_groups
 from runner.explore.image_stats import Broken, Looks, Numbers, look_at, read_sizes
 
@@ -142,7 +142,7 @@ class Explored:
     sizes: tuple[Measure, ...]  # width, height, aspect ratio
     fits: tuple[Fit, ...]
     looks: tuple[Measure, ...]  # brightness and the like, or the bands' values
-    scalars: tuple[Measure, ...]
+    tabular: tuple[Measure, ...]
     fold_of: NDArray[np.int64] | None
     alike: tuple[Alike, ...]
     looked_rows: NDArray[np.int64]  # the labelled rows among those that were decoded, as in the looks
@@ -167,7 +167,7 @@ class Explored:
     @property
     def differences(self) -> tuple[Measure, ...]:
         """Every measure in which test pictures could differ from labelled ones."""
-        return (*self.sizes, *self.looks, *self.scalars)
+        return (*self.sizes, *self.looks, *self.tabular)
 
     def to_json(self) -> dict[str, Any]:
         """A plain value, with the numbers behind every figure."""
@@ -197,7 +197,7 @@ def explore(competition: Competition, index: Index, folds: Path, *, most: int = 
     tested = (index.table["part"] == "test").to_numpy()
     fold_of = _fold_of(competition, index, folds)
     targets = index.targets()
-    together = targets.T.astype(np.int64) @ targets.astype(np.int64) if isinstance(index.labels, Tags) else None
+    together = targets.T.astype(np.int64) @ targets.astype(np.int64) if isinstance(index.labels, Multilabel) else None
     return Explored(
         index=index,
         classes=tuple(count_classes(index.classes, targets, _or_unsplit(fold_of, len(targets)))),
@@ -206,7 +206,7 @@ def explore(competition: Competition, index: Index, folds: Path, *, most: int = 
         sizes=_size_measures(sizes.values, tested),
         fits=fit_sizes(sizes.values[~tested], [stage.size for stage in competition.recipe.stages]),
         looks=_look_measures(looks, tested, getattr(competition.train_images, "unit", "")),
-        scalars=_scalar_measures(competition, index),
+        tabular=_scalar_measures(competition, index),
         fold_of=fold_of,
         alike=tuple(_alike(index, looks, fold_of)),
         looked_rows=(np.cumsum(~tested) - 1)[looks.places[~tested[looks.places]]],
@@ -249,11 +249,11 @@ def _look_measures(looks: Looks, tested: NDArray[np.bool_], unit: str) -> tuple[
 
 
 def _scalar_measures(competition: Competition, index: Index) -> tuple[Measure, ...]:
-    names = getattr(competition.train_images, "scalars", ())
-    train, test = (read_scalars(competition, index, part).astype(np.float64) for part in ("train", "test"))
+    names = getattr(competition.train_images, "tabular", ())
+    train, test = (read_tabular(competition, index, part).astype(np.float64) for part in ("train", "test"))
     if train.shape[1] != test.shape[1]:
         return ()
-    units = dict(zip(names, getattr(competition.train_images, "scalar_units", ()), strict=False))
+    units = dict(zip(names, getattr(competition.train_images, "tabular_units", ()), strict=False))
     return tuple(
         Measure(name, train[:, column], test[:, column], units.get(name, "")) for column, name in enumerate(names)
     )
@@ -263,7 +263,7 @@ def _fold_of(competition: Competition, index: Index, path: Path) -> NDArray[np.i
     if not path.exists():
         return None
     folds = read_folds(path, competition=competition.name)
-    return folds.of_rows(index.train["id"].tolist(), index.train["label"].tolist())
+    return folds.for_rows(index.train["id"].tolist(), index.train["label"].tolist())
 
 
 def _or_unsplit(fold_of: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:

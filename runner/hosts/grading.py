@@ -14,7 +14,7 @@ import numpy as np
 
 from runner.contract.competition import Competition
 from runner.contract.labels import targets_of
-from runner.submission_format.submission_format import read_form, read_submission
+from runner.submission_format.submission_format import read_submission, read_submission_format
 from runner.workspace import write_text
 
 _COLUMNS = ["id", "label", "usage"]
@@ -55,8 +55,8 @@ class Grader:
     answers: tuple[Answer, ...]
 
     def grade(self, path: Path) -> Scores:
-        """The scores of a file; a FormError with the reason where its form is wrong."""
-        form = read_form(self.competition.labels, self.sample)
+        """The scores of a file; a SubmissionFormatError with the reason where its form is wrong."""
+        form = read_submission_format(self.competition.labels, self.sample)
         ids, predicted = read_submission(form, path, classes=self.classes)
         place = {id: row for row, id in enumerate(ids)}
         return Scores(

@@ -18,7 +18,7 @@ from typing import Any
 
 from runner.console import Advance
 from runner.contract.competition import Competition
-from runner.errors import FormError, HostError
+from runner.errors import HostError, SubmissionFormatError
 from runner.hosts.grading import Answer, Grader, Scores, read_answers, write_answers
 from runner.hosts.protocol import About, BoardRow, Leaderboard, Limits, RemoteFile, Status, Submission
 from runner.workspace import atomic_path, locked, read_json, write_json, write_text
@@ -252,7 +252,7 @@ class PracticeHost:
 def _settle(submission: Submission, grader: Grader, path: Path) -> Submission:
     try:
         scores = grader.grade(path)
-    except FormError as error:
+    except SubmissionFormatError as error:
         return replace(submission, status=Status.ERROR, error=error.found)
     return replace(submission, status=Status.COMPLETE, public=scores.public, private=scores.private)
 

@@ -36,8 +36,8 @@ _TURNED += [-move for move in _TURNED]
 _MIRROR = np.diag([-1.0, 1.0])
 _MOVES = {
     Symmetry.NONE: _TURNED[:1],
-    Symmetry.MIRROR: [_TURNED[0], _MIRROR],
-    Symmetry.SQUARE: [*_TURNED, *(_MIRROR @ move for move in _TURNED)],
+    Symmetry.HFLIP: [_TURNED[0], _MIRROR],
+    Symmetry.D4: [*_TURNED, *(_MIRROR @ move for move in _TURNED)],
 }
 
 
@@ -62,10 +62,12 @@ def build_augmentation(preset: Preset, size: int, *, channels_are_light: bool) -
     """For training: (height, width, channels) to (size, size, channels), another way for each seed.
 
     `channels_are_light` says that values are brightness (uint8 red, green, blue). Where they are
-    measurements nothing changes them, whatever the preset's `max_light`.
+    measurements nothing changes them, whatever the preset's `max_lighting`.
     """
-    moves = [*_whole_pixels(preset, size), *_symmetry(preset.symmetry)] if preset.moves_only else [Window(preset, size)]
-    light = [Exposure(preset.max_light)] if channels_are_light and preset.max_light else []
+    moves = (
+        [*_whole_pixels(preset, size), *_symmetry(preset.symmetry)] if preset.geometric_only else [Window(preset, size)]
+    )
+    light = [Exposure(preset.max_lighting)] if channels_are_light and preset.max_lighting else []
     return Transform(*moves, *light)
 
 
@@ -79,9 +81,9 @@ def _whole_pixels(preset: Preset, size: int) -> list[A.BasicTransform]:
 
 
 def _symmetry(symmetry: Symmetry) -> list[A.BasicTransform]:
-    if symmetry is Symmetry.SQUARE:
+    if symmetry is Symmetry.D4:
         return [A.SquareSymmetry(p=1)]
-    return [A.HorizontalFlip(p=0.5)] if symmetry is Symmetry.MIRROR else []
+    return [A.HorizontalFlip(p=0.5)] if symmetry is Symmetry.HFLIP else []
 
 
 class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
@@ -104,7 +106,7 @@ class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has 
             "side": side,
             "across": draw(side / 2, width - side / 2) + draw(-shift, shift),
             "down": draw(side / 2, height - side / 2) + draw(-shift, shift),
-            "degrees": draw(-preset.max_rotation, preset.max_rotation),
+            "degrees": draw(-preset.max_rotate, preset.max_rotate),
             "move": self.py_random.choice(_MOVES[preset.symmetry]),
         }
 

@@ -49,7 +49,7 @@ class Smallness:
     @classmethod
     def of(cls, preset: Preset, size: int) -> Smallness | None:
         """What looks of that size need: a pixel for each of their own, also the nearest. None: every pixel is."""
-        if preset.moves_only:
+        if preset.geometric_only:
             return None
         return cls(math.ceil(size * preset.max_zoom), math.ceil(size * max(_SPARE, preset.max_zoom)))
 

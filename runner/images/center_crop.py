@@ -25,7 +25,7 @@ class CentreSquare:
     """
 
     def __init__(self, preset: Preset, size: int) -> None:
-        self.size, self._keeps_values = size, preset.moves_only
+        self.size, self._keeps_values = size, preset.geometric_only
 
     def __call__(self, picture: Picture, seed: int = 0) -> Picture:
         """Cut and scaled; nothing is drawn, so the seed is of no use."""

@@ -196,7 +196,7 @@ def open_array(path: Path) -> NDArray[Any]:
         raise DataError(
             f"an array of pictures has 4 dimensions (rows, bands, height, width), this one {array.shape}",
             where=path,
-            cure="let the competition's `unpack` write it so",
+            cure="let the competition's `prepare` write it so",
         )
     return array
 

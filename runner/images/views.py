@@ -85,7 +85,7 @@ _CORNERS = tuple(
 
 def symmetries(preset: Preset) -> tuple[View, ...]:
     """The plain view and its images under the symmetries that the preset allows."""
-    moved = {Symmetry.NONE: (), Symmetry.MIRROR: (_MIRROR,), Symmetry.SQUARE: _SQUARE}[preset.symmetry]
+    moved = {Symmetry.NONE: (), Symmetry.HFLIP: (_MIRROR,), Symmetry.D4: _SQUARE}[preset.symmetry]
     return (PLAIN, *moved)
 
 

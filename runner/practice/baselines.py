@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runner.console import track
 from runner.contract.competition import Competition
-from runner.contract.labels import OneOfMany, targets_of
+from runner.contract.labels import Multiclass, targets_of
 from runner.contract.metrics import Metric
 from runner.hosts.grading import Grader
 from runner.hosts.practice import PracticeTeam
@@ -30,7 +30,7 @@ from runner.practice.features import (
 )
 from runner.practice.synthetic_data import Painted
 from runner.prediction.submission import write_submission
-from runner.submission_format.submission_format import read_form
+from runner.submission_format.submission_format import read_submission_format
 
 Matrix = NDArray[np.floating[Any]]
 Predict = Callable[[Features], Matrix]
@@ -69,15 +69,15 @@ def _team_name(bot: Bot, painted: Painted) -> str:
 
 def _write_entry(bot: Bot, competition: Competition, painted: Painted, sample: Path, path: Path) -> None:
     targets = targets_of(competition.labels, painted.classes, painted.train.labels).astype(np.float64)
-    exclusive = isinstance(competition.labels, OneOfMany)
+    mutually_exclusive = isinstance(competition.labels, Multiclass)
     seen = bot.look([*painted.train.pictures, *painted.test.pictures])
     train, test = seen[: len(targets)], seen[len(targets) :]
-    values = bot.fit(train, targets, exclusive)(test)
-    if competition.metric.decides:
+    values = bot.fit(train, targets, mutually_exclusive)(test)
+    if competition.metric.takes_decisions:
         values = (values >= _choose_cutoff(bot, train, targets, competition.metric)).astype(float)
     else:
-        values = _no_certainty(values, targets, exclusive)
-    form = read_form(competition.labels, sample)
+        values = _no_certainty(values, targets, mutually_exclusive)
+    form = read_submission_format(competition.labels, sample)
     write_submission(form, path, classes=painted.classes, ids=painted.test.ids, values=values)
 
 
@@ -92,10 +92,10 @@ def _choose_cutoff(bot: Bot, features: Features, targets: Matrix, metric: Metric
     return float(cutoffs[scores.index(better)])
 
 
-def _no_certainty(values: Matrix, targets: Matrix, exclusive: bool) -> Matrix:
+def _no_certainty(values: Matrix, targets: Matrix, mutually_exclusive: bool) -> Matrix:
     """A tenth of the prior mixed in: log loss takes 34 from whoever was certain and wrong."""
     mixed = 0.9 * np.clip(values, 0, 1) + 0.1 * targets.mean(axis=0)
-    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if exclusive else mixed)
+    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if mutually_exclusive else mixed)
 
 
 # --- ways of learning ---------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def fit_prior(_features: Features, targets: Matrix, _exclusive: bool) -> Predict
     return lambda features: np.tile(frequency, (len(features), 1))
 
 
-def fit_logistic(features: Features, targets: Matrix, exclusive: bool, *, strength: float = 1.0) -> Predict:
+def fit_logistic(features: Features, targets: Matrix, mutually_exclusive: bool, *, strength: float = 1.0) -> Predict:
     """Logistic regression: one over all classes where they exclude each other, else one for each."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -119,7 +119,7 @@ def fit_logistic(features: Features, targets: Matrix, exclusive: bool, *, streng
     def fit_one(labels: NDArray[Any]) -> Any:
         return LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(scaled, labels)
 
-    if exclusive:
+    if mutually_exclusive:
         model = make_pipeline(scaler, fit_one(targets.argmax(axis=1)))
         present = model[-1].classes_
         return lambda seen: _spread(model.predict_proba(seen), present, targets.shape[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.contract import Competition, Recipe, Stage, State
+from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.errors import HostError
 
 
@@ -10,7 +10,7 @@ def _from_scratch(size: int, epochs: int) -> Recipe:
     """One long cosine: restarts cost a network that starts from nothing more than their snapshots bring it."""
     return Recipe(
         backbone="test_resnet",
-        stages=(Stage(size, State.UNFROZEN, cycle_len=epochs),),
+        stages=(Stage(size, TrainMode.UNFROZEN, cycle_len=epochs),),
         lr=1e-2,
         lr_divisor=1,
         batch_size=32,

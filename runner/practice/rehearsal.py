@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from runner.contract import Bands, Competition
-from runner.contract.labels import all_names
+from runner.contract import Competition, ImageArray
+from runner.contract.labels import aliases
 from runner.csv_file import read_table
 from runner.data.classes import alone
 from runner.data.download import MANIFEST, MARKER
@@ -31,7 +31,7 @@ from runner.errors import UsageError
 from runner.hosts.grading import hide_answers
 from runner.hosts.practice import create_practice_competition, read_origin
 from runner.images.decode import open_array
-from runner.submission_format.submission_format import read_form
+from runner.submission_format.submission_format import read_submission_format
 from runner.workspace import Workspace, atomic_path, locked, write_json, write_text
 
 # With fewer the host could not tell a public score from a private one, and the hidden score would say nothing.
@@ -110,7 +110,7 @@ def build_rehearsal(competition: Competition, index: Index, ground: Workspace, h
             competition,
             ground.practice(competition.name),
             files={},
-            sample=data / all_names(competition.sample_submission)[0],
+            sample=data / aliases(competition.sample_submission)[0],
             classes=index.classes,
             answers=hide_answers(rows.names, rows.labels, seed=hiding.seed),
             daily_limit=_MANY,
@@ -133,11 +133,11 @@ def _is_suffix(text: str) -> bool:
 def _write_data(
     competition: Competition, index: Index, hiding: Hiding, hidden: NDArray[np.bool_], folder: Path
 ) -> None:
-    for below in competition.picture_folders:
+    for below in competition.image_folders:
         (folder / below).mkdir(parents=True, exist_ok=True)
     names = _test_names(index, hiding, hidden)
     _write_labels(competition, index, hidden, folder)
-    if isinstance(competition.train_images, Bands) and isinstance(competition.test_images, Bands):
+    if isinstance(competition.train_images, ImageArray) and isinstance(competition.test_images, ImageArray):
         _write_bands(competition, competition.train_images, competition.test_images, index, hidden, names, folder)
     else:
         _link_pictures(competition, index, hidden, names, folder)
@@ -157,14 +157,14 @@ def _write_labels(competition: Competition, index: Index, hidden: NDArray[np.boo
     if labels.group:
         groups = zip(seen["group"], ids, strict=True)
         columns[labels.group] = ["" if group == alone(id) else group for group, id in groups]
-    _write_table(folder / all_names(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
+    _write_table(folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
 
 
 def _link_pictures(
     competition: Competition, index: Index, hidden: NDArray[np.bool_], names: Sequence[str], folder: Path
 ) -> None:
-    assert not isinstance(competition.test_images, Bands)
-    template = all_names(competition.test_images)[0]
+    assert not isinstance(competition.test_images, ImageArray)
+    template = aliases(competition.test_images)[0]
     for path in index.train[~hidden]["path"]:
         _link(index.raw / path, folder / path)
     for path, name in zip(index.train[hidden]["path"], names, strict=True):
@@ -181,8 +181,8 @@ def _link(source: Path, target: Path) -> None:
 
 def _write_bands(
     competition: Competition,
-    train: Bands,
-    test: Bands,
+    train: ImageArray,
+    test: ImageArray,
     index: Index,
     hidden: NDArray[np.bool_],
     names: Sequence[str],
@@ -214,11 +214,11 @@ def _write_array(source: Path, rows: Sequence[int], target: Path) -> None:
 
 def _write_sample(competition: Competition, index: Index, names: Sequence[str], folder: Path) -> None:
     """The sample submission of the hidden rows; each is told what the real one tells of its first."""
-    real = index.raw / all_names(competition.sample_submission)[0]
-    form, (_, first) = read_form(competition.labels, real), next(iter(read_table(real)))
+    real = index.raw / aliases(competition.sample_submission)[0]
+    form, (_, first) = read_submission_format(competition.labels, real), next(iter(read_table(real)))
     place = form.header.index(form.id_column)
     rows = ([*first[:place], name, *first[place + 1 :]] for name in names)
-    _write_table(folder / all_names(competition.sample_submission)[0], form.header, rows)
+    _write_table(folder / aliases(competition.sample_submission)[0], form.header, rows)
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:

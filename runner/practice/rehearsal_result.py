@@ -14,7 +14,7 @@ from runner.hosts.protocol import Leaderboard
 from runner.hosts.standings import Standing, find_standing
 from runner.practice.rehearsal import HiddenRows
 from runner.prediction.score import Score, score_rows
-from runner.submission_format.submission_format import read_form, read_submission
+from runner.submission_format.submission_format import read_submission, read_submission_format
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def judge(
     board: Leaderboard | None,
 ) -> Verdict:
     """The verdict on a submission for the hidden rows."""
-    ids, predicted = read_submission(read_form(competition.labels, sample), submission, classes=classes)
+    ids, predicted = read_submission(read_submission_format(competition.labels, sample), submission, classes=classes)
     place = {name: row for row, name in enumerate(ids)}
     predicted = predicted[[place[name] for name in rows.names]]
     targets = targets_of(competition.labels, classes, rows.labels)

@@ -43,20 +43,20 @@ class Look(Enum):
         return tuple(known[:1]) if self is Look.PLAIN else tuple(known)
 
 
-def into_space(space: Space, probabilities: Matrix, one_of_many: bool) -> Matrix:
-    """What is averaged, in the precision that it came in. `one_of_many`: the rows sum to 1."""
+def into_space(space: Space, probabilities: Matrix, multiclass: bool) -> Matrix:
+    """What is averaged, in the precision that it came in. `multiclass`: the rows sum to 1."""
     if space is Space.PROBABILITIES:
         return probabilities
-    if one_of_many:
+    if multiclass:
         return np.log(np.maximum(probabilities, _LEAST))
     inside = np.clip(probabilities, _EDGE, 1 - _EDGE)
     return np.log(inside) - np.log1p(-inside)  # type: ignore[no-any-return]
 
 
-def out_of_space(space: Space, mean: Matrix, one_of_many: bool) -> Matrix:
+def out_of_space(space: Space, mean: Matrix, multiclass: bool) -> Matrix:
     """Probabilities again, in double precision; where the rows should sum to 1 they do."""
     mean = np.asarray(mean, dtype=np.float64)
-    if not one_of_many:
+    if not multiclass:
         return 1 / (1 + np.exp(-mean)) if space is Space.LOGS else mean
     found = np.empty_like(mean)
     for rows in blocks(mean):
@@ -81,13 +81,13 @@ def _largest(rows: Matrix) -> Matrix:
     return largest
 
 
-def average(space: Space, weighted: Iterable[tuple[float, Matrix]], one_of_many: bool) -> Matrix:
+def average(space: Space, weighted: Iterable[tuple[float, Matrix]], multiclass: bool) -> Matrix:
     """The weighted mean of matrices that come one by one, so that only one of them is ever held."""
     total: Matrix | None = None
     whole = 0.0
     for weight, probabilities in weighted:
-        added = weight * into_space(space, np.asarray(probabilities, dtype=np.float64), one_of_many)
+        added = weight * into_space(space, np.asarray(probabilities, dtype=np.float64), multiclass)
         total, whole = added if total is None else total + added, whole + weight
     if total is None:
         raise ValueError("there is nothing to average")
-    return out_of_space(space, total / whole, one_of_many)
+    return out_of_space(space, total / whole, multiclass)

@@ -42,7 +42,7 @@ def final_step_file(run: Run) -> Path:
 
 def ensemble_recipe(runs: Sequence[Run]) -> Recipe:
     """The recipe of an ensemble: which runs it is made of."""
-    return Recipe(backbone="ensemble", stages=(), lr=0.0, blends=tuple(run.name for run in runs))
+    return Recipe(backbone="ensemble", stages=(), lr=0.0, members=tuple(run.name for run in runs))
 
 
 def read_blend(runs: Sequence[Run], truth: Callable[[], Truth]) -> Blend:
@@ -60,14 +60,14 @@ def read_blend(runs: Sequence[Run], truth: Callable[[], Truth]) -> Blend:
 
 def _check_can_be_blended(run: Run) -> None:
     recipe = run.read_recipe()
-    if recipe.blends:
+    if recipe.members:
         raise UsageError(
-            f"{run.name} is an ensemble itself", cure=f"name the runs that it is made of: {' '.join(recipe.blends)}"
+            f"{run.name} is an ensemble itself", cure=f"name the runs that it is made of: {' '.join(recipe.members)}"
         )
     if recipe.all_data:
         raise UsageError(
             f"{run.name} has learned from all rows: there is none to fit a weight on",
-            cure=f"name the run that it repeats: {recipe.repeats}",
+            cure=f"name the run that it refit_of: {recipe.refit_of}",
         )
 
 

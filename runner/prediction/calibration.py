@@ -36,30 +36,30 @@ class Calibration:
     bias: float = 0.0
     clip: float = 0.0
 
-    def apply(self, probabilities: Matrix, one_of_many: bool) -> Matrix:
+    def apply(self, probabilities: Matrix, multiclass: bool) -> Matrix:
         """The calibrated probabilities; the very same where there is nothing to do."""
         if (self.temperature, self.bias) != (1.0, 0.0):
-            logs = into_space(Space.LOGS, probabilities, one_of_many)
-            probabilities = out_of_space(Space.LOGS, logs / self.temperature + self.bias, one_of_many)
-        return _clipped(probabilities, self.clip, one_of_many)
+            logs = into_space(Space.LOGS, probabilities, multiclass)
+            probabilities = out_of_space(Space.LOGS, logs / self.temperature + self.bias, multiclass)
+        return _clipped(probabilities, self.clip, multiclass)
 
     def to_json(self) -> dict[str, Any]:
         """A value that JSON can hold."""
         return asdict(self)
 
 
-def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
+def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
     """The calibration that loses least on these rows."""
     if what is Calibrating.NOTHING:
         return Calibration()
     found = Calibration()
     if what is not Calibrating.CLIP:
-        logs = into_space(Space.LOGS, np.asarray(probabilities, dtype=np.float64), one_of_many)
+        logs = into_space(Space.LOGS, np.asarray(probabilities, dtype=np.float64), multiclass)
         biased = what is Calibrating.TEMPERATURE_BIAS_AND_CLIP
-        found = _fit_softmax(logs, targets) if one_of_many else _fit_sigmoid(logs, targets, biased)
+        found = _fit_softmax(logs, targets) if multiclass else _fit_sigmoid(logs, targets, biased)
     if what is Calibrating.TEMPERATURE:
         return found
-    return _with_best_clip(found, probabilities, targets, one_of_many)
+    return _with_best_clip(found, probabilities, targets, multiclass)
 
 
 def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
@@ -102,24 +102,24 @@ def _bounded(slope: float) -> float:
     return float(np.clip(slope, 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
 
 
-def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, one_of_many: bool) -> Calibration:
-    scaled = found.apply(probabilities, one_of_many)
+def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
+    scaled = found.apply(probabilities, multiclass)
     truth = targets > 0.5
-    losses = [_loss_when_clipped(scaled, clip, truth, one_of_many) for clip in _CLIPS]
+    losses = [_loss_when_clipped(scaled, clip, truth, multiclass) for clip in _CLIPS]
     return Calibration(found.temperature, found.bias, _CLIPS[int(np.argmin(losses))])
 
 
-def _clipped(probabilities: Matrix, clip: float, one_of_many: bool) -> Matrix:
+def _clipped(probabilities: Matrix, clip: float, multiclass: bool) -> Matrix:
     if clip == 0:
         return probabilities
     inside = np.clip(probabilities, clip, 1 - clip)
-    return inside / inside.sum(axis=1, keepdims=True) if one_of_many else inside
+    return inside / inside.sum(axis=1, keepdims=True) if multiclass else inside
 
 
-def _loss_when_clipped(probabilities: Matrix, clip: float, truth: Matrix, one_of_many: bool) -> float:
-    if not one_of_many:
-        inside = np.clip(_clipped(probabilities, clip, one_of_many), 1e-15, 1 - 1e-15)
+def _loss_when_clipped(probabilities: Matrix, clip: float, truth: Matrix, multiclass: bool) -> float:
+    if not multiclass:
+        inside = np.clip(_clipped(probabilities, clip, multiclass), 1e-15, 1 - 1e-15)
         return float(-np.log(np.where(truth, inside, 1 - inside)).mean())
     # Of one of many only what was given to the truth counts.
-    given = [_clipped(probabilities[rows], clip, one_of_many)[truth[rows]] for rows in blocks(probabilities)]
+    given = [_clipped(probabilities[rows], clip, multiclass)[truth[rows]] for rows in blocks(probabilities)]
     return float(-np.log(np.clip(np.concatenate(given), 1e-15, 1 - 1e-15)).mean())

@@ -55,7 +55,7 @@ def _squared_error(targets: Matrix, probabilities: Matrix) -> float:
 # crosses a cutoff, so they are nearly flat and noisy in the weights, and they judge the probabilities and the
 # cutoff at once. This is a proper score: the better the probabilities, the better the best decisions from them.
 SQUARED_ERROR = Metric(
-    "squared_error", "squared error", _squared_error, higher_is_better=False, of_rows=_squared_error_of_rows
+    "squared_error", "squared error", _squared_error, higher_is_better=False, per_row=_squared_error_of_rows
 )
 
 
@@ -93,12 +93,12 @@ class LogLoss:
     are: the sums are over thousands of rows, and a loss is told apart from another in its fifth digit.
     """
 
-    def __init__(self, members: Matrix, targets: Matrix, space: Space, one_of_many: bool):
+    def __init__(self, members: Matrix, targets: Matrix, space: Space, multiclass: bool):
         self.members, self.space = len(members), space
         truth = targets > 0.5
         # In the log space of a softmax the mean must be scaled by all the classes, so all are kept.
-        self.whole = members if one_of_many and space is Space.LOGS else None
-        if one_of_many:
+        self.whole = members if multiclass and space is Space.LOGS else None
+        if multiclass:
             self.given = members[:, np.arange(len(targets)), truth.argmax(axis=1)]
         else:
             otherwise = -members if space is Space.LOGS else 1 - members
@@ -134,16 +134,16 @@ def _sums(whole: Matrix, member: Matrix, size: np.float32) -> Matrix:
 class ByMetric:
     """The metric itself, for those that are neither a log loss nor a score of decisions."""
 
-    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, space: Space, one_of_many: bool):
+    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, space: Space, multiclass: bool):
         self.metric, self.stack, self.targets = metric, members, targets
-        self.space, self.one_of_many, self.members = space, one_of_many, len(members)
+        self.space, self.multiclass, self.members = space, multiclass, len(members)
 
     def losses(self, counts: Matrix) -> Matrix:
         """For every member the loss of the mean once that member is in it one more time."""
         total = np.tensordot(counts.astype(np.float32), self.stack, axes=1)
         sign = -1 if self.metric.higher_is_better else 1
         means = ((total + member) / (counts.sum() + 1) for member in self.stack)
-        answers = (out_of_space(self.space, mean, self.one_of_many) for mean in means)
+        answers = (out_of_space(self.space, mean, self.multiclass) for mean in means)
         return sign * np.array([self.metric.score(self.targets, answer) for answer in answers])
 
 

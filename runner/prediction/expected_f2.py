@@ -74,13 +74,13 @@ def _best_obeying(probabilities: Matrix, rules: Rules) -> Matrix:
 
 def _kinds(probabilities: Matrix, rules: Rules) -> tuple[tuple[Matrix, Matrix, Matrix], ...]:
     """For each kind of tag its probabilities, their order from the likeliest, and its columns."""
-    group = np.maximum(probabilities[:, rules.exclusive], 1e-12)
+    group = np.maximum(probabilities[:, rules.mutually_exclusive], 1e-12)
     # Marginal probabilities of tags of which there is just one: they need no more than to sum to 1.
-    shares = dict(zip(rules.exclusive, (group / group.sum(axis=1, keepdims=True)).T, strict=True))
+    shares = dict(zip(rules.mutually_exclusive, (group / group.sum(axis=1, keepdims=True)).T, strict=True))
     rows = len(probabilities)
     alone = np.array([shares[column] for column in rules.alone]).reshape(-1, rows).T
     rivals = np.array([shares[column] for column in rules.others_among_exclusive]).T
-    rest_places = np.setdiff1d(np.arange(probabilities.shape[1]), rules.exclusive)
+    rest_places = np.setdiff1d(np.arange(probabilities.shape[1]), rules.mutually_exclusive)
     # What has no company on some pictures is the likelier on those where it may be.
     rest = np.minimum(probabilities[:, rest_places] / rivals.sum(axis=1, keepdims=True), 1)
     places = (np.array(rules.alone, dtype=int), np.array(rules.others_among_exclusive), rest_places)

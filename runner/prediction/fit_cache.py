@@ -49,7 +49,7 @@ class Fits:
                 weights=tuple(weights.tolist()),
                 # One member is the same in either space, but for rounding.
                 space=plan.space if np.count_nonzero(weights) > 1 else Space.PROBABILITIES,
-                one_of_many=self.task.one_of_many,
+                multiclass=self.task.multiclass,
             )
             step = replace(step, calibration=self._fitted_calibration(plan, step, left))
             self._steps[key] = replace(step, decoder=self._fitted_decoder(plan, step, left))
@@ -63,14 +63,14 @@ class Fits:
         return self._weights[key]
 
     def _objective(self, space: Space, left: Left) -> Objective:
-        metric, one_of_many = self.task.metric, self.task.one_of_many
-        if metric.decides:
+        metric, multiclass = self.task.metric, self.task.multiclass
+        if metric.takes_decisions:
             return SquaredError(np.sum([self._table(part) for part in self.parts(left)], axis=0))
         rows = self.rows_of(left)
-        members, targets = into_space(space, self.rows.members.take(rows, axis=1), one_of_many), self.rows.targets[rows]
+        members, targets = into_space(space, self.rows.members.take(rows, axis=1), multiclass), self.rows.targets[rows]
         if metric in (LOG_LOSS, BINARY_LOG_LOSS):
-            return LogLoss(members, targets, space, one_of_many)
-        return ByMetric(metric, members, targets, space, one_of_many)
+            return LogLoss(members, targets, space, multiclass)
+        return ByMetric(metric, members, targets, space, multiclass)
 
     def _table(self, part: int) -> Matrix:
         if part not in self._tables:
@@ -85,7 +85,7 @@ class Fits:
         key = (replace(plan, deciding=None, by_rules=False), left)
         if key not in self._calibrations:
             mixed, targets = self._mixed_rows(step, left), self.rows.targets[self.rows_of(left)]
-            self._calibrations[key] = fit_calibration(plan.calibrating, mixed, targets, self.task.one_of_many)
+            self._calibrations[key] = fit_calibration(plan.calibrating, mixed, targets, self.task.multiclass)
         return self._calibrations[key]
 
     def _fitted_decoder(self, plan: Plan, step: FinalStep, left: Left) -> Decoder | None:
@@ -104,7 +104,7 @@ class Fits:
     def _mix(self, step: FinalStep, part: int) -> Matrix:
         key = (step.space, np.array(step.weights).tobytes(), part)
         if key not in self._mixed:
-            self._mixed[key] = average(step.space, self._weighted(step, part), step.one_of_many)
+            self._mixed[key] = average(step.space, self._weighted(step, part), step.multiclass)
         return self._mixed[key]
 
     def _weighted(self, step: FinalStep, part: int) -> Iterator[tuple[float, Matrix]]:

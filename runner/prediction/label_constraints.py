@@ -9,39 +9,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import Labels, Tags
+from runner.contract import Labels, Multilabel
 
 Matrix = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Columns: of `exclusive` just one is on each picture, and nothing else where that one is in `alone`."""
+    """Columns: of `mutually_exclusive` just one is on each picture, and nothing else where that one is in `alone`."""
 
-    exclusive: tuple[int, ...]
+    mutually_exclusive: tuple[int, ...]
     alone: tuple[int, ...] = ()
 
     @property
     def others_among_exclusive(self) -> tuple[int, ...]:
-        """Those of `exclusive` that bear company."""
-        return tuple(column for column in self.exclusive if column not in self.alone)
+        """Those of `mutually_exclusive` that bear company."""
+        return tuple(column for column in self.mutually_exclusive if column not in self.alone)
 
 
 def rules_of(labels: Labels, classes: Sequence[str]) -> Rules | None:
     """What the plugin says that the tags obey, as columns; None where it says nothing of these classes."""
-    if not isinstance(labels, Tags):
+    if not isinstance(labels, Multilabel):
         return None
     column = {name: place for place, name in enumerate(classes)}
-    exclusive = tuple(column[name] for name in labels.exclusive if name in column)
-    alone = tuple(column[name] for name in labels.alone if name in column)
+    mutually_exclusive = tuple(column[name] for name in labels.mutually_exclusive if name in column)
+    alone = tuple(column[name] for name in labels.standalone if name in column)
     # Where every tag of them stands alone, or there is one only, there is nothing to make use of.
-    return Rules(exclusive, alone) if len(exclusive) > 1 and len(alone) < len(exclusive) else None
+    return (
+        Rules(mutually_exclusive, alone)
+        if len(mutually_exclusive) > 1 and len(alone) < len(mutually_exclusive)
+        else None
+    )
 
 
 def obey(rules: Rules, chosen: NDArray[np.bool_], probabilities: Matrix) -> NDArray[np.bool_]:
     """The choice made to obey: the likeliest of those that exclude each other, and alone where it must be."""
     chosen, rows = chosen.copy(), np.arange(len(chosen))
-    group = np.array(rules.exclusive)
+    group = np.array(rules.mutually_exclusive)
     likeliest = group[probabilities[:, group].argmax(axis=1)]
     chosen[:, group] = False
     chosen[np.isin(likeliest, rules.alone)] = False

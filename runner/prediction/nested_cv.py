@@ -168,7 +168,7 @@ class Nest:
 
     def _decided(self, plan: Plan) -> Plan:
         # Until decisions are chosen themselves, they are those that need no fit and do most with probabilities.
-        return replace(plan, deciding=Deciding.EXPECTED if self.task.metric.decides else None)
+        return replace(plan, deciding=Deciding.EXPECTED if self.task.metric.takes_decisions else None)
 
     def _weighings(self, plan: Plan) -> list[Plan]:
         if len(self.rows.names) == 1:
@@ -181,27 +181,27 @@ class Nest:
 
     def _calibratings(self, plan: Plan) -> list[Plan]:
         plan, kinds = self._decided(plan), [Calibrating.NOTHING, Calibrating.TEMPERATURE]
-        if not self.task.metric.decides:
+        if not self.task.metric.takes_decisions:
             kinds = [Calibrating.NOTHING, Calibrating.CLIP, Calibrating.TEMPERATURE, Calibrating.TEMPERATURE_AND_CLIP]
             if self.rows.targets.shape[1] == 1:
                 kinds.append(Calibrating.TEMPERATURE_BIAS_AND_CLIP)
         return [replace(plan, calibrating=kind) for kind in kinds]
 
     def _decidings(self, plan: Plan) -> list[Plan]:
-        if not self.task.metric.decides:
+        if not self.task.metric.takes_decisions:
             return [plan]
         by_rules = (False, True) if self.task.rules is not None else (False,)
         return [replace(plan, deciding=how, by_rules=obeyed) for obeyed in by_rules for how in Deciding]
 
     def _judge_of(self, plan: Plan) -> Metric:
         """What a plan is judged by: the metric, but where that takes decisions and the plan makes none yet."""
-        return SQUARED_ERROR if self.task.metric.decides and plan.deciding is None else self.task.metric
+        return SQUARED_ERROR if self.task.metric.takes_decisions and plan.deciding is None else self.task.metric
 
     def gain(self, simple: Plan, other: Plan, left: Left = EVERYTHING) -> Gain:
         """How much better another plan is than the simple one, on rows that neither was fitted on."""
         one, two = self._judged_parts(simple, left), self._judged_parts(other, left)
         metric = self._judge_of(simple)
-        if metric.of_rows is not None:
+        if metric.per_row is not None:
             return gain_of_parts(metric, one, two, self._units_of(left))
         return gain_of_whole(metric, self.rows.targets[self.fits.rows_of(left)], one, two, self._units_of(left))
 
@@ -218,9 +218,9 @@ class Nest:
         """What a part's rows score, each by itself where the metric allows; else their answers."""
         key = (plan, left, part)
         if key not in self._judged:
-            values, of_rows = self.fits.answer(self.fits.step(plan, left), part).values, self._judge_of(plan).of_rows
+            values, per_row = self.fits.answer(self.fits.step(plan, left), part).values, self._judge_of(plan).per_row
             targets = self.rows.targets[self.slices[part]]
-            self._judged[key] = values if of_rows is None else _of_rows(of_rows, targets, values)
+            self._judged[key] = values if per_row is None else _of_rows(per_row, targets, values)
         return self._judged[key]
 
     def _nested_score(self, plan: Plan) -> Score:
@@ -230,7 +230,7 @@ class Nest:
                 self.task.metric, self.rows.targets, self.fits.answer(step, 0).values, groups=self.rows.groups
             )
         judged = self._judged_parts(plan, EVERYTHING)
-        if self.task.metric.of_rows is None:
+        if self.task.metric.per_row is None:
             return score_rows(self.task.metric, self.rows.targets, judged, groups=self.rows.groups)
         return score_parts(self.task.metric, judged, groups=self.rows.groups)
 

@@ -63,7 +63,7 @@ class OutOfFold:
 
 
 def read_members(
-    members: Sequence[Member], look: Look = Look.PLAIN, *, one_of_many: bool = True
+    members: Sequence[Member], look: Look = Look.PLAIN, *, multiclass: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
     """The ids that every member has predicted, sorted; the classes; the stack (members, ids, classes).
 
@@ -79,17 +79,17 @@ def read_members(
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for place, member in enumerate(members):
-        said = [read_predictions(path, member.views, look, one_of_many=one_of_many) for path in member.valid]
+        said = [read_predictions(path, member.views, look, multiclass=multiclass) for path in member.valid]
         stack[place] = in_order(mean_predictions(said), ids, first.classes)
     return ids, first.classes, stack
 
 
 def read_test(
-    member: Member, ids: Sequence[str], classes: Sequence[str], look: Look = Look.PLAIN, *, one_of_many: bool = True
+    member: Member, ids: Sequence[str], classes: Sequence[str], look: Look = Look.PLAIN, *, multiclass: bool = True
 ) -> Iterator[Matrix]:
     """What each of a member's folds says of the test rows, a file at a time."""
     for path in member.test:
-        yield in_order(read_predictions(path, member.views, look, one_of_many=one_of_many), ids, classes)
+        yield in_order(read_predictions(path, member.views, look, multiclass=multiclass), ids, classes)
 
 
 def in_order(said: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Matrix:

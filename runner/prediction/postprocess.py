@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import Competition, Metric, OneOfMany
+from runner.contract import Competition, Metric, Multiclass
 from runner.prediction.averaging import Space, average
 from runner.prediction.calibration import Calibrating, Calibration
 from runner.prediction.ensemble import Weighing
@@ -21,17 +21,17 @@ Matrix = NDArray[Any]
 
 @dataclass(frozen=True)
 class Task:
-    """What an answer is judged by, and what kind it is. `one_of_many`: the probabilities of a row sum to 1."""
+    """What an answer is judged by, and what kind it is. `multiclass`: the probabilities of a row sum to 1."""
 
     metric: Metric
-    one_of_many: bool
+    multiclass: bool
     rules: Rules | None = None
 
 
 def task_of(competition: Competition, classes: Sequence[str]) -> Task:
     """The task that a competition sets."""
     labels = competition.labels
-    return Task(competition.metric, isinstance(labels, OneOfMany), rules_of(labels, classes))
+    return Task(competition.metric, isinstance(labels, Multiclass), rules_of(labels, classes))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class FinalStep:
     members: tuple[str, ...]
     weights: tuple[float, ...]
     space: Space
-    one_of_many: bool
+    multiclass: bool
     calibration: Calibration = Calibration()  # noqa: RUF009  (frozen)
     decoder: Decoder | None = None
 
@@ -89,11 +89,11 @@ class FinalStep:
 
         Members without weight are not read, and one matrix is held at a time.
         """
-        return self.finish(average(self.space, self._weighted(read), self.one_of_many))
+        return self.finish(average(self.space, self._weighted(read), self.multiclass))
 
     def finish(self, mixed: Matrix) -> Answer:
         """The answer from what the members say together."""
-        probabilities = self.calibration.apply(mixed, self.one_of_many)
+        probabilities = self.calibration.apply(mixed, self.multiclass)
         return Answer(probabilities, probabilities if self.decoder is None else decode(self.decoder, probabilities))
 
     def _weighted(self, read: Callable[[str], Iterable[Matrix]]) -> Iterator[tuple[float, Matrix]]:
@@ -105,7 +105,7 @@ class FinalStep:
         """A value that JSON can hold."""
         return {
             "space": self.space.value,
-            "one_of_many": self.one_of_many,
+            "multiclass": self.multiclass,
             "weights": dict(zip(self.members, self.weights, strict=True)),
             "calibration": self.calibration.to_json(),
             "decoder": self.decoder and self.decoder.to_json(),
@@ -118,7 +118,7 @@ class FinalStep:
             members=tuple(value["weights"]),
             weights=tuple(value["weights"].values()),
             space=Space(value["space"]),
-            one_of_many=value["one_of_many"],
+            multiclass=value["multiclass"],
             calibration=Calibration(**value["calibration"]),
             decoder=value["decoder"] and Decoder.from_json(value["decoder"]),
         )

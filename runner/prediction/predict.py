@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from runner.console import say
-from runner.contract import State
+from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.images.decode import PictureReader
 from runner.images.views import View, ViewedPictures, default_views
@@ -145,7 +145,7 @@ def _predict(
     part: str,
     views: Sequence[View],
 ) -> Views:
-    on_activations = fold.recipe.stages[snapshot.stage].state is State.HEAD
+    on_activations = fold.recipe.stages[snapshot.stage].mode is TrainMode.FEATURES
     feed = _activations if on_activations else _pictures
     rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
     module = EachView(network.head if on_activations else network)
@@ -171,10 +171,10 @@ class EachView(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, inputs: Tensor, scalars: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, tabular: Tensor) -> Tensor:
         """Every view as if it were a row."""
         views = inputs.shape[1]
-        logits: Tensor = self.module(inputs.flatten(0, 1), scalars.repeat_interleave(views, dim=0))
+        logits: Tensor = self.module(inputs.flatten(0, 1), tabular.repeat_interleave(views, dim=0))
         return logits.reshape(len(inputs), views, logits.shape[1])
 
 
@@ -227,7 +227,7 @@ def _part(fold: Fold, machine: Machine, snapshot: Snapshot, part: str) -> tuple[
         return fold.pictures("train", snapshot.size, machine), fold.valid_rows, fold.answers
     nothing = np.zeros((len(fold.index.test), len(fold.index.classes)), dtype=np.float32)
     reader = fold.pictures("test", snapshot.size, machine)
-    return reader, np.arange(len(reader)), Answers(fold.scalars("test"), nothing)
+    return reader, np.arange(len(reader)), Answers(fold.tabular("test"), nothing)
 
 
 class _AllViews:

@@ -120,7 +120,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(
-    path: Path, views: Sequence[str] = _PLAIN, look: Look = Look.PLAIN, *, one_of_many: bool = True
+    path: Path, views: Sequence[str] = _PLAIN, look: Look = Look.PLAIN, *, multiclass: bool = True
 ) -> Predictions:
     """The predictions in one file, with its views made one as `look` says."""
     said = read_views(path)
@@ -128,7 +128,7 @@ def read_predictions(
     if through.shape[1] == 1:
         return Predictions(said.ids, said.classes, through[:, 0].astype(np.float64))
     each = ((1.0, through[:, view]) for view in range(through.shape[1]))
-    return Predictions(said.ids, said.classes, average(look.space, each, one_of_many))
+    return Predictions(said.ids, said.classes, average(look.space, each, multiclass))
 
 
 def mean_predictions(parts: list[Predictions]) -> Predictions:

@@ -29,8 +29,8 @@ class Final:
     def answer(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Answer:
         """The answer for the test rows, a file at a time."""
         by_name = {member.name: member for member in members}
-        one_of_many = self.step.one_of_many
-        return self.step.apply(lambda name: read_test(by_name[name], ids, classes, self.look, one_of_many=one_of_many))
+        multiclass = self.step.multiclass
+        return self.step.apply(lambda name: read_test(by_name[name], ids, classes, self.look, multiclass=multiclass))
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write final_step.json: all that turns predictions into the answer, and the facts that are given."""
@@ -50,7 +50,7 @@ def fit_final(
     task = task_of(competition, truth.classes)
 
     def read(look: Look) -> OutOfFold:
-        return read_rows(members, truth, fold_of, look, one_of_many=task.one_of_many)
+        return read_rows(members, truth, fold_of, look, multiclass=task.multiclass)
 
     several = any(len(member.views) > 1 for member in members)
     nest = LookedNest(read, tuple(Look) if several else (Look.PLAIN,), task)
@@ -58,10 +58,10 @@ def fit_final(
 
 
 def read_rows(
-    members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int], look: Look, *, one_of_many: bool
+    members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int], look: Look, *, multiclass: bool
 ) -> OutOfFold:
     """The rows that all members have predicted, with what they truly show; classes in the truth's order."""
-    ids, classes, stack = read_members(members, look, one_of_many=one_of_many)
+    ids, classes, stack = read_members(members, look, multiclass=multiclass)
     if classes != truth.classes:
         stack = stack[:, :, [classes.index(name) for name in truth.classes]]
     targets, groups = truth.of(ids, truth.classes)
@@ -76,7 +76,7 @@ def _told(competition: Competition, nest: LookedNest) -> dict[str, Any]:
     targets, groups = rows.targets[back], [rows.groups[row] for row in back]
     also = {
         metric.key: asdict(score_rows(metric, targets, honest.values, groups=groups))
-        for metric in competition.also_report
+        for metric in competition.extra_metrics
     }
     return {
         "cv": asdict(honest.score),

@@ -51,8 +51,8 @@ def score_rows(
     Rows of one group are drawn together: they resemble each other, and count for less than as many strangers.
     """
     value = metric.score(targets, predicted)
-    if metric.of_rows is not None:
-        parts = np.asarray(metric.of_rows(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
+    if metric.per_row is not None:
+        parts = np.asarray(metric.per_row(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
         return replace(score_parts(metric, parts, seed, groups=groups), value=value)
     units = np.arange(len(targets)) if groups is None else units_of(groups)
     scores = _resampled(metric, targets, (predicted,), units, np.random.Generator(np.random.PCG64(seed)))

@@ -10,45 +10,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.errors import FormError
-from runner.submission_format.submission_format import Form, Kind, find_flaws, places_of_columns, refusal
+from runner.errors import SubmissionFormatError
+from runner.submission_format.submission_format import Kind, SubmissionFormat, column_order, find_problems, format_error
 from runner.workspace import atomic_path
 
 _BLOCK = 4096  # rows that are numbers of Python at a time, which take four times the room
 
 
 def write_submission(
-    form: Form, path: Path, *, classes: Sequence[str], ids: Sequence[str], values: NDArray[Any]
+    form: SubmissionFormat, path: Path, *, classes: Sequence[str], ids: Sequence[str], values: NDArray[Any]
 ) -> Path:
     """Write probabilities (rows, classes), or decisions of 0 and 1 for tags, in the order the sample has.
 
     Ids come in any order; those that the sample does not have are left out. A file that the host
-    would reject is a FormError, and nothing is left at `path`.
+    would reject is a SubmissionFormatError, and nothing is left at `path`.
     """
     if values.ndim != 2 or len(values) != len(ids):
         raise ValueError(f"{len(ids)} ids and values shaped {values.shape} do not belong together")
     rows = values[_rows_in_order(form, ids, path)]
     with atomic_path(path) as part:
         _write_rows(form, part, _cells(form, classes, rows))
-        flaws = find_flaws(form, part, names=_known(form, classes))
-        if flaws:
-            raise refusal(path, flaws)
+        problems = find_problems(form, part, names=_known(form, classes))
+        if problems:
+            raise format_error(path, problems)
     return path
 
 
-def check_submission(form: Form, path: Path, names: Sequence[str]) -> None:
-    """Raise a FormError with every flaw of the file; `names` are the known tags or classes."""
-    flaws = find_flaws(form, path, names=_known(form, names))
-    if flaws:
-        raise refusal(path, flaws)
+def check_submission(form: SubmissionFormat, path: Path, names: Sequence[str]) -> None:
+    """Raise a SubmissionFormatError with every problem of the file; `names` are the known tags or classes."""
+    problems = find_problems(form, path, names=_known(form, names))
+    if problems:
+        raise format_error(path, problems)
 
 
-def _known(form: Form, names: Sequence[str]) -> Sequence[str] | None:
+def _known(form: SubmissionFormat, names: Sequence[str]) -> Sequence[str] | None:
     # Where cells hold numbers, the names are the columns', and the sample is their authority.
     return names if form.kind in (Kind.TAG_LIST, Kind.ONE_CLASS) else None
 
 
-def _rows_in_order(form: Form, ids: Sequence[str], path: Path) -> list[int]:
+def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> list[int]:
     """For each id of the sample the row of its prediction."""
     place = {name: row for row, name in enumerate(ids)}
     # A blank that the sample has around an id is part of its form, and not of the picture's name.
@@ -60,11 +60,11 @@ def _rows_in_order(form: Form, ids: Sequence[str], path: Path) -> list[int]:
             if missing
             else f"{len(ids) - len(place)} ids are predicted twice"
         )
-        raise FormError(found, where=path, cure="runner COMPETITION predict")
+        raise SubmissionFormatError(found, where=path, cure="runner COMPETITION predict")
     return [place[name] for name in wanted]
 
 
-def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[list[Any]]:
+def _cells(form: SubmissionFormat, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[list[Any]]:
     """The value cells of each row."""
     if form.kind is Kind.TAG_LIST:
         if not np.isin(rows, (0, 1)).all():
@@ -73,7 +73,7 @@ def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[l
     if form.kind is Kind.ONE_CLASS:
         return ([classes[place]] for place in rows.argmax(axis=1).tolist())
     if form.kind is Kind.CLASS_PROBABILITIES:
-        rows = rows[:, places_of_columns(form, classes)]
+        rows = rows[:, column_order(form, classes)]
     # As float64 the csv module writes the shortest text that reads back as the very number: no score can
     # move, not even one that hangs on how far a probability is from 1.
     return (
@@ -83,7 +83,7 @@ def _cells(form: Form, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[l
     )
 
 
-def _write_rows(form: Form, path: Path, cells: Iterable[list[Any]]) -> None:
+def _write_rows(form: SubmissionFormat, path: Path, cells: Iterable[list[Any]]) -> None:
     id_place = form.header.index(form.id_column)
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from runner.console import progress
-from runner.contract import State
+from runner.contract import TrainMode
 from runner.prediction.predict import Asked, choose_snapshots, fingerprint
 from runner.training.distributed import SharedBatchNorm, by_main
 from runner.training.fold import Fold, Machine, build_empty
@@ -55,7 +55,7 @@ def with_average(
     """The snapshots, and before them the average of those of the last stage where there is one to make."""
     last = snapshots[-1]
     alike = [one for one in snapshots if one.stage == last.stage]
-    if len(alike) < 2 or fold.recipe.stages[last.stage].state is not State.UNFROZEN:
+    if len(alike) < 2 or fold.recipe.stages[last.stage].mode is not TrainMode.UNFROZEN:
         return tuple(snapshots)
     averaged = Averaged(last.cycle, last.stage, last.size, None, {}, tuple(fingerprint(fold, one) for one in alike))
     if not by_main(accelerator, lambda: _is_there(fold, averaged)):

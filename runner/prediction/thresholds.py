@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.thresholds import FIXED_CUTOFF, decide
+from runner.contract.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from runner.prediction.expected_f2 import best_tags, best_tags_by_rules
 from runner.prediction.label_constraints import Rules, obey
 
@@ -38,13 +38,16 @@ class Decoder:
 
     def to_json(self) -> dict[str, Any]:
         """A value that JSON can hold."""
-        rules = self.rules and {"exclusive": list(self.rules.exclusive), "alone": list(self.rules.alone)}
+        rules = self.rules and {
+            "mutually_exclusive": list(self.rules.mutually_exclusive),
+            "alone": list(self.rules.alone),
+        }
         return {"how": self.how.value, "cutoffs": list(self.cutoffs), "rules": rules}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Decoder:
         """The decoder that `to_json` wrote."""
-        rules = value["rules"] and Rules(tuple(value["rules"]["exclusive"]), tuple(value["rules"]["alone"]))
+        rules = value["rules"] and Rules(tuple(value["rules"]["mutually_exclusive"]), tuple(value["rules"]["alone"]))
         return cls(Deciding(value["how"]), tuple(value["cutoffs"]), rules)
 
 
@@ -60,8 +63,8 @@ def decode(decoder: Decoder, probabilities: Matrix) -> Matrix:
         rules = decoder.rules
         named = best_tags(probabilities) if rules is None else best_tags_by_rules(probabilities, rules)
         return named.astype(np.float64)
-    cutoffs = np.array(decoder.cutoffs) if decoder.how is Deciding.CUTOFFS else FIXED_CUTOFF
-    named = decide(probabilities, cutoffs)
+    cutoffs = np.array(decoder.cutoffs) if decoder.how is Deciding.CUTOFFS else DEFAULT_THRESHOLD
+    named = apply_thresholds(probabilities, cutoffs)
     if decoder.rules is not None:
         named = obey(decoder.rules, named > 0, probabilities).astype(np.float64)
     return named
@@ -88,7 +91,7 @@ class _Ascent:
         self.passed = np.searchsorted(_GRID, probabilities, side="left").astype(np.uint8)
         self.truth = targets > 0.5
         self.true = self.truth.sum(axis=1)
-        self.places = np.full(probabilities.shape[1], np.searchsorted(_GRID, FIXED_CUTOFF))
+        self.places = np.full(probabilities.shape[1], np.searchsorted(_GRID, DEFAULT_THRESHOLD))
         chosen = self.passed > self.places
         self.chosen, self.right = chosen.sum(axis=1), (chosen & self.truth).sum(axis=1)
         # What a picture scores that no cutoff names a tag of: its likeliest tag is named.

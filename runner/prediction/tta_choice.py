@@ -88,9 +88,9 @@ class LookedNest:
         metric, targets = self._task.metric, self._targets[rows]
         units = np.unique(self._units[rows], return_inverse=True)[1]
         one, two = self._values[simple][rows], self._values[other][rows]
-        if metric.of_rows is None:
+        if metric.per_row is None:
             return gain_of_whole(metric, targets, one, two, units)
-        return gain_of_parts(metric, metric.of_rows(targets, one), metric.of_rows(targets, two), units)
+        return gain_of_parts(metric, metric.per_row(targets, one), metric.per_row(targets, two), units)
 
     def _nest(self, look: Look) -> Nest:
         if look not in self._nests:

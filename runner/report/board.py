@@ -104,7 +104,7 @@ def runs_table(known: Sequence[Known], page: Path) -> Table:
                     _number(last.public) if last else None,
                     _number(last.private) if last else None,
                     last.standing if last else "",
-                    run.read_recipe().in_brief,
+                    run.read_recipe().summary,
                 ]
             )
     header = ["competition", "host", "run", "CV", "±", "public", "private", "place", "recipe"]
@@ -162,7 +162,7 @@ def scatter_figure(known: Known, number: int) -> Drawn | None:
         figure = new_figure(height=4.6)
         axes: Any = figure.subplots()
         _draw_scatter(axes, rows)
-        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.way})")
+        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.direction})")
         put_legend(figure, axes, 3)
     alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")

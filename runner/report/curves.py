@@ -70,7 +70,7 @@ def _stage_name(recipe: Recipe, stage: int) -> str:
     if stage >= len(recipe.stages):
         return f"stage {stage + 1}"
     told = recipe.stages[stage]
-    return f"stage {stage + 1}: {told.size} px, {told.state.value}"
+    return f"stage {stage + 1}: {told.size} px, {told.mode.value}"
 
 
 def schedule_figure(material: Material) -> Drawn | None:
@@ -152,7 +152,7 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
 
 def metric_figures(material: Material) -> list[Drawn]:
     """A figure for every metric on the held-out rows, epoch by epoch."""
-    metrics = (material.competition.metric, *material.competition.also_report)
+    metrics = (material.competition.metric, *material.competition.extra_metrics)
     told = [one for one in metrics if any(one.key in line["scores"] for line in material.log)]
     return [
         _metric_figure(material, one, f"metric-{place + 1}" if place else "metric") for place, one in enumerate(told)
@@ -164,10 +164,10 @@ def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
         figure = new_figure(height=3.4)
         axes: Any = figure.subplots()
         _draw_metric(axes, material, metric.key)
-        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({metric.way})")
+        axes.set(xlabel="epoch", ylabel=f"{metric.title} ({metric.direction})")
         put_legend(figure, axes, 4)
     last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
-    alt = f"{metric.title} on held-out rows by epoch ({metric.way}); last {last:.4f}."
+    alt = f"{metric.title} on held-out rows by epoch ({metric.direction}); last {last:.4f}."
     title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
     return Drawn(name, title, alt, figure, _epochs_table(material))
 
@@ -190,7 +190,7 @@ def _draw_metric(axes: Any, material: Material, key: str) -> None:
 
 
 def _metric_titles(competition: Competition) -> dict[str, str]:
-    return {metric.key: metric.title for metric in (competition.metric, *competition.also_report)}
+    return {metric.key: metric.title for metric in (competition.metric, *competition.extra_metrics)}
 
 
 def _epochs_table(material: Material) -> Table:

@@ -51,7 +51,7 @@ def _page(competition: Competition, found: Explored, drawn: Sequence[Drawn], sam
         Section("There twice", _twice(found, samples)),
         Section("Folds", _folds(competition, found)),
     ]
-    if found.scalars:
+    if found.tabular:
         sections.append(Section("Numbers beside the pictures", _named(blocks, "beside")))
     if found.broken:
         sections.append(Section("What cannot be read", [_broken(found)]))
@@ -179,15 +179,17 @@ def _preset_in_words(competition: Competition) -> str:
     preset = competition.preset
     symmetry = {
         Symmetry.NONE: "never mirrored",
-        Symmetry.MIRROR: "mirrored left to right half of the time",
-        Symmetry.SQUARE: "turned by quarters and mirrored",
+        Symmetry.HFLIP: "mirrored left to right half of the time",
+        Symmetry.D4: "turned by quarters and mirrored",
     }[preset.symmetry]
     parts = [
         symmetry,
-        f"turned by up to {preset.max_rotation:g} degrees" if preset.max_rotation else "",
+        f"turned by up to {preset.max_rotate:g} degrees" if preset.max_rotate else "",
         f"up to {preset.max_zoom - 1:.0%} nearer" if preset.max_zoom > 1 else "",
         f"shifted by up to {preset.max_shift:.0%} of the side" if preset.max_shift else "",
-        f"brightness and contrast changed by up to {preset.max_light:.0%}" if preset.max_light else "no value changed",
+        f"brightness and contrast changed by up to {preset.max_lighting:.0%}"
+        if preset.max_lighting
+        else "no value changed",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -38,7 +38,7 @@ def explore_figures(found: Explored) -> Iterator[Drawn]:
             shown = [measure for measure in found.looks if _varies(measure)]
             marked = _marked(found)[found.looked_rows]
             yield from (_by_class(found, one, marked, f"by-class-{place}") for place, one in enumerate(shown))
-        for place, measure in enumerate(found.scalars):
+        for place, measure in enumerate(found.tabular):
             yield _by_class(found, measure, _marked(found), f"beside-{place}")
 
 

@@ -93,6 +93,6 @@ def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) 
         )
         told = f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
         axes.axvline(cv["value"], color=GREEN, linestyle="--", label=told)
-    axes.set(xlabel=f"{metric.title} ({metric.way})", ylabel="teams")
+    axes.set(xlabel=f"{metric.title} ({metric.direction})", ylabel="teams")
     axes.yaxis.get_major_locator().set_params(integer=True)
     return len(scores) - len(shown)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.thresholds import FIXED_CUTOFF
+from runner.contract.thresholds import DEFAULT_THRESHOLD
 from runner.prediction.thresholds import Deciding
 from runner.report.confusion import Confusion
 from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, put_legend, style
@@ -122,7 +122,7 @@ def _cutoffs_used(held: HeldOut) -> tuple[float, ...]:
     """The cutoff of each tag; none where a picture's tags are decided on together."""
     if held.decoder is None or held.decoder.how is Deciding.EXPECTED:
         return ()
-    return tuple(held.decoder.cutoffs) or (FIXED_CUTOFF,) * len(held.classes)
+    return tuple(held.decoder.cutoffs) or (DEFAULT_THRESHOLD,) * len(held.classes)
 
 
 def _f2_by_cutoff(held: HeldOut, place: int) -> Matrix:

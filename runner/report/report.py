@@ -76,7 +76,7 @@ def write_report(competition: Competition, workspace: Workspace, run: Run) -> Re
     title = f"{run.name}: {competition.title}"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = ", ".join(f"{name} {value}" for name, value in material.environment.items() if value is not None)
-    page = Page(title, material.recipe.in_brief, sections, f"Drawn {made}. {versions}")
+    page = Page(title, material.recipe.summary, sections, f"Drawn {made}. {versions}")
     write_page(path, page)
     return Report(path, page, tuple(figures), essentials(material))
 
@@ -96,7 +96,7 @@ def essentials(material: Material) -> Essentials:
     held = material.held_out
     worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
     said = "\n".join(filter(None, (summary(material), state(material))))
-    return Essentials(material.recipe.in_brief, said, score_facts(material), losses, worst, next_steps(material))
+    return Essentials(material.recipe.summary, said, score_facts(material), losses, worst, next_steps(material))
 
 
 def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn]]:
@@ -108,7 +108,7 @@ def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn
         return [one.block() for one in kept]
 
     sections = [Section("In short", _in_short(material))]
-    if material.recipe.blends:
+    if material.recipe.members:
         sections.append(Section("What it blends", [_blended(material, path)]))
     else:
         sections.append(Section("Recipe", _recipe(material)))
@@ -141,7 +141,7 @@ def _blended(material: Material, path: Path) -> Table:
     for name, run in material.blended.items():
         weight = sum(one["weight"] for one in members if one["name"].partition(":")[0] == name)
         score = ((run and run.read_score()) or {}).get("cv", {})
-        brief = run.read_recipe().in_brief if run else "its files are gone"
+        brief = run.read_recipe().summary if run else "its files are gone"
         rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, brief])
     metric = material.competition.metric.title
     header = ["run", f"held-out {metric}", "±", "weight in the whole", "recipe"]
@@ -162,9 +162,9 @@ def _recipe(material: Material) -> list[Block]:
         [
             place + 1,
             stage.size,
-            LEARNS[stage.state],
+            LEARNS[stage.mode],
             " + ".join(map(str, stage.cycle_epochs)),
-            recipe.lr * stage.lr_share,
+            recipe.lr * stage.lr_scale,
         ]
         for place, stage in enumerate(recipe.stages)
     ]
@@ -205,7 +205,7 @@ def _gain(views: dict[str, Any]) -> str:
 
 
 def _snapshots_table(material: Material) -> Table | None:
-    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.also_report)}
+    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.extra_metrics)}
     rows = [
         [
             fold,
@@ -246,7 +246,7 @@ def _held_out(material: Material, path: Path, drawn: _Draws) -> list[Section]:
     if held is not None:
         return [*_outcomes(material, held, drawn), Section("Pictures", _pictures(material, held, path))]
     if material.recipe.all_data:
-        repeated = material.recipe.repeats or ""
+        repeated = material.recipe.refit_of or ""
         how = f"what it confuses is in the report of {repeated}: {material.typed('report', repeated)}"
         return [Section("Predictions", [Text(f"No row was held back, so there is nothing to judge it by; {how}")])]
     how = material.typed("predict", "--run", material.run.name)

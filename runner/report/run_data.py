@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import say
-from runner.contract import Competition, OneOfMany, Probability, Recipe, Tags
-from runner.contract.thresholds import decide
+from runner.contract import Binary, Competition, Multiclass, Multilabel, Recipe
+from runner.contract.thresholds import apply_thresholds
 from runner.data.download import read_raw
 from runner.data.folds import read_folds
 from runner.data.index import Index, build_index
@@ -159,7 +159,7 @@ class Material:
     def blended(self) -> dict[str, Run | None]:
         """The runs that an ensemble is made of, by name; None where the files are gone."""
         found: dict[str, Run | None] = {}
-        for name in self.recipe.blends:
+        for name in self.recipe.members:
             try:
                 found[name] = find_run(self.workspace, self.competition.name, name)
             except RunnerError:
@@ -236,7 +236,7 @@ class Material:
     @cached_property
     def views(self) -> list[list[str | float]]:
         """Each view's name, its score alone, and what the mean of all gains by it; of the last snapshot."""
-        if self.recipe.all_data or self.recipe.blends:
+        if self.recipe.all_data or self.recipe.members:
             return []
         try:
             blend = read_blend([self.run], self._truth)
@@ -245,12 +245,12 @@ class Material:
             return []  # `held_out` tells why
 
     def _held_out(self) -> HeldOut:
-        runs = [find_run(self.workspace, self.competition.name, name) for name in self.recipe.blends] or [self.run]
+        runs = [find_run(self.workspace, self.competition.name, name) for name in self.recipe.members] or [self.run]
         blend = read_blend(runs, self._truth)
         final = self._final(tuple(member.name for member in blend.members))
-        one_of_many = isinstance(self.competition.labels, OneOfMany)
+        multiclass = isinstance(self.competition.labels, Multiclass)
         rows = read_rows(
-            blend.members, blend.truth, read_folds(runs[0].folds).fold_of, final.look, one_of_many=one_of_many
+            blend.members, blend.truth, read_folds(runs[0].folds).fold_of, final.look, multiclass=multiclass
         )
         answer = final.step.apply(lambda name: (rows.members[rows.names.index(name)],))
         names = class_names(self.competition, blend.truth.classes)
@@ -269,9 +269,9 @@ class Material:
         # A run that was killed between predicting and scoring: the last snapshot as it is.
 
         task = task_of(self.competition, ())
-        decoder = Decoder(Deciding.FIXED) if task.metric.decides else None
+        decoder = Decoder(Deciding.FIXED) if task.metric.takes_decisions else None
         weights = tuple(float(place == len(names) - 1) for place in range(len(names)))
-        return Final(FinalStep(names, weights, Space.PROBABILITIES, task.one_of_many, decoder=decoder), Look.PLAIN)
+        return Final(FinalStep(names, weights, Space.PROBABILITIES, task.multiclass, decoder=decoder), Look.PLAIN)
 
 
 def _views_told(competition: Competition, member: Member, truth: Truth) -> list[list[str | float]]:
@@ -284,7 +284,7 @@ def _views_told(competition: Competition, member: Member, truth: Truth) -> list[
 
     def score(places: list[int]) -> float:
         mean = matrix[:, places].mean(axis=1)
-        return metric.score(targets, decide(mean) if metric.decides else mean)
+        return metric.score(targets, apply_thresholds(mean) if metric.takes_decisions else mean)
 
     everything, sign = list(range(len(member.views))), 1 if metric.higher_is_better else -1
     whole = score(everything)
@@ -297,12 +297,12 @@ def _views_told(competition: Competition, member: Member, truth: Truth) -> list[
 def class_names(competition: Competition, classes: Sequence[str]) -> tuple[str, ...]:
     """The classes as they are called on a page."""
     labels = competition.labels
-    return (labels.label,) if isinstance(labels, Probability) else tuple(classes)
+    return (labels.label,) if isinstance(labels, Binary) else tuple(classes)
 
 
 def is_tags(competition: Competition) -> bool:
     """Whether a picture bears a set of tags."""
-    return isinstance(competition.labels, Tags)
+    return isinstance(competition.labels, Multilabel)
 
 
 def _json_or(path: Path, otherwise: Any) -> Any:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from runner.contract import Metric, OneOfMany, Recipe, State, Tags
+from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
 from runner.contract.recipe import Stage
-from runner.contract.thresholds import decide
+from runner.contract.thresholds import apply_thresholds
 from runner.report.leaderboard import standings_of
 from runner.report.per_class import tags_table
 from runner.report.run_data import HeldOut, Material, is_tags
 from runner.training.diagnosis import diagnose
 
 LEARNS = {
-    State.HEAD: "the head alone learns, on activations computed once",
-    State.FROZEN: "the head alone learns, on augmented pictures",
-    State.UNFROZEN: "the whole network learns",
+    TrainMode.FEATURES: "the head alone learns, on activations computed once",
+    TrainMode.FROZEN: "the head alone learns, on augmented pictures",
+    TrainMode.UNFROZEN: "the whole network learns",
 }
 _ENOUGH = 20_000  # rows: to score a guess on more would only take memory
 _WEIGHED = {
@@ -38,11 +38,11 @@ def summary(material: Material) -> str:
 
 def _trained(material: Material) -> str:
     recipe, task = material.recipe, _task(material)
-    if recipe.blends:
-        return f"An ensemble of {_count(len(recipe.blends), 'run')} ({', '.join(recipe.blends)}){task}."
+    if recipe.members:
+        return f"An ensemble of {_count(len(recipe.members), 'run')} ({', '.join(recipe.members)}){task}."
     if recipe.all_data:
-        told = f"{recipe.backbone}, trained{task} by the steps of {recipe.repeats} with no row held back: "
-        return told + f"no row is left to judge it by, and the score told here is that of {recipe.repeats}."
+        told = f"{recipe.backbone}, trained{task} by the steps of {recipe.refit_of} with no row held back: "
+        return told + f"no row is left to judge it by, and the score told here is that of {recipe.refit_of}."
     if material.rows is None:
         return f"{recipe.backbone}{task}."
     learned, held = material.rows
@@ -54,16 +54,16 @@ def _trained(material: Material) -> str:
 
 def _task(material: Material) -> str:
     labels, count = material.competition.labels, material.class_count
-    if isinstance(labels, OneOfMany):
+    if isinstance(labels, Multiclass):
         return f" to tell {count} classes apart" if count else ""
-    if isinstance(labels, Tags):
+    if isinstance(labels, Multilabel):
         return f" to name {count} tags" if count else ""
     return f" to say how likely {labels.label} is"
 
 
 def _how_good(material: Material, held: HeldOut) -> str:
     metric, score = material.competition.metric, material.score or {}
-    value = f"{metric.title} {with_error(score['cv'])} ({metric.way}; guessing gives {guess(metric, held):.4f})"
+    value = f"{metric.title} {with_error(score['cv'])} ({metric.direction}; guessing gives {guess(metric, held):.4f})"
     if is_tags(material.competition):
         return f"On {len(held.ids):,} held-out pictures: {value}."
     true, said = held.true_and_said
@@ -82,16 +82,16 @@ def guess(metric: Metric, held: HeldOut) -> float:
     """The score of one who knows how common each class is, and looks at no picture."""
     some = held.targets[:: max(1, len(held.targets) // _ENOUGH)]
     shares = np.tile(held.targets.mean(axis=0), (len(some), 1))
-    return metric.score(some, decide(shares) if metric.decides else shares)
+    return metric.score(some, apply_thresholds(shares) if metric.takes_decisions else shares)
 
 
 def state(material: Material) -> str:
     """What is missing of a run that still goes or was killed; else nothing."""
     recipe = material.recipe
-    if not recipe.blends and material.epochs_done < material.epochs_wanted:
+    if not recipe.members and material.epochs_done < material.epochs_wanted:
         told = f"{material.epochs_done} of {material.epochs_wanted} epochs are done. What is there is drawn."
         return f"Not finished: {told} To go on: {material.typed('train', '--run', material.run.name, '--resume')}"
-    if material.score is None and not recipe.blends:
+    if material.score is None and not recipe.members:
         return f"Trained, but not predicted yet: {material.typed('predict', '--run', material.run.name)}"
     return ""
 
@@ -111,14 +111,14 @@ def score_facts(material: Material) -> list[tuple[str, str, str]]:
 
 def _held_out_facts(material: Material) -> list[tuple[str, str, str]]:
     score, metric, held = material.score or {}, material.competition.metric, material.held_out
-    whose = f" of {material.recipe.repeats}" if material.recipe.all_data else ""
+    whose = f" of {material.recipe.refit_of}" if material.recipe.all_data else ""
 
     def guessed(one: Metric) -> str:
         return f"guessing: {guess(one, held):.4f}" if held is not None else ""
 
-    remarks = [metric.way, f"{score['cv']['rows']:,} rows", guessed(metric)]
+    remarks = [metric.direction, f"{score['cv']['rows']:,} rows", guessed(metric)]
     facts = [(f"Held-out {metric.title}{whose}", with_error(score["cv"]), "; ".join(filter(None, remarks)))]
-    for one in material.competition.also_report:
+    for one in material.competition.extra_metrics:
         if one.key in score.get("also", {}):
             facts.append((f"Held-out {one.title}{whose}", with_error(score["also"][one.key]), guessed(one)))
     each = list(score.get("folds", {}).values())
@@ -131,7 +131,7 @@ def _last_epoch(material: Material) -> list[tuple[str, str, str]]:
     if not material.log:
         return []
     last = material.log[-1]
-    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.also_report)}
+    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.extra_metrics)}
     told = [
         (f"{titles.get(key, key)}, last epoch", f"{value:.4f}", "held-out rows, one network")
         for key, value in last["scores"].items()
@@ -167,7 +167,7 @@ def _of_score(material: Material) -> Iterator[str]:
             f"One holdout of {score['cv']['rows']:,} rows: a change smaller than about {score['cv']['error']:.2g} is "
             f"within chance. {material.typed('train', '--folds', '5')} narrows that."
         )
-    if held is not None and isinstance(material.competition.labels, OneOfMany):
+    if held is not None and isinstance(material.competition.labels, Multiclass):
         worst = held.confusion.worst[:3]
         told = "; ".join(f"{true} taken for {said} ({count} of {total})" for true, said, count, total in worst)
         if told:
@@ -179,7 +179,7 @@ def _of_members(material: Material) -> Iterator[str]:
     counting = [one["name"] for one in members if one["weight"] > 0]
     if len(counting) != 1 or material.recipe.all_data:
         return
-    if material.recipe.blends:
+    if material.recipe.members:
         yield f"{counting[0]} answers alone: the others did not help. Runs that differ more blend better."
     else:
         blend = material.typed("ensemble", "RUN", "RUN")
@@ -225,7 +225,7 @@ def _extras(recipe: Recipe) -> Iterator[str]:
 
 
 def _stages_in_words(stages: Sequence[Stage]) -> str:
-    told = [f"at {stage.size} px {LEARNS[stage.state]} ({_count(stage.epochs, 'epoch')})" for stage in stages]
+    told = [f"at {stage.size} px {LEARNS[stage.mode]} ({_count(stage.epochs, 'epoch')})" for stage in stages]
     return ("First " + ", then ".join(told) + ".") if len(told) > 1 else f"{told[0].capitalize()}." if told else ""
 
 

@@ -17,7 +17,7 @@ SUM_TOLERANCE = 1e-3
 
 _NUMERALS = b"0123456789.eE+-"
 
-# A kind of flaw, what was found, and the cure.
+# A kind of problem, what was found, and the cure.
 Fault = tuple[str, str, str]
 
 

@@ -1,6 +1,6 @@
 """Precomputed activations: what a frozen body says of every picture, through every view, computed once.
 
-They lie in the cache under a name that is a hash of all that decides them: the pictures' contents, the
+They lie in the cache under a name that is a hash of all that takes_decisions them: the pictures' contents, the
 body and its weights, the size, the views, the normalisation. What is there under that name is right, and
 half of it is never there.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from accelerate import Accelerator
 
-from runner.contract import Stage, State
+from runner.contract import Stage, TrainMode
 from runner.images.center_crop import CentreSquare
 from runner.images.views import default_views
 from runner.training.features import activations_of
@@ -20,7 +20,7 @@ def build_feeds(
     """The feed to train from, and the plain one to validate with."""
     preset, answers = fold.competition.preset, fold.answers
     reader = fold.pictures("train", stage.size, machine)
-    if stage.state is State.HEAD:
+    if stage.mode is TrainMode.FEATURES:
         activations = activations_of(
             accelerator,
             network,

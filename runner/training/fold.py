@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Recipe
 from runner.data.index import Index
-from runner.data.tabular import fill_missing, read_scalars
+from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.errors import TrainingError, UsageError
 from runner.images.cache import Keeping
 from runner.images.cached import open_small_pictures
@@ -52,7 +52,7 @@ class Fold:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return (self.competition.metric, *self.competition.also_report)
+        return (self.competition.metric, *self.competition.extra_metrics)
 
     @cached_property
     def reader(self) -> PictureReader:
@@ -75,13 +75,13 @@ class Fold:
     @cached_property
     def answers(self) -> Answers:
         """Scalars and targets of the labelled rows."""
-        return Answers(self.scalars("train"), self.index.targets())
+        return Answers(self.tabular("train"), self.index.targets())
 
-    def scalars(self, part: str) -> NDArray[np.float32]:
-        """The scalars of the labelled ("train") or the test rows, on the scale of this fold's training rows."""
-        known = read_scalars(self.competition, self.index, "train")
-        wanted = known if part == "train" else read_scalars(self.competition, self.index, part)
-        return fill_missing(wanted, known[self.train_rows], self.seed("scalars", part))
+    def tabular(self, part: str) -> NDArray[np.float32]:
+        """The tabular of the labelled ("train") or the test rows, on the scale of this fold's training rows."""
+        known = read_tabular(self.competition, self.index, "train")
+        wanted = known if part == "train" else read_tabular(self.competition, self.index, part)
+        return standardise_and_impute(wanted, known[self.train_rows], self.seed("tabular", part))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def build_start(fold: Fold, machine: Machine) -> Network:
         fold.recipe.backbone,
         classes=len(fold.index.classes),
         channels=channels,
-        scalars=fold.answers.scalars.shape[1],
+        tabular=fold.answers.tabular.shape[1],
         pretrained=fold.recipe.pretrained and fold.start is None,
         weights=machine.weights if fold.start is None else None,
         dropout=fold.recipe.dropout,
@@ -143,7 +143,7 @@ def build_empty(fold: Fold) -> Network:
         fold.recipe.backbone,
         classes=len(fold.index.classes),
         channels=channels,
-        scalars=fold.answers.scalars.shape[1],
+        tabular=fold.answers.tabular.shape[1],
         pretrained=False,
         weights=None,
         dropout=fold.recipe.dropout,

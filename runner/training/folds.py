@@ -39,12 +39,12 @@ def settle_recipe(
     if machine.minutes is None:
         return recipe
     fold = main_first(accelerator, lambda: fold_without_run(competition, workspace, index, recipe))
-    # Every process takes its part in the measuring; they would differ by a little, so one of them decides.
+    # Every process takes its part in the measuring; they would differ by a little, so one of them takes_decisions.
     costs = measure_costs(fold, machine, accelerator)
     costs = by_main(accelerator, lambda: costs)
     plan = fit_to_budget(recipe, costs, machine.minutes * 60)
     minutes = seconds_of(plan, costs) / 60
-    say(f"the plan for {machine.minutes:g} minutes: {plan.in_brief}, about {minutes:.1f} of training")
+    say(f"the plan for {machine.minutes:g} minutes: {plan.summary}, about {minutes:.1f} of training")
     return plan
 
 
@@ -71,15 +71,15 @@ def fold_without_run(competition: Competition, workspace: Workspace, index: Inde
 
 
 def copy_score(workspace: Workspace, run: Run) -> None:
-    """The score of a run on all data is the one of the run it repeats, and says so."""
-    original = find_run(workspace, run.competition, run.read_recipe().repeats)
+    """The score of a run on all data is the one of the run it refit_of, and says so."""
+    original = find_run(workspace, run.competition, run.read_recipe().refit_of)
     score = original.read_score()
     if score is None:
         raise UsageError(
             f"{run.name} has the score of {original.name}, which is not predicted yet",
             cure=f"runner {run.competition} predict --run {original.name}",
         )
-    write_json(run.score_file, {**score, "repeats": original.name})
+    write_json(run.score_file, {**score, "refit_of": original.name})
 
 
 def copy_findings(original: Run, run: Run) -> None:
@@ -123,7 +123,7 @@ def _split_for(run: Run, recipe: Recipe, index: Index, shared: Path) -> None:
 
 
 def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:
-    return folds.of_rows(index.train["id"].tolist(), index.train["label"].tolist())
+    return folds.for_rows(index.train["id"].tolist(), index.train["label"].tolist())
 
 
 def _with_weights(recipe: Recipe, weights: Path | None) -> Recipe:

@@ -69,8 +69,8 @@ class Learner:
 
 def logits_of(accelerator: Accelerator, module: nn.Module, batch: Batch) -> Tensor:
     """What a module says of a batch."""
-    inputs, scalars = (one.to(accelerator.device, non_blocking=True) for one in (batch.inputs, batch.scalars))
-    return module(inputs, scalars)  # type: ignore[no-any-return]
+    inputs, tabular = (one.to(accelerator.device, non_blocking=True) for one in (batch.inputs, batch.tabular))
+    return module(inputs, tabular)  # type: ignore[no-any-return]
 
 
 def train_epoch(

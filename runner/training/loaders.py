@@ -47,7 +47,7 @@ class Batch:
 
     rows: Rows
     inputs: Tensor  # pictures (rows, channels, height, width) as stored; activations (rows, width) for a head
-    scalars: Tensor  # (rows, scalars), none for most competitions
+    tabular: Tensor  # (rows, tabular), none for most competitions
     targets: Tensor
 
 
@@ -55,14 +55,14 @@ class Feed(Protocol):
     """Where batches come from: pictures from the disk, or activations from the cache."""
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
-        """These batches, in this order; the seed decides all that is drawn."""
+        """These batches, in this order; the seed takes_decisions all that is drawn."""
 
 
 @dataclass(frozen=True)
 class Answers:
     """What goes with every picture, by row."""
 
-    scalars: NDArray[np.float32]
+    tabular: NDArray[np.float32]
     targets: NDArray[np.float32]
 
     @classmethod
@@ -73,7 +73,7 @@ class Answers:
 
     def batch(self, rows: Rows, inputs: Tensor) -> Batch:
         """The inputs with what belongs to their rows."""
-        return Batch(rows, inputs, torch.from_numpy(self.scalars[rows]), torch.from_numpy(self.targets[rows]))
+        return Batch(rows, inputs, torch.from_numpy(self.tabular[rows]), torch.from_numpy(self.targets[rows]))
 
 
 class _Reading(Dataset[Batch]):

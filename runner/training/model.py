@@ -17,20 +17,20 @@ from runner.training.fuse import fold_norms
 
 
 class Head(nn.Module):
-    """Logits from activations and scalars. BatchNorm puts what any body says on one scale."""
+    """Logits from activations and tabular. BatchNorm puts what any body says on one scale."""
 
-    def __init__(self, width: int, scalars: int, classes: int, dropout: float):
+    def __init__(self, width: int, tabular: int, classes: int, dropout: float):
         super().__init__()
         self.norm = SharedBatchNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width + scalars, classes)
+        self.linear = nn.Linear(width + tabular, classes)
 
-    def forward(self, activations: Tensor, scalars: Tensor) -> Tensor:
-        """Logits for a batch of activations (rows, width) and scalars (rows, scalars)."""
+    def forward(self, activations: Tensor, tabular: Tensor) -> Tensor:
+        """Logits for a batch of activations (rows, width) and tabular (rows, tabular)."""
         # Whatever the body's arithmetic is: a logit of 10 in bf16 is right to a thirtieth, which log loss feels.
         with torch.autocast(activations.device.type, enabled=False):
             normal = self.dropout(self.norm(activations.float()))
-            return self.linear(torch.cat([normal, scalars.float()], dim=1))  # type: ignore[no-any-return]
+            return self.linear(torch.cat([normal, tabular.float()], dim=1))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -47,11 +47,11 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.frozen = False
-        self.keeps_norms = False
+        self.freeze_bn = False
 
-    def forward(self, pictures: Tensor, scalars: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, tabular: Tensor) -> Tensor:
         """Logits for a batch of pictures (rows, channels, height, width)."""
-        return self.head(self.features(pictures), scalars)  # type: ignore[no-any-return]
+        return self.head(self.features(pictures), tabular)  # type: ignore[no-any-return]
 
     def features(self, pictures: Tensor) -> Tensor:
         """What the body says of the pictures: the head's input."""
@@ -66,12 +66,12 @@ class Network(nn.Module):
             self.__dict__["_folded"] = fold_norms(self.body, self.mean.shape[1])
         return self.__dict__["_folded"]  # type: ignore[no-any-return]
 
-    def freeze(self, learning: Sequence[str], *, keep_norms: bool = False) -> None:
+    def freeze(self, learning: Sequence[str], *, freeze_bn: bool = False) -> None:
         """Let only the named parameters of the body learn; none: the body is frozen as a whole.
 
-        `keep_norms`: what BatchNorm knows of the pictures' statistics stays as it was pretrained.
+        `freeze_bn`: what BatchNorm knows of the pictures' statistics stays as it was pretrained.
         """
-        self.keeps_norms = keep_norms
+        self.freeze_bn = freeze_bn
         wanted = set(learning)
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name in wanted)
@@ -85,7 +85,7 @@ class Network(nn.Module):
             self.body.eval()
         for module in self.body.modules():
             own = list(module.parameters(recurse=False))
-            kept = self.keeps_norms and isinstance(module, nn.modules.batchnorm._BatchNorm)
+            kept = self.freeze_bn and isinstance(module, nn.modules.batchnorm._BatchNorm)
             if kept or (own and not any(parameter.requires_grad for parameter in own)):
                 module.eval()
         return self
@@ -109,7 +109,7 @@ def build_network(
     *,
     classes: int,
     channels: int,
-    scalars: int = 0,
+    tabular: int = 0,
     pretrained: bool,
     weights: Path | None,
     dropout: float,
@@ -119,7 +119,7 @@ def build_network(
     body = _build_body(backbone, channels, pretrained, weights)
     mean, std = normalisation or _scaled_to_bytes(body)
     width = int(getattr(body, "head_hidden_size", 0) or getattr(body, "num_features", 0))
-    network = Network(body, Head(width, scalars, classes, dropout), mean, std)
+    network = Network(body, Head(width, tabular, classes, dropout), mean, std)
     return network.to(memory_format=torch.channels_last)
 
 

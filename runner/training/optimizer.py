@@ -9,7 +9,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.training.model import Network
 
 EARLY, LATE, HEAD = range(3)
@@ -30,10 +30,10 @@ def depth_of(network: Network) -> dict[str, int]:
 def freeze_for(network: Network, recipe: Recipe, stage: Stage) -> None:
     """Let that learn which learns in the stage."""
     depths = depth_of(network)
-    lowest = stage.freeze_to if stage.state is State.UNFROZEN else HEAD
+    lowest = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
     learning = [name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest]
     # Of random weights a norm knows nothing: kept, it would never normalise.
-    network.freeze(learning, keep_norms=recipe.keep_norms and not recipe.starts_blank)
+    network.freeze(learning, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
 
 
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
@@ -55,9 +55,9 @@ def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimi
 
 def rates_by_depth(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
     """The top rates of early, late and head in a stage; `found` by the finder takes the declared one's place."""
-    if recipe.lr_groups:
-        return recipe.lr_groups
-    top = found if found is not None else recipe.lr * stage.lr_share
+    if recipe.group_lrs:
+        return recipe.group_lrs
+    top = found if found is not None else recipe.lr * stage.lr_scale
     return (top / recipe.lr_divisor**2, top / recipe.lr_divisor, top)
 
 

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from runner.console import say
-from runner.contract import Metric, Stage, State
-from runner.contract.thresholds import decide
+from runner.contract import Metric, Stage, TrainMode
+from runner.contract.thresholds import apply_thresholds
 from runner.training.batch_size import try_batch
 from runner.training.diagnosis import diagnose
 from runner.training.distributed import main_first
@@ -97,7 +97,7 @@ def _learner(fold: Fold, machine: Machine, accelerator: Accelerator, network: Ne
     # A new stage begins with a fresh optimizer, whether or not the run was broken off between the two.
     if fold.state_file.exists() and read_facts(fold.state_file)["stage"] == first.stage:
         load_optimizer_state(fold.state_file, optimizer)
-    module: torch.nn.Module = network.head if fold.recipe.stages[first.stage].state is State.HEAD else network
+    module: torch.nn.Module = network.head if fold.recipe.stages[first.stage].mode is TrainMode.FEATURES else network
     if machine.compiles:
         network.fold()  # a compiler that meets the folding follows that too, and again at every step
         module = torch.compile(module)  # type: ignore[assignment]
@@ -121,7 +121,7 @@ def find_stage_rate(fold: Fold, machine: Machine, accelerator: Accelerator, stag
     network.to(accelerator.device)
     feed, _ = build_feeds(fold, machine, accelerator, network, stage, fold.recipe.batch_size)
     optimizer = build_optimizer(network, fold.recipe.weight_decay)
-    module: torch.nn.Module = network.head if stage.state is State.HEAD else network
+    module: torch.nn.Module = network.head if stage.mode is TrainMode.FEATURES else network
     prepared, optimizer = accelerator.prepare(module, optimizer)
     learner = Learner(accelerator, prepared, optimizer, fold.competition.labels)
     finding = find_rate(fold, stage, learner, feed, fold.recipe.batch_size)
@@ -198,7 +198,7 @@ def _validate(tools: _Tools) -> tuple[float | None, dict[str, float]]:
 
 
 def _seen_by(metric: Metric, probabilities: NDArray[Any]) -> NDArray[Any]:
-    return decide(probabilities) if metric.decides else probabilities
+    return apply_thresholds(probabilities) if metric.takes_decisions else probabilities
 
 
 def _log_line(
@@ -210,7 +210,7 @@ def _log_line(
         "epoch": epoch.number,
         "stage": epoch.stage,
         "size": tools.stage.size,
-        "state": tools.stage.state.value,
+        "state": tools.stage.mode.value,
         "cycle": epoch.cycle,
         "ends_cycle": epoch.ends_cycle,
         "batch_size": tools.batch_size,
@@ -229,7 +229,7 @@ def _remark_on_waiting(tools: _Tools, last: Epoch) -> None:
     """Say it where the network had to wait for its pictures, when all of them had been read before."""
     line = read_log(tools.fold.log)[-1]
     share = line["waited_seconds"] / max(line["seconds"], 1e-9)
-    if tools.stage.state is State.HEAD or share < _LONG_WAIT or line["waited_seconds"] < 1:
+    if tools.stage.mode is TrainMode.FEATURES or share < _LONG_WAIT or line["waited_seconds"] < 1:
         return
     if tools.learner.accelerator.is_main_process:
         say(f"epoch {last.number + 1}: {share:.0%} of the time went into waiting for pictures; try more --workers")
@@ -240,7 +240,7 @@ def _say_header(tools: _Tools) -> None:
     if not tools.learner.accelerator.is_main_process:
         return
     rows = f"{len(fold.train_rows):,} pictures to learn from, {len(fold.valid_rows):,} held out"
-    say(f"\nfold {fold.number}, {stage.size} px, {stage.state.value}, rate {tools.rates[-1]:.2g}: {rows}")
+    say(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, rate {tools.rates[-1]:.2g}: {rows}")
     say(f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in fold.metrics))
 
 

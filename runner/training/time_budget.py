@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from runner.console import say
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.contract.recipe import scale_epochs
 from runner.images.center_crop import CentreSquare
 from runner.images.views import default_views
@@ -85,7 +85,7 @@ def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stag
             return float(logits_of(accelerator, network.eval(), batch).sum())
 
     looking = _seconds_a_row(fold, accelerator, plain, look)
-    if stage.state is State.HEAD:
+    if stage.mode is TrainMode.FEATURES:
         views = len(default_views(fold.competition.preset))
         return Cost(once=looking * views * labelled, epoch=_HEAD_EPOCH_SECONDS)
     feed = PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers)

@@ -28,7 +28,7 @@ def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: R
     lines = read_log(run / "log.jsonl")
     declared = competition.recipe.stages
     assert [line["state"] for line in lines if line["ends_cycle"]] == [
-        stage.state.value for stage in declared for _ in range(stage.cycles)
+        stage.mode.value for stage in declared for _ in range(stage.cycles)
     ]
     assert sorted({line["size"] for line in lines}) == sorted(map(int, SIZES[name].split(",")))
     assert len(list((run / "fold-0").glob("snapshot-*.safetensors"))) == sum(stage.cycles for stage in declared)

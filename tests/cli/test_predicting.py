@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runner.cli import run_command
-from runner.contract import SIDE_ON, Competition, Stage, State
+from runner.contract import SIDE_ON, Competition, Stage, TrainMode
 from runner.images.views import default_views
 from runner.prediction import predict as predict_module
 from runner.prediction.predictions import read_views, write_views
@@ -22,8 +22,8 @@ VIEWS = tuple(view.name for view in default_views(SIDE_ON))
 NETWORKS = ("average", "snapshot-1", "snapshot-2")
 
 
-def two_snapshots(name: str, state: State) -> Competition:
-    stages = (Stage(24, State.FROZEN), Stage(32, state, cycles=2, cycle_len=2))
+def two_snapshots(name: str, state: TrainMode) -> Competition:
+    stages = (Stage(24, TrainMode.FROZEN), Stage(32, state, cycles=2, cycle_len=2))
     return replace(SHAPES, name=name, slug=name, recipe=replace(SHAPES.recipe, stages=stages))
 
 
@@ -35,7 +35,7 @@ def type_in(folder: Path, *words: object) -> None:
 def trained_once(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
     """Two competitions with the same pictures, one run each: four folds of a whole network, and of a head."""
     folder = tmp_path_factory.mktemp("trained")
-    for name, state in (("shapes", State.UNFROZEN), ("heads", State.HEAD)):
+    for name, state in (("shapes", TrainMode.UNFROZEN), ("heads", TrainMode.FEATURES)):
         write_plugin(folder, two_snapshots(name, state))
         type_in(folder, name, "download", "--from", shapes_folder)
     fast = ("--workers", 0, "--batch-size", 32)
@@ -186,8 +186,8 @@ class _Whole(predict_module.nn.Module):
         super().__init__()
         self.body, self.head, self.features = network.body, network.head, network.features
 
-    def forward(self, pictures, scalars):
-        return self.head(self.features(pictures), scalars)
+    def forward(self, pictures, tabular):
+        return self.head(self.features(pictures), tabular)
 
 
 def test_random_views_are_drawn_once_for_all(run: Path, typed: Runner) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.contract import OneOfMany
+from runner.contract import Multiclass
 from runner.data.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
 from runner.practice import rehearsal as rehearsal_module
@@ -29,7 +29,7 @@ from tests.competitions import SHAPES, write_plugin
 
 HIDDEN = ("--hidden", 0.25, "--workers", 0)
 TINY = ("--model", "test_resnet", "--no-pretrained", "--size", 32, "--epochs-scale", 0.01, "--views", "none")
-FOLDERS = replace(SHAPES, name="folders", slug="folders", labels=OneOfMany(), train_images="train/{label}/{id}.jpg")
+FOLDERS = replace(SHAPES, name="folders", slug="folders", labels=Multiclass(), train_images="train/{label}/{id}.jpg")
 
 
 @pytest.fixture

@@ -233,10 +233,10 @@ def test_the_demo_over_http_walks_the_whole_line(
 ) -> None:
     from functools import partial
 
-    from runner.contract import Recipe, Stage, State
+    from runner.contract import Recipe, Stage, TrainMode
     from runner.practice import build, recipes
 
-    tiny = Recipe("test_resnet", (Stage(32, State.UNFROZEN),), lr=0.01, batch_size=16, pretrained=False)
+    tiny = Recipe("test_resnet", (Stage(32, TrainMode.UNFROZEN),), lr=0.01, batch_size=16, pretrained=False)
     monkeypatch.setattr(build, "build_practice", partial(build.build_practice, scale=0.05))
     monkeypatch.setattr(recipes, "practice_recipe", lambda _: tiny)
     # Whatever this process's client was pointed at, and whoever it was: both are put back after the test.

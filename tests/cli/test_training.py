@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.contract import Recipe, State
+from runner.contract import Recipe, TrainMode
 from runner.training.log import read_log
 from tests.cli.conftest import Runner, Said
 
@@ -40,7 +40,7 @@ def test_sizes_epochs_batch_rate_and_seed_are_what_was_typed(here: Path, typed: 
     train(typed, "--run", "a", *flags)
     recipe = recipe_of(here, "a")
     assert [(stage.size, stage.epochs) for stage in recipe.stages] == [(24, 1), (32, 1)]
-    assert (recipe.batch_size, recipe.lr_groups, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
+    assert (recipe.batch_size, recipe.group_lrs, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
     assert [line["rates"][0] for line in lines_of(here, "a")] == [0.01, 0.01]  # type: ignore[index]
 
 
@@ -135,7 +135,7 @@ def test_all_the_data_repeats_a_run_and_reports_its_score(here: Path, typed: Run
     predicted = typed("shapes", "predict", "--run", "held-all")
     assert predicted.code == 0, predicted.err
     score = [json.loads((here / "runs" / "shapes" / run / "score.json").read_text()) for run in ("held", "held-all")]
-    assert score[1] == {**score[0], "repeats": "held"}
+    assert score[1] == {**score[0], "refit_of": "held"}
     lines = [lines_of(here, run) for run in ("held", "held-all")]
     assert [line["rates"][0] for line in lines[0]] == [line["rates"][0] for line in lines[1]]  # type: ignore[index]
     assert {line["valid_loss"] for line in lines[1]} == {None}
@@ -166,7 +166,7 @@ def test_find_lr_tells_each_stage_draws_and_trains_nothing(here: Path, typed: Ru
     said = typed("shapes", "find-lr", "--json", "--figure", figure)
     assert said.code == 0, said.err
     told = json.loads(said.out)
-    assert [(one["size"], one["state"]) for one in told] == [(32, State.UNFROZEN.value)]
+    assert [(one["size"], one["state"]) for one in told] == [(32, TrainMode.UNFROZEN.value)]
     assert len(told[0]["curve"]["rates"]) == len(told[0]["curve"]["losses"]) > 10
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert not list((here / "runs" / "shapes").glob("*/recipe.json"))

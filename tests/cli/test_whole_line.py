@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.contract import Stage, State
-from runner.contract.recipe import keep_heads
+from runner.contract import Stage, TrainMode
+from runner.contract.recipe import linear_probe
 from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
@@ -18,7 +18,7 @@ FAST = ("--workers", 0, "--batch-size", 32)
 @pytest.fixture
 def mixed(workspace_folder: Path) -> Path:
     """A competition whose recipe trains a head, then the body."""
-    stages = (Stage(24, State.HEAD, cycle_len=2), Stage(24, State.UNFROZEN))
+    stages = (Stage(24, TrainMode.FEATURES, cycle_len=2), Stage(24, TrainMode.UNFROZEN))
     write_plugin(workspace_folder, replace(SHAPES, recipe=replace(SHAPES.recipe, stages=stages)))
     return workspace_folder
 
@@ -42,9 +42,9 @@ def test_heads_only_leaves_the_body_as_it_is(mixed: Path, typed: Runner, shapes_
 
 
 def test_a_recipe_without_heads_gets_one_at_its_first_size() -> None:
-    bodies = replace(SHAPES.recipe, stages=(Stage(24, State.FROZEN), Stage(32, State.UNFROZEN)))
-    (stage,) = keep_heads(bodies).stages
-    assert (stage.size, stage.state) == (24, State.HEAD)
+    bodies = replace(SHAPES.recipe, stages=(Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN)))
+    (stage,) = linear_probe(bodies).stages
+    assert (stage.size, stage.mode) == (24, TrainMode.FEATURES)
 
 
 def test_short_ways_that_exclude_each_other_are_refused(mixed: Path, typed: Runner) -> None:

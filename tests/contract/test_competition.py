@@ -14,27 +14,27 @@ from runner.contract import (
     BINARY_LOG_LOSS,
     LOG_LOSS,
     MEAN_F2,
+    NO_FLIP,
     RADAR,
     ROC_AUC,
     SIDE_ON,
     TOP_DOWN,
-    UPRIGHT,
-    Bands,
+    Binary,
     Competition,
+    ImageArray,
     Metric,
-    OneOfMany,
+    Multiclass,
+    Multilabel,
     Preset,
-    Probability,
     Recipe,
     Stage,
-    State,
     Symmetry,
-    Tags,
+    TrainMode,
 )
 from runner.contract.labels import targets_of
 
-RECIPE = Recipe("resnet18", (Stage(64, State.UNFROZEN),), lr=1e-3)
-ONE_OF_MANY, TAGS, PROBABILITY = OneOfMany(csv="labels.csv"), Tags(csv="tags.csv"), Probability(csv="y.csv")
+RECIPE = Recipe("resnet18", (Stage(64, TrainMode.UNFROZEN),), lr=1e-3)
+ONE_OF_MANY, TAGS, PROBABILITY = Multiclass(csv="labels.csv"), Multilabel(csv="tags.csv"), Binary(csv="y.csv")
 
 
 def build(**changes: Any) -> Competition:
@@ -58,17 +58,17 @@ def build(**changes: Any) -> Competition:
     [
         ({"train_images": "train/picture.jpg"}, "train_images"),
         ({"test_images": ("test/{id}.jpg", "{id}.jpg")}, "test_images"),
-        ({"labels": OneOfMany(csv=None)}, "labels"),
+        ({"labels": Multiclass(csv=None)}, "labels"),
         ({"train_images": "train/{label}/{id}"}, "labels"),
         ({"labels": TAGS}, "metric"),
         ({"metric": MEAN_F2}, "metric"),
         ({"labels": PROBABILITY}, "metric"),  # the log loss of one column is always 0
         ({"metric": BINARY_LOG_LOSS}, "metric"),
         ({"metric": ROC_AUC}, "metric"),
-        ({"also_report": (ACCURACY, MEAN_F2)}, "also_report"),
-        ({"labels": TAGS, "metric": MEAN_F2, "also_report": (ACCURACY,)}, "also_report"),
-        ({"unpack": print}, "unpack"),
-        ({"raw_files": ("train.json",)}, "unpack"),
+        ({"extra_metrics": (ACCURACY, MEAN_F2)}, "extra_metrics"),
+        ({"labels": TAGS, "metric": MEAN_F2, "extra_metrics": (ACCURACY,)}, "extra_metrics"),
+        ({"prepare": print}, "prepare"),
+        ({"raw_files": ("train.json",)}, "prepare"),
     ],
 )
 def test_a_contradiction_is_refused_at_construction_and_names_its_field(changes, field):
@@ -107,19 +107,19 @@ def test_a_competition_cannot_be_changed_in_place():
 
 
 def test_a_folder_a_class_needs_no_table():
-    competition = build(labels=OneOfMany(), train_images="train/{label}/{id}", test_images="test/{id}")
-    assert competition.required == (("sample.csv",), ("train/",), ("test/",))
+    competition = build(labels=Multiclass(), train_images="train/{label}/{id}", test_images="test/{id}")
+    assert competition.required_files == (("sample.csv",), ("train/",), ("test/",))
 
 
 def test_rows_of_an_array_have_no_folder_of_pictures():
     competition = build(
-        train_images=Bands("train.npy", table="train.csv"),
-        test_images=Bands("test.npy", table="test.csv"),
-        unpack=print,
+        train_images=ImageArray("train.npy", table="train.csv"),
+        test_images=ImageArray("test.npy", table="test.csv"),
+        prepare=print,
         raw_files=("train.json",),
     )
-    assert competition.picture_folders == ()
-    assert competition.required == (("train.json",), ("sample.csv",))
+    assert competition.image_folders == ()
+    assert competition.required_files == (("train.json",), ("sample.csv",))
 
 
 @pytest.mark.parametrize(
@@ -161,16 +161,16 @@ def test_icebergs_of_one_angle_stay_together():
 
 
 def test_nothing_in_the_radar_preset_changes_decibels():
-    assert (RADAR.max_light, RADAR.max_zoom, RADAR.max_rotation) == (0, 1, 0)
+    assert (RADAR.max_lighting, RADAR.max_zoom, RADAR.max_rotate) == (0, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("preset", "symmetry"),
     [
-        (SIDE_ON, Symmetry.MIRROR),
-        (TOP_DOWN, Symmetry.SQUARE),
-        (RADAR, Symmetry.SQUARE),
-        (UPRIGHT, Symmetry.NONE),
+        (SIDE_ON, Symmetry.HFLIP),
+        (TOP_DOWN, Symmetry.D4),
+        (RADAR, Symmetry.D4),
+        (NO_FLIP, Symmetry.NONE),
     ],
 )
 def test_a_preset_flips_only_what_may_be_flipped(preset: Preset, symmetry: Symmetry):
@@ -191,9 +191,9 @@ def test_probabilities_become_one_column():
 
 
 def test_what_tags_obey_is_told_in_tags_that_there_are():
-    obeyed = Tags(csv="tags.csv", exclusive=("clear", "cloudy"), alone=("cloudy",))
-    assert obeyed.alone == ("cloudy",)
-    with pytest.raises(ValueError, match=r"Tags\.alone: road is not among clear, cloudy"):
-        Tags(csv="tags.csv", exclusive=("clear", "cloudy"), alone=("road",))
-    with pytest.raises(ValueError, match=r"Tags\.exclusive: snow is not among clear, road"):
-        Tags(csv="tags.csv", names=("clear", "road"), exclusive=("clear", "snow"))
+    obeyed = Multilabel(csv="tags.csv", mutually_exclusive=("clear", "cloudy"), standalone=("cloudy",))
+    assert obeyed.standalone == ("cloudy",)
+    with pytest.raises(ValueError, match=r"Multilabel\.standalone: road is not among clear, cloudy"):
+        Multilabel(csv="tags.csv", mutually_exclusive=("clear", "cloudy"), standalone=("road",))
+    with pytest.raises(ValueError, match=r"Multilabel\.mutually_exclusive: snow is not among clear, road"):
+        Multilabel(csv="tags.csv", names=("clear", "road"), mutually_exclusive=("clear", "snow"))

@@ -193,6 +193,6 @@ def test_the_parts_of_the_rows_have_the_score_as_their_mean(seed, rows, classes)
         (BINARY_LOG_LOSS, multi[:, :1], shares[:, :1]),
         (MEAN_F2, multi, (shares > 0.2).astype(float)),
     ):
-        parts = metric.of_rows(targets, predicted)
+        parts = metric.per_row(targets, predicted)
         assert parts.shape == (rows,)
         assert parts.mean() == pytest.approx(metric.score(targets, predicted))

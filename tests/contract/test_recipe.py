@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import competitions
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 
 stages = st.builds(
     Stage,
     size=st.integers(8, 512),
-    state=st.sampled_from(State),
+    state=st.sampled_from(TrainMode),
     cycles=st.integers(1, 4),
     cycle_len=st.integers(1, 3),
     cycle_mult=st.integers(1, 3),
@@ -38,13 +38,15 @@ def test_a_recipe_comes_back_from_its_json_as_it_was(recipe: Recipe):
 
 
 def test_three_cycles_that_double_are_seven_epochs():
-    stage = Stage(64, State.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
+    stage = Stage(64, TrainMode.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
     assert stage.cycle_epochs == (1, 2, 4)
     assert stage.epochs == 7
 
 
 def test_a_recipe_has_the_epochs_of_all_its_stages():
-    recipe = Recipe("any", (Stage(64, State.HEAD, cycles=2), Stage(64, State.UNFROZEN, cycle_len=5)), lr=0.1)
+    recipe = Recipe(
+        "any", (Stage(64, TrainMode.FEATURES, cycles=2), Stage(64, TrainMode.UNFROZEN, cycle_len=5)), lr=0.1
+    )
     assert recipe.epochs == 2 + 5
 
 
@@ -55,7 +57,7 @@ def test_the_recipe_of_a_shipped_competition_survives_being_written_down(name: s
 
 
 def test_a_recipe_cannot_be_changed_in_place():
-    recipe = Recipe("any", (Stage(64, State.HEAD),), lr=0.1)
+    recipe = Recipe("any", (Stage(64, TrainMode.FEATURES),), lr=0.1)
     with pytest.raises(FrozenInstanceError):
         recipe.lr = 0.2  # type: ignore[misc]
     assert replace(recipe, lr=0.2) != recipe

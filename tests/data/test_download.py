@@ -17,7 +17,7 @@ import pytest
 
 import competitions
 from runner.console import Advance
-from runner.contract import Competition, OneOfMany
+from runner.contract import Competition, Multiclass
 from runner.data.download import download, read_raw
 from runner.errors import ArchiveError, DataError, HostError, PluginError
 from runner.hosts.protocol import Host, RemoteFile
@@ -26,7 +26,7 @@ from tests.archives.packing import Files, lay, pack, packed, tree
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
 FOLDERS = replace(
-    DOG, labels=OneOfMany(), train_images="train/{label}/{id}", valid_images="valid/{label}/{id}", name="folders"
+    DOG, labels=Multiclass(), train_images="train/{label}/{id}", valid_images="valid/{label}/{id}", name="folders"
 )
 
 
@@ -231,7 +231,7 @@ def test_every_layout_becomes_the_same_folder(
     assert folder == workspace.data(competition.name) == read_raw(competition, workspace)
     made = content(folder)
     assert {name: data for name, data in made.items() if name not in UNPACKED} == files
-    assert set(made) >= UNPACKED if competition.unpack else UNPACKED.isdisjoint(made)
+    assert set(made) >= UNPACKED if competition.prepare else UNPACKED.isdisjoint(made)
     assert tree(source) == layout
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [competition.name]
 
@@ -465,11 +465,11 @@ def test_an_unpack_that_fails_names_the_row_and_the_command(tmp_path: Path, work
 
 
 def test_an_unpack_with_a_bug_is_the_plugins_fault(tmp_path: Path, workspace: Workspace) -> None:
-    def unpack(folder: Path) -> None:
+    def prepare(folder: Path) -> None:
         raise KeyError(folder.name)
 
-    with pytest.raises(PluginError, match="unpack of the competition iceberg failed: KeyError"):
-        download(replace(ICEBERG, unpack=unpack), workspace, lay(tmp_path / "source", ICEBERG_FILES))
+    with pytest.raises(PluginError, match="prepare of the competition iceberg failed: KeyError"):
+        download(replace(ICEBERG, prepare=prepare), workspace, lay(tmp_path / "source", ICEBERG_FILES))
 
 
 class KilledError(BaseException):

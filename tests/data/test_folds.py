@@ -21,7 +21,7 @@ def path(tmp_path):
 
 def test_a_split_is_read_as_it_was_written(path):
     folds = read_folds(path)
-    assert folds.of_rows(IDS, LABELS).tolist() == [0, 1, 1, 0]
+    assert folds.for_rows(IDS, LABELS).tolist() == [0, 1, 1, 0]
     assert folds.count == 2
     assert folds.facts == {
         "kind": "folds",
@@ -38,7 +38,7 @@ def test_the_file_is_a_plain_table(path):
 
 def test_rows_may_come_in_another_order(path):
     folds = read_folds(path)
-    assert folds.of_rows(IDS[::-1], LABELS[::-1]).tolist() == [0, 1, 1, 0][::-1]
+    assert folds.for_rows(IDS[::-1], LABELS[::-1]).tolist() == [0, 1, 1, 0][::-1]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_rows_may_come_in_another_order(path):
 def test_data_that_changed_is_refused_with_the_command_that_splits_anew(path, ids, labels, words):
     folds = read_folds(path, competition="dog-breed")
     with pytest.raises(DataError, match=words) as caught:
-        folds.of_rows(ids, labels)
+        folds.for_rows(ids, labels)
     assert caught.value.cure == "runner dog-breed split"
     assert caught.value.where == str(path)
 
@@ -95,7 +95,7 @@ def test_a_split_that_a_person_wrote_needs_no_sidecar(tmp_path):
     path = tmp_path / "folds.csv"
     path.write_bytes(b"\xef\xbb\xbfid,fold\r\na,0\r\nb,-1\r\n")
     folds = read_folds(path)
-    assert folds.of_rows(["b", "a"], ["any", "label"]).tolist() == [NEVER_HELD_OUT, 0]
+    assert folds.for_rows(["b", "a"], ["any", "label"]).tolist() == [NEVER_HELD_OUT, 0]
     assert folds.facts == {}
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import competitions
-from runner.contract import Competition, OneOfMany
+from runner.contract import Competition, Multiclass
 from runner.data.classes import slips_among
 from runner.data.index import Index, build_index
 from runner.data.problems import Complaint, describe
@@ -77,7 +77,7 @@ def iceberg(tmp_path: Path) -> Path:
 FOLDERS = replace(
     DOG,
     name="pets",
-    labels=OneOfMany(),
+    labels=Multiclass(),
     train_images="train/{label}/{id}",
     valid_images="valid/{label}/{id}",
     test_images="test/{id}",
@@ -155,7 +155,7 @@ def test_the_tags_are_those_of_the_training_rows_sorted(planet: Path) -> None:
 
 def test_closed_tags_keep_the_plugins_order(planet: Path) -> None:
     names = ("road", "haze", "primary", "clear", "agriculture")
-    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, exclusive=(), alone=()))
+    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, mutually_exclusive=(), standalone=()))
     assert build_index(closed, planet).classes == names
 
 
@@ -176,7 +176,7 @@ def test_bands_are_named_by_array_and_row(iceberg: Path) -> None:
 def test_equal_group_text_is_one_group_and_a_missing_one_is_nobodys(iceberg: Path) -> None:
     groups = build_index(ICEBERG, iceberg).train["group"].tolist()
     assert groups[0] == groups[1] == "30.5"
-    assert groups[4] == "30.50"  # the text decides: to the last decimal
+    assert groups[4] == "30.50"  # the text takes_decisions: to the last decimal
     assert len({groups[2], groups[3], *groups}) == 4
 
 
@@ -380,7 +380,7 @@ def test_a_class_that_the_sample_lacks_stops_with_a_guess(dog: Path) -> None:
 
 def test_a_tag_outside_a_closed_vocabulary_stops_with_a_guess(planet: Path) -> None:
     names = ("agriculture", "clear", "haze", "primary", "road")
-    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, exclusive=(), alone=()))
+    closed = replace(PLANET, labels=replace(PLANET.labels, names=names, mutually_exclusive=(), standalone=()))
     edit(planet / "train_v2.csv", "train_4,agriculture clear", "train_4,agricultre clear")
     text = faults(closed, planet)
     assert "train_v2.csv:6: the tag 'agricultre' of 'train_4'" in text and "did you mean 'agriculture'?" in text
@@ -392,7 +392,7 @@ def test_a_rare_tag_that_is_nearly_a_frequent_one_stops(planet: Path) -> None:
     touch(*(planet / f"train-jpg/more_{n}.jpg" for n in range(10)), planet / "train-jpg/odd.jpg")
     text = faults(PLANET, planet)
     assert "train_v2.csv:23: the tag 'agricultre' of 'odd' is rare and looks like 'agriculture'" in text
-    assert "Tags(names=...)" in text
+    assert "Multilabel(names=...)" in text
 
 
 def test_planets_own_tags_with_their_own_frequencies_are_no_slips() -> None:

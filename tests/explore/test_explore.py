@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runner.contract import Stage, State
+from runner.contract import Stage, TrainMode
 from runner.data.index import build_index
 from runner.explore.duplicates import MOST_BITS, near_pairs
 from runner.explore.explore import Explored, Measure, explore, fit_sizes, spread_out
 from runner.explore.image_stats import read_sizes
 from tests.competitions import SHAPES
 
-SIZES = (Stage(32, State.UNFROZEN), Stage(64, State.UNFROZEN))
+SIZES = (Stage(32, TrainMode.UNFROZEN), Stage(64, TrainMode.UNFROZEN))
 COMPETITION = replace(SHAPES, recipe=replace(SHAPES.recipe, stages=SIZES))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from competitions import load
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, Competition
-from runner.errors import FormError, HostError
+from runner.errors import HostError, SubmissionFormatError
 from runner.hosts.grading import Answer, Grader, Scores, Usage, hide_answers, read_answers, write_answers
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition, read_origin
 from runner.hosts.protocol import Host, RemoteFile, Status
@@ -319,7 +319,7 @@ def test_class_columns_are_matched_by_name(text_file: TextFile) -> None:
 
 def test_a_wrong_form_is_no_score(text_file: TextFile) -> None:
     sample, mine = text_file("sample.csv", DOG_SAMPLE), text_file("mine.csv", GOOD.replace("0.8", "1.8"))
-    with pytest.raises(FormError):
+    with pytest.raises(SubmissionFormatError):
         grade(DOGS, ("basset", "collie"), list(DOG_ANSWERS), sample, mine)
 
 

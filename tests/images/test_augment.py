@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Padding, Preset, Symmetry
+from runner.contract import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Symmetry
 from runner.images.augment import Transform, build_augmentation
 from runner.images.center_crop import CentreSquare
 
-ALL = (SIDE_ON, TOP_DOWN, RADAR, UPRIGHT)
+ALL = (SIDE_ON, TOP_DOWN, RADAR, NO_FLIP)
 STILL = Preset("STILL", Symmetry.NONE)
 
 
@@ -122,7 +122,7 @@ def test_the_picture_given_is_left_as_it_was() -> None:
         assert (picture == before).all(), preset.name
 
 
-# Form
+# SubmissionFormat
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)
@@ -153,7 +153,7 @@ def whole_moves(symmetry: Symmetry) -> Transform:
 def test_the_square_has_exactly_eight_moves_all_equally_likely() -> None:
     picture = photograph(16, 16)
     expected = [move.tobytes() for move in moves_of_the_square(picture)]
-    transform = whole_moves(Symmetry.SQUARE)
+    transform = whole_moves(Symmetry.D4)
     counts = Counter(transform(picture, seed).tobytes() for seed in range(1600))
     assert set(counts) == set(expected) and len(set(expected)) == 8
     # 200 each; three standard deviations are 40.
@@ -162,7 +162,7 @@ def test_the_square_has_exactly_eight_moves_all_equally_likely() -> None:
 
 def test_mirroring_has_exactly_two_moves_both_equally_likely() -> None:
     picture = photograph(16, 16)
-    transform = whole_moves(Symmetry.MIRROR)
+    transform = whole_moves(Symmetry.HFLIP)
     counts = Counter(transform(picture, seed).tobytes() for seed in range(1000))
     assert set(counts) == {picture.tobytes(), picture[:, ::-1].tobytes()}
     assert all(450 <= count <= 550 for count in counts.values())
@@ -188,22 +188,22 @@ def test_what_stands_upright_is_mirrored_every_second_time() -> None:
 
 
 def test_letters_are_never_mirrored_nor_turned_far() -> None:
-    seen = views(UPRIGHT, 90, 120, 64)
+    seen = views(NO_FLIP, 90, 120, 64)
     assert not any(view.mirrored for view in seen)
-    assert max(abs(view.degrees) for view in seen) <= UPRIGHT.max_rotation + 0.1
+    assert max(abs(view.degrees) for view in seen) <= NO_FLIP.max_rotate + 0.1
 
 
 # Windows
 
 
-@pytest.mark.parametrize("preset", [SIDE_ON, UPRIGHT], ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", [SIDE_ON, NO_FLIP], ids=lambda preset: preset.name)
 def test_zoom_rotation_and_shift_keep_to_the_preset_and_use_it(preset: Preset) -> None:
     seen = views(preset, 90, 120, 64, number=500)
     zooms = [90 / 64 / view.scale for view in seen]
     assert 0.999 <= min(zooms) < 1.01 and preset.max_zoom - 0.01 < max(zooms) <= preset.max_zoom + 0.001
     turns = [view.degrees for view in seen]
-    assert -preset.max_rotation - 0.1 <= min(turns) < -0.9 * preset.max_rotation
-    assert 0.9 * preset.max_rotation < max(turns) <= preset.max_rotation + 0.1
+    assert -preset.max_rotate - 0.1 <= min(turns) < -0.9 * preset.max_rotate
+    assert 0.9 * preset.max_rotate < max(turns) <= preset.max_rotate + 0.1
     # The short axis moves by the shift and by what zooming leaves free; the long axis over the whole picture.
     free = 90 / 2 * (1 - 1 / preset.max_zoom) + preset.max_shift * 90
     assert 0.7 * free < max(abs(view.down - 45) for view in seen) <= free + 0.1
@@ -213,7 +213,7 @@ def test_zoom_rotation_and_shift_keep_to_the_preset_and_use_it(preset: Preset) -
 
 
 def test_a_window_of_the_pictures_own_size_shows_it_as_it_is() -> None:
-    almost_still = replace(STILL, max_rotation=1e-9)
+    almost_still = replace(STILL, max_rotate=1e-9)
     picture = photograph(64, 64)
     shown = build_augmentation(almost_still, 64, channels_are_light=True)(picture, 1)
     assert np.abs(shown.astype(int) - picture).max() <= 1
@@ -223,7 +223,7 @@ def test_a_window_of_the_pictures_own_size_shows_it_as_it_is() -> None:
 def test_training_and_validation_look_at_the_same_place(side: int) -> None:
     # A window without its chances is the centre square: nothing is off by half a pixel at any scale.
     picture = coordinates(side, side)
-    window = build_augmentation(replace(STILL, max_rotation=1e-9), 64, channels_are_light=False)(picture, 1)
+    window = build_augmentation(replace(STILL, max_rotate=1e-9), 64, channels_are_light=False)(picture, 1)
     plain = CentreSquare(SIDE_ON, 64)(picture)
     inner = slice(2, -2)
     assert np.abs(window[inner, inner] - plain[inner, inner]).max() < 0.03 * side / 64
@@ -233,7 +233,7 @@ def test_training_and_validation_look_at_the_same_place(side: int) -> None:
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)
 def test_no_corner_is_left_black(preset: Preset, padding: Padding) -> None:
     white = np.full((50, 70, 3), 255, dtype=np.uint8)
-    transform = build_augmentation(replace(preset, padding=padding, max_light=0), 40, channels_are_light=True)
+    transform = build_augmentation(replace(preset, padding=padding, max_lighting=0), 40, channels_are_light=True)
     assert all(transform(white, seed).min() == 255 for seed in range(60))
 
 
@@ -269,7 +269,7 @@ def test_light_stays_near_and_never_lifts_black() -> None:
 
 
 def test_light_changes_no_colour_into_another() -> None:
-    only_light = replace(STILL, max_light=0.2)
+    only_light = replace(STILL, max_lighting=0.2)
     transform = build_augmentation(only_light, 32, channels_are_light=True)
     grey = photograph(32, 32)[..., :1].repeat(3, axis=2)
     for seed in range(50):
@@ -278,14 +278,14 @@ def test_light_changes_no_colour_into_another() -> None:
 
 
 def test_contrast_grows_and_shrinks() -> None:
-    transform = build_augmentation(replace(STILL, max_light=0.2), 64, channels_are_light=True)
+    transform = build_augmentation(replace(STILL, max_lighting=0.2), 64, channels_are_light=True)
     picture = (photograph(64, 64) // 2 + 60).astype(np.uint8)
     spreads = [transform(picture, seed).std() / picture.std() for seed in range(200)]
     assert 0.6 < min(spreads) < 0.8 and 1.2 < max(spreads) < 1.45
 
 
 def test_measurements_are_not_light_whatever_the_preset() -> None:
-    bright = replace(RADAR, max_light=0.5)
+    bright = replace(RADAR, max_lighting=0.5)
     picture = np.random.default_rng(0).normal(-20, 5, (30, 30, 2)).astype(np.float32)
     shown = build_augmentation(bright, 30, channels_are_light=False)(picture, 1)
     assert set(shown.ravel()) <= set(picture.ravel())

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN
-from runner.images import cache_budget as room_module
 from runner.errors import DataError
+from runner.images import cache_budget as room_module
 from runner.images.cache import Keeping
 from runner.images.cache_budget import used_by
 from runner.images.cached import Smallness, open_small_pictures, read_small
@@ -134,7 +134,7 @@ def test_radar_is_never_resized(tmp_path: Path) -> None:
 
 
 def test_files_that_must_keep_their_pixels_are_read_whole(folder: Path, tmp_path: Path) -> None:
-    still = replace(SIDE_ON, max_rotation=0, max_zoom=1)
+    still = replace(SIDE_ON, max_rotate=0, max_zoom=1)
     reader = open_small_pictures(folder, NAMES, still, SIZE, Keeping(tmp_path, PLENTY))
     assert np.array_equal(reader[3], read_picture(folder / NAMES[3]))
     assert list(tmp_path.iterdir()) == []

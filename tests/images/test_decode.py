@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
-from runner.images import decode
 from runner.errors import DataError
+from runner.images import decode
 from runner.images.decode import band_path, open_pictures, read_picture, read_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

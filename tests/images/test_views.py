@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import RADAR, SIDE_ON, TOP_DOWN, UPRIGHT, Preset
+from runner.contract import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Preset
 from runner.errors import UsageError
 from runner.images.center_crop import CentreSquare
 from runner.images.views import PLAIN, View, ViewedPictures, all_views, choose_views, default_views, symmetries
 
-PRESETS = [SIDE_ON, TOP_DOWN, RADAR, UPRIGHT]
+PRESETS = [SIDE_ON, TOP_DOWN, RADAR, NO_FLIP]
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -41,7 +41,7 @@ def test_names_are_unique_and_the_plain_view_comes_first(preset: Preset) -> None
 
 def test_what_stands_upright_is_never_turned_and_letters_never_mirrored() -> None:
     assert all(view.turns == 0 for view in all_views(SIDE_ON))
-    assert not any(view.turns or view.mirrored for view in all_views(UPRIGHT))
+    assert not any(view.turns or view.mirrored for view in all_views(NO_FLIP))
 
 
 def test_radar_is_seen_by_its_symmetries_alone() -> None:

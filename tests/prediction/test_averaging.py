@@ -12,29 +12,29 @@ from runner.prediction.averaging import Space, average, into_space, out_of_space
 law = settings(deadline=None, max_examples=40)
 
 
-def draw(seed: int, one_of_many: bool, rows: int = 7, classes: int = 4) -> np.ndarray:
+def draw(seed: int, multiclass: bool, rows: int = 7, classes: int = 4) -> np.ndarray:
     random = np.random.default_rng(seed)
-    return random.dirichlet(np.full(classes, 0.5), rows) if one_of_many else random.random((rows, classes))
+    return random.dirichlet(np.full(classes, 0.5), rows) if multiclass else random.random((rows, classes))
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans(), space=st.sampled_from(Space))
-def test_into_a_space_and_out_of_it_changes_nothing(seed, one_of_many, space):
-    probabilities = np.clip(draw(seed, one_of_many), 1e-6, 1 - 1e-6)
-    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True) if one_of_many else probabilities
-    back = out_of_space(space, into_space(space, probabilities, one_of_many), one_of_many)
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans(), space=st.sampled_from(Space))
+def test_into_a_space_and_out_of_it_changes_nothing(seed, multiclass, space):
+    probabilities = np.clip(draw(seed, multiclass), 1e-6, 1 - 1e-6)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True) if multiclass else probabilities
+    back = out_of_space(space, into_space(space, probabilities, multiclass), multiclass)
     np.testing.assert_allclose(back, probabilities, rtol=1e-7)
 
 
 @law
-@given(seeds=st.lists(st.integers(0, 2**32), min_size=1, max_size=4), one_of_many=st.booleans())
-def test_a_mean_lies_between_its_members_and_rows_sum_to_one_where_they_should(seeds, one_of_many):
-    members = [draw(seed, one_of_many) for seed in seeds]
+@given(seeds=st.lists(st.integers(0, 2**32), min_size=1, max_size=4), multiclass=st.booleans())
+def test_a_mean_lies_between_its_members_and_rows_sum_to_one_where_they_should(seeds, multiclass):
+    members = [draw(seed, multiclass) for seed in seeds]
     for space in Space:
-        mean = average(space, [(1.0, member) for member in members], one_of_many)
-        if one_of_many:
+        mean = average(space, [(1.0, member) for member in members], multiclass)
+        if multiclass:
             np.testing.assert_allclose(mean.sum(axis=1), 1)
-        if not one_of_many or space is Space.PROBABILITIES:
+        if not multiclass or space is Space.PROBABILITIES:
             assert (mean >= np.min(members, axis=0) - 1e-6).all() and (mean <= np.max(members, axis=0) + 1e-6).all()
 
 
@@ -55,8 +55,8 @@ def test_weights_need_not_sum_to_one_and_only_their_proportions_count():
 
 def test_a_members_zero_is_a_strong_vote_and_not_a_veto():
     sure, other = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
-    for one_of_many in (True, False):
-        mean = average(Space.LOGS, [(1, sure), (1, other)], one_of_many)
+    for multiclass in (True, False):
+        mean = average(Space.LOGS, [(1, sure), (1, other)], multiclass)
         assert np.isfinite(mean).all() and 0 < mean[0, 1] < 0.01
 
 

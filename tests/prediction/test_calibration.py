@@ -14,22 +14,22 @@ from runner.prediction.calibration import Calibrating, Calibration, fit_calibrat
 law = settings(deadline=None, max_examples=15)
 
 
-def draw(seed: int, one_of_many: bool, rows: int = 20_000, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def draw(seed: int, multiclass: bool, rows: int = 20_000, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Logits, and truths drawn with the very probabilities that they say."""
     random = np.random.default_rng(seed)
     logits = random.normal(scale=2, size=(rows, classes))
-    probabilities = out_of_space(Space.LOGS, logits, one_of_many)
-    if not one_of_many:
+    probabilities = out_of_space(Space.LOGS, logits, multiclass)
+    if not multiclass:
         return logits, (random.random((rows, classes)) < probabilities).astype(float)
     return logits, np.eye(classes)[(probabilities.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1)]
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans(), heat=st.sampled_from([0.5, 1.0, 1.7, 3.0]))
-def test_the_temperature_that_distorted_calibrated_probabilities_is_found(seed, one_of_many, heat):
-    logits, truth = draw(seed, one_of_many)
-    distorted = out_of_space(Space.LOGS, logits / heat, one_of_many)
-    found = fit_calibration(Calibrating.TEMPERATURE, distorted, truth, one_of_many)
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans(), heat=st.sampled_from([0.5, 1.0, 1.7, 3.0]))
+def test_the_temperature_that_distorted_calibrated_probabilities_is_found(seed, multiclass, heat):
+    logits, truth = draw(seed, multiclass)
+    distorted = out_of_space(Space.LOGS, logits / heat, multiclass)
+    found = fit_calibration(Calibrating.TEMPERATURE, distorted, truth, multiclass)
     assert found.temperature == pytest.approx(1 / heat, rel=0.06)
 
 
@@ -44,15 +44,15 @@ def test_the_bias_that_distorted_one_column_is_found(seed, shift):
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans(), what=st.sampled_from(Calibrating))
-def test_a_fit_never_loses_on_the_rows_it_was_fitted_on(seed, one_of_many, what):
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans(), what=st.sampled_from(Calibrating))
+def test_a_fit_never_loses_on_the_rows_it_was_fitted_on(seed, multiclass, what):
     random = np.random.default_rng(seed)
-    rows, classes = 30, 3 if one_of_many else 1
-    truth = np.eye(3)[random.integers(0, 3, rows)] if one_of_many else random.integers(0, 2, (rows, 1)).astype(float)
-    wild = out_of_space(Space.LOGS, random.normal(scale=8, size=(rows, classes)), one_of_many)
-    metric = LOG_LOSS if one_of_many else BINARY_LOG_LOSS
-    found = fit_calibration(what, wild, truth, one_of_many)
-    assert metric.score(truth, found.apply(wild, one_of_many)) <= metric.score(truth, wild) + 1e-6
+    rows, classes = 30, 3 if multiclass else 1
+    truth = np.eye(3)[random.integers(0, 3, rows)] if multiclass else random.integers(0, 2, (rows, 1)).astype(float)
+    wild = out_of_space(Space.LOGS, random.normal(scale=8, size=(rows, classes)), multiclass)
+    metric = LOG_LOSS if multiclass else BINARY_LOG_LOSS
+    found = fit_calibration(what, wild, truth, multiclass)
+    assert metric.score(truth, found.apply(wild, multiclass)) <= metric.score(truth, wild) + 1e-6
 
 
 def test_a_temperature_moves_no_row_to_another_class():

@@ -25,23 +25,23 @@ law = settings(deadline=None, max_examples=25)
 ONE_OF_MANY, COLUMNS = True, False
 
 
-def draw(seed: int, one_of_many: bool, members: int = 4, rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def draw(seed: int, multiclass: bool, members: int = 4, rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """Members of unequal noise around the truth."""
     random = np.random.default_rng(seed)
-    classes = 3 if one_of_many else 1
-    truth = np.eye(3)[random.integers(0, 3, rows)] if one_of_many else random.integers(0, 2, (rows, 1)).astype(float)
+    classes = 3 if multiclass else 1
+    truth = np.eye(3)[random.integers(0, 3, rows)] if multiclass else random.integers(0, 2, (rows, 1)).astype(float)
     logits = 2 * truth - 1 + random.normal(scale=random.uniform(0.5, 3, (members, 1, 1)), size=(members, rows, classes))
-    if one_of_many:
+    if multiclass:
         powers = np.exp(logits)
         return truth, (powers / powers.sum(axis=2, keepdims=True)).astype(np.float32)
     return truth, (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-def objectives(truth: np.ndarray, stack: np.ndarray, one_of_many: bool):
+def objectives(truth: np.ndarray, stack: np.ndarray, multiclass: bool):
     for space in Space:
-        inside = into_space(space, stack, one_of_many)
-        yield LogLoss(inside, truth, space, one_of_many)
-        yield ByMetric(ACCURACY, inside, truth, space, one_of_many)
+        inside = into_space(space, stack, multiclass)
+        yield LogLoss(inside, truth, space, multiclass)
+        yield ByMetric(ACCURACY, inside, truth, space, multiclass)
     yield SquaredError(error_table(stack, truth))
 
 
@@ -54,12 +54,12 @@ def loss(objective, weights: np.ndarray) -> float:
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans(), members=st.integers(1, 6))
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans(), members=st.integers(1, 6))
 def test_greedy_weights_sum_to_one_and_are_never_worse_than_the_best_single_where_they_were_fitted(
-    seed, one_of_many, members
+    seed, multiclass, members
 ):
-    truth, stack = draw(seed, one_of_many, members)
-    for objective in objectives(truth, stack, one_of_many):
+    truth, stack = draw(seed, multiclass, members)
+    for objective in objectives(truth, stack, multiclass):
         weights = select_greedily(objective)
         assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
         singles = objective.losses(np.zeros(members))
@@ -67,16 +67,16 @@ def test_greedy_weights_sum_to_one_and_are_never_worse_than_the_best_single_wher
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans())
-def test_the_losses_are_the_metrics(seed, one_of_many):
-    truth, stack = draw(seed, one_of_many, members=3)
-    metric = LOG_LOSS if one_of_many else BINARY_LOG_LOSS
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans())
+def test_the_losses_are_the_metrics(seed, multiclass):
+    truth, stack = draw(seed, multiclass, members=3)
+    metric = LOG_LOSS if multiclass else BINARY_LOG_LOSS
     counts = np.array([2.0, 0, 1])
     for space in Space:
-        inside = into_space(space, stack, one_of_many)
-        quick = LogLoss(inside, truth, space, one_of_many).losses(counts)
-        slow = ByMetric(metric, inside, truth, space, one_of_many).losses(counts)
-        grown = average(space, [(2, stack[0]), (1, stack[1]), (1, stack[2])], one_of_many)
+        inside = into_space(space, stack, multiclass)
+        quick = LogLoss(inside, truth, space, multiclass).losses(counts)
+        slow = ByMetric(metric, inside, truth, space, multiclass).losses(counts)
+        grown = average(space, [(2, stack[0]), (1, stack[1]), (1, stack[2])], multiclass)
         np.testing.assert_allclose(quick, slow, rtol=1e-4)
         assert quick[1] == pytest.approx(metric.score(truth, grown), rel=1e-4)
 
@@ -91,15 +91,15 @@ def test_the_squared_error_comes_from_the_table_alone_and_tables_add_up():
 
 
 @law
-@given(seed=st.integers(0, 2**32), one_of_many=st.booleans(), data=st.data())
-def test_the_order_of_members_and_of_rows_does_not_matter(seed, one_of_many, data):
-    truth, stack = draw(seed, one_of_many, members=5, rows=60)
+@given(seed=st.integers(0, 2**32), multiclass=st.booleans(), data=st.data())
+def test_the_order_of_members_and_of_rows_does_not_matter(seed, multiclass, data):
+    truth, stack = draw(seed, multiclass, members=5, rows=60)
     order = np.array(data.draw(st.permutations(range(5))))
     rows = np.random.default_rng(seed).permutation(60)
     for space in Space:
-        weights = select_greedily(LogLoss(into_space(space, stack, one_of_many), truth, space, one_of_many))
-        shuffled = into_space(space, stack[order][:, rows], one_of_many)
-        again = select_greedily(LogLoss(shuffled, truth[rows], space, one_of_many))
+        weights = select_greedily(LogLoss(into_space(space, stack, multiclass), truth, space, multiclass))
+        shuffled = into_space(space, stack[order][:, rows], multiclass)
+        again = select_greedily(LogLoss(shuffled, truth[rows], space, multiclass))
         np.testing.assert_allclose(again, weights[order])
 
 

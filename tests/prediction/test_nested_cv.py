@@ -23,10 +23,10 @@ from runner.workspace import read_json, write_json
 
 law = settings(deadline=None, max_examples=8)
 
-BINARY = Task(BINARY_LOG_LOSS, one_of_many=False)
-BREEDS = Task(LOG_LOSS, one_of_many=True)
-TAGS = Task(MEAN_F2, one_of_many=False, rules=Rules((0, 1, 2), (1,)))
-TASKS = (BINARY, BREEDS, TAGS, Task(ROC_AUC, one_of_many=False), Task(ACCURACY, one_of_many=True))
+BINARY = Task(BINARY_LOG_LOSS, multiclass=False)
+BREEDS = Task(LOG_LOSS, multiclass=True)
+TAGS = Task(MEAN_F2, multiclass=False, rules=Rules((0, 1, 2), (1,)))
+TASKS = (BINARY, BREEDS, TAGS, Task(ROC_AUC, multiclass=False), Task(ACCURACY, multiclass=True))
 
 
 def draw(task: Task, rows: int = 120, members: int = 3, *, seed: int = 0, signal: float = 1.5) -> OutOfFold:
@@ -40,7 +40,7 @@ def draw(task: Task, rows: int = 120, members: int = 3, *, seed: int = 0, signal
         said = np.concatenate([softmax(np.log(WEATHER) + logits[..., :3]), expit(LOGIT_OF_REST + logits[..., 3:])], 2)
         said[..., 3:] *= 1 - said[..., 1:2]
     else:
-        said = softmax(logits) if task.one_of_many else expit(logits)
+        said = softmax(logits) if task.multiclass else expit(logits)
     names = tuple(f"member {number}" for number in range(members))
     ids = tuple(f"row {number:04d}" for number in range(rows))
     return OutOfFold(names, ids, said.astype(np.float32), truth, np.zeros(rows, dtype=np.int64), ("",) * rows)
@@ -55,7 +55,7 @@ def draw_truth(task: Task, rows: int, random: np.random.Generator) -> np.ndarray
     if task.metric is MEAN_F2:
         weather = np.eye(3)[random.choice(3, rows, p=WEATHER)]
         return np.hstack([weather, (random.random((rows, 3)) < REST) * (weather[:, 1:2] == 0)])
-    if task.one_of_many:
+    if task.multiclass:
         return np.eye(3)[random.integers(0, 3, rows)]
     return random.integers(0, 2, (rows, 1)).astype(float)
 
@@ -316,7 +316,7 @@ def test_applied_to_the_rows_it_was_fitted_on_the_step_gives_the_optimistic_scor
 
 
 def test_members_without_weight_are_not_read_and_folds_share_their_members_weight():
-    step = FinalStep(("a", "b", "c"), (0.5, 0.0, 0.5), Space.PROBABILITIES, one_of_many=False)
+    step = FinalStep(("a", "b", "c"), (0.5, 0.0, 0.5), Space.PROBABILITIES, multiclass=False)
     asked = []
 
     def read(name):

@@ -23,7 +23,7 @@ def rows_of(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def whole(metric: Metric) -> Metric:
     """The same metric, as one that does not tell the parts of its rows."""
-    return Metric(metric.key, metric.title, metric.function, metric.higher_is_better, metric.decides)
+    return Metric(metric.key, metric.title, metric.function, metric.higher_is_better, metric.takes_decisions)
 
 
 def test_the_error_of_a_share_is_what_the_binomial_law_gives():
@@ -83,7 +83,7 @@ def test_units_are_groups_and_lone_rows_and_a_lone_row_is_never_taken_for_a_grou
 def test_a_gain_is_told_the_same_from_parts_and_from_scores():
     truth, good = rows_of(7, 300)
     bad = np.clip(good + np.random.default_rng(8).normal(scale=0.2, size=good.shape), 0.01, 0.99)
-    parts = [BINARY_LOG_LOSS.of_rows(truth, answer) for answer in (bad, good)]
+    parts = [BINARY_LOG_LOSS.per_row(truth, answer) for answer in (bad, good)]
     quick = gain_of_parts(BINARY_LOG_LOSS, *parts, np.arange(300))
     slow = gain_of_whole(BINARY_LOG_LOSS, truth, bad, good, np.arange(300))
     assert quick.value == pytest.approx(slow.value) and quick.value > 0

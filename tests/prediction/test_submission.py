@@ -9,29 +9,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, OneOfMany, Probability, Tags
-from runner.errors import FormError
+from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Binary, Multiclass, Multilabel
+from runner.errors import SubmissionFormatError
 from runner.prediction.submission import check_submission, write_submission
-from runner.submission_format.submission_format import Form, find_flaws, read_form, read_submission
+from runner.submission_format.submission_format import (
+    SubmissionFormat,
+    find_problems,
+    read_submission,
+    read_submission_format,
+)
 
-BREEDS = OneOfMany(csv="labels.csv", label="breed")
+BREEDS = Multiclass(csv="labels.csv", label="breed")
 CLASSES = ("boxer", "pug", "whippet")
 
 
-def form_of(folder: Path, labels, header: str, rows: list[str]) -> Form:
+def form_of(folder: Path, labels, header: str, rows: list[str]) -> SubmissionFormat:
     sample = folder / "sample.csv"
     sample.write_text("\n".join([header, *rows]) + "\n")
-    return read_form(labels, sample)
+    return read_submission_format(labels, sample)
 
 
 @pytest.fixture
-def dogs(tmp_path) -> Form:
+def dogs(tmp_path) -> SubmissionFormat:
     return form_of(tmp_path, BREEDS, "id,boxer,pug,whippet", [f"{name},.3,.3,.4" for name in ("z", "a", "m")])
 
 
 @pytest.fixture
-def tiles(tmp_path) -> Form:
-    labels = Tags(csv="train.csv", id="image_name")
+def tiles(tmp_path) -> SubmissionFormat:
+    labels = Multilabel(csv="train.csv", id="image_name")
     return form_of(tmp_path, labels, "image_name,tags", ["t0,clear", "t1,clear"])
 
 
@@ -65,7 +70,7 @@ def test_ids_that_the_sample_does_not_have_are_left_out(dogs, tmp_path):
 
 
 def test_an_id_column_that_is_not_the_first_stays_where_it_is(tmp_path):
-    form = form_of(tmp_path, Probability(csv="y.csv", id="id"), "p,id", ["0.5,a", "0.5,b"])
+    form = form_of(tmp_path, Binary(csv="y.csv", id="id"), "p,id", ["0.5,a", "0.5,b"])
     path = write_submission(
         form, tmp_path / "mine.csv", classes=["p"], ids=["b", "a"], values=np.array([[0.25], [1.0]])
     )
@@ -91,7 +96,7 @@ def test_one_class_is_written_as_the_likeliest_name(tmp_path):
 
 
 def test_an_id_with_a_comma_is_quoted_and_read_back(tmp_path):
-    form = form_of(tmp_path, Probability(csv="y.csv"), "id,p", ['"a,b",0.5', "é,0.5"])
+    form = form_of(tmp_path, Binary(csv="y.csv"), "id,p", ['"a,b",0.5', "é,0.5"])
     path = write_submission(form, tmp_path / "mine.csv", classes=["p"], ids=form.ids, values=np.array([[0.1], [0.2]]))
     assert read_submission(form, path, classes=["p"])[0] == ("a,b", "é")
 
@@ -112,14 +117,14 @@ def test_what_the_host_would_reject_is_refused_and_the_older_file_stays(dogs, tm
     path = tmp_path / "mine.csv"
     path.write_text("the older file")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(FormError, match=words):
+    with pytest.raises(SubmissionFormatError, match=words):
         write_submission(dogs, path, classes=classes, ids=ids, values=np.array(values))
     assert path.read_text() == "the older file"
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_picture_without_a_tag_is_refused_with_its_line(tiles, tmp_path):
-    with pytest.raises(FormError, match="line 3: the tag list is empty"):
+    with pytest.raises(SubmissionFormatError, match="line 3: the tag list is empty"):
         write_submission(
             tiles,
             tmp_path / "mine.csv",
@@ -145,17 +150,17 @@ def test_values_that_do_not_match_the_ids_are_refused(dogs, tmp_path):
 def test_the_check_tells_every_flaw_and_the_file(dogs, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("id,boxer,pug,whippet\nz,2,0,0\nb,.5,.5,0\n")
-    with pytest.raises(FormError) as caught:
+    with pytest.raises(SubmissionFormatError) as caught:
         check_submission(dogs, path, CLASSES)
     assert caught.value.where == str(path)
-    for flaw in find_flaws(dogs, path):
+    for flaw in find_problems(dogs, path):
         assert str(flaw) in str(caught.value)
 
 
 def test_the_check_knows_the_tags(tiles, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("image_name,tags\nt0,clear\nt1,claer\n")
-    with pytest.raises(FormError, match="did you mean 'clear'"):
+    with pytest.raises(SubmissionFormatError, match="did you mean 'clear'"):
         check_submission(tiles, path, ["clear", "water"])
 
 
@@ -168,7 +173,7 @@ def test_writing_one_probability_does_not_move_its_score_by_a_digit(tmp_path_fac
     folder = tmp_path_factory.mktemp("chances")
     values = np.array(chances).reshape(-1, 1)
     targets = np.random.default_rng(seed).integers(0, 2, values.shape).astype(float)
-    form = form_of(folder, Probability(csv="y.csv"), "id,p", [f"i{row},0.5" for row in range(len(values))])
+    form = form_of(folder, Binary(csv="y.csv"), "id,p", [f"i{row},0.5" for row in range(len(values))])
     path = write_submission(form, folder / "mine.csv", classes=["p"], ids=form.ids, values=values)
     _, back = read_submission(form, path, classes=["p"])
     assert BINARY_LOG_LOSS.score(targets, back) == BINARY_LOG_LOSS.score(targets, values)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from competitions import load
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.data.index import build_index
 from runner.prediction import weight_average as module
 from runner.prediction.predict import Asked
@@ -21,16 +21,16 @@ from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
 from runner.training.train import train_fold
 
-STAGES = (Stage(24, State.FROZEN), Stage(32, State.UNFROZEN, cycles=2, cycle_len=1))
+STAGES = (Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=1))
 CPU = build_accelerator("cpu")
 
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Callable[..., Fold]:
     """A trained fold whose last stage has this state."""
-    trained: dict[State, Fold] = {}
+    trained: dict[TrainMode, Fold] = {}
 
-    def train(state: State = State.UNFROZEN) -> Fold:
+    def train(state: TrainMode = TrainMode.UNFROZEN) -> Fold:
         if state not in trained:
             stages = (STAGES[0], replace(STAGES[1], state=state))
             recipe = Recipe("test_resnet", stages, lr=0.01, lr_divisor=1, batch_size=16, pretrained=False)
@@ -57,8 +57,8 @@ def test_the_average_stands_before_the_snapshots_that_it_is_made_of(make: Callab
     assert names(make(), Asked(snapshots=1)) == ["snapshot-2"]
 
 
-@pytest.mark.parametrize("state", [State.HEAD, State.FROZEN])
-def test_heads_are_not_averaged(state: State, make: Callable[..., Fold]) -> None:
+@pytest.mark.parametrize("state", [TrainMode.FEATURES, TrainMode.FROZEN])
+def test_heads_are_not_averaged(state: TrainMode, make: Callable[..., Fold]) -> None:
     assert names(make(state), Asked()) == ["snapshot-1", "snapshot-2"]
 
 

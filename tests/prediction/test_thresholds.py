@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import MEAN_F2, OneOfMany, Tags
+from runner.contract import MEAN_F2, Multiclass, Multilabel
 from runner.prediction.expected_f2 import best_tags, best_tags_by_rules, expected_f2
 from runner.prediction.label_constraints import Rules, obey, rules_of
 from runner.prediction.thresholds import Deciding, Decoder, decode, fit_cutoffs, fit_decoder
@@ -31,17 +31,17 @@ def independent(probabilities: np.ndarray) -> np.ndarray:
 
 
 def obeying(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
-    """The same, where just one of the exclusive tags is true, and nothing beside one that is alone."""
-    share = probabilities[list(rules.exclusive)] / probabilities[list(rules.exclusive)].sum()
-    weather = dict(zip(rules.exclusive, share, strict=True))
+    """The same, where just one of the mutually_exclusive tags is true, and nothing beside one that is standalone."""
+    share = probabilities[list(rules.mutually_exclusive)] / probabilities[list(rules.mutually_exclusive)].sum()
+    weather = dict(zip(rules.mutually_exclusive, share, strict=True))
     company = sum(weather[column] for column in rules.others_among_exclusive)
     likely = []
     for truth in all_sets(len(probabilities)):
-        there = [column for column in rules.exclusive if truth[column]]
-        rest = [column for column in range(len(probabilities)) if column not in rules.exclusive]
+        there = [column for column in rules.mutually_exclusive if truth[column]]
+        rest = [column for column in range(len(probabilities)) if column not in rules.mutually_exclusive]
         chance = weather[there[0]] if len(there) == 1 else 0.0
         for column in rest:
-            given = 0.0 if set(there) & set(rules.alone) else min(probabilities[column] / company, 1)
+            given = 0.0 if set(there) & set(rules.standalone) else min(probabilities[column] / company, 1)
             chance *= given if truth[column] else 1 - given
         likely.append(chance)
     return np.array(likely)
@@ -49,7 +49,7 @@ def obeying(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
 
 def expectation(named: np.ndarray, likely: np.ndarray) -> float:
     truths = all_sets(len(named))
-    return float(likely @ MEAN_F2.of_rows(truths, np.repeat(named[None], len(truths), axis=0)))
+    return float(likely @ MEAN_F2.per_row(truths, np.repeat(named[None], len(truths), axis=0)))
 
 
 def draw(seed: int, tags: int) -> np.ndarray:
@@ -168,12 +168,12 @@ def test_by_the_rules_two_likely_weathers_may_both_be_named():
 
 
 def test_rules_come_from_the_plugin_and_only_of_classes_that_there_are():
-    labels = Tags(csv="t.csv", exclusive=("clear", "cloudy", "haze"), alone=("cloudy",))
+    labels = Multilabel(csv="t.csv", mutually_exclusive=("clear", "cloudy", "haze"), standalone=("cloudy",))
     assert rules_of(labels, ("clear", "cloudy", "haze", "road")) == Rules((0, 1, 2), (1,))
     assert rules_of(labels, ("clear", "haze", "road")) == Rules((0, 1))
     assert rules_of(labels, ("cloudy", "road")) is None
-    assert rules_of(Tags(csv="t.csv"), ("clear", "road")) is None
-    assert rules_of(OneOfMany(csv="t.csv"), ("clear", "cloudy")) is None
+    assert rules_of(Multilabel(csv="t.csv"), ("clear", "road")) is None
+    assert rules_of(Multiclass(csv="t.csv"), ("clear", "cloudy")) is None
 
 
 @pytest.mark.parametrize("how", Deciding)

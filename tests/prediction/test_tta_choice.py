@@ -31,7 +31,7 @@ def rows_of(seed: int = 0, *, noise: dict[Look, float], rows: int = ROWS, target
     return read
 
 
-TASK = Task(LOG_LOSS, one_of_many=True)
+TASK = Task(LOG_LOSS, multiclass=True)
 BETTER = {Look.PLAIN: 1.5, Look.MEAN: 0.7, Look.MEAN_OF_LOGS: 0.7}
 WORSE = {Look.PLAIN: 0.5, Look.MEAN: 1.5, Look.MEAN_OF_LOGS: 1.5}
 
@@ -78,7 +78,7 @@ def test_a_parts_labels_have_no_say_in_its_own_answers(noise: dict[Look, float])
 
 
 def test_metrics_of_decisions_and_of_ranks_choose_a_look_too():
-    tags = LookedNest(rows_of(noise=BETTER), tuple(Look), Task(MEAN_F2, one_of_many=False))
+    tags = LookedNest(rows_of(noise=BETTER), tuple(Look), Task(MEAN_F2, multiclass=False))
     assert tags.look is not Look.PLAIN
     assert set(np.unique(tags.honest_score().values)) <= {0, 1}
 
@@ -86,7 +86,7 @@ def test_metrics_of_decisions_and_of_ranks_choose_a_look_too():
         rows = rows_of(noise=BETTER)(look)
         return OutOfFold(rows.names, rows.ids, rows.members[:, :, :1], rows.targets[:, :1], rows.folds, rows.groups)
 
-    ranks = LookedNest(one_column, tuple(Look), Task(ROC_AUC, one_of_many=False))
+    ranks = LookedNest(one_column, tuple(Look), Task(ROC_AUC, multiclass=False))
     assert ranks.look is not Look.PLAIN
     assert 0.5 < ranks.honest_score().score.value <= 1
 

@@ -172,7 +172,7 @@ def _all_data(make: Any, shapes: Path) -> Path:
     folder: Path = make("one-all")
     for path in (*folder.glob("fold-0/*.npz"), folder / "truth.npz", folder / "folds.csv"):
         path.unlink()
-    write_json(folder / "recipe.json", {**read_json(folder / "recipe.json"), "all_data": True, "repeats": "one"})
+    write_json(folder / "recipe.json", {**read_json(folder / "recipe.json"), "all_data": True, "refit_of": "one"})
     text = (folder / "log.jsonl").read_text(encoding="utf-8")
     for value in ("1.1", "0.55", "0.3666666666666667"):
         text = text.replace(f'"valid_loss": {value}', '"valid_loss": null')

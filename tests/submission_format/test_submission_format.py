@@ -11,14 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import OneOfMany, Probability, Tags
-from runner.csv_file import SPELT_OUT, Flaw
-from runner.errors import DataError, FormError
-from runner.submission_format.submission_format import Form, Kind, find_flaws, read_form, read_submission
+from runner.contract import Binary, Multiclass, Multilabel
+from runner.csv_file import SPELT_OUT, Problem
+from runner.errors import DataError, SubmissionFormatError
+from runner.submission_format.submission_format import (
+    Kind,
+    SubmissionFormat,
+    find_problems,
+    read_submission,
+    read_submission_format,
+)
 
-BREEDS = OneOfMany(csv="labels.csv", label="breed")
-ICE = Probability(csv="train.csv", label="is_iceberg")
-TAGS = Tags(csv="train_v2.csv", id="image_name")
+BREEDS = Multiclass(csv="labels.csv", label="breed")
+ICE = Binary(csv="train.csv", label="is_iceberg")
+TAGS = Multilabel(csv="train_v2.csv", id="image_name")
 NAMES = ("clear", "cloudy", "primary", "slash_burn", "water")
 
 DOG_SAMPLE = "id,boxer,pug,whippet\n" + "".join(f"d{row},0.33,0.33,0.34\n" for row in range(4))
@@ -35,17 +41,17 @@ CASES = {
 DOG, CHANCE, TAG, ONE = CASES
 
 
-def form_of(kind: Kind, folder: Path) -> Form:
+def form_of(kind: Kind, folder: Path) -> SubmissionFormat:
     labels, text, _ = CASES[kind]
     sample = folder / "sample.csv"
     sample.write_text(text)
-    return read_form(labels, sample)
+    return read_submission_format(labels, sample)
 
 
-def check(kind: Kind, folder: Path, content: str | bytes) -> list[Flaw]:
+def check(kind: Kind, folder: Path, content: str | bytes) -> list[Problem]:
     path = folder / "mine.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return find_flaws(form_of(kind, folder), path, names=CASES[kind][2])
+    return find_problems(form_of(kind, folder), path, names=CASES[kind][2])
 
 
 def swap(kind: Kind, old: str, new: str) -> str:
@@ -161,8 +167,8 @@ def test_a_file_with_a_flaw_is_refused_with_its_row_and_reason(tmp_path, kind, c
 def test_a_csv_that_pandas_wrote_with_its_index_is_refused(tmp_path):
     form_of(DOG, tmp_path)
     pd.read_csv(tmp_path / "sample.csv").to_csv(tmp_path / "mine.csv")
-    flaws = check(DOG, tmp_path, (tmp_path / "mine.csv").read_bytes())
-    assert [str(flaw) for flaw in flaws] == [
+    problems = check(DOG, tmp_path, (tmp_path / "mine.csv").read_bytes())
+    assert [str(problem) for problem in problems] == [
         "line 1: an index column was left in; write it without: to_csv(..., index=False)"
     ]
 
@@ -170,14 +176,14 @@ def test_a_csv_that_pandas_wrote_with_its_index_is_refused(tmp_path):
 def test_a_workbook_with_a_csv_name_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as book:
         book.writestr("xl/workbook.xml", "<workbook/>")
-    (flaw,) = check(DOG, tmp_path, (tmp_path / "book.xlsx").read_bytes())
-    assert "Excel workbook" in flaw.found
+    (problem,) = check(DOG, tmp_path, (tmp_path / "book.xlsx").read_bytes())
+    assert "Excel workbook" in problem.found
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "."])
 def test_a_path_that_is_no_file_is_a_flaw_and_not_a_crash(tmp_path, name):
-    (flaw,) = find_flaws(form_of(DOG, tmp_path), tmp_path / name)
-    assert "cannot be read" in flaw.found
+    (problem,) = find_problems(form_of(DOG, tmp_path), tmp_path / name)
+    assert "cannot be read" in problem.found
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -197,7 +203,7 @@ def test_the_sample_submission_has_no_flaw_however_it_is_typed(tmp_path, kind, r
 
 def test_every_kind_of_flaw_is_told_at_once(tmp_path):
     rows = ["id,boxer,pug,whipet", "d0,0.33,0.33,0.34", "d0,1.5,0,0", "d9,0,x,1"]
-    words = [flaw.found for flaw in check(DOG, tmp_path, "\n".join(rows))]
+    words = [problem.found for problem in check(DOG, tmp_path, "\n".join(rows))]
     for expected in ("'whipet'", "'d0' was on line 2", "'d9'", "'d1' is missing", "above 1", "'x'"):
         assert any(expected in found for found in words), (expected, words)
 
@@ -207,10 +213,10 @@ def test_ten_thousand_rows_with_one_fault_are_told_in_a_few_lines(tmp_path):
     sample.write_text("id,p\n" + "".join(f"{row},0.5\n" for row in range(10_357)))
     bad = tmp_path / "bad.csv"
     bad.write_text("id,p\n" + "".join(f"{row},NaN\n" for row in range(10_357)))
-    flaws = find_flaws(read_form(ICE, sample), bad)
-    assert [flaw.row for flaw in flaws] == [2, 3, 4]
-    assert sum(1 + flaw.more for flaw in flaws) == 10_357
-    assert f"(and {10_357 - SPELT_OUT:,} more like it)" in str(flaws[-1])
+    problems = find_problems(read_submission_format(ICE, sample), bad)
+    assert [problem.row for problem in problems] == [2, 3, 4]
+    assert sum(1 + problem.more for problem in problems) == 10_357
+    assert f"(and {10_357 - SPELT_OUT:,} more like it)" in str(problems[-1])
 
 
 def test_one_fault_in_two_guises_is_counted_as_one_kind(tmp_path):
@@ -218,10 +224,10 @@ def test_one_fault_in_two_guises_is_counted_as_one_kind(tmp_path):
     sample.write_text("id,p\n" + "".join(f"{row},0.5\n" for row in range(8)))
     # A decimal comma makes two cells of one, unless it stands between quotes.
     bad.write_text("id,p\n" + "".join(f'{row},"0,25"\n' if row < 6 else f"{row},0,25\n" for row in range(8)))
-    flaws = find_flaws(read_form(ICE, sample), bad)
-    assert sum(1 + flaw.more for flaw in flaws) == 8
-    assert len(flaws) == SPELT_OUT
-    assert [flaw.row for flaw in flaws] == [8, 9, 2]
+    problems = find_problems(read_submission_format(ICE, sample), bad)
+    assert sum(1 + problem.more for problem in problems) == 8
+    assert len(problems) == SPELT_OUT
+    assert [problem.row for problem in problems] == [8, 9, 2]
 
 
 def test_a_value_with_a_newline_is_told_on_one_line_and_counted_by_file_lines(tmp_path):
@@ -234,7 +240,7 @@ def test_a_value_with_a_newline_is_told_on_one_line_and_counted_by_file_lines(tm
 def test_without_known_names_any_tag_and_any_class_is_taken(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text(swap(TAG, "primary clear", "submarine"))
-    assert find_flaws(form_of(TAG, tmp_path), path) == []
+    assert find_problems(form_of(TAG, tmp_path), path) == []
 
 
 def test_rows_rounded_to_five_places_are_near_enough_to_one(tmp_path):
@@ -242,7 +248,7 @@ def test_rows_rounded_to_five_places_are_near_enough_to_one(tmp_path):
     sample = tmp_path / "sample.csv"
     # 120 x 0.00833 is 0.9996: the worst that rounding a uniform guess to five places does.
     sample.write_text(",".join(["id", *names]) + "\nd0" + ",0.00833" * 120 + "\n")
-    assert find_flaws(read_form(BREEDS, sample), sample) == []
+    assert find_problems(read_submission_format(BREEDS, sample), sample) == []
 
 
 @settings(deadline=None, max_examples=60)
@@ -273,16 +279,16 @@ def test_labels_and_columns_decide_the_kind_of_form(tmp_path, kind):
 def test_the_form_has_the_ids_and_columns_in_the_order_of_the_sample(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_bytes(b"\xef\xbb\xbfid,pug,boxer\r\nz,.5,.5\r\na,.5,.5\r\n")
-    form = read_form(BREEDS, sample)
+    form = read_submission_format(BREEDS, sample)
     assert (form.ids, form.columns, form.id_column) == (("z", "a"), ("pug", "boxer"), "id")
 
 
 def test_the_id_column_is_the_one_the_labels_name_and_else_the_first(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("is_iceberg,id\n0.5,a\n")
-    assert read_form(ICE, sample).id_column == "id"
+    assert read_submission_format(ICE, sample).id_column == "id"
     sample.write_text("picture,is_iceberg\na,0.5\n")
-    assert read_form(ICE, sample).id_column == "picture"
+    assert read_submission_format(ICE, sample).id_column == "picture"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +312,7 @@ def test_a_broken_sample_is_refused_with_the_command_that_mends_it(tmp_path, lab
     if content is not None:
         sample.write_bytes(content)
     with pytest.raises(DataError, match=words) as caught:
-        read_form(labels, sample, competition="iceberg")
+        read_submission_format(labels, sample, competition="iceberg")
     assert caught.value.cure == "runner iceberg download --force"
     assert caught.value.where == str(sample)
 
@@ -344,13 +350,13 @@ def test_a_flawed_submission_is_refused_with_all_its_flaws(tmp_path, content):
     path = tmp_path / "mine.csv"
     path.write_text(content)
     form = form_of(DOG, tmp_path)
-    with pytest.raises(FormError) as caught:
+    with pytest.raises(SubmissionFormatError) as caught:
         read_submission(form, path, classes=form.columns)
-    assert all(str(flaw) in str(caught.value) for flaw in find_flaws(form, path))
+    assert all(str(problem) in str(caught.value) for problem in find_problems(form, path))
     assert caught.value.where == str(path)
 
 
 def test_classes_that_are_not_the_columns_are_refused_by_name(tmp_path):
     form = form_of(DOG, tmp_path)
-    with pytest.raises(FormError, match=r"without a class \['pug'\].*without a column \['corgi'\]"):
+    with pytest.raises(SubmissionFormatError, match=r"without a class \['pug'\].*without a column \['corgi'\]"):
         read_submission(form, tmp_path / "sample.csv", classes=["boxer", "corgi", "whippet"])

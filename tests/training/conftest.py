@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.contract import Competition, Recipe, Stage, State
+from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.data.index import Index, build_index
 from runner.training.fold import Fold
 
@@ -19,7 +19,7 @@ from runner.training.fold import Fold
 def tiny_recipe() -> Recipe:
     return Recipe(
         backbone="test_resnet",
-        stages=(Stage(24, State.FROZEN, cycle_len=1), Stage(32, State.UNFROZEN, cycles=2, cycle_len=2)),
+        stages=(Stage(24, TrainMode.FROZEN, cycle_len=1), Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=2)),
         lr=0.01,
         lr_divisor=1,
         batch_size=16,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.training import lr_finder
 from runner.training import stage as stage_module
 from runner.training.distributed import build_accelerator
@@ -30,7 +30,11 @@ def a_short_sweep() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def recipe(tiny_recipe: Recipe) -> Recipe:
     """Each state, with a finder and dropout: all the chance that there is."""
-    stages = (Stage(24, State.HEAD, cycles=2), Stage(24, State.FROZEN), Stage(32, State.UNFROZEN, cycle_len=2))
+    stages = (
+        Stage(24, TrainMode.FEATURES, cycles=2),
+        Stage(24, TrainMode.FROZEN),
+        Stage(32, TrainMode.UNFROZEN, cycle_len=2),
+    )
     return replace(tiny_recipe, stages=stages, find_lr=True, dropout=0.3)
 
 

@@ -17,14 +17,18 @@ import pytest
 from safetensors.numpy import load_file
 
 from runner.cli import run_command
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.training.log import read_log
 from tests.competitions import SHAPES, write_plugin
 
 # A network without BatchNorm in its body: there, each process would have the statistics of its own rows.
 RECIPE = Recipe(
     "test_vit",
-    (Stage(32, State.HEAD, cycle_len=2), Stage(32, State.FROZEN), Stage(32, State.UNFROZEN, cycle_len=2)),
+    (
+        Stage(32, TrainMode.FEATURES, cycle_len=2),
+        Stage(32, TrainMode.FROZEN),
+        Stage(32, TrainMode.UNFROZEN, cycle_len=2),
+    ),
     lr=0.003,
     batch_size=14,
     pretrained=False,

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from runner.training import distributed
-from runner.contract import SIDE_ON, TOP_DOWN, UPRIGHT, Preset
+from runner.contract import NO_FLIP, SIDE_ON, TOP_DOWN, Preset
 from runner.images.decode import open_pictures
 from runner.images.views import PLAIN, View, ViewedPictures, default_views
 from runner.training import activations as activations_module
+from runner.training import distributed
 from runner.training.distributed import build_accelerator
 from runner.training.features import activations_of
 from runner.training.model import Network, build_network
@@ -63,7 +63,7 @@ def compute(pictures: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -
     return run
 
 
-@pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, UPRIGHT], ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, NO_FLIP], ids=lambda preset: preset.name)
 def test_they_are_what_the_body_says_of_each_view(
     preset: Preset, compute: Compute, network: Network, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from runner.contract import Recipe
-from runner.contract.thresholds import decide
+from runner.contract.thresholds import apply_thresholds
 from runner.errors import TrainingError
 from runner.images.center_crop import CentreSquare
 from runner.training import stage as stage_module
@@ -161,5 +161,5 @@ def test_a_half_written_line_of_the_log_is_no_line(tmp_path: Path) -> None:
 
 
 def test_a_picture_without_a_likely_tag_gets_the_likeliest() -> None:
-    decisions = decide(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]))
+    decisions = apply_thresholds(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]))
     assert decisions.tolist() == [[0, 1, 0], [1, 0, 1]]

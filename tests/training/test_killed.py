@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import TrainingError
 from runner.training import activations as activations_module
 from runner.training.distributed import build_accelerator
@@ -30,9 +30,9 @@ MakeFold = Callable[..., Fold]
 RECIPE = Recipe(
     "test_resnet",
     (
-        Stage(24, State.HEAD, cycles=2),
-        Stage(24, State.FROZEN),
-        Stage(32, State.UNFROZEN, cycles=2, cycle_mult=2),
+        Stage(24, TrainMode.FEATURES, cycles=2),
+        Stage(24, TrainMode.FROZEN),
+        Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
     ),
     lr=0.01,
     batch_size=16,
@@ -84,7 +84,11 @@ def test_killed_at_a_hundred_moments_it_ends_the_same_bit_for_bit(hunting_ground
 
 @pytest.fixture(scope="module")
 def three_states(tiny_recipe: Recipe) -> Recipe:
-    stages = (Stage(24, State.HEAD, cycle_len=2), Stage(24, State.FROZEN), Stage(24, State.UNFROZEN, cycle_len=2))
+    stages = (
+        Stage(24, TrainMode.FEATURES, cycle_len=2),
+        Stage(24, TrainMode.FROZEN),
+        Stage(24, TrainMode.UNFROZEN, cycle_len=2),
+    )
     return replace(tiny_recipe, stages=stages)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from runner.console import sparkline
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.training.distributed import build_accelerator
 from runner.training.feeds import build_feeds
 from runner.training.fold import Fold, Machine, build_start
@@ -71,9 +71,9 @@ def test_the_sparkline_has_its_low_where_the_curve_has() -> None:
     assert sparkline([]) == ""
 
 
-@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("state", list(TrainMode))
 def test_weights_optimizer_and_random_state_are_put_back_exactly(
-    state: State, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    state: TrainMode, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     stage = Stage(24, state)
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(stage,)))
@@ -82,7 +82,7 @@ def test_weights_optimizer_and_random_state_are_put_back_exactly(
     freeze_for(network, fold.recipe, stage)
     feed, _ = build_feeds(fold, Machine(), accelerator, network, stage, 16)
     module, optimizer = accelerator.prepare(
-        network.head if state is State.HEAD else network, build_optimizer(network, 0.01)
+        network.head if state is TrainMode.FEATURES else network, build_optimizer(network, 0.01)
     )
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import TrainingError, UsageError
 from runner.training.model import Network, build_network
 from runner.training.optimizer import EARLY, HEAD, LATE, build_optimizer, depth_of, freeze_for, rates_by_depth
 
 TINY = "test_resnet"
 NOTHING = torch.zeros(4, 0)
-UNFROZEN = Stage(32, State.UNFROZEN)
+UNFROZEN = Stage(32, TrainMode.UNFROZEN)
 
 
 def network(backbone: str = TINY, channels: int = 3, weights: Path | None = None, pretrained: bool = False) -> Network:
@@ -28,8 +28,8 @@ def pictures(channels: int = 3) -> torch.Tensor:
     return torch.randint(0, 255, (4, channels, 32, 32), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_only_what_learns_in_a_state_changes(state: State) -> None:
+@pytest.mark.parametrize("state", list(TrainMode))
+def test_only_what_learns_in_a_state_changes(state: TrainMode) -> None:
     torch.manual_seed(0)
     net = network()
     freeze_for(net, recipe(), Stage(32, state))
@@ -41,12 +41,12 @@ def test_only_what_learns_in_a_state_changes(state: State) -> None:
     net(pictures(), NOTHING).sum().backward()
     optimizer.step()
     changed = {name.split(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(before[name], tensor)}
-    assert changed == ({"head", "body"} if state is State.UNFROZEN else {"head"})
+    assert changed == ({"head", "body"} if state is TrainMode.UNFROZEN else {"head"})
 
 
 def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
     net = network()
-    freeze_for(net, recipe(), Stage(32, State.FROZEN))
+    freeze_for(net, recipe(), Stage(32, TrainMode.FROZEN))
     net.train()
     assert not any(module.training for module in net.body.modules())
     assert net.head.training
@@ -77,9 +77,9 @@ def test_earlier_groups_learn_slower_by_the_divisor() -> None:
 
 
 def test_a_list_of_rates_overrides_the_divisor_and_a_found_rate_the_declared() -> None:
-    assert rates_by_depth(recipe(lr_groups=(0.1, 0.2, 0.3)), UNFROZEN) == (0.1, 0.2, 0.3)
+    assert rates_by_depth(recipe(group_lrs=(0.1, 0.2, 0.3)), UNFROZEN) == (0.1, 0.2, 0.3)
     assert rates_by_depth(recipe(), UNFROZEN, found=0.5) == pytest.approx((0.005, 0.05, 0.5))
-    assert rates_by_depth(recipe(), replace(UNFROZEN, lr_share=0.5)) == pytest.approx((0.005, 0.05, 0.5))
+    assert rates_by_depth(recipe(), replace(UNFROZEN, lr_scale=0.5)) == pytest.approx((0.005, 0.05, 0.5))
 
 
 def test_freeze_to_keeps_the_groups_below_it_as_they_are() -> None:
@@ -95,7 +95,7 @@ def test_freeze_to_keeps_the_groups_below_it_as_they_are() -> None:
 
 def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
     net = network()
-    freeze_for(net, recipe(keep_norms=True), UNFROZEN)
+    freeze_for(net, recipe(freeze_bn=True), UNFROZEN)
     net.train()
     before = {name: tensor.clone() for name, tensor in net.body.state_dict().items() if "running" in name}
     net(pictures(), NOTHING).sum().backward()
@@ -110,7 +110,7 @@ def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
 )
 def test_norms_are_kept_only_where_they_have_learned_something(start: dict[str, object], kept: bool) -> None:
     net = network()
-    freeze_for(net, recipe(keep_norms=True, **start), UNFROZEN)
+    freeze_for(net, recipe(freeze_bn=True, **start), UNFROZEN)
     net.train()
     norms = [one for one in net.body.modules() if isinstance(one, torch.nn.BatchNorm2d)]
     assert {one.training for one in norms} == {not kept}
@@ -126,7 +126,7 @@ def test_a_body_of_fixed_input_size_is_resized_and_keeps_what_it_learned() -> No
 
 
 def test_scalars_join_the_head() -> None:
-    net = build_network(TINY, classes=2, channels=3, scalars=1, pretrained=False, weights=None, dropout=0.0).eval()
+    net = build_network(TINY, classes=2, channels=3, tabular=1, pretrained=False, weights=None, dropout=0.0).eval()
     one, other = (net(torch.zeros(1, 3, 32, 32), torch.full((1, 1), value)) for value in (0.0, 5.0))
     assert not torch.equal(one, other)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.contract import Stage, State
+from runner.contract import Stage, TrainMode
 from runner.training.schedule import Epoch, cosine, plan_epochs, rate_share
 
-SGDR = Stage(64, State.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
+SGDR = Stage(64, TrainMode.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
 
 
 def test_three_cycles_of_length_1_and_multiplier_2_are_seven_epochs() -> None:
@@ -20,7 +20,10 @@ def test_three_cycles_of_length_1_and_multiplier_2_are_seven_epochs() -> None:
 
 
 def test_the_plan_is_this_list() -> None:
-    stages = (Stage(64, State.HEAD, cycles=1, cycle_len=2), Stage(96, State.UNFROZEN, cycles=2, cycle_mult=2))
+    stages = (
+        Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=2),
+        Stage(96, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
+    )
     assert [(e.number, e.stage, e.cycle, e.within, e.length, e.ends_cycle) for e in plan_epochs(stages)] == [
         (0, 0, 0, 0, 2, False),
         (1, 0, 0, 1, 2, True),
@@ -47,7 +50,7 @@ def test_the_rates_of_three_cycles_are_this_list() -> None:
 def test_lr_restarts_at_the_first_step_of_each_cycle_and_is_nearly_none_at_the_last(
     cycles: int, mult: int, length: int, batches: int
 ) -> None:
-    for epoch in plan_epochs((Stage(64, State.FROZEN, cycles, length, mult),)):
+    for epoch in plan_epochs((Stage(64, TrainMode.FROZEN, cycles, length, mult),)):
         first, last = rate_share(epoch, 0, batches), rate_share(epoch, batches - 1, batches)
         assert (first == 1.0) == (epoch.within == 0)
         if epoch.ends_cycle:
@@ -57,7 +60,7 @@ def test_lr_restarts_at_the_first_step_of_each_cycle_and_is_nearly_none_at_the_l
 
 
 def test_restarts_do_not_drift_over_a_thousand_cycles() -> None:
-    epochs = plan_epochs((Stage(64, State.FROZEN, cycles=1000, cycle_len=3),))
+    epochs = plan_epochs((Stage(64, TrainMode.FROZEN, cycles=1000, cycle_len=3),))
     starts = [epoch for epoch in epochs if epoch.within == 0]
     assert [epoch.number for epoch in starts] == list(range(0, 3000, 3))
     assert {rate_share(epoch, 0, 7) for epoch in starts} == {1.0}

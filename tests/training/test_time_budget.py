@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.contract import Recipe, Stage, State
+from runner.contract import Recipe, Stage, TrainMode
 from runner.training.distributed import build_accelerator
 from runner.training.fold import Fold, Machine
 from runner.training.time_budget import Cost, fit_to_budget, measure_costs, seconds_of
 
 RECIPE = Recipe(
     "test_resnet",
-    (Stage(64, State.HEAD, cycles=2, cycle_len=2), Stage(128, State.UNFROZEN, cycles=2, cycle_len=1, cycle_mult=2)),
+    (
+        Stage(64, TrainMode.FEATURES, cycles=2, cycle_len=2),
+        Stage(128, TrainMode.UNFROZEN, cycles=2, cycle_len=1, cycle_mult=2),
+    ),
     lr=1e-3,
 )
 
@@ -28,7 +31,7 @@ def test_the_plan_ends_in_time_or_is_the_shortest_there_is(
 ) -> None:
     costs = [Cost(once, epoch), Cost(0, later)]
     plan = fit_to_budget(RECIPE, costs, seconds)
-    shortest = plan.stages == (Stage(64, State.HEAD, cycles=1, cycle_len=1),)
+    shortest = plan.stages == (Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=1),)
     assert seconds_of(plan, costs) <= seconds or shortest
     assert all(length >= 1 for stage in plan.stages for length in stage.cycle_epochs)
 
@@ -46,11 +49,11 @@ def test_folds_cost_their_number() -> None:
     assert seconds_of(replace(RECIPE, folds=5), costs) == 5 * seconds_of(RECIPE, costs)
 
 
-@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("state", list(TrainMode))
 def test_a_stage_is_measured_on_its_first_batches(
-    state: State, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    state: TrainMode, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, state),)))
     (cost,) = measure_costs(fold, Machine(), build_accelerator("cpu"))
     assert 0 < cost.epoch < 60
-    assert (cost.once > 0) == (state is State.HEAD)
+    assert (cost.once > 0) == (state is TrainMode.FEATURES)

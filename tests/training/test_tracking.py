@@ -31,7 +31,7 @@ def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    return {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    return {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Multilabel()["tabular"]}
 
 
 def test_tensorboard_holds_each_epochs_losses_scores_and_rate(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.contract import Recipe
-from runner.data.tabular import fill_missing
+from runner.data.tabular import standardise_and_impute
 from runner.errors import TrainingError
 from runner.training.distributed import build_accelerator
 from runner.training.feeds import oversampled
@@ -28,7 +28,7 @@ MakeFold = Callable[..., Fold]
 def test_a_loss_that_is_no_number_names_the_rate_and_keeps_the_last_snapshot(
     make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
-    stages = (tiny_recipe.stages[0], replace(tiny_recipe.stages[1], lr_share=1e30))
+    stages = (tiny_recipe.stages[0], replace(tiny_recipe.stages[1], lr_scale=1e30))
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=stages))
     with pytest.raises(TrainingError, match=r"NaN in epoch \d.*at rate .*back at snapshot-0") as caught:
         train_fold(fold, Machine(), build_accelerator("cpu"))
@@ -62,7 +62,7 @@ def test_without_oversampling_every_row_is_shown_once(make_fold: MakeFold, tmp_p
 @given(st.lists(st.one_of(st.just(float("nan")), st.floats(30, 46)), min_size=5, max_size=60), st.integers(0, 99))
 def test_a_missing_scalar_cannot_be_told_from_a_known_one(angles: list[float], seed: int) -> None:
     column = np.array(angles, dtype=np.float32)[:, None]
-    filled = fill_missing(column, column, seed)
+    filled = standardise_and_impute(column, column, seed)
     known = ~np.isnan(column[:, 0])
     assert np.isfinite(filled).all()
     if known.any():
