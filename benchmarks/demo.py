@@ -1,4 +1,4 @@
-"""How long `runner demo` takes on each practice competition, and its score beside the best bot's."""
+"""How long `runner demo` takes on each practice competition, and its score beside the best baseline's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from benchmarks.claims import claim
 from competitions import load
-from runner.practice.build import painted_names
+from runner.practice.build import practice_names
 
 LIMIT_SECONDS = 90
 
 
 def main() -> None:
-    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best bot':>10}{'place':>8}")
-    for name in painted_names():
+    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best baseline':>10}{'place':>8}")
+    for name in practice_names():
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             runner = [sys.executable, "-m", "runner", "--workspace", folder, "-q"]
@@ -28,8 +28,8 @@ def main() -> None:
             asked = [*runner, "--host", "practice", name, "standings", "--json"]
             printed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
             told = json.loads(printed)["submissions"][0]
-            bots = _bots(Path(folder) / "practice" / "host" / name / "board.csv")
-            best = max(bots) if load(name).metric.higher_is_better else min(bots)
+            baselines = _bots(Path(folder) / "practice" / "host" / name / "board.csv")
+            best = max(baselines) if load(name).metric.higher_is_better else min(baselines)
         late = "" if seconds <= LIMIT_SECONDS else "  over the limit"
         print(
             f"{name:<12}{seconds:>9.1f}{float(told['cv']):>10.4f}{float(told['public']):>10.4f}"

@@ -50,8 +50,8 @@ def write_files(folder: Path, members: int, rows: int, test_rows: int) -> None:
 def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Queue[Any]) -> None:
     """In a process of its own, whose peak is therefore the ensemble's."""
     from runner.contract import MEAN_F2
-    from runner.prediction.label_constraints import Rules
-    from runner.prediction.nested_cv import Nest
+    from runner.prediction.label_constraints import LabelConstraints
+    from runner.prediction.nested_cv import NestedCV
     from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
     from runner.prediction.postprocess import Task
     from runner.prediction.predictions import read_predictions
@@ -63,9 +63,9 @@ def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Qu
     targets = np.load(folder / "valid.npy")[[int(name.split("_")[1]) for name in ids]]
     folds = np.arange(len(ids)) % FOLDS
     rows = OutOfFold(names, ids, stack, targets, folds, ("",) * len(ids))
-    nest = Nest(rows, Task(MEAN_F2, multiclass=False, rules=Rules((0, 1, 2, 3), (1,))))
+    nest = NestedCV(rows, Task(MEAN_F2, multiclass=False, rules=LabelConstraints((0, 1, 2, 3), (1,))))
     step = timed("choose and fit", nest.final_step)
-    honest = timed("honest score", nest.honest_score)
+    honest = timed("honest score", nest.nested_score)
     timed("compare weighings", nest.compare_weighings)
     timed("contributions", nest.contributions)
     test_ids = read_predictions(files[0].test[0]).ids

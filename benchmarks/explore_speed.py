@@ -1,6 +1,6 @@
-"""What `explore` spends on headers: 40,000 small pictures' sizes from their headers, and by opening each of them.
+"""What `explore` spends on headers: 40,000 small images' sizes from their headers, and by opening each of them.
 
-`python -m benchmarks.explore_speed [--pictures N]`. A few hundred pictures are painted, and the rest are copies of
+`python -m benchmarks.explore_speed [--images N]`. A few hundred images are painted, and the rest are copies of
 their files: what is read differs, what is decoded is as hard. Medians of three turns.
 """
 
@@ -14,30 +14,30 @@ from pathlib import Path
 import cv2
 
 from benchmarks.claims import claim
-from benchmarks.scratch import paint_picture
-from benchmarks.turns import in_turns
-from runner.explore.image_stats import look_at, read_sizes
+from benchmarks.rot90 import in_turns
+from benchmarks.scratch import paint_image
+from runner.explore.image_stats import compute_image_stats, read_sizes
 
 PAINTED, SIDE = 200, 176  # as the short side of a small copy of dog-breed
 TURNS = 3
-WANTED = 3  # times, of pictures as small as these; larger ones take longer to open, their headers do not
+WANTED = 3  # times, of images as small as these; larger ones take longer to open, their headers do not
 
 
-def paint(folder: Path, pictures: int) -> list[str]:
+def paint(folder: Path, images: int) -> list[str]:
     """So many JPEGs, by their names."""
-    names = [f"{number:05d}.jpg" for number in range(pictures)]
+    names = [f"{number:05d}.jpg" for number in range(images)]
     for number, name in enumerate(names):
         if number < PAINTED:
-            paint_picture(folder / name, number % 10, number)
-            picture = cv2.imread(str(folder / name))
-            cv2.imwrite(str(folder / name), cv2.resize(picture, (SIDE * 4 // 3, SIDE), interpolation=cv2.INTER_AREA))
+            paint_image(folder / name, number % 10, number)
+            image = cv2.imread(str(folder / name))
+            cv2.imwrite(str(folder / name), cv2.resize(image, (SIDE * 4 // 3, SIDE), interpolation=cv2.INTER_AREA))
         else:
             shutil.copyfile(folder / names[number % PAINTED], folder / name)
     return names
 
 
 def open_all(folder: Path, names: list[str]) -> None:
-    """Decode every picture whole, one after the other, as a loop over the folder would."""
+    """Decode every image whole, one after the other, as a loop over the folder would."""
     for name in names:
         assert cv2.imread(str(folder / name)) is not None
 
@@ -45,21 +45,21 @@ def open_all(folder: Path, names: list[str]) -> None:
 def main() -> None:
     """Paint, read, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=40_000)
-    count = parser.parse_args().pictures
+    parser.add_argument("--images", type=int, default=40_000)
+    count = parser.parse_args().images
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         names = paint(folder, count)
         works = {
             "headers": lambda: read_sizes(folder, names),
             "opened": lambda: open_all(folder, names),
-            "glances": lambda: look_at(folder, names, range(len(names))),
+            "glances": lambda: compute_image_stats(folder, names, range(len(names))),
         }
         headers, opened, glances = in_turns(works, TURNS).values()
     claim(f"explore: headers of {count:,} JPEGs, seconds", f"{headers:.1f}")
     claim(f"explore: a glance into each of {count:,}, seconds", f"{glances:.1f}")
     claim(
-        "explore: opening every picture / reading every header",
+        "explore: opening every image / reading every header",
         f"{opened / headers:.1f}",
         f">= {WANTED}",
         opened / headers >= WANTED,

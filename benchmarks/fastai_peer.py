@@ -131,7 +131,7 @@ def held_out_rows(options: argparse.Namespace, ids: Ids) -> list[int]:
 
 
 def predict_test(learner: Learner, folder: Path) -> tuple[Ids, torch.Tensor]:
-    """Probabilities of the test pictures with fastai's TTA: four augmented looks and the plain one."""
+    """Probabilities of the test images with fastai's TTA: four augmented looks and the plain one."""
     ids = [row[0] for row in read_table(folder / "sample_submission.csv")]
     # A DataBlock's test items go through get_x, which looks into train/.
     test = learner.dls.test_dl([f"../test/{name}" for name in ids])

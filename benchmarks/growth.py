@@ -3,7 +3,7 @@
 A step is what the command of its name does, from the files on the disk to the files on the disk. Seconds and memory are
 what it takes beyond its imports; processor seconds are the steadier figure where others use the machine, and it is they
 that are judged. At N rows there are N labelled ones, all of them held out once (5 folds, 2 members), and N to predict.
-Up to 100,000 the pictures are files; a million are rows of an array (see growth_ground.py), which the smaller sizes are
+Up to 100,000 the images are files; a million are rows of an array (see growth_ground.py), which the smaller sizes are
 measured with too, so that like grows beside like.
 """
 
@@ -40,7 +40,7 @@ def main() -> int:
     options = parse_options()
     if options.step:
         return take_step(options.step, options.kind, Workspace(options.ground))
-    header = f"{'pictures':9}{'step':10}{'rows':>11}{'seconds':>10}{'cpu s':>8}{'x':>7}{'peak MB':>10}{'x':>7}  remark"
+    header = f"{'images':9}{'step':10}{'rows':>11}{'seconds':>10}{'cpu s':>8}{'x':>7}{'peak MB':>10}{'x':>7}  remark"
     print(header)
     grown = [name for kind in options.kinds.split(",") for name in measure_kind(kind, options.rows, options.ground)]
     print(
@@ -166,10 +166,10 @@ def _status(name: str) -> float:
 
 
 def index(competition: Any, workspace: Workspace) -> Callable[[], str]:
-    """The checked table of all pictures."""
+    """The checked table of all images."""
     from runner.data.index import build_index
 
-    return lambda: f"{len(build_index(competition, workspace.data(NAME)).table):,} pictures"
+    return lambda: f"{len(build_index(competition, workspace.data(NAME)).table):,} images"
 
 
 def split(competition: Any, workspace: Workspace) -> Callable[[], str]:

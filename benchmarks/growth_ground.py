@@ -1,6 +1,6 @@
-"""A made-up competition of any number of rows: tables, pictures, a split, and what three networks said of the rows.
+"""A made-up competition of any number of rows: tables, images, a split, and what three networks said of the rows.
 
-The pictures are files of a few hundred bytes, each with a content of its own; or, where a million files would be more
+The images are files of a few hundred bytes, each with a content of its own; or, where a million files would be more
 than a disk should bear, rows of one .npy array, as iceberg's are. That array is a hole in the disk: it has its full
 length and takes no room, and nothing that is measured reads more of it than the few dozen rows that the report shows.
 Labels, predictions and folds are written by the same functions that write them for a real run.
@@ -33,11 +33,11 @@ from runner.prediction.predictions import Predictions, write_predictions
 from runner.workspace import Workspace
 
 NAME, RUN, CLASSES, FOLDS, MEMBERS = "growth", "grown", 10, 5, 2
-KINDS = ("files", "array", "tags")  # pictures that are files; rows of an array; files again, with tags for labels
+KINDS = ("files", "array", "tags")  # images that are files; rows of an array; files again, with tags for labels
 
 
 def competition_of(kind: str) -> Competition:
-    """The competition whose pictures and labels are of this kind."""
+    """The competition whose images and labels are of this kind."""
     tags = kind == "tags"
     csv_and_id = {"csv": "labels.csv", "id": "id"}
     return Competition(
@@ -66,7 +66,7 @@ def lay_ground(workspace: Workspace, kind: str, rows: int) -> None:
             # Only its header is written: the rest is a hole.
             np.lib.format.open_memmap(raw / f"{part}.npy", mode="w+", dtype=np.float32, shape=(rows, 1, 16, 16))
         else:
-            _write_pictures(raw / part, part, rows)
+            _write_images(raw / part, part, rows)
     (raw / MARKER).touch()
 
 
@@ -85,7 +85,7 @@ def _write_tables(raw: Path, kind: str, rows: int, numbers: np.ndarray) -> None:
         writer.writerows((f"test_{row:07d}", *values) for row in range(rows))
 
 
-def _write_pictures(folder: Path, part: str, rows: int) -> None:
+def _write_images(folder: Path, part: str, rows: int) -> None:
     folder.mkdir()
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (90, 120, 150)).save(buffer, "JPEG", quality=60)
@@ -99,15 +99,15 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     """A finished run: what each member says of the rows that its fold held out, and of those to predict."""
     from runner.data.folds import copy_folds, read_folds, shared_folds
     from runner.data.index import build_index
-    from runner.prediction.blend import truth_file
-    from runner.prediction.oof_targets import truth_of, write_truth
+    from runner.prediction.blend import oof_targets_file
+    from runner.prediction.oof_targets import oof_targets, write_oof_targets
     from runner.training.run import start_run
 
     competition = competition_of(kind)
     run = start_run(workspace, NAME, competition.recipe, RUN)
     copy_folds(shared_folds(workspace, competition), run.folds)
-    truth = truth_of(build_index(competition, workspace.data(NAME)))
-    write_truth(truth_file(run), truth)
+    truth = oof_targets(build_index(competition, workspace.data(NAME)))
+    write_oof_targets(oof_targets_file(run), truth)
     folds = read_folds(run.folds).fold_of
     fold_of = np.array([folds[name] for name in truth.ids])
     rng = np.random.default_rng(1)

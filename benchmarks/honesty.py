@@ -24,9 +24,9 @@ from runner.data.download import download
 from runner.hosts.grading import read_answers
 from runner.hosts.open_host import open_host
 from runner.pipeline import read_index
-from runner.practice.build import build_practice, painted_names
+from runner.practice.build import build_practice, practice_names
 from runner.practice.recipes import practice_recipe
-from runner.practice.rehearsal import Hiding, ground_of
+from runner.practice.rehearsal import RehearsalOptions, rehearsal_workspace
 from runner.prediction.out_of_fold import in_order
 from runner.prediction.predict import Asked
 from runner.prediction.predictions import mean_predictions, read_predictions
@@ -52,10 +52,10 @@ def rehearse_once(
     competition: Competition, workspace: Workspace, recipe: Recipe, seed: int, hidden: float, machine: Machine
 ) -> Found:
     """Another seed hides other rows, and trains otherwise."""
-    hiding = Hiding(hidden, seed)
+    hiding = RehearsalOptions(hidden, seed)
     recipe = replace(recipe, seed=seed)
     line, verdict = rehearse(competition, workspace, recipe, hiding=hiding, machine=machine, asked=Asked())
-    single = best_single(competition, ground_of(workspace, competition, hiding), line.run)
+    single = best_single(competition, rehearsal_workspace(workspace, competition, hiding), line.run)
     return Found(verdict.standard_errors, verdict.hidden.value, single)
 
 
@@ -103,7 +103,7 @@ def several_snapshots(recipe: Recipe, epochs: int) -> Recipe:
 def main() -> int:
     """0 where every competition keeps its promises."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=painted_names())
+    parser.add_argument("names", nargs="*", default=practice_names())
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=0.6, help="share of the practice data")

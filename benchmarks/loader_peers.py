@@ -20,7 +20,7 @@ warnings.simplefilter("ignore")
 def main() -> None:
     options = parse_options()
     epochs = {"fastai": fastai_epochs, "timm": timm_epochs}[options.peer](options)
-    told = {"peer": f"{options.peer} {version(options.peer)}", "pictures_per_second": epochs}
+    told = {"peer": f"{options.peer} {version(options.peer)}", "images_per_second": epochs}
     print(json.dumps(told))
 
 
@@ -36,7 +36,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def fastai_epochs(options: argparse.Namespace) -> list[float]:
-    """As fastai's documentation has it: `Resize` for each picture, `aug_transforms` and `Normalize` for the batch."""
+    """As fastai's documentation has it: `Resize` for each image, `aug_transforms` and `Normalize` for the batch."""
     from fastai.vision.all import ImageDataLoaders, Normalize, Resize, aug_transforms, imagenet_stats
 
     loaders = ImageDataLoaders.from_folder(
@@ -68,13 +68,13 @@ def timm_epochs(options: argparse.Namespace) -> list[float]:
 
 
 def timed(loader: Callable[[], Any], epochs: int) -> list[float]:
-    """Pictures a second of each epoch, from asking for the first batch to having the last."""
+    """Images a second of each epoch, from asking for the first batch to having the last."""
     rates = []
     for _ in range(epochs):
-        begun, pictures = time.perf_counter(), 0
+        begun, images = time.perf_counter(), 0
         for batch in loader():
-            pictures += len(batch[0])
-        rates.append(pictures / (time.perf_counter() - begun))
+            images += len(batch[0])
+        rates.append(images / (time.perf_counter() - begun))
     return rates
 
 

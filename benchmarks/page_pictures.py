@@ -1,4 +1,4 @@
-"""The README's pictures of the pages: python -m benchmarks.page_pictures [WORKSPACE].
+"""The README's images of the pages: python -m benchmarks.page_images [WORKSPACE].
 
 Without a workspace one is made for it, by the commands below: some minutes. With one, what is there is drawn.
 """
@@ -28,7 +28,7 @@ MOST = 150_000  # bytes
 
 
 class Shot(NamedTuple):
-    """A picture: its name, the page in the workspace, where on it the picture begins, and how far down it goes."""
+    """An image: its name, the page in the workspace, where on it the image begins, and how far down it goes."""
 
     name: str
     page: str
@@ -69,7 +69,7 @@ def make_runs(workspace: Path) -> None:
 
 
 def shoot_all(workspace: Path) -> None:
-    """Draw the pages anew, and take a picture of each."""
+    """Draw the pages anew, and take an image of each."""
     run_runner(workspace, "--host", "practice", "dog-breed", "explore")
     run_runner(workspace, "--host", "practice", "dog-breed", "report", "demo")
     run_runner(workspace, "board")
@@ -84,7 +84,7 @@ def shoot_all(workspace: Path) -> None:
 
 
 def shoot(driver: webdriver.Chrome, shot: Shot, page: Path, path: Path) -> None:
-    """One picture, in as many colours as fit into its bytes."""
+    """One image, in as many colours as fit into its bytes."""
     screen = {"width": WIDTH, "height": shot.height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     driver.get(page.as_uri())

@@ -1,7 +1,7 @@
 """What looking fast costs in score: a linear probe on what a body says, looked at the plain way and our way.
 
 `python -m benchmarks.score_of_speed FOLDER --model M --weights FILE`, on a folder of dog-breed's form with real
-photographs. The plain way decodes every picture whole, scales it once, and looks in single precision through the body
+photographs. The plain way decodes every image whole, scales it once, and looks in single precision through the body
 as timm made it. Ours decodes at a reduced scale, resizes to the cache's size, scales from there, and looks through the
 folded body in the processor's best precision. The same rows, folds and probe; the difference is told with its own
 standard error (rows paired), and beside that of the log loss, which is how far chance alone moves a score.
@@ -28,16 +28,16 @@ from benchmarks.claims import claim
 from competitions import load
 from runner.contract import LOG_LOSS, SIDE_ON
 from runner.data.index import build_index
-from runner.images.cached import open_small_pictures
-from runner.images.decode import PictureReader, open_pictures
-from runner.images.views import PLAIN, ViewedPictures
+from runner.images.cached import open_cached_images
+from runner.images.decode import ImageReader, open_images
+from runner.images.views import PLAIN, MultiView
 from runner.training.distributed import build_accelerator, looking
 from runner.training.fold import default_workers
-from runner.training.loaders import Answers, PictureFeed, cut_batches
+from runner.training.loaders import ImageLoader, RowTargets, even_batches
 from runner.training.model import build_network, normalise
 
 BATCH, FOLDS = 64, 5
-Look = Callable[[torch.Tensor], torch.Tensor]
+TTAMode = Callable[[torch.Tensor], torch.Tensor]
 
 
 def main() -> None:
@@ -50,19 +50,19 @@ def main() -> None:
     ).to(accelerator.device)
     network.eval()
 
-    def plainly(pictures: torch.Tensor) -> torch.Tensor:
+    def plainly(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return network.body(normalise(pictures, network.mean, network.std))  # type: ignore[no-any-return]
+            return network.backbone(normalise(images, network.mean, network.std))  # type: ignore[no-any-return]
 
-    def quickly(pictures: torch.Tensor) -> torch.Tensor:
+    def quickly(images: torch.Tensor) -> torch.Tensor:
         with looking(accelerator):
-            return network.features(pictures)
+            return network.features(images)
 
-    print(f"{len(paths)} pictures, {options.model}, load before {os.getloadavg()[0]:.1f}")
+    print(f"{len(paths)} images, {options.model}, load before {os.getloadavg()[0]:.1f}")
     print(f"{'size':<8}{'plain way':>18}{'our way':>10}{'difference':>20}")
     for size in options.sizes:
-        whole = losses(said(open_pictures(options.folder, paths), size, plainly), targets)
-        small = losses(said(open_small_pictures(options.folder, paths, SIDE_ON, size), size, quickly), targets)
+        whole = losses(said(open_images(options.folder, paths), size, plainly), targets)
+        small = losses(said(open_cached_images(options.folder, paths, SIDE_ON, size), size, quickly), targets)
         apart = small - whole
         error, chance = (each.std() / np.sqrt(len(each)) for each in (apart, whole))
         print(f"{size:<8}{whole.mean():>9.4f} ± {chance:.4f}{small.mean():>10.4f}{apart.mean():>+11.4f} ± {error:.4f}")
@@ -79,11 +79,11 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def said(reader: PictureReader, size: int, look: Look) -> NDArray[np.float32]:
-    """What the body says of every picture's centre square."""
-    looks = ViewedPictures(SIDE_ON, (PLAIN,), size)
-    feed = PictureFeed(reader, Answers.none(len(reader)), looks, default_workers())
-    batches = feed.read(cut_batches(np.arange(len(reader)), BATCH))
+def said(reader: ImageReader, size: int, look: TTAMode) -> NDArray[np.float32]:
+    """What the body says of every image's centre square."""
+    looks = MultiView(SIDE_ON, (PLAIN,), size)
+    feed = ImageLoader(reader, RowTargets.none(len(reader)), looks, default_workers())
+    batches = feed.read(even_batches(np.arange(len(reader)), BATCH))
     return np.concatenate([look(batch.inputs.flatten(0, 1)).float().cpu().numpy() for batch in batches])
 
 

@@ -1,6 +1,6 @@
-"""What an epoch costs in each state, how long the network waits for pictures, and activations beside the bare model.
+"""What an epoch costs in each state, how long the network waits for images, and activations beside the bare model.
 
-The pictures are painted, 500 x 375 JPEGs as photographs come; the weights are drawn at random, which
+The images are painted, 500 x 375 JPEGs as photographs come; the weights are drawn at random, which
 costs the same arithmetic. The stages run by the command line, from a competition file in a scratch workspace.
 """
 
@@ -23,10 +23,10 @@ import torch
 from benchmarks.claims import claim
 from benchmarks.scratch import HEIGHT, WIDTH, paint_competition, run_runner, write_plugin
 from runner.contract import SIDE_ON, Recipe, Stage, TrainMode
-from runner.images.cached import open_small_pictures
+from runner.images.cached import open_cached_images
 from runner.images.views import default_views
 from runner.training.distributed import build_accelerator, looking
-from runner.training.features import activations_of
+from runner.training.features import cached_features
 from runner.training.fold import default_workers
 from runner.training.model import build_network
 
@@ -38,9 +38,9 @@ def main() -> None:
     options = parse_options()
     with tempfile.TemporaryDirectory() as folder:
         raw, workspace = Path(folder) / "raw", Path(folder) / "workspace"
-        paint_competition(raw, options.pictures, breeds=BREEDS)
+        paint_competition(raw, options.images, breeds=BREEDS)
         workers = default_workers()
-        print(f"{options.pictures} JPEGs {WIDTH} x {HEIGHT}, {options.model} at {options.size} px, ", end="")
+        print(f"{options.images} JPEGs {WIDTH} x {HEIGHT}, {options.model} at {options.size} px, ", end="")
         print(f"{torch.get_num_threads()} threads, {workers} workers, load before {os.getloadavg()[0]:.1f}")
         epochs = train_stages(options, raw, workspace)
         print_stages(epochs)
@@ -52,7 +52,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stage_speed", description=__doc__)
     parser.add_argument("--model", default="mobilenetv2_100", metavar="M")
     parser.add_argument("--size", type=int, default=160, metavar="N")
-    parser.add_argument("--pictures", type=int, default=1200, metavar="N")
+    parser.add_argument("--images", type=int, default=1200, metavar="N")
     parser.add_argument("--epochs", type=int, default=5, metavar="N", help="of each stage; medians are printed")
     return parser.parse_args()
 
@@ -72,7 +72,7 @@ def train_stages(options: argparse.Namespace, raw: Path, workspace: Path) -> Epo
     epochs: Epochs = {}
     for line in (workspace / "runs" / "stage-speed" / "stages" / "log.jsonl").read_text().splitlines():
         epoch = json.loads(line)
-        epochs.setdefault(epoch["state"], []).append(epoch)
+        epochs.setdefault(epoch["mode"], []).append(epoch)
     return epochs
 
 
@@ -107,7 +107,7 @@ def waiting(line: dict[str, Any]) -> float:
 
 
 def print_activations(options: argparse.Namespace, raw: Path, workers: int, cache: Path) -> None:
-    """Looks a second: activations from the JPEGs on, and from a batch that lies in memory the body as timm made it, and
+    """ImageStats a second: activations from the JPEGs on, and from a batch that lies in memory the body as timm made it, and
     the network as we look through it. In turns.
     """
     accelerator = build_accelerator("auto")
@@ -115,11 +115,11 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
         accelerator.device
     )
     paths = [f"train/{path.name}" for path in sorted((raw / "train").iterdir())]
-    reader, views = open_small_pictures(raw, paths, SIDE_ON, options.size), default_views(SIDE_ON)
+    reader, views = open_cached_images(raw, paths, SIDE_ON, options.size), default_views(SIDE_ON)
     rates: dict[str, list[float]] = {"activations": [], "bare model": [], "our network": []}
     for turn in range(3):
         begun = time.perf_counter()
-        activations_of(
+        cached_features(
             accelerator,
             network,
             reader,
@@ -137,11 +137,11 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
         pixels = (255 * floats).to(torch.uint8).contiguous(memory_format=torch.channels_last)
         floats = floats.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            rates["bare model"].append(rate_of(network.body, floats, looks))
+            rates["bare model"].append(rate_of(network.backbone, floats, looks))
         with looking(accelerator):
             rates["our network"].append(rate_of(network.features, pixels, looks))
     computed, bare, ours = (statistics.median(rate) for rate in rates.values())
-    print(f"\nlooks/s ({len(views)} views a picture): activations {computed:.0f}, from memory: ", end="")
+    print(f"\nlooks/s ({len(views)} views an image): activations {computed:.0f}, from memory: ", end="")
     print(f"bare model {bare:.0f}, our network {ours:.0f}")
     claim(
         "activations, from the JPEGs on / the bare model", f"{computed / bare:.0%}", ">= 95 %", computed >= 0.95 * bare
@@ -150,7 +150,7 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
 
 
 def rate_of(look: Callable[[torch.Tensor], object], batch: torch.Tensor, looks: int) -> float:
-    """Looks a second, of a batch that lies ready."""
+    """ImageStats a second, of a batch that lies ready."""
     look(batch)
     batches = max(1, looks // BATCH)
     begun = time.perf_counter()

@@ -56,7 +56,7 @@ def main() -> int:
     """0 where both targets are met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--images", type=int, default=200)
     options = parser.parse_args()
     print(f"load before {os.getloadavg()[0]:.1f}")
     slow_help = measure_help(options.turns)
@@ -64,7 +64,7 @@ def main() -> int:
         from benchmarks.scratch import paint_competition
 
         raw, workspace = Path(folder) / "raw", Path(folder) / "workspace"
-        paint_competition(raw, options.pictures)
+        paint_competition(raw, options.images)
         call = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q"]
         for step in (["download", "--from", str(raw)], ["split"]):
             subprocess.run([*call, "dog-breed", *step], check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT)

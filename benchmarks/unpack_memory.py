@@ -36,10 +36,10 @@ def write_records(path: Path, rows: int, *, labelled: bool) -> None:
 
 def unpack_and_measure(path: Path, answers: multiprocessing.Queue[tuple[float, float]]) -> None:
     """In a process of its own, whose peak is therefore the unpacking's."""
-    from runner.data.json_arrays import unpack_records
+    from runner.data.json_arrays import extract_json_arrays
 
     begun = time.perf_counter()
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answers.put((time.perf_counter() - begun, peak * (1 if sys.platform == "darwin" else 1024) / 1e6))
 

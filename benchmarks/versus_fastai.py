@@ -170,7 +170,7 @@ def run_ours(options: argparse.Namespace, number: int, flags: str, workspace: Pa
 
 
 def run_peer(options: argparse.Namespace, number: int, flags: str, held_out: Path, folder: Path) -> Side:
-    """fastai: one frozen and three unfrozen epochs, then TTA of the test pictures."""
+    """fastai: one frozen and three unfrozen epochs, then TTA of the test images."""
     side = Side(f"{PEER} {flags}".strip(), os.getloadavg()[0])
     weights = ["--weights", str(options.weights)] if options.weights else []
     settings = ["--model", options.model, *weights, "--size", str(options.size), "--seed", str(42 + number)]

@@ -32,7 +32,7 @@ def load(name: str, extra: Path | None = None) -> Competition:
         raise UsageError(
             f"no competition is named {name!r}",
             where=f"known: {', '.join(sorted(known))}",
-            cure=f"{guess}`runner list` shows them all",
+            fix=f"{guess}`runner list` shows them all",
         )
     return replace(_constant(known[name]), name=name)
 
@@ -71,7 +71,7 @@ def _constant(path: Path) -> Competition:
         raise PluginError(
             f"the competition file cannot be loaded: {type(error).__name__}: {error}",
             where=f"{path}:{line}" if line else path,
-            cure="mend that line; README.md, 'Add a competition', has a whole one",
+            fix="mend that line; README.md, 'Add a competition', has a whole one",
         ) from error
     constant = getattr(module, "COMPETITION", None)
     if not isinstance(constant, Competition):
@@ -79,7 +79,7 @@ def _constant(path: Path) -> Competition:
         raise PluginError(
             f"the competition file holds {found}",
             where=path,
-            cure="end it with COMPETITION = Competition(...); README.md, 'Add a competition', has one",
+            fix="end it with COMPETITION = Competition(...); README.md, 'Add a competition', has one",
         )
     return constant
 

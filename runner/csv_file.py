@@ -33,14 +33,14 @@ class Problem:
     """One thing wrong with a file: where (its line, the header's is 1), what was found, what to do."""
 
     row: int | None
-    found: str
-    cure: str
+    message: str
+    fix: str
     more: int = 0  # how many of the same kind follow, unlisted
 
     def __str__(self) -> str:
         place = f"line {self.row}: " if self.row else ""
         more = f" (and {self.more:,} more like it)" if self.more else ""
-        return f"{place}{self.found}{more}; {self.cure}"
+        return f"{place}{self.message}{more}; {self.fix}"
 
 
 class ProblemList:
@@ -50,12 +50,12 @@ class ProblemList:
         self._kept: dict[str, list[Problem]] = {}
         self._counts: Counter[str] = Counter()
 
-    def add(self, kind: str, row: int | None, found: str, cure: str) -> None:
+    def add(self, kind: str, row: int | None, found: str, fix: str) -> None:
         """Keep the problem, or count it where enough of its kind are kept."""
         self._counts[kind] += 1
         kept = self._kept.setdefault(kind, [])
         if len(kept) < SPELT_OUT:
-            kept.append(Problem(row, found, cure))
+            kept.append(Problem(row, found, fix))
 
     def extend(self, other: ProblemList) -> None:
         """Put another list's problems behind these, a kind that both have in its first place."""
@@ -120,8 +120,8 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def _unreadable(found: str, cure: str, row: int | None = None) -> UnreadableError:
-    return UnreadableError(Problem(row, found, cure))
+def _unreadable(found: str, fix: str, row: int | None = None) -> UnreadableError:
+    return UnreadableError(Problem(row, found, fix))
 
 
 def _content(path: Path) -> bytes:
@@ -131,9 +131,9 @@ def _content(path: Path) -> bytes:
         reason = error.strerror or type(error).__name__
         raise _unreadable(f"the file cannot be read ({reason})", "name a CSV file that is there") from error
     begin = content[:200].removeprefix(BOM).lstrip().lower()
-    for magic, what, cure in _DISGUISES:
+    for magic, what, fix in _DISGUISES:
         if content.startswith(magic) or begin.startswith(magic):
-            raise _unreadable(f"this is {what}, not a CSV file", cure)
+            raise _unreadable(f"this is {what}, not a CSV file", fix)
     return content
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with this machine, this account or this competition's data, each with its cure."""
+"""What is wrong with this machine, this account or this competition's data, each with its fix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from runner.archives.disk_space import free_bytes, in_units
+from runner.archives.disk_space import format_bytes, free_bytes
 from runner.contract import Competition
 from runner.data.download import MANIFEST, MARKER
 from runner.errors import HostError
@@ -26,18 +26,18 @@ class Severity(Enum):
     """How one line of the table is."""
 
     OK = "ok"
-    WARNING = "note"  # no obstacle, and worth knowing
-    ERROR = "wrong"  # something that is needed
+    WARNING = "warning"  # no obstacle, and worth knowing
+    ERROR = "error"  # something that is needed
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line: what was looked at, how it is, what was found, and what mends it."""
 
-    what: str
+    check: str
     severity: Severity
-    found: str
-    cure: str = ""
+    detail: str
+    fix: str = ""
 
 
 Opener = Callable[[Competition], Host]
@@ -61,8 +61,8 @@ def examine(workspace: Workspace, host_name: str, competition: Competition | Non
 def _credentials() -> Iterator[Finding]:
     found = find_credentials()
     if found.used is None:
-        cure = f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token"
-        yield Finding("credentials", Severity.ERROR, f"none; looked for {places()}", cure)
+        fix = f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token"
+        yield Finding("credentials", Severity.ERROR, f"none; looked for {places()}", fix)
     else:
         yield Finding("credentials", Severity.OK, str(found.used))
     for other in found.shadowed:
@@ -89,7 +89,7 @@ def _account(open_host: Opener) -> Iterator[Finding]:
     try:
         host.fetch_about(shipped.slug)
     except HostError as error:
-        yield Finding("host", Severity.ERROR, error.found, error.cure or "")
+        yield Finding("host", Severity.ERROR, error.message, error.fix or "")
         return
     yield Finding("host", Severity.OK, f"{host.name} answers, and knows you")
     yield from _clock(host)
@@ -99,7 +99,7 @@ def _host(host: Host, competition: Competition) -> Iterator[Finding]:
     try:
         about = host.fetch_about(competition.slug)
     except HostError as error:
-        yield Finding("host", Severity.ERROR, error.found, error.cure or "")
+        yield Finding("host", Severity.ERROR, error.message, error.fix or "")
         return
     yield Finding("host", Severity.OK, f"{host.name} answers, and knows {about.title}")
     yield from _clock(host)
@@ -119,11 +119,11 @@ def _limits(host: Host, competition: Competition) -> Finding:
     try:
         limits = host.fetch_limits(competition.slug)
     except HostError as error:
-        return Finding("submissions", Severity.ERROR, error.found, error.cure or "")
+        return Finding("submissions", Severity.ERROR, error.message, error.fix or "")
     found = f"{limits.left_today} of {limits.per_day} left today"
     if limits.left_today:
         return Finding("submissions", Severity.OK, found)
-    return Finding("submissions", Severity.WARNING, found, f"the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC")
+    return Finding("submissions", Severity.WARNING, found, f"the next opens at {limits.resets_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _clock(host: Host) -> Iterator[Finding]:
@@ -169,7 +169,7 @@ def _gpu() -> Finding:
     if not torch.cuda.is_available():
         return Finding("GPU", Severity.WARNING, "none that torch can use", "small networks and sizes train on the CPU")
     about = torch.cuda.get_device_properties(0)
-    return Finding("GPU", Severity.OK, f"{about.name}, {in_units(about.total_memory)}")
+    return Finding("GPU", Severity.OK, f"{about.name}, {format_bytes(about.total_memory)}")
 
 
 def _memory() -> Finding:
@@ -178,18 +178,20 @@ def _memory() -> Finding:
     free = psutil.virtual_memory().available
     if free < _LEAST_MEMORY:
         return Finding(
-            "memory", Severity.WARNING, f"{in_units(free)} free", "close something, or train with --workers 0"
+            "memory", Severity.WARNING, f"{format_bytes(free)} free", "close something, or train with --workers 0"
         )
-    return Finding("memory", Severity.OK, f"{in_units(free)} free")
+    return Finding("memory", Severity.OK, f"{format_bytes(free)} free")
 
 
 def _disk(folder: Path) -> Finding:
     free = free_bytes(folder)
-    cure = "make room, or choose another disk with --workspace DIR"
+    fix = "make room, or choose another disk with --workspace DIR"
     if free < _LEAST_DISK:
-        return Finding("disk", Severity.ERROR, f"{in_units(free)} free at {folder}", cure)
+        return Finding("disk", Severity.ERROR, f"{format_bytes(free)} free at {folder}", fix)
     severity = Severity.WARNING if free < _GOOD_DISK else Severity.OK
-    return Finding("disk", severity, f"{in_units(free)} free at {folder}", cure if severity is Severity.WARNING else "")
+    return Finding(
+        "disk", severity, f"{format_bytes(free)} free at {folder}", fix if severity is Severity.WARNING else ""
+    )
 
 
 def _versions() -> Finding:
@@ -200,6 +202,6 @@ def _versions() -> Finding:
         except importlib.metadata.PackageNotFoundError:
             missing.append(package)
     if missing:
-        cure = "install the project again: pip install --editable ."
-        return Finding("versions", Severity.ERROR, f"not installed: {', '.join(missing)}", cure)
+        fix = "install the project again: pip install --editable ."
+        return Finding("versions", Severity.ERROR, f"not installed: {', '.join(missing)}", fix)
     return Finding("versions", Severity.OK, ", ".join(found))

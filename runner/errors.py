@@ -10,18 +10,18 @@ class RunnerError(Exception):
 
     exit_code = 1
 
-    def __init__(self, found: str, *, where: str | Path | None = None, cure: str | None = None):
-        self.found = found
+    def __init__(self, message: str, *, where: str | Path | None = None, fix: str | None = None):
+        self.message = message
         self.where = None if where is None else str(where)
-        self.cure = cure
+        self.fix = fix
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        lines = [self.found]
+        lines = [self.message]
         if self.where:
             lines.append(f"  where: {self.where}")
-        if self.cure:
-            lines.append(f"  cure:  {self.cure}")
+        if self.fix:
+            lines.append(f"  fix:  {self.fix}")
         return "\n".join(lines)
 
 

@@ -26,9 +26,7 @@ class Workspace:
         """The given folder, else RUNNER_WORKSPACE, else the current one."""
         root = Path(folder or os.environ.get("RUNNER_WORKSPACE") or ".").expanduser().resolve()
         if root.exists() and not root.is_dir():
-            raise UsageError(
-                f"the workspace is a file, not a folder: {root}", cure="name a folder with --workspace DIR"
-            )
+            raise UsageError(f"the workspace is a file, not a folder: {root}", fix="name a folder with --workspace DIR")
         return cls(root)
 
     @property

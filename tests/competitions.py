@@ -1,4 +1,4 @@
-"""A competition of a test's own, for the pictures of `shapes_folder`; and the file of it in a workspace."""
+"""A competition of a test's own, for the images of `shapes_folder`; and the file of it in a workspace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COMPETITION = Competition(
     preset={preset},
     metric={metric},
     extra_metrics=({extra_metrics}),
-    recipe=Recipe.from_json({recipe}),
+    recipe=Recipe.from_dict({recipe}),
 )
 '''
 
@@ -50,7 +50,7 @@ def write_plugin(workspace: Path, competition: Competition) -> Path:
         "preset": _constant(competition.preset),
         "metric": _constant(competition.metric),
         "extra_metrics": "".join(f"{_constant(metric)}, " for metric in competition.extra_metrics),
-        "recipe": competition.recipe.to_json(),
+        "recipe": competition.recipe.to_dict(),
     }
     path = workspace / "competitions" / f"{competition.name.replace('-', '_')}.py"
     write_text(path, _FILE.format(**words))

@@ -56,7 +56,7 @@ def workspace_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dog-breed-shaped folder of tiny pictures that a tiny network learns: the class is where the light is."""
+    """A dog-breed-shaped folder of tiny images that a tiny network learns: the class is where the light is."""
     import numpy as np
     from PIL import Image
 

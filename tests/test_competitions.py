@@ -117,9 +117,9 @@ def test_a_broken_plugin_is_told_by_file_and_line_and_takes_no_other_down(plugin
     assert "broken" in competitions.names(plugins)
     with pytest.raises(PluginError) as caught:
         competitions.load("broken", plugins)
-    assert words in caught.value.found
+    assert words in caught.value.message
     assert caught.value.where == f"{path}:{line}"
-    assert caught.value.cure
+    assert caught.value.fix
     assert competitions.load("big-letters", plugins).slug == "letters"
     assert competitions.load("dog-breed", plugins).slug == "dog-breed-identification"
 
@@ -159,7 +159,7 @@ def test_a_plugin_may_hold_a_dataclass_of_its_own(plugins):
 def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(typed, meant):
     with pytest.raises(UsageError) as caught:
         competitions.load(typed)
-    assert f"did you mean {meant}?" in str(caught.value.cure)
+    assert f"did you mean {meant}?" in str(caught.value.fix)
 
 
 def test_a_name_unlike_any_other_is_answered_with_all_of_them():

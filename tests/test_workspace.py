@@ -48,7 +48,7 @@ def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_pat
     with pytest.raises(UsageError, match="is a file") as caught:
         Workspace.at(path)
     assert caught.value.exit_code == 2
-    assert "--workspace" in str(caught.value.cure)
+    assert "--workspace" in str(caught.value.fix)
 
 
 def test_a_command_that_is_to_be_typed_names_the_host_whose_ground_it_is(tmp_path):

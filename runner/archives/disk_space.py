@@ -23,13 +23,13 @@ def require_free(folder: Path, needed: int, purpose: str, again: str) -> None:
     free = free_bytes(folder)
     if needed > free:
         raise DataError(
-            f"the disk is too full to {purpose}: {in_units(needed)} needed, {in_units(free)} free",
+            f"the disk is too full to {purpose}: {format_bytes(needed)} needed, {format_bytes(free)} free",
             where=folder,
-            cure=f"make room, or choose another disk with --workspace DIR, then: {again}",
+            fix=f"make room, or choose another disk with --workspace DIR, then: {again}",
         )
 
 
-def in_units(size: int) -> str:
+def format_bytes(size: int) -> str:
     """A number of bytes as a person says it."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from runner.archives.disk_space import free_bytes, in_units, require_free
+from runner.archives.disk_space import format_bytes, free_bytes, require_free
 from runner.archives.names import check_collisions, is_junk, safe_path
 from runner.archives.readers import (
-    DamagedError,
+    CorruptArchiveError,
+    EncryptedArchiveError,
     Kind,
-    LockedError,
     Member,
+    Output,
     Reader,
-    Sink,
     kind_of,
     open_archive,
 )
@@ -38,26 +38,26 @@ _NOT_UNPACKED_HERE = {
 }
 
 
-class HostileError(Exception):
+class UnsafeArchiveError(Exception):
     """The archive would do what no honest one does."""
 
 
 @dataclass
-class Allowance:
+class ExtractionLimit:
     """What may still be unpacked: shared by an archive and all that lie within it."""
 
     size: int
     members: int = _MAX_MEMBERS
 
     @classmethod
-    def of(cls, packed: int) -> Allowance:
+    def of(cls, packed: int) -> ExtractionLimit:
         """Ample for honest archives of `packed` bytes in all, and soon used up by a bomb."""
         return cls(size=max(_HARMLESS, packed * _MAX_RATIO))
 
-    def spend(self, size: int, members: int = 0) -> None:
+    def charge(self, size: int, members: int = 0) -> None:
         """Take this much off."""
         if size > self.size or members > self.members:
-            raise HostileError(f"it unpacks to {in_units(size)} in {members} files, as only a bomb does")
+            raise UnsafeArchiveError(f"it unpacks to {format_bytes(size)} in {members} files, as only a bomb does")
         self.size -= size
         self.members -= members
 
@@ -69,18 +69,18 @@ def declared_size(archive: Path, *, again: str = _AGAIN) -> int:
     return sum(4 * archive.stat().st_size if size is None else size for size in sizes)
 
 
-def unpack(archive: Path, target: Path, *, allowance: Allowance | None = None, again: str = _AGAIN) -> None:
+def unpack(archive: Path, target: Path, *, allowance: ExtractionLimit | None = None, again: str = _AGAIN) -> None:
     """Unpack one archive into a new folder: everything in it, or nothing.
 
-    Archives within it are left as they are. `again` is the command that a cure ends in.
+    Archives within it are left as they are. `again` is the command that a fix ends in.
     """
     if allowance is None:
-        allowance = Allowance.of(archive.stat().st_size)
+        allowance = ExtractionLimit.of(archive.stat().st_size)
     with _opened(archive, again) as reader:
         members = [member for member in reader.members if not is_junk(member.name)]
         _check(members)
         size = sum(member.size or 0 for member in members)
-        allowance.spend(size, len(members))
+        allowance.charge(size, len(members))
         require_free(target, size, f"unpack {archive.name}", again)
         target.mkdir(parents=True)
         try:
@@ -93,31 +93,31 @@ def unpack(archive: Path, target: Path, *, allowance: Allowance | None = None, a
 def _check(members: Sequence[Member]) -> None:
     """The first reason why an archive cannot be honest, if there is one."""
     for member in members:
-        if member.oddity:
-            raise HostileError(f"{member.name!r} in it is {member.oddity}")
+        if member.special:
+            raise UnsafeArchiveError(f"{member.name!r} in it is {member.special}")
     try:
         check_collisions((safe_path(member.name), member.is_folder) for member in members)
     except ValueError as reason:
-        raise HostileError(f"in it, {reason}") from reason
+        raise UnsafeArchiveError(f"in it, {reason}") from reason
 
 
-def _write(reader: Reader, members: Sequence[Member], target: Path, allowance: Allowance) -> None:
-    landing = _Landing(target, members, allowance)
+def _write(reader: Reader, members: Sequence[Member], target: Path, allowance: ExtractionLimit) -> None:
+    landing = _Extraction(target, members, allowance)
     total = None if landing.unknown else sum(member.size or 0 for member in members)
     with progress(f"unpacking {target.name}", total, "B") as advance:
         landing.advance = advance
         try:
-            reader.pour(landing.open, target)
+            reader.extract(landing.open, target)
         finally:
             landing.release()
     if landing.unknown:
-        allowance.spend(landing.written)
+        allowance.charge(landing.written)
 
 
-class _Landing:
+class _Extraction:
     """The folder that an archive lands in, made ready for each of its members."""
 
-    def __init__(self, target: Path, members: Sequence[Member], allowance: Allowance):
+    def __init__(self, target: Path, members: Sequence[Member], allowance: ExtractionLimit):
         self._target = target
         self._sizes = {safe_path(member.name): member.size for member in members if not member.is_folder}
         self._most = min(allowance.size, free_bytes(target))
@@ -129,9 +129,9 @@ class _Landing:
         for folder in {*folders, *(place.parent for place in self._sizes)}:
             (target / folder).mkdir(parents=True, exist_ok=True)
 
-    def open(self, name: str) -> Sink:
+    def open(self, name: str) -> Output:
         if is_junk(name):
-            return _Void()
+            return _Discard()
         place = PurePosixPath(name)
         self._open = _File(self._target / place, self._sizes[place], self)
         return self._open
@@ -148,7 +148,7 @@ class _Landing:
             self._open.handle.close()
 
 
-class _Void:
+class _Discard:
     """Takes in what nobody wants."""
 
     def write(self, data: bytes) -> int:
@@ -164,7 +164,7 @@ class _File:
 
     path: Path
     size: int | None
-    landing: _Landing
+    landing: _Extraction
     written: int = 0
     handle: IO[bytes] = field(init=False)
 
@@ -175,19 +175,19 @@ class _File:
         self.written += len(data)
         limit = self.landing.limit_of(self.size)
         if self.written > limit:
-            raise HostileError(f"{self.path.name!r} in it goes on after the {in_units(limit)} it may have")
+            raise UnsafeArchiveError(f"{self.path.name!r} in it goes on after the {format_bytes(limit)} it may have")
         self.landing.count(len(data))
         return self.handle.write(data)
 
     def close(self) -> None:
         self.handle.close()
         if self.size is not None and self.written != self.size:
-            raise DamagedError(f"{self.path.name!r} in it has {self.written} of {self.size} bytes")
+            raise CorruptArchiveError(f"{self.path.name!r} in it has {self.written} of {self.size} bytes")
 
 
 @contextmanager
 def _opened(archive: Path, again: str) -> Iterator[Reader]:
-    """The archive's reader; every way in which it can fail is told with its cure."""
+    """The archive's reader; every way in which it can fail is told with its fix."""
     kind = kind_of(archive)
     if kind is None:
         raise _not_an_archive(archive, again)
@@ -202,22 +202,22 @@ def _opened(archive: Path, again: str) -> Iterator[Reader]:
 
 def _explained(archive: Path, kind: Kind, error: Exception, again: str) -> RunnerError:
     name, fresh = archive.name, f"get a fresh copy of it, then: {again}"
-    if isinstance(error, HostileError):
-        cure = f"do not trust it; take the one from the competition's own page, then: {again}"
-        return ArchiveError(f"{name} is refused: {error}", where=archive, cure=cure)
-    if isinstance(error, LockedError):
-        cure = f"unpack it with its password, put what was in it in its place, then: {again}"
-        return ArchiveError(f"{name} wants a password", where=archive, cure=cure)
+    if isinstance(error, UnsafeArchiveError):
+        fix = f"do not trust it; take the one from the competition's own page, then: {again}"
+        return ArchiveError(f"{name} is refused: {error}", where=archive, fix=fix)
+    if isinstance(error, EncryptedArchiveError):
+        fix = f"unpack it with its password, put what was in it in its place, then: {again}"
+        return ArchiveError(f"{name} wants a password", where=archive, fix=fix)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return DataError(f"the disk filled up while {name} was unpacked", cure=f"make room, then: {again}")
+        return DataError(f"the disk filled up while {name} was unpacked", fix=f"make room, then: {again}")
     if isinstance(error, OSError) and error.errno:
-        cure = f"mend that, then: {again}"
-        return ArchiveError(f"{name} cannot be unpacked: {error.strerror}", where=error.filename, cure=cure)
+        fix = f"mend that, then: {again}"
+        return ArchiveError(f"{name} cannot be unpacked: {error.strerror}", where=error.filename, fix=fix)
     if "Unsupported" in type(error).__name__ or isinstance(error, NotImplementedError):
-        cure = f"unpack it with another program, put what was in it in its place, then: {again}"
-        return ArchiveError(f"{name} is a {kind.value} packed in a way unknown here: {error}", where=archive, cure=cure)
+        fix = f"unpack it with another program, put what was in it in its place, then: {again}"
+        return ArchiveError(f"{name} is a {kind.value} packed in a way unknown here: {error}", where=archive, fix=fix)
     detail = str(error) or type(error).__name__
-    return ArchiveError(f"{name} is a {kind.value} cut off or damaged: {detail}", where=archive, cure=fresh)
+    return ArchiveError(f"{name} is a {kind.value} cut off or damaged: {detail}", where=archive, fix=fresh)
 
 
 def _not_an_archive(path: Path, again: str) -> ArchiveError:
@@ -225,12 +225,12 @@ def _not_an_archive(path: Path, again: str) -> ArchiveError:
         head = handle.read(512)
     for magic, title in _NOT_UNPACKED_HERE.items():
         if head.startswith(magic):
-            cure = f"unpack it with another program, put what was in it in its place, then: {again}"
-            return ArchiveError(f"{path.name} is {title}: not unpacked here", where=path, cure=cure)
+            fix = f"unpack it with another program, put what was in it in its place, then: {again}"
+            return ArchiveError(f"{path.name} is {title}: not unpacked here", where=path, fix=fix)
     return ArchiveError(
         f"{path.name} is not an archive but {_title_of(head)}",
         where=path,
-        cure=f"get a fresh copy of it, then: {again}",
+        fix=f"get a fresh copy of it, then: {again}",
     )
 
 

@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 _MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
 
 
-def flaw_of_archive(path: Path, name: str) -> str | None:
+def test_archive(path: Path, name: str) -> str | None:
     """What is wrong with the archive; an empty text where nothing is; None where `name` is no archive's."""
     suffix = "." + name.lower().rpartition(".")[2]
     test = _TESTS.get(suffix)
@@ -36,7 +36,7 @@ def _flaw_of_zip(path: Path) -> str:
 
 
 def _flaw_of_7z(path: Path) -> str:
-    """Only its frame, which a cut or a spoilt end breaks; the pictures in it are tested as they are unpacked."""
+    """Only its frame, which a cut or a spoilt end breaks; the images in it are tested as they are unpacked."""
     with path.open("rb") as file:
         begin = file.read(32)
         if len(begin) < 32 or not begin.startswith(_MAGIC_7Z):

@@ -46,11 +46,11 @@ TAR_BLOCK = 512
 _CHUNK = 2**20
 
 
-class DamagedError(Exception):
+class CorruptArchiveError(Exception):
     """The archive is cut off, or its bytes are wrong."""
 
 
-class LockedError(Exception):
+class EncryptedArchiveError(Exception):
     """The archive wants a password."""
 
 
@@ -61,10 +61,10 @@ class Member:
     name: str
     size: int | None = 0  # None where only unpacking tells
     is_folder: bool = False
-    oddity: str | None = None  # what it is, where neither file nor folder
+    special: str | None = None  # what it is, where neither file nor folder
 
 
-class Sink(Protocol):
+class Output(Protocol):
     """Where the bytes of one file go."""
 
     def write(self, data: bytes) -> int: ...
@@ -72,7 +72,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-OpenSink = Callable[[str], Sink]
+OpenOutput = Callable[[str], Output]
 
 
 class Reader(ABC):
@@ -81,7 +81,7 @@ class Reader(ABC):
     members: Sequence[Member]
 
     @abstractmethod
-    def pour(self, open_sink: OpenSink, folder: Path) -> None:
+    def extract(self, open_sink: OpenOutput, folder: Path) -> None:
         """Write each file into the sink of its name. `folder` is where the sinks lie."""
 
     @abstractmethod
@@ -128,9 +128,9 @@ class _Zip(Reader):
         self.members = [Member(info.orig_filename, info.file_size, info.is_dir(), _oddity(info)) for info in infos]
         if any(info.flag_bits & 1 for info in infos):
             self.close()
-            raise LockedError
+            raise EncryptedArchiveError
 
-    def pour(self, open_sink: OpenSink, _folder: Path) -> None:
+    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
         for info in self._archive.infolist():
             if not info.is_dir():
                 with self._archive.open(info) as source:
@@ -157,16 +157,16 @@ class _SevenZip(Reader):
         try:
             self._archive = py7zr.SevenZipFile(self._handle)
             if self._archive.needs_password():
-                raise LockedError
+                raise EncryptedArchiveError
             self.members = [_seven_zip_member(file) for file in self._archive.files]
         except py7zr.exceptions.PasswordRequired as error:
             self._handle.close()
-            raise LockedError from error
+            raise EncryptedArchiveError from error
         except BaseException:
             self._handle.close()
             raise
 
-    def pour(self, open_sink: OpenSink, folder: Path) -> None:
+    def extract(self, open_sink: OpenOutput, folder: Path) -> None:
         # py7zr completes the names with the folder, and writes nothing there itself.
         factory: Any = _Factory(folder.absolute(), open_sink)
         self._archive.extractall(folder.absolute(), factory=factory)
@@ -178,16 +178,16 @@ class _SevenZip(Reader):
 
 def _seven_zip_member(file: ArchiveFile) -> Member:
     if file.is_symlink or file.is_junction or file.is_socket:
-        return Member(file.filename, oddity="a link")
+        return Member(file.filename, special="a link")
     if not (file.is_file or file.is_directory):
-        return Member(file.filename, oddity="a device")
+        return Member(file.filename, special="a device")
     return Member(file.filename, file.uncompressed, file.is_directory)
 
 
 class _Factory:
     """py7zr asks here for something to write to, by the path that it would have chosen."""
 
-    def __init__(self, folder: Path, open_sink: OpenSink):
+    def __init__(self, folder: Path, open_sink: OpenOutput):
         self._folder, self._open_sink = folder.as_posix(), open_sink
 
     def create(self, filename: str) -> _Forward:
@@ -197,7 +197,7 @@ class _Factory:
 class _Forward:
     """A sink with the manners that py7zr expects of a file."""
 
-    def __init__(self, sink: Sink):
+    def __init__(self, sink: Output):
         self.write, self.close = sink.write, sink.close
 
     def seekable(self) -> bool:
@@ -220,9 +220,9 @@ class _Tar(Reader):
         self._handle.seek(self._archive.offset)
         block = self._handle.read(TAR_BLOCK)
         if len(block) < TAR_BLOCK or block.strip(b"\0"):
-            raise DamagedError("it breaks off before its end mark")
+            raise CorruptArchiveError("it breaks off before its end mark")
 
-    def pour(self, open_sink: OpenSink, _folder: Path) -> None:
+    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
         for info in self._archive.getmembers():
             source = self._archive.extractfile(info) if info.isreg() else None
             if source is not None:
@@ -238,7 +238,7 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
     if info.isreg() or info.isdir():
         return Member(info.name, info.size, info.isdir())
     is_link = info.islnk() or info.issym()
-    return Member(info.name, oddity=f"a link to {info.linkname!r}" if is_link else "a device")
+    return Member(info.name, special=f"a link to {info.linkname!r}" if is_link else "a device")
 
 
 class _Compressed(Reader):
@@ -248,14 +248,14 @@ class _Compressed(Reader):
         self.members = [Member(name_inside(path.name), size=None)]
         self._stream = open_stream(path)
 
-    def pour(self, open_sink: OpenSink, _folder: Path) -> None:
+    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
         _pour(self._stream, open_sink(self.members[0].name))
 
     def close(self) -> None:
         self._stream.close()
 
 
-def _pour(source: IO[bytes] | BufferedIOBase, sink: Sink) -> None:
+def _pour(source: IO[bytes] | BufferedIOBase, sink: Output) -> None:
     while chunk := source.read(_CHUNK):
         sink.write(chunk)
     sink.close()

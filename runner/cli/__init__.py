@@ -78,7 +78,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _tell(_explain(error), error, 1, words)
     except Exception as error:  # the last resort: a bug of ours, told as one
-        return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  cure:  -v shows where", error, 1, words)
+        return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  fix:  -v shows where", error, 1, words)
 
 
 def _leave_processes() -> None:
@@ -101,7 +101,7 @@ def _tell(message: str, error: Exception, code: int, words: Sequence[str]) -> in
 
 
 def _for_the_same_host(message: str, words: Sequence[str]) -> str:
-    """What a cure says to type, with the host that was typed: the commands are about what lies with that host."""
+    """What a fix says to type, with the host that was typed: the commands are about what lies with that host."""
     host = next((after for word, after in pairwise(words) if word == "--host"), None)
     host = next((word.partition("=")[2] for word in words if word.startswith("--host=")), host)
     typed = Workspace(Path()).for_host(host or "").typed()
@@ -111,9 +111,9 @@ def _for_the_same_host(message: str, words: Sequence[str]) -> str:
 
 def _explain(error: OSError) -> str:
     where = f"\n  where: {error.filename}" if error.filename else ""
-    cures = {
+    fixes = {
         28: "free some space, then type the same command again",
         13: "give yourself the right to that path",
     }
-    cure = f"\n  cure:  {cures[error.errno]}" if error.errno in cures else ""
-    return f"the system said: {error.strerror or error}{where}{cure}"
+    fix = f"\n  fix:  {fixes[error.errno]}" if error.errno in fixes else ""
+    return f"the system said: {error.strerror or error}{where}{fix}"

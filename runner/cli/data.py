@@ -67,11 +67,11 @@ def split(settings: Settings, folds: int | None, holdout: float | None, seed: in
 
 @command("clean")
 def clean(settings: Settings) -> None:
-    """Delete the competition's cache: resized pictures and activations. It is made again when needed."""
+    """Delete the competition's cache: resized images and activations. It is made again when needed."""
     import shutil
 
     folder = settings.workspace.cache(settings.competition.name)
-    # What the disk gave: the pictures' cache has holes, and says to be as large as it may become.
+    # What the disk gave: the images' cache has holes, and says to be as large as it may become.
     size = sum(getattr(told, "st_blocks", told.st_size / 512) * 512 for told in map(Path.lstat, folder.rglob("*")))
     shutil.rmtree(folder, ignore_errors=True)
     click.echo(f"{size / 1e6:.1f} MB freed: {folder}")

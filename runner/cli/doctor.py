@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="[COMPETITION]", required=False)
 @json_option
 def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
-    """Credentials, host, rules, submissions left, data, GPU, memory, disk, versions: what is wrong and the cure."""
+    """Credentials, host, rules, submissions left, data, GPU, memory, disk, versions: what is wrong and the fix."""
     from competitions import load
     from runner.doctor import Severity, examine
 
@@ -32,11 +32,13 @@ def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
 
     findings = examine(workspace, settings.host_name, competition, open_host)
     if as_json:
-        plain = [{"what": f.what, "state": f.severity.value, "found": f.found, "cure": f.cure} for f in findings]
+        plain = [{"check": f.check, "status": f.severity.value, "detail": f.detail, "fix": f.fix} for f in findings]
         click.echo(json.dumps(plain, indent=2))
     else:
         from runner.cli.tables import print_table
 
-        print_table(["what", "state", "found", "cure"], [[f.what, f.severity.value, f.found, f.cure] for f in findings])
+        print_table(
+            ["check", "status", "detail", "fix"], [[f.check, f.severity.value, f.detail, f.fix] for f in findings]
+        )
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise click.exceptions.Exit(1)

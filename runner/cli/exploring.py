@@ -1,4 +1,4 @@
-"""The command that looks at the pictures before anything is trained."""
+"""The command that looks at the images before anything is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from runner.cli.settings import Settings, command, json_option
 
 if TYPE_CHECKING:
-    from runner.explore.explore import Explored
+    from runner.explore.explore import Exploration
 
 _MOST_CLASSES = 20
 _BAR = 30
@@ -31,11 +31,11 @@ _BAR = 30
     default=12_000,
     show_default=True,
     metavar="N",
-    help="How many pictures to decode at most; headers are read of all.",
+    help="How many images to decode at most; headers are read of all.",
 )
 @json_option
 def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
-    """Look at the pictures: counts, sizes, copies, train against test. Nothing is trained."""
+    """Look at the images: counts, sizes, copies, train against test. Nothing is trained."""
     from runner.data.folds import shared_folds
     from runner.explore.explore import explore as look
     from runner.pipeline import read_index
@@ -50,7 +50,7 @@ def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, 
         for suffix in ("svg", "png") if figures else ():
             drawn.save(figures, suffix)  # type: ignore[arg-type]
     if as_json:
-        click.echo(json.dumps({**found.to_json(), "page": str(page)}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**found.to_dict(), "page": str(page)}, indent=2, ensure_ascii=False))
     else:
         _print(found)
         click.echo(page)
@@ -60,14 +60,14 @@ def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, 
         webbrowser.open(page.as_uri())
 
 
-def _print(found: Explored) -> None:
+def _print(found: Exploration) -> None:
     from runner.cli.tables import print_table
     from runner.report.explore_summary import findings
 
     counts = sorted(found.classes, key=lambda one: -one.rows)
     most = max(counts[0].rows, 1)
     bars = [[one.name, one.rows, "█" * max(round(_BAR * one.rows / most), one.rows > 0)] for one in counts]
-    print_table(["tag" if found.together is not None else "class", "pictures", ""], bars[:_MOST_CLASSES])
+    print_table(["tag" if found.cooccurrence is not None else "class", "images", ""], bars[:_MOST_CLASSES])
     if len(bars) > _MOST_CLASSES:
         least = counts[-1]
         click.echo(f"... and {len(bars) - _MOST_CLASSES} more, down to {least.name} with {least.rows:,}")
@@ -82,13 +82,13 @@ def _print(found: Explored) -> None:
         click.echo(f"* {line}")
 
 
-def _print_measures(found: Explored) -> None:
+def _print_measures(found: Exploration) -> None:
     from runner.cli.tables import print_table
-    from runner.explore.explore import Spread
+    from runner.explore.explore import Quantiles
 
     rows = []
     for measure in found.differences:
-        train, test = Spread.of(measure.train), Spread.of(measure.test)
+        train, test = Quantiles.of(measure.train), Quantiles.of(measure.test)
         cells = [f"{one.low:.4g} .. {one.median:.4g} .. {one.high:.4g}" if one else None for one in (train, test)]
         rows.append([measure.name, *cells, measure.verdict])
     print_table(["low .. middle .. high", "labelled", "test", "train and test"], rows)

@@ -20,14 +20,14 @@ _ROOT: Table = {
         "list_competitions",
         "Competitions, whether their data is here, best CV, best standing.",
     ),
-    "doctor": ("doctor", "doctor", "What is wrong with account, data or machine, and the cure."),
+    "doctor": ("doctor", "doctor", "What is wrong with account, data or machine, and the fix."),
     "board": ("reporting", "board", "One page over every run and submission; the one to keep open."),
     "demo": ("whole", "demo", "The whole line on practice data: no account, no GPU, no network."),
 }
 
 _COMPETITION: Table = {
     "download": ("data", "download", "Bring the data in: fetched, verified, unpacked."),
-    "explore": ("exploring", "explore", "Look at the pictures: counts, sizes, copies, train against test."),
+    "explore": ("exploring", "explore", "Look at the images: counts, sizes, copies, train against test."),
     "split": ("data", "split", "Say which rows are held out, in folds.csv."),
     "find-lr": ("training", "find_lr", "Look for the learning rate; nothing is trained."),
     "train": ("training", "train", "Train by the recipe; go on with a broken-off run."),
@@ -37,7 +37,7 @@ _COMPETITION: Table = {
     "submit": ("submitting", "submit", "Submit a run or a file, and wait for its score."),
     "standings": ("submitting", "standings", "Where your submissions stand on the leaderboard."),
     "runs": ("overview", "runs", "Every run: recipe in brief, CV, public, private, standing."),
-    "report": ("reporting", "report", "One page about a run: training, score, confusions, pictures."),
+    "report": ("reporting", "report", "One page about a run: training, score, confusions, images."),
     "run": ("whole", "run", "Everything above, in order; a broken-off one goes on."),
     "rehearse": ("whole", "rehearse", "The whole line on a part of the labelled rows, graded on the rest."),
     "clean": ("data", "clean", "Delete caches only; never data, runs or submissions."),
@@ -159,5 +159,5 @@ def _unknown(found: str, word: str, known: list[str], before: str = "") -> Usage
     import difflib
 
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
-    cure = " or ".join(f"`runner {before}{name}`" for name in near) or f"`runner {before}--help`"
-    return UsageError(found, where=f"known: {', '.join(known)}", cure=cure)
+    fix = " or ".join(f"`runner {before}{name}`" for name in near) or f"`runner {before}--help`"
+    return UsageError(found, where=f"known: {', '.join(known)}", fix=fix)

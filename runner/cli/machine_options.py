@@ -17,13 +17,13 @@ MACHINE_OPTIONS = (
         "--workers",
         type=click.IntRange(0, 64),
         metavar="N",
-        help="Processes that read pictures.  [default: by the machine]",
+        help="Processes that read images.  [default: by the machine]",
     ),
     click.option(
         "--cache-gb",
         type=click.FloatRange(0),
         metavar="X",
-        help="Disk that resized pictures may take, 0 for none.  [default: 20]",
+        help="Disk that resized images may take, 0 for none.  [default: 20]",
     ),
     click.option(
         "--device",

@@ -18,7 +18,7 @@ _OPTIONS = (
         default="default",
         show_default=True,
         metavar="none|default|all|random:N",
-        help="Ways of looking at each picture, averaged where that helps.",
+        help="Ways of looking at each image, averaged where that helps.",
     ),
     click.option(
         "--snapshots",

@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Sizes(click.ParamType):  # type: ignore[type-arg]
-    """Picture sizes, as in 128 or 128,224."""
+    """Image sizes, as in 128 or 128,224."""
 
     name = "N,N,.."
 
@@ -72,7 +72,7 @@ _OPTIONS = (
     click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Start from this weights file."),
     click.option("--no-pretrained", is_flag=True, help="Start from scratch."),
     click.option("--from-run", metavar="RUN[:SNAPSHOT]", help="Start from a snapshot of another run."),
-    click.option("--size", "sizes", type=Sizes(), help="Picture sizes, smallest first."),
+    click.option("--size", "sizes", type=Sizes(), help="Image sizes, smallest first."),
     click.option("--batch-size", type=BatchSize(), help="Rows in a mini-batch; auto halves what does not fit."),
     click.option("--lr", type=Rate(), help="Top rate of the head; or of early, late and head; or find it."),
     click.option(
@@ -86,7 +86,9 @@ _OPTIONS = (
     ),
     click.option("--folds", type=click.IntRange(2), metavar="N", help="Train N networks, each with a fold held out."),
     click.option("--only-fold", type=click.IntRange(0), metavar="K", help="Train this fold alone, from 0."),
-    click.option("--on", metavar="ray[:ADDRESS]", help="Spread the folds over Ray: on this machine, or on a cluster."),
+    click.option(
+        "--on", metavar="ray[:ADDRESS]", help="Quantiles the folds over Ray: on this machine, or on a cluster."
+    ),
     click.option(
         "--epochs-scale",
         type=click.FloatRange(0, 100, min_open=True),

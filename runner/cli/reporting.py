@@ -30,7 +30,7 @@ open_option = click.option("--open", "opens", is_flag=True, help="Show the page 
     help="Write every figure alone too, as SVG and PNG.",
 )
 def report(settings: Settings, name: str | None, opens: bool, figures: Path | None) -> None:
-    """Draw a run, the newest or the named one, into one page: training, score, confusions, pictures, standing."""
+    """Draw a run, the newest or the named one, into one page: training, score, confusions, images, standing."""
     from runner.report.report import save_figures, write_report
     from runner.training.run import find_run
 

@@ -14,7 +14,7 @@ from runner.cli.settings import Settings, command, json_option
 from runner.console import say
 
 if TYPE_CHECKING:
-    from runner.hosts.current_standing import Agreement, Place
+    from runner.hosts.current_standing import CvCorrelation, Place
     from runner.hosts.ledger import Entry
 
 
@@ -88,29 +88,31 @@ def _refresh(settings: Settings, *, patient: bool) -> None:
     except UnreachableError as error:
         if not patient:
             raise
-        say(f"{error.found}; asked again later")
+        say(f"{error.message}; asked again later")
 
 
 def _tell_standings(settings: Settings, as_json: bool) -> None:
-    from runner.hosts.current_standing import find_agreements, find_places
+    from runner.hosts.current_standing import find_current_standings, find_cv_correlations
     from runner.hosts.ledger import read_ledger
 
     competition, workspace = settings.competition, settings.workspace
     entries = [entry for entry in read_ledger(workspace.ledger) if entry.competition == competition.name]
-    places = find_places(competition, entries, workspace.boards(competition.name))
-    agreements = find_agreements(competition.metric, entries)
+    places = find_current_standings(competition, entries, workspace.boards(competition.name))
+    cv_correlations = find_cv_correlations(competition.metric, entries)
     if as_json:
         told = {
             "submissions": [asdict(one) for one in entries],
             "places": [{**asdict(one), "percentile": one.standing.percentile} for one in places],
-            "agreements": [asdict(one) for one in agreements],
+            "cv_correlations": [asdict(one) for one in cv_correlations],
         }
         click.echo(json.dumps(told, indent=2, default=_plain))
         return
-    _print_standings(entries, places, agreements)
+    _print_standings(entries, places, cv_correlations)
 
 
-def _print_standings(entries: list[Entry], places: tuple[Place, ...], agreements: tuple[Agreement, ...]) -> None:
+def _print_standings(
+    entries: list[Entry], places: tuple[Place, ...], cv_correlations: tuple[CvCorrelation, ...]
+) -> None:
     from runner.cli.tables import print_table
 
     header = ["submitted", "run or file", "cv", "public", "private", "status", "place"]
@@ -121,7 +123,7 @@ def _print_standings(entries: list[Entry], places: tuple[Place, ...], agreements
             for e in entries
         ],
     )
-    for line in (*places, *agreements):
+    for line in (*places, *cv_correlations):
         click.echo(line)
     if entries and not places:
         say("no board is kept yet: --refresh asks the host for it")

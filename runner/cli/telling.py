@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.contract import Competition
-from runner.hosts.submit import Outcome
+from runner.hosts.submit import SubmitResult
 from runner.prediction.score import Score
 from runner.training.run import Run
 
@@ -42,7 +42,7 @@ def tell_parts(run: Run) -> str:
     return "\n".join([*lines, f"  optimistic, fitted on the rows that it is scored on: {told['optimistic']:.5f}"])
 
 
-def tell_outcome(outcome: Outcome) -> str:
+def tell_outcome(outcome: SubmitResult) -> str:
     """What became of a submission, a line a board."""
     submission = outcome.submission
     scores = {"public": submission.public, "private": submission.private}

@@ -61,7 +61,7 @@ def find_lr(settings: Settings, figure: Path | None, as_json: bool, **options: A
 
     draw_findings([(f"{one.stage.size} px, {one.stage.mode.value}", one.finding) for one in found], figure)
     if as_json:
-        told = [{"size": one.stage.size, "state": one.stage.mode.value, **asdict(one.finding)} for one in found]
+        told = [{"size": one.stage.size, "mode": one.stage.mode.value, **asdict(one.finding)} for one in found]
         click.echo(json.dumps(told, indent=2))
         return
     for one in found:

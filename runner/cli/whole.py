@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Download, split, train, predict, check, submit, and tell the standing. A broken-off one goes on."""
     from runner.cli.telling import tell_outcome, tell_parts, tell_score
-    from runner.workflow import run_to_submission, run_whole_line
+    from runner.workflow import run_to_standing, run_to_submission
 
     competition, workspace = settings.competition, settings.workspace
     recipe, machine = read_recipe_options(competition.recipe, options)
@@ -42,7 +42,7 @@ def run(
         said = f"{line.path}\nto submit it: {workspace.typed(competition.name, 'submit', line.run.name)}"
     else:
         host = settings.host
-        whole = run_whole_line(
+        whole = run_to_standing(
             competition,
             workspace,
             host,
@@ -82,12 +82,12 @@ def rehearse(settings: Settings, hidden: float, leaderboard: Path | None, **opti
     With --seed other rows are hidden, and trained otherwise. Your data, runs and submissions are left alone.
     """
     from runner.cli.telling import tell_outcome, tell_parts, tell_score
-    from runner.practice.rehearsal import Hiding
+    from runner.practice.rehearsal import RehearsalOptions
     from runner.workflow import rehearse as rehearse_it
 
     competition = settings.competition
     recipe, machine = read_recipe_options(competition.recipe, options)
-    hiding = Hiding(hidden) if options["seed"] is None else Hiding(hidden, options["seed"])
+    hiding = RehearsalOptions(hidden) if options["seed"] is None else RehearsalOptions(hidden, options["seed"])
     line, verdict = rehearse_it(
         competition,
         settings.workspace,
@@ -114,13 +114,13 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     """
     from competitions import load
     from runner.cli.telling import tell_outcome, tell_score
-    from runner.practice.build import painted_names
+    from runner.practice.build import practice_names
     from runner.report.report import write_report
     from runner.workflow import run_demo
 
     host_name = "http" if settings.host_name == "http" else "practice"
     workspace = settings.base.for_host(host_name)
-    for name in painted_names() if every else names or ("dog-breed",):
+    for name in practice_names() if every else names or ("dog-breed",):
         competition = load(name, settings.plugins)
         line = run_demo(competition, workspace, host_name)
         click.echo(f"{competition.title} (practice)")

@@ -15,17 +15,17 @@ from runner.contract.recipe import Recipe
 
 @dataclass(frozen=True)
 class ImageArray:
-    """Pictures that are rows of one .npy array, shaped (rows, bands, height, width), in the table's order."""
+    """Images that are rows of one .npy array, shaped (rows, bands, height, width), in the table's order."""
 
     array: str
-    table: str  # the CSV whose row n is picture n
+    table: str  # the CSV whose row n is image n
     id: str = "id"
     tabular: tuple[str, ...] = ()  # columns of the table whose numbers join the head
     unit: str = ""  # of the bands' values, as axes tell it
     tabular_units: tuple[str, ...] = ()  # in the order of the tabular
 
 
-# A template such as `train/{id}.jpg`, several where pictures lie in several folders, or rows of an array.
+# A template such as `train/{id}.jpg`, several where images lie in several folders, or rows of an array.
 Images = str | tuple[str, ...] | ImageArray
 
 
@@ -44,7 +44,7 @@ class Competition:
     recipe: Recipe
     extra_metrics: tuple[Metric, ...] = ()
     valid_images: str | None = None  # a `valid/{label}/{id}` folder that some competitions bring
-    prepare: Callable[[Path], None] | None = None  # turns raw files into pictures and a table, inside data/
+    prepare: Callable[[Path], None] | None = None  # turns raw files into images and a table, inside data/
     raw_files: tuple[str, ...] = ()  # what `prepare` needs
     awards_medals: bool = True
     mirror: str = ""  # `owner/dataset` on Kaggle with the same files, for those that the competition lists no more
@@ -69,9 +69,9 @@ class Competition:
 
     @property
     def image_folders(self) -> tuple[str, ...]:
-        """The folders that hold pictures, each with a slash at its end."""
+        """The folders that hold images, each with a slash at its end."""
         wanted = (self.train_images, self.test_images)
-        templates = [t for pictures in wanted if not isinstance(pictures, ImageArray) for t in aliases(pictures)]
+        templates = [t for images in wanted if not isinstance(images, ImageArray) for t in aliases(images)]
         return tuple(dict.fromkeys(template.split("{", 1)[0] for template in templates))
 
 
@@ -101,10 +101,10 @@ def _contradictions(competition: Competition) -> list[tuple[str, str]]:
     found = []
     labels, train = competition.labels, competition.train_images
     for field in ("train_images", "test_images"):
-        pictures = getattr(competition, field)
-        if isinstance(pictures, ImageArray):
+        images = getattr(competition, field)
+        if isinstance(images, ImageArray):
             continue
-        for template in aliases(pictures):
+        for template in aliases(images):
             if "{id}" not in template or "/" not in template.split("{", 1)[0]:
                 found.append((field, f"{template!r} is not of the form 'folder/{{id}}.jpg'"))
     folders_are_labels = not isinstance(train, ImageArray) and any("{label}" in t for t in aliases(train))

@@ -14,7 +14,7 @@ FileNames = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Multiclass:
-    """Every picture shows exactly one of several classes.
+    """Every image shows exactly one of several classes.
 
     With `csv`, a table gives each id its class. Without it the folder is the label, and
     `train_images` says where: `train/{label}/{id}`.
@@ -28,10 +28,10 @@ class Multiclass:
 
 @dataclass(frozen=True)
 class Multilabel:
-    """Every picture bears a set of tags, written as words between blanks.
+    """Every image bears a set of tags, written as words between blanks.
 
     `names` closes the vocabulary; left out, it is what the training rows hold. What the data obeys may be
-    told, and is made use of where that helps on held-out rows: every picture bears one tag of `mutually_exclusive`,
+    told, and is made use of where that helps on held-out rows: every image bears one tag of `mutually_exclusive`,
     and no other tag where that one is in `standalone`.
     """
 
@@ -57,7 +57,7 @@ class Multilabel:
 
 @dataclass(frozen=True)
 class Binary:
-    """Every picture shows the thing or does not: 1 or 0, and a probability is asked for."""
+    """Every image shows the thing or does not: 1 or 0, and a probability is asked for."""
 
     csv: FileNames
     id: str = "id"

@@ -72,7 +72,7 @@ def _binary_log_loss(targets: Matrix, probabilities: Matrix) -> float:
 
 
 def _f2_per_row(targets: Matrix, decisions: Matrix) -> Matrix:
-    # F2 = 5pr / (4p + r) per picture; in counts 5tp / (4 * true + chosen), and 0 where nothing is right.
+    # F2 = 5pr / (4p + r) per image; in counts 5tp / (4 * true + chosen), and 0 where nothing is right.
     right = (targets * decisions).sum(axis=1)
     bottom = 4 * targets.sum(axis=1) + decisions.sum(axis=1)
     return np.divide(5 * right, bottom, out=np.zeros_like(right), where=right > 0)  # type: ignore[no-any-return]

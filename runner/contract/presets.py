@@ -1,4 +1,4 @@
-"""Which symmetries a competition's pictures have, and how strong an augmentation they bear."""
+"""Which symmetries a competition's images have, and how strong an augmentation they bear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Symmetry(Enum):
-    """The moves of the square that leave a picture's meaning alone."""
+    """The moves of the square that leave an image's meaning alone."""
 
     NONE = "none"  # letters, digits: a mirrored b is a d
     HFLIP = "hflip"  # things that stand upright: left and right may change places

@@ -12,13 +12,13 @@ class TrainMode(Enum):
     """How much of the network learns in a stage."""
 
     FEATURES = "features"  # the head alone, on precomputed activations
-    FROZEN = "frozen"  # the head alone, on augmented pictures
+    FROZEN = "frozen"  # the head alone, on augmented images
     UNFROZEN = "unfrozen"  # everything, earlier groups with smaller rates
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One picture size and one freezing state, with its cycles.
+    """One image size and one freezing state, with its cycles.
 
     `cycles` cosines; the first is `cycle_len` epochs long, each next one `cycle_mult` times longer:
     3 cycles of length 1 and multiplier 2 are 1 + 2 + 4 = 7 epochs.
@@ -53,9 +53,9 @@ class Recipe:
     group_lrs: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
     find_lr: bool = False  # ask the finder before each stage
     batch_size: int = 64
-    auto_batch: bool = False  # halve the batch when memory runs out
+    auto_batch: bool = False  # halve_batch_size the batch when memory runs out
     oversample: float = 1.0  # how many times at most a row of a rare class is shown in an epoch
-    freeze_bn: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for pictures like those
+    freeze_bn: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for images like those
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
@@ -84,16 +84,16 @@ class Recipe:
         stages = ", ".join(f"{stage.size}px {stage.mode.value} x{stage.epochs}" for stage in self.stages)
         return f"{self.backbone}: {stages}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
         plain = asdict(self)
-        plain["stages"] = [{**asdict(stage), "state": stage.mode.value} for stage in self.stages]
+        plain["stages"] = [{**asdict(stage), "mode": stage.mode.value} for stage in self.stages]
         return plain
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Recipe:
-        """The recipe that `to_json` wrote."""
-        stages = tuple(Stage(**{**stage, "state": TrainMode(stage["state"])}) for stage in plain["stages"])
+    def from_dict(cls, plain: dict[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote."""
+        stages = tuple(Stage(**{**stage, "mode": TrainMode(stage["mode"])}) for stage in plain["stages"])
         groups = tuple(plain["group_lrs"]) if plain.get("group_lrs") else None
         members = tuple(plain.get("members", ()))
         return cls(**{**plain, "stages": stages, "group_lrs": groups, "members": members})
@@ -133,7 +133,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
 
 
 def linear_probe(recipe: Recipe) -> Recipe:
-    """The recipe without the stages that look at every picture in every epoch: its head stages, or one head stage."""
+    """The recipe without the stages that look at every image in every epoch: its head stages, or one head stage."""
     heads = tuple(stage for stage in recipe.stages if stage.mode is TrainMode.FEATURES)
     return replace(recipe, stages=heads or (Stage(recipe.stages[0].size, TrainMode.FEATURES, cycles=3, cycle_mult=2),))
 

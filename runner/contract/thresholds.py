@@ -13,9 +13,9 @@ Matrix = NDArray[Any]
 DEFAULT_THRESHOLD = 0.2
 
 
-def apply_thresholds(probabilities: Matrix, cutoffs: Matrix | float = DEFAULT_THRESHOLD) -> Matrix:
-    """Which tags to name, as 0 and 1: those above the cutoff, and the likeliest where none is."""
-    named = np.asarray(probabilities > cutoffs)
+def apply_thresholds(probabilities: Matrix, thresholds: Matrix | float = DEFAULT_THRESHOLD) -> Matrix:
+    """Which tags to name, as 0 and 1: those above the threshold, and the likeliest where none is."""
+    named = np.asarray(probabilities > thresholds)
     nothing = ~named.any(axis=1)
     named[nothing, probabilities[nothing].argmax(axis=1)] = True
     return named.astype(np.float64)

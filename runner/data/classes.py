@@ -9,15 +9,15 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
-from runner.data.problems import Complaints, did_you_mean
+from runner.data.problems import Problems, did_you_mean
 
 _NEAR = 0.85  # how alike two names are, by difflib's measure, when one may be a slip for the other
 _FAR_MORE_FREQUENT = 10
 _MOST_WORDS = 500  # a vocabulary of thousands is made of codes, and codes are all alike
 
 
-class Labelled(NamedTuple):
-    """A training row as it was found: where, which picture, with what label."""
+class IndexRow(NamedTuple):
+    """A training row as it was found: where, which image, with what label."""
 
     file: str
     line: int | None
@@ -38,7 +38,7 @@ def names_in(labels: Labels, label: str) -> list[str]:
     return label.split() if isinstance(labels, Multilabel) else [label]
 
 
-def tidy(labels: Labels, label: str) -> str:
+def normalise_label(labels: Labels, label: str) -> str:
     """A label in its one form: tags once each between single blanks, a probability as 0 or 1."""
     if isinstance(labels, Multilabel):
         return " ".join(dict.fromkeys(label.split()))
@@ -47,7 +47,7 @@ def tidy(labels: Labels, label: str) -> str:
     return label
 
 
-def closed_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, ...] | None:
+def declared_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, ...] | None:
     """The classes where something other than the training rows says them."""
     if isinstance(labels, Binary):
         return (labels.label,)
@@ -56,45 +56,43 @@ def closed_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, 
     return tuple(sample_columns) if len(sample_columns) > 1 else None
 
 
-def open_classes(labels: Labels, rows: Iterable[Labelled]) -> tuple[str, ...]:
+def observed_classes(labels: Labels, rows: Iterable[IndexRow]) -> tuple[str, ...]:
     """The classes that the training rows hold, sorted."""
     return tuple(sorted({name for row in rows for name in names_in(labels, row.label)}))
 
 
-def check_labels(
-    labels: Labels, closed: tuple[str, ...] | None, rows: Sequence[Labelled], complaints: Complaints
-) -> None:
+def check_labels(labels: Labels, closed: tuple[str, ...] | None, rows: Sequence[IndexRow], problems: Problems) -> None:
     """Complain of every label that is none, and of labels that leave nothing to learn."""
     if isinstance(labels, Binary):
-        _check_zeros_and_ones(rows, complaints)
+        _check_zeros_and_ones(rows, problems)
     elif closed:
-        _check_known(labels, closed, rows, complaints)
-        _remark_unseen(labels, closed, rows, complaints)
+        _check_known(labels, closed, rows, problems)
+        _remark_unseen(labels, closed, rows, problems)
     else:
-        _check_slips(labels, rows, complaints)
-    _check_several(labels, rows, complaints)
+        _check_slips(labels, rows, problems)
+    _check_several(labels, rows, problems)
 
 
-def _check_zeros_and_ones(rows: Iterable[Labelled], complaints: Complaints) -> None:
+def _check_zeros_and_ones(rows: Iterable[IndexRow], problems: Problems) -> None:
     for row in rows:
         if row.label not in ("0", "1"):
             found = f"the label of {row.id!r} is {row.label!r}, not 0 or 1"
-            complaints.fault("not a probability", row.file, row.line, found, "write 0 or 1")
+            problems.error("not a probability", row.file, row.line, found, "write 0 or 1")
 
 
-def _check_known(labels: Labels, closed: tuple[str, ...], rows: Iterable[Labelled], complaints: Complaints) -> None:
+def _check_known(labels: Labels, closed: tuple[str, ...], rows: Iterable[IndexRow], problems: Problems) -> None:
     noun = "tag" if isinstance(labels, Multilabel) else "class"
     authority = "the plugin's names" if isinstance(labels, Multilabel) else "the sample submission's columns"
     unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(closed)
     guesses = {name: did_you_mean(name, closed) for name in unknown}
     for row, name in _rows_with(guesses, labels, rows):
         found = f"the {noun} {name!r} of {row.id!r} is not among {authority}"
-        cure = f"{guesses[name]}mend the label, or {complaints.download_again}"
-        complaints.fault(f"unknown {noun}", row.file, row.line, found, cure)
+        fix = f"{guesses[name]}mend the label, or {problems.download_again}"
+        problems.error(f"unknown {noun}", row.file, row.line, found, fix)
 
 
-def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[Labelled]) -> Iterator[tuple[Labelled, str]]:
-    """Each row that bears one of these names; a folder that is the label of many pictures, once."""
+def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[IndexRow]) -> Iterator[tuple[IndexRow, str]]:
+    """Each row that bears one of these names; a folder that is the label of many images, once."""
     wanted, told = set(names), set[str]()
     for row in rows:
         for name in names_in(labels, row.label):
@@ -103,29 +101,29 @@ def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[Labelled]) -
                 yield row, name
 
 
-def _remark_unseen(labels: Labels, closed: tuple[str, ...], rows: Sequence[Labelled], complaints: Complaints) -> None:
+def _remark_unseen(labels: Labels, closed: tuple[str, ...], rows: Sequence[IndexRow], problems: Problems) -> None:
     seen = {name for row in rows for name in names_in(labels, row.label)}
     for name in closed:
         if rows and name not in seen:
-            found = f"no training picture shows {name!r}"
-            cure = "nothing to do, if it is meant: it can only be guessed"
-            complaints.remark("class without a picture", rows[0].file, None, found, cure)
+            found = f"no training image shows {name!r}"
+            fix = "nothing to do, if it is meant: it can only be guessed"
+            problems.warn("class without an image", rows[0].file, None, found, fix)
 
 
-def _check_slips(labels: Labels, rows: Sequence[Labelled], complaints: Complaints) -> None:
+def _check_slips(labels: Labels, rows: Sequence[IndexRow], problems: Problems) -> None:
     """A rare name that looks like a far more frequent one is most likely a slip of the pen.
 
     For tags it stops, since the plugin can allow it by closing the vocabulary.
     """
-    slips = slips_among(Counter(name for row in rows for name in names_in(labels, row.label)))
-    tell = complaints.fault if isinstance(labels, Multilabel) else complaints.remark
+    slips = probable_typos(Counter(name for row in rows for name in names_in(labels, row.label)))
+    tell = problems.error if isinstance(labels, Multilabel) else problems.warn
     noun, hint = ("tag", ", or list it in Multilabel(names=...)") if isinstance(labels, Multilabel) else ("class", "")
     for row, name in _rows_with(slips, labels, rows):
         found = f"the {noun} {name!r} of {row.id!r} is rare and looks like {slips[name]!r}"
         tell(f"unknown {noun}", row.file, row.line, found, f"did you mean {slips[name]!r}? mend the label{hint}")
 
 
-def slips_among(counts: Counter[str]) -> dict[str, str]:
+def probable_typos(counts: Counter[str]) -> dict[str, str]:
     """Each rare name that is nearly a far more frequent one, with that one."""
     if len(counts) > _MOST_WORDS:
         return {}
@@ -144,8 +142,8 @@ def _may_be_meant(name: str, other: str) -> bool:
     return not only_digits_differ and not name.endswith(other) and not other.endswith(name)
 
 
-def _check_several(labels: Labels, rows: Sequence[Labelled], complaints: Complaints) -> None:
+def _check_several(labels: Labels, rows: Sequence[IndexRow], problems: Problems) -> None:
     seen = {name for row in rows for name in names_in(labels, row.label)}
     if isinstance(labels, Multiclass | Binary) and len(seen) == 1:
         found = f"every training row has the same label, {seen.pop()!r}: there is nothing to learn"
-        complaints.fault("one class only", rows[0].file, None, found, complaints.download_again)
+        problems.error("one class only", rows[0].file, None, found, problems.download_again)

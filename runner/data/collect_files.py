@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.archives.disk_space import require_free
-from runner.archives.extract import Allowance, declared_size, unpack
+from runner.archives.extract import ExtractionLimit, declared_size, unpack
 from runner.archives.names import without_suffixes
 from runner.console import Advance, progress, say
-from runner.data.find_files import Found, Match, Place, Thing, find, scan
+from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, scan
 from runner.errors import ArchiveError, DataError
 
 # A zip of 7z of tar is three; whoever packs deeper than this packs a trap.
@@ -28,7 +28,7 @@ class Source:
 
     path: Path  # a folder, or one archive
     slug: str
-    again: str  # the command that a cure ends in
+    again: str  # the command that a fix ends in
     is_ours: bool = False  # fetched from a host: a broken archive may go, to be fetched anew
 
 
@@ -36,7 +36,7 @@ class Source:
 class _Archive:
     """An archive that is still to be unpacked."""
 
-    place: Place
+    place: Location
     name: str  # its path in the place
     outermost: Path  # the one of the source's own archives that it came in
 
@@ -45,7 +45,7 @@ class _Archive:
         return self.place.folder / self.name
 
 
-def gather(source: Source, things: Sequence[Thing], ground: Path, whole: Path) -> list[dict[str, Any]]:
+def collect_files(source: Source, things: Sequence[RequiredItem], ground: Path, whole: Path) -> list[dict[str, Any]]:
     """Bring each thing under its own name into the folder `whole`; what was taken, for the manifest.
 
     The source stays as it is. Archives are unpacked in `ground`, and only those that are needed: first
@@ -57,49 +57,49 @@ def gather(source: Source, things: Sequence[Thing], ground: Path, whole: Path) -
         raise missing_error(missing, unpacking.places, source.path, source.again)
     for thing in things:
         if thing.is_test_folder and thing not in found.things:
-            say(f"{thing.name} is not there: the sample submission will tell whether pictures are missing")
+            say(f"{thing.name} is not there: the sample submission will tell whether images are missing")
     taken = [_describe_archive(path, source) for path in sorted(unpacking.used)]
-    return taken + _bring(found, whole, source)
+    return taken + _move_or_copy(found, whole, source)
 
 
 class _Unpacking:
     """The places searched so far, and the archives not unpacked yet."""
 
-    def __init__(self, source: Source, things: Sequence[Thing], ground: Path):
+    def __init__(self, source: Source, things: Sequence[RequiredItem], ground: Path):
         self._source, self._things, self._ground = source, things, ground
         self._pending: list[_Archive] = []
-        self._allowances: dict[Path, Allowance] = {}
+        self._allowances: dict[Path, ExtractionLimit] = {}
         self._rooms = 0
-        self.places: list[Place] = []
+        self.places: list[Location] = []
         self.used: list[Path] = []
 
-    def run(self) -> Found:
+    def run(self) -> SearchResult:
         """Unpack what is needed, and find the things."""
         path = self._source.path
         if path.is_dir():
             self._add(scan(path, self._things), None)
         else:
-            only = _Archive(Place(path.parent, (), (path.name,)), path.name, path)
-            self._unpack_all([only], Found())
+            only = _Archive(Location(path.parent, (), (path.name,)), path.name, path)
+            self._unpack_all([only], SearchResult())
         while batch := self._next(found := find(self._things, self.places)):
             self._unpack_all(batch, found)
         return found
 
-    def _add(self, place: Place, outermost: Path | None) -> None:
+    def _add(self, place: Location, outermost: Path | None) -> None:
         self.places.append(place)
         for name in place.archives:
             self._pending.append(_Archive(place, name, outermost or place.folder / name))
 
-    def _next(self, found: Found) -> list[_Archive]:
+    def _next(self, found: SearchResult) -> list[_Archive]:
         """The archives named after what is not there yet; if none is, and something is missing, the others."""
         wanted = {(match.place.folder, match.path) for match in found.packed.values()}
         named = [archive for archive in self._pending if (archive.place.folder, archive.name) in wanted]
-        if named or not Found(found.things).missing(self._things):
+        if named or not SearchResult(found.things).missing(self._things):
             return named
         after_slug = [other for other in self._pending if without_suffixes(other.name) == self._source.slug]
         return after_slug or list(self._pending)
 
-    def _unpack_all(self, archives: Sequence[_Archive], found: Found) -> None:
+    def _unpack_all(self, archives: Sequence[_Archive], found: SearchResult) -> None:
         size = _copied_size(found)
         for archive in archives:
             with self._discarding(archive):
@@ -124,13 +124,13 @@ class _Unpacking:
             raise ArchiveError(
                 f"{archive.name} lies {_DEEPEST} archives deep, as only a trap does",
                 where=archive.outermost,
-                cure=f"take the archive from the competition's own page, then: {self._source.again}",
+                fix=f"take the archive from the competition's own page, then: {self._source.again}",
             )
         room = self._ground / str(self._rooms)
         self._rooms += 1
-        # Named after the archive, and where the archive was: bare pictures in train.zip are then in train/.
+        # Named after the archive, and where the archive was: bare images in train.zip are then in train/.
         inside = PurePosixPath(archive.name).with_name(without_suffixes(archive.name))
-        allowance = self._allowances.setdefault(archive.outermost, Allowance.of(archive.outermost.stat().st_size))
+        allowance = self._allowances.setdefault(archive.outermost, ExtractionLimit.of(archive.outermost.stat().st_size))
         unpack(archive.path, room / inside, allowance=allowance, again=self._source.again)
         self._finish(archive, room)
 
@@ -146,14 +146,14 @@ class _Unpacking:
         self._add(scan(room, self._things, archive=label, depth=depth), archive.outermost)
 
 
-def _without(place: Place, archive: _Archive) -> Place:
+def _without(place: Location, archive: _Archive) -> Location:
     """The place, once one of its archives is unpacked: it must not be found again."""
     if place.folder != archive.place.folder:
         return place
     return replace(place, archives=tuple(name for name in place.archives if name != archive.name))
 
 
-def _bring(found: Found, whole: Path, source: Source) -> list[dict[str, Any]]:
+def _move_or_copy(found: SearchResult, whole: Path, source: Source) -> list[dict[str, Any]]:
     """Move what was unpacked, copy what is the source's own."""
     copied = {thing: match for thing, match in found.things.items() if not match.place.archive}
     size = _copied_size(found)
@@ -169,17 +169,17 @@ def _bring(found: Found, whole: Path, source: Source) -> list[dict[str, Any]]:
         return [_copy(thing, match, whole, advance) for thing, match in sorted(copied.items(), key=_by_name)]
 
 
-def _by_name(pair: tuple[Thing, Match]) -> str:
+def _by_name(pair: tuple[RequiredItem, Match]) -> str:
     return pair[0].name
 
 
-def _copied_size(found: Found) -> int:
+def _copied_size(found: SearchResult) -> int:
     """The bytes of what lies open in the source, and will be copied."""
     open_ones = [match for match in found.things.values() if not match.place.archive]
     return sum((match.place.folder / file).stat().st_size for match in open_ones for file in match.files)
 
 
-def _copy(thing: Thing, match: Match, whole: Path, advance: Advance) -> dict[str, Any]:
+def _copy(thing: RequiredItem, match: Match, whole: Path, advance: Advance) -> dict[str, Any]:
     """Copy a file or a folder. Not linked: a user who later edits theirs would change ours unseen."""
     if not thing.is_folder:
         target = whole / thing.names[0]
@@ -191,7 +191,7 @@ def _copy(thing: Thing, match: Match, whole: Path, advance: Advance) -> dict[str
         digest, size = _copy_file(match.place.folder / file, whole / thing.names[0] / below, advance)
         total += size
         together.update(f"{digest}  {below}\n".encode())
-    # A line a folder and not a picture: the hash is that of the list that `sha256sum` would print.
+    # A line a folder and not an image: the hash is that of the list that `sha256sum` would print.
     return {
         "name": f"{match.path}/",
         "size": total,
@@ -223,17 +223,19 @@ def _describe_archive(path: Path, source: Source) -> dict[str, Any]:
     return {"name": name, "size": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
-def missing_error(missing: Iterable[Thing], places: Sequence[Place], where: Path | str, again: str) -> DataError:
+def missing_error(
+    missing: Iterable[RequiredItem], places: Sequence[Location], where: Path | str, again: str
+) -> DataError:
     """Everything that is missing, and what was found instead."""
     names = [" or ".join(name + "/" * thing.is_folder for name in thing.names) for thing in missing]
     return DataError(
         f"missing: {', '.join(names)}\n  found instead: {_overview(places) or 'nothing'}",
         where=where,
-        cure=f"put what is missing, packed or not, beside the rest, then: {again}",
+        fix=f"put what is missing, packed or not, beside the rest, then: {again}",
     )
 
 
-def _overview(places: Sequence[Place], most: int = 12) -> str:
+def _overview(places: Sequence[Location], most: int = 12) -> str:
     """What was found: each file at the top, and of each folder how many files it holds."""
     counts: Counter[str] = Counter()
     for place in places:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.contract.labels import FileNames, aliases
-from runner.data.problems import Complaints, did_you_mean
+from runner.data.problems import Problems, did_you_mean
 
 # What a file that is no CSV begins with, and what it is then.
 _MAGIC = (
@@ -49,11 +49,11 @@ class Table:
     text: str
 
 
-class Tables:
+class CsvFiles:
     """The competition's CSVs, each opened, and complained of, once."""
 
-    def __init__(self, raw: Path, complaints: Complaints) -> None:
-        self._raw, self._complaints = raw, complaints
+    def __init__(self, raw: Path, problems: Problems) -> None:
+        self._raw, self._problems = raw, problems
         self._opened: dict[str, Table | None] = {}
         self._read: list[Rows] = []
 
@@ -62,17 +62,17 @@ class Tables:
         known = aliases(names)
         file = next((name for name in known if (self._raw / name).is_file()), known[0])
         if file not in self._opened:
-            self._opened[file] = _open_table(self._raw / file, file, self._complaints)
+            self._opened[file] = _open_table(self._raw / file, file, self._problems)
         return self._opened[file]
 
     def read(self, names: FileNames, columns: Sequence[str]) -> Rows | None:
         """Those columns of the table, stripped; None if they cannot be had."""
         table = self.open(names)
-        if table is None or not _has_columns(table, columns, self._complaints):
+        if table is None or not _has_columns(table, columns, self._problems):
             return None
         rows = self._rows_of(table, columns)
-        if not rows.lines and not any(c.fatal and c.file == table.file for c in self._complaints.found):
-            _no_rows(table.file, self._complaints)
+        if not rows.lines and not any(c.fatal and c.file == table.file for c in self._problems.entries):
+            _no_rows(table.file, self._problems)
             return None
         return rows
 
@@ -81,44 +81,44 @@ class Tables:
         for known in self._read:
             if known.file == table.file and set(columns) <= set(known.columns):
                 return Rows(known.file, {name: known.columns[name] for name in columns}, known.lines)
-        self._read.append(_read_rows(table, columns, self._complaints))
+        self._read.append(_read_rows(table, columns, self._problems))
         return self._read[-1]
 
 
-def _open_table(path: Path, file: str, complaints: Complaints) -> Table | None:
-    text = _read_text(path, file, complaints)
+def _open_table(path: Path, file: str, problems: Problems) -> Table | None:
+    text = _read_text(path, file, problems)
     if text is None:
         return None
-    header = _header(text, file, complaints)
+    header = _header(text, file, problems)
     if header is None:
         return None
     names = tuple(name.strip() for name in header)
     separator = next((mark for mark in _SEPARATORS if mark in "".join(names)), None)
     if len(names) == 1 and separator:
-        complaints.fault(
+        problems.error(
             "wrong separator",
             file,
             1,
             f"the values are separated by {_SEPARATORS[separator]}, not by commas",
-            f"save it with commas, or {complaints.download_again}",
+            f"save it with commas, or {problems.download_again}",
         )
         return None
     if any(name != name.rstrip() for name in header) or _has_blank_before_a_value(text):
-        _remark_blanks(file, complaints)
+        _remark_blanks(file, problems)
     return Table(file, names, text)
 
 
-def _header(text: str, file: str, complaints: Complaints) -> list[str] | None:
+def _header(text: str, file: str, problems: Problems) -> list[str] | None:
     reader = csv.reader(_lines(text), skipinitialspace=True)
     try:
         header = next((row for row in reader if len(row) > 1 or any(row)), [])
     except csv.Error:  # a value longer than any is
         header = ["\n"]
     if any("\n" in name for name in header):
-        _open_quote(file, 1, complaints)
+        _open_quote(file, 1, problems)
         return None
     if not any(name.strip() for name in header):
-        complaints.fault("empty table", file, 1, "there are no names of columns", complaints.download_again)
+        problems.error("empty table", file, 1, "there are no names of columns", problems.download_again)
         return None
     return header
 
@@ -128,20 +128,20 @@ def _has_blank_before_a_value(text: str) -> bool:
     return (", " in text or "\n " in text or text[:1] == " ") and bool(_BLANK_BEFORE_A_VALUE.search(text))
 
 
-def _read_text(path: Path, file: str, complaints: Complaints) -> str | None:
-    again = complaints.download_again
+def _read_text(path: Path, file: str, problems: Problems) -> str | None:
+    again = problems.download_again
     if not path.is_file():
-        complaints.fault("missing table", file, None, "the file is not there", again)
+        problems.error("missing table", file, None, "the file is not there", again)
         return None
     content = path.read_bytes()
     if not content.strip():
-        complaints.fault("empty table", file, None, f"the file is empty: {len(content)} bytes", again)
+        problems.error("empty table", file, None, f"the file is empty: {len(content)} bytes", again)
         return None
     what = _what_it_is(content)
     if what:
-        complaints.fault("not a CSV", file, None, f"this is not a CSV but {what}", again)
+        problems.error("not a CSV", file, None, f"this is not a CSV but {what}", again)
         return None
-    return _decode(content, file, complaints)
+    return _decode(content, file, problems)
 
 
 def _what_it_is(content: bytes) -> str | None:
@@ -154,35 +154,35 @@ def _what_it_is(content: bytes) -> str | None:
     return "a binary file" if b"\x00" in content else None
 
 
-def _decode(content: bytes, file: str, complaints: Complaints) -> str | None:
+def _decode(content: bytes, file: str, problems: Problems) -> str | None:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"this is not text in UTF-8: the byte {content[error.start]:#04x}"
-        complaints.fault("not UTF-8", file, line, found, "save it as 'CSV UTF-8'")
+        problems.error("not UTF-8", file, line, found, "save it as 'CSV UTF-8'")
         return None
     if text.startswith("\ufeff"):
-        cure = "nothing to do: it is left out when reading"
-        complaints.remark("byte order mark", file, 1, "the file begins with a byte order mark", cure)
+        fix = "nothing to do: it is left out when reading"
+        problems.warn("byte order mark", file, 1, "the file begins with a byte order mark", fix)
     return text.removeprefix("\ufeff")
 
 
-def _has_columns(table: Table, columns: Sequence[str], complaints: Complaints) -> bool:
+def _has_columns(table: Table, columns: Sequence[str], problems: Problems) -> bool:
     for column in columns:
         times = table.names.count(column)
         if times == 1:
             continue
         if times:
-            found, cure = (
+            found, fix = (
                 f"{times} columns are named {column!r}",
                 "rename or delete the one that is not meant",
             )
         else:
             found = f"no column is named {column!r}; there are {_listed(table.names)}"
             guess = did_you_mean(column, table.names)
-            cure = f"{guess}rename it in the file, or name it in the competition's plugin"
-        complaints.fault("missing column", table.file, 1, found, cure)
+            fix = f"{guess}rename it in the file, or name it in the competition's plugin"
+        problems.error("missing column", table.file, 1, found, fix)
     return all(table.names.count(column) == 1 for column in columns)
 
 
@@ -191,12 +191,12 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
-def _read_rows(table: Table, columns: Sequence[str], complaints: Complaints) -> Rows:
+def _read_rows(table: Table, columns: Sequence[str], problems: Problems) -> Rows:
     places = [table.names.index(column) for column in columns]
     values: list[list[str]] = [[] for _ in columns]
     lines: list[int] = []
     blanks = False
-    for line, row in _whole_rows(table, complaints):
+    for line, row in _whole_rows(table, problems):
         lines.append(line)
         for place, into in zip(places, values, strict=True):
             value = row[place].strip()
@@ -204,27 +204,27 @@ def _read_rows(table: Table, columns: Sequence[str], complaints: Complaints) -> 
             blanks = blanks or len(value) != len(row[place])
             into.append(value)
     if blanks:
-        _remark_blanks(table.file, complaints)
+        _remark_blanks(table.file, problems)
     return Rows(table.file, dict(zip(columns, values, strict=True)), lines)
 
 
-def _whole_rows(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[str]]]:
+def _whole_rows(table: Table, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """Each row with its line; those with too few or too many values are complained of instead."""
     width = len(table.names)
-    for line, row in _numbered_rows(table, complaints):
+    for line, row in _numbered_rows(table, problems):
         if len(row) > width and not any(row[width:]):
             row = row[:width]  # commas left over at the end hold nothing
         if len(row) == width:
             yield line, row
             continue
-        cure = "put values that hold a comma between quotes" if len(row) > width else "complete the row"
+        fix = "put values that hold a comma between quotes" if len(row) > width else "complete the row"
         found = f"{len(row)} values under {width} names: {', '.join(row)[:80]}"
-        complaints.fault("rows of the wrong length", table.file, line, found, cure)
+        problems.error("rows of the wrong length", table.file, line, found, fix)
 
 
-def _numbered_rows(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[str]]]:
+def _numbered_rows(table: Table, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """The rows below the header, each with the line that it begins on."""
-    records = _records(table, complaints)
+    records = _records(table, problems)
     next(records)
     line, row = next(records, (0, []))
     for next_line, next_row in records:
@@ -232,12 +232,12 @@ def _numbered_rows(table: Table, complaints: Complaints) -> Iterator[tuple[int, 
         line, row = next_line, next_row
     # An unclosed quote swallows the rest of the file into the last row, and the reader says nothing.
     if any("\n" in value or "\r" in value for value in row) and table.text.count('"') % 2:
-        _open_quote(table.file, line, complaints)
+        _open_quote(table.file, line, problems)
     elif line:
         yield line, row
 
 
-def _records(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[str]]]:
+def _records(table: Table, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """Every record but empty lines, the header first."""
     reader, line = csv.reader(_lines(table.text), skipinitialspace=True), 1
     try:
@@ -246,7 +246,7 @@ def _records(table: Table, complaints: Complaints) -> Iterator[tuple[int, list[s
                 yield line, row
             line = reader.line_num + 1
     except csv.Error:  # an unclosed quote again, and too long a value
-        _open_quote(table.file, line, complaints)
+        _open_quote(table.file, line, problems)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -254,17 +254,17 @@ def _lines(text: str) -> Iterator[str]:
     return io.TextIOWrapper(io.BytesIO(text.encode("utf-8")), "utf-8", newline="")
 
 
-def _open_quote(file: str, line: int, complaints: Complaints) -> None:
+def _open_quote(file: str, line: int, problems: Problems) -> None:
     found = "a quote is opened here and never closed: the rows below are lost in it"
-    complaints.fault("open quote", file, line, found, "close the quote, or take it out")
+    problems.error("open quote", file, line, found, "close the quote, or take it out")
 
 
-def _remark_blanks(file: str, complaints: Complaints) -> None:
-    if not any(c.file == file and c.kind == "blanks around values" for c in complaints.found):
+def _remark_blanks(file: str, problems: Problems) -> None:
+    if not any(c.file == file and c.kind == "blanks around values" for c in problems.entries):
         found = "there are blanks around names or values"
-        complaints.remark("blanks around values", file, None, found, "nothing to do: they are left out")
+        problems.warn("blanks around values", file, None, found, "nothing to do: they are left out")
 
 
-def _no_rows(file: str, complaints: Complaints) -> None:
+def _no_rows(file: str, problems: Problems) -> None:
     found = "there are names of columns, and no rows below them"
-    complaints.fault("empty table", file, 1, found, complaints.download_again)
+    problems.error("empty table", file, 1, found, problems.download_again)

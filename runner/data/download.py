@@ -15,7 +15,7 @@ from typing import Any
 from runner.archives.disk_space import require_free
 from runner.console import say
 from runner.contract import Competition
-from runner.data.collect_files import Source, gather
+from runner.data.collect_files import Source, collect_files
 from runner.data.fetch_files import fetch_files
 from runner.data.find_files import things_of
 from runner.errors import DataError, PluginError, RunnerError
@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class _Site:
+class DataPaths:
     """The data folder, and the hidden folders beside it, on the same disk, in which it is made."""
 
     folder: Path
@@ -82,7 +82,7 @@ def download(
     Where it is complete nothing is done, but with `force`. Broken off at any moment and called again, it
     ends the same: the folder takes its name by one rename, after its marker is written.
     """
-    site = _Site(workspace.data(competition.name))
+    site = DataPaths(workspace.data(competition.name))
     with locked(site.lock):
         _recover(site)
         if _is_complete(site.folder) and not force:
@@ -95,12 +95,12 @@ def download(
     return site.folder
 
 
-def is_here(competition: Competition, workspace: Workspace) -> bool:
+def is_downloaded(competition: Competition, workspace: Workspace) -> bool:
     """Whether the competition's data folder is complete."""
     return _is_complete(workspace.data(competition.name))
 
 
-def read_raw(competition: Competition, workspace: Workspace) -> Path:
+def data_folder(competition: Competition, workspace: Workspace) -> Path:
     """The complete data folder, or an error that says how to come by one."""
     folder = workspace.data(competition.name)
     if _is_complete(folder):
@@ -109,7 +109,7 @@ def read_raw(competition: Competition, workspace: Workspace) -> Path:
     raise DataError(
         f"the data of {name} is not {'complete' if folder.exists() else 'here'}",
         where=folder,
-        cure=f"runner {name} download, or from what you have: runner {name} download --from DIR",
+        fix=f"runner {name} download, or from what you have: runner {name} download --from DIR",
     )
 
 
@@ -126,14 +126,14 @@ def _check_nothing_is_lost(folder: Path, competition: Competition, source: Path 
     raise DataError(
         "the data folder holds files that the runner did not put there",
         where=folder,
-        cure=f"to use them: runner {competition.name} download --from {shlex.quote(str(folder))}; "
+        fix=f"to use them: runner {competition.name} download --from {shlex.quote(str(folder))}; "
         "else move the folder away",
     )
 
 
 def _make(
     competition: Competition,
-    site: _Site,
+    site: DataPaths,
     source: Path | FileSource,
     force: bool,
     verify: Callable[[Path], None] | None,
@@ -146,18 +146,18 @@ def _make(
     flags = " --force" * force
     if isinstance(source, Path):
         if not source.exists():
-            raise DataError("there is no such file or folder", where=source, cure=f"{again} --from DIR")
+            raise DataError("there is no such file or folder", where=source, fix=f"{again} --from DIR")
         kind, origin = "disk", Source(source, competition.slug, f"{again} --from {shlex.quote(str(source))}{flags}")
     else:
         site.fetched.mkdir(parents=True, exist_ok=True)
         fetch_files(source, competition.slug, things, site.fetched, again)
         kind, origin = source.name, Source(site.fetched, competition.slug, again + flags, is_ours=True)
-    taken = gather(origin, things, site.unpacked, site.whole)
+    taken = collect_files(origin, things, site.unpacked, site.whole)
     with _explaining(competition, site, origin):
         _unpack_raw_files(competition, site.whole, origin.again)
     if verify:
         verify(site.whole)
-    _seal(competition, site.whole, kind, taken)
+    _write_manifest(competition, site.whole, kind, taken)
 
 
 def _unpack_raw_files(competition: Competition, whole: Path, again: str) -> None:
@@ -170,26 +170,26 @@ def _unpack_raw_files(competition: Competition, whole: Path, again: str) -> None
 
 
 @contextmanager
-def _explaining(competition: Competition, site: _Site, origin: Source) -> Iterator[None]:
+def _explaining(competition: Competition, site: DataPaths, origin: Source) -> Iterator[None]:
     """Errors of a plugin's `prepare`, with the command that mends them."""
     try:
         yield
     except DataError as error:
         if origin.is_ours:
             _remove(site.fetched)  # or the next try would take the same broken files
-        cure = error.cure if "--workspace" in (error.cure or "") else f"get a fresh copy, then: {origin.again}"
-        raise DataError(error.found, where=error.where, cure=cure) from error
+        fix = error.fix if "--workspace" in (error.fix or "") else f"get a fresh copy, then: {origin.again}"
+        raise DataError(error.message, where=error.where, fix=fix) from error
     except RunnerError:
         raise
     except Exception as error:  # a plugin may fail in any way
         raise PluginError(
             f"prepare of the competition {competition.name} failed: {type(error).__name__}: {error}",
             where=site.whole,
-            cure=f"mend unpack in its file, then: {origin.again}",
+            fix=f"mend unpack in its file, then: {origin.again}",
         ) from error
 
 
-def _seal(competition: Competition, whole: Path, source: str, taken: list[dict[str, Any]]) -> None:
+def _write_manifest(competition: Competition, whole: Path, source: str, taken: list[dict[str, Any]]) -> None:
     """Write the manifest, and last the marker."""
     manifest = {
         "competition": competition.slug,
@@ -199,7 +199,7 @@ def _seal(competition: Competition, whole: Path, source: str, taken: list[dict[s
     }
     write_json(whole / MANIFEST, manifest)
     if hasattr(os, "sync"):
-        os.sync()  # a power cut must not leave the marker beside pictures that never reached the disk
+        os.sync()  # a power cut must not leave the marker beside images that never reached the disk
     write_text(whole / MARKER, "")
 
 
@@ -212,17 +212,17 @@ def _count_files(folder: Path) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _swap(site: _Site) -> None:
+def _swap(site: DataPaths) -> None:
     """Put the complete folder in its place; what was there goes only then."""
     if site.folder.exists():
         site.folder.rename(site.old)
     site.whole.rename(site.folder)
     if site.old.exists():
-        _retire(site)
+        _remove_old(site)
     _remove(site.staging)
 
 
-def _retire(site: _Site) -> None:
+def _remove_old(site: DataPaths) -> None:
     """Remove the folder that was replaced; if anything in it is not the runner's, only move it aside."""
     if _is_as_written(site.old):
         # Renamed first, so that a half removed one is never taken for one that a user changed.
@@ -248,7 +248,7 @@ def _free_name(folder: Path) -> Path:
     return aside
 
 
-def _recover(site: _Site) -> None:
+def _recover(site: DataPaths) -> None:
     """Finish, or undo, the swap that an earlier call was broken off in."""
     _remove(site.trash)
     if _is_complete(site.whole):
@@ -256,7 +256,7 @@ def _recover(site: _Site) -> None:
     elif site.old.exists() and not site.folder.exists():
         site.old.rename(site.folder)
     elif site.old.exists():
-        _retire(site)
+        _remove_old(site)
     if _is_complete(site.folder):
         _remove(site.staging)
 

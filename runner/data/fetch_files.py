@@ -9,17 +9,17 @@ from runner.archives.disk_space import require_free
 from runner.archives.names import safe_path, without_suffixes
 from runner.console import progress
 from runner.data.collect_files import missing_error
-from runner.data.find_files import Thing, find, listed
+from runner.data.find_files import RequiredItem, find, listed
 from runner.errors import HostError
 from runner.hosts.protocol import PART, PART_NOTE, FileSource, RemoteFile
 
-# A host that lists pictures one by one mostly offers them as one archive too.
+# A host that lists images one by one mostly offers them as one archive too.
 _MANY = 50
 # ... and that one archive may bring as many times what is needed, and be the faster way still.
 _WORTH = 3
 
 
-def fetch_files(host: FileSource, slug: str, things: Sequence[Thing], folder: Path, again: str) -> None:
+def fetch_files(host: FileSource, slug: str, things: Sequence[RequiredItem], folder: Path, again: str) -> None:
     """Bring what is needed into the folder, less what an earlier call brought; anything else in it goes."""
     wanted = {folder / _trusted(file, host): file for file in choose_files(host, slug, things, again)}
     begun = {path.with_name(path.name + suffix) for path in wanted for suffix in (PART, PART_NOTE)}
@@ -39,7 +39,7 @@ def fetch_files(host: FileSource, slug: str, things: Sequence[Thing], folder: Pa
             host.download_file(slug, file, path, advance)
 
 
-def choose_files(host: FileSource, slug: str, things: Sequence[Thing], again: str) -> list[RemoteFile]:
+def choose_files(host: FileSource, slug: str, things: Sequence[RequiredItem], again: str) -> list[RemoteFile]:
     """The files that bear the things' names, packed or not; else the one archive of everything; else all archives."""
     told = host.list_files(slug)
     offered = {file.name: file for file in told if not file.bundle}

@@ -15,7 +15,7 @@ from runner.errors import DataError
 
 
 @dataclass(frozen=True)
-class Thing:
+class RequiredItem:
     """A file or folder that a download brings: its name here, then its names in other vintages."""
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A folder that things are looked for in: the source itself, or what one archive held."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Place:
 class Match:
     """A thing, or an archive that is named after it, where it was found."""
 
-    place: Place
+    place: Location
     path: str
     rank: int  # which of the thing's names it has
 
@@ -68,13 +68,13 @@ class Match:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What lies where: the things themselves, and archives that are named after things."""
 
-    things: dict[Thing, Match] = field(default_factory=dict)
-    packed: dict[Thing, Match] = field(default_factory=dict)
+    things: dict[RequiredItem, Match] = field(default_factory=dict)
+    packed: dict[RequiredItem, Match] = field(default_factory=dict)
 
-    def missing(self, things: Iterable[Thing]) -> list[Thing]:
+    def missing(self, things: Iterable[RequiredItem]) -> list[RequiredItem]:
         """The things that must be there, and are not. One of several test folders is enough."""
         have = {**self.things, **self.packed}
         has_test = any(thing.is_test_folder for thing in have)
@@ -82,18 +82,18 @@ class Found:
         return [thing for thing in absent if not (thing.is_test_folder and has_test)]
 
 
-def things_of(competition: Competition) -> tuple[Thing, ...]:
+def things_of(competition: Competition) -> tuple[RequiredItem, ...]:
     """What the competition needs, and what it takes along if it is there."""
     things = [_needed(names, _test_folders(competition)) for names in competition.required_files]
     if competition.valid_images:
         valid = competition.valid_images.split("{", 1)[0].rstrip("/")
-        things.append(Thing((valid,), is_folder=True, is_optional=True))
+        things.append(RequiredItem((valid,), is_folder=True, is_optional=True))
     return tuple(things)
 
 
-def _needed(names: tuple[str, ...], test_folders: Sequence[str]) -> Thing:
+def _needed(names: tuple[str, ...], test_folders: Sequence[str]) -> RequiredItem:
     bare = tuple(name.rstrip("/") for name in names)
-    return Thing(bare, is_folder=names[0].endswith("/"), is_test_folder=names[0] in test_folders)
+    return RequiredItem(bare, is_folder=names[0].endswith("/"), is_test_folder=names[0] in test_folders)
 
 
 def _test_folders(competition: Competition) -> tuple[str, ...]:
@@ -102,26 +102,26 @@ def _test_folders(competition: Competition) -> tuple[str, ...]:
     return tuple(template.split("{", 1)[0] for template in aliases(competition.test_images))
 
 
-def scan(folder: Path, things: Iterable[Thing], *, archive: str | None = None, depth: int = 0) -> Place:
+def scan(folder: Path, things: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:
     """The place as it is on the disk. Hidden files and folders are not looked at."""
     tables = {PurePosixPath(name).name for thing in things if not thing.is_folder for name in thing.names}
     is_archive = {file: _is_archive(folder, file, tables) for file in _walk(folder, "", frozenset())}
     return _place(folder, is_archive, archive, depth)
 
 
-def listed(names: Sequence[str]) -> Place:
+def listed(names: Sequence[str]) -> Location:
     """A place of which only the names are known, as a host lists them."""
     return _place(Path(), {name: has_archive_name(name) for name in names}, None, 0)
 
 
-def _place(folder: Path, is_archive: Mapping[str, bool], archive: str | None, depth: int) -> Place:
+def _place(folder: Path, is_archive: Mapping[str, bool], archive: str | None, depth: int) -> Location:
     files = tuple(file for file, packed in is_archive.items() if not packed)
-    return Place(folder, files, tuple(file for file, packed in is_archive.items() if packed), archive, depth)
+    return Location(folder, files, tuple(file for file, packed in is_archive.items() if packed), archive, depth)
 
 
-def find(things: Iterable[Thing], places: Sequence[Place]) -> Found:
+def find(things: Iterable[RequiredItem], places: Sequence[Location]) -> SearchResult:
     """Each thing where it lies best, and each archive that would bring a thing that lies nowhere as well."""
-    found = Found()
+    found = SearchResult()
     for thing in things:
         if match := _best(thing, list(_matches(thing, places))):
             found.things[thing] = match
@@ -155,14 +155,14 @@ def _is_archive(folder: Path, file: str, tables: set[str]) -> bool:
     return (name in tables or "." not in name) and kind_of(folder / file) is not None
 
 
-def _matches(thing: Thing, places: Sequence[Place]) -> Iterator[Match]:
+def _matches(thing: RequiredItem, places: Sequence[Location]) -> Iterator[Match]:
     for place in places:
         for rank, name in enumerate(thing.names):
             paths = _folders_named(place, name) if thing.is_folder else _files_named(place, name)
             yield from (Match(place, path, rank) for path in paths)
 
 
-def _packed(thing: Thing, places: Sequence[Place]) -> Iterator[Match]:
+def _packed(thing: RequiredItem, places: Sequence[Location]) -> Iterator[Match]:
     for place in places:
         for path in place.archives:
             for rank, name in enumerate(thing.names):
@@ -170,17 +170,17 @@ def _packed(thing: Thing, places: Sequence[Place]) -> Iterator[Match]:
                     yield Match(place, path, rank)
 
 
-def _files_named(place: Place, name: str) -> list[str]:
+def _files_named(place: Location, name: str) -> list[str]:
     return [file for file in place.files if f"/{file}".endswith(f"/{name}")]
 
 
-def _folders_named(place: Place, name: str) -> list[str]:
+def _folders_named(place: Location, name: str) -> list[str]:
     """The folders of that name with files in them, less those that only wrap another of that name."""
     paths = {file[: at + len(name)] for file in place.files if (at := f"/{file}".find(f"/{name}/")) >= 0}
     return sorted({_unwrapped(place, path, name) for path in paths})
 
 
-def _unwrapped(place: Place, path: str, name: str) -> str:
+def _unwrapped(place: Location, path: str, name: str) -> str:
     """`train` may hold nothing but `train`, or `all/train`: then that one is meant."""
     inner = path
     while len(names := {file[len(inner) + 1 :].split("/", 1)[0] for file in place.below(inner)}) == 1:
@@ -192,13 +192,13 @@ def _unwrapped(place: Place, path: str, name: str) -> str:
     return path
 
 
-def _best(thing: Thing, matches: list[Match]) -> Match | None:
+def _best(thing: RequiredItem, matches: list[Match]) -> Match | None:
     """The one that comes first; two that are as good are a question only the user can answer."""
     ordered = sorted(matches, key=lambda match: match.order)
     if len(ordered) > 1 and ordered[0].order == ordered[1].order:
         both = [match.place.describe(match.path) for match in ordered[:2]]
         raise DataError(
             f"{thing.name} is there twice: {both[0]} and {both[1]}",
-            cure="move one of them away, or name the folder of the right one with --from DIR",
+            fix="move one of them away, or name the folder of the right one with --from DIR",
         )
     return ordered[0] if ordered else None

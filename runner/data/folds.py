@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition
-from runner.data.splits import NEVER_HELD_OUT, Integers
+from runner.data.splits import TRAIN_ONLY, Integers
 from runner.errors import DataError
 from runner.workspace import Workspace, atomic_path, read_json, write_bytes, write_json
 
@@ -55,7 +55,7 @@ class Folds:
         raise DataError(
             f"the split does not belong to this data: {reason}",
             where=self.path,
-            cure=f"runner {self.competition} split",
+            fix=f"runner {self.competition} split",
         )
 
 
@@ -102,9 +102,9 @@ def read_folds(path: Path, *, competition: str = "COMPETITION") -> Folds:
         fold_of = _parsed(path.read_text(encoding="utf-8-sig"))
         facts = read_json(sidecar) if sidecar.exists() else {}
     except FileNotFoundError as error:
-        raise DataError("the data is not split yet", where=path, cure=f"runner {competition} split") from error
+        raise DataError("the data is not split yet", where=path, fix=f"runner {competition} split") from error
     except (ValueError, csv.Error) as error:
-        raise DataError(f"the split cannot be read: {error}", where=path, cure=f"runner {competition} split") from error
+        raise DataError(f"the split cannot be read: {error}", where=path, fix=f"runner {competition} split") from error
     return Folds(path, fold_of, facts, competition)
 
 
@@ -117,12 +117,12 @@ def _parsed(text: str) -> dict[str, int]:
     for line, row in enumerate(rows, start=2):
         if len(row) == 2 and row[1] not in numbers and row[1].lstrip("-").isdecimal():
             numbers[row[1]] = int(row[1])
-        if len(row) != 2 or numbers.get(row[1], NEVER_HELD_OUT - 1) < NEVER_HELD_OUT:
+        if len(row) != 2 or numbers.get(row[1], TRAIN_ONLY - 1) < TRAIN_ONLY:
             raise ValueError(f"line {line} is not an id and the number of a fold")
         if row[0] in fold_of:
             raise ValueError(f"line {line} has id {row[0]!r} again")
         fold_of[row[0]] = numbers[row[1]]
-    used = set(fold_of.values()) - {NEVER_HELD_OUT}
+    used = set(fold_of.values()) - {TRAIN_ONLY}
     if used != set(range(len(used))) or not used:
         raise ValueError(f"the folds are numbered {sorted(used)}, and not 0, 1, 2 and so on")
     return fold_of
@@ -139,7 +139,7 @@ def count_classes(classes: Sequence[str], targets: NDArray[Any], folds: Integers
             name,
             int(column.sum()),
             tuple(int(column[folds == fold].sum()) for fold in range(int(folds.max()) + 1)),
-            int(column[folds == NEVER_HELD_OUT].sum()),
+            int(column[folds == TRAIN_ONLY].sum()),
         )
         for name, column in zip(names, marked.T, strict=True)
     ]
@@ -161,7 +161,7 @@ def _thin_classes(counts: Sequence[ClassCounts]) -> list[str]:
 
 
 def _big_groups(groups: Sequence[str], folds: Integers) -> list[str]:
-    even = (folds != NEVER_HELD_OUT).sum() / (int(folds.max()) + 1)
+    even = (folds != TRAIN_ONLY).sum() / (int(folds.max()) + 1)
     sizes = Counter(group for group in groups if group)
     return [
         f"group {group!r} has {_rows(size)}, more than an even fold's {even:.0f}: it is kept whole"

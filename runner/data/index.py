@@ -1,4 +1,4 @@
-"""One table of all pictures, and every complaint about the data."""
+"""One table of all images, and every problem about the data."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
 from runner.contract.labels import Labels, Multiclass, targets_of
-from runner.data.classes import Labelled, check_labels, closed_classes, open_classes
-from runner.data.image_paths import Sources, find_pictures, remark_leftovers
+from runner.data.classes import IndexRow, check_labels, declared_classes, observed_classes
+from runner.data.image_paths import IndexInputs, resolve_image_paths, warn_unused_images
 from runner.data.index_rows import training_rows
-from runner.data.problems import Complaint, Complaints
+from runner.data.problems import Problem, Problems
 from runner.data.sample import Sample, read_sample
 from runner.gc_disabled import gc_disabled
 
@@ -25,7 +25,7 @@ COLUMNS = ("id", "path", "label", "group", "part")
 
 @dataclass(frozen=True)
 class Index:
-    """Every picture of a competition: id, path under `raw`, label, group, and its part.
+    """Every image of a competition: id, path under `raw`, label, group, and its part.
 
     `part` is train, valid (a folder of its own that the competition brings) or test. Rows whose `group`
     is equal belong together; a row without one has a group of its own.
@@ -35,7 +35,7 @@ class Index:
     labels: Labels
     table: pd.DataFrame
     classes: tuple[str, ...]
-    complaints: tuple[Complaint, ...] = ()  # the remarks; anything fatal has raised
+    problems: tuple[Problem, ...] = ()  # the remarks; anything fatal has raised
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -55,25 +55,25 @@ class Index:
 @gc_disabled()
 def build_index(competition: Competition, raw: Path) -> Index:
     """The table, after everything that is wrong was told at once."""
-    complaints = Complaints(competition.name or competition.slug)
-    sources = Sources.of(competition, raw, complaints)
+    problems = Problems(competition.name or competition.slug)
+    sources = IndexInputs.of(competition, raw, problems)
     sample = read_sample(sources)
-    train = find_pictures(training_rows(sources), competition.train_images, sources)
-    test = find_pictures(sample.rows, competition.test_images, sources)
-    classes = _classes(competition.labels, sample, train, complaints)
-    remark_leftovers(train, test, sources)
-    complaints.stop_if_fatal(raw)
-    return Index(raw, competition.labels, _table([*train, *test]), classes, complaints.remarks)
+    train = resolve_image_paths(training_rows(sources), competition.train_images, sources)
+    test = resolve_image_paths(sample.rows, competition.test_images, sources)
+    classes = _classes(competition.labels, sample, train, problems)
+    warn_unused_images(train, test, sources)
+    problems.raise_if_errors(raw)
+    return Index(raw, competition.labels, _table([*train, *test]), classes, problems.warnings)
 
 
-def _classes(labels: Labels, sample: Sample, train: Sequence[Labelled], complaints: Complaints) -> tuple[str, ...]:
-    closed = closed_classes(labels, sample.columns)
+def _classes(labels: Labels, sample: Sample, train: Sequence[IndexRow], problems: Problems) -> tuple[str, ...]:
+    closed = declared_classes(labels, sample.columns)
     # Without its authority a class cannot be judged: the missing sample submission is fault enough.
     if sample.columns or not isinstance(labels, Multiclass):
-        check_labels(labels, closed, train, complaints)
-    return closed or open_classes(labels, train)
+        check_labels(labels, closed, train, problems)
+    return closed or observed_classes(labels, train)
 
 
-def _table(rows: Sequence[Labelled]) -> pd.DataFrame:
+def _table(rows: Sequence[IndexRow]) -> pd.DataFrame:
     columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
     return pd.DataFrame(columns, dtype=str)

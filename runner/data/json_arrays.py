@@ -1,4 +1,4 @@
-"""A JSON list of pictures too large for memory, turned into one array and one table as a stream."""
+"""A JSON list of images too large for memory, turned into one array and one table as a stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _decode_texts = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=
 _Record = dict[str, Any]
 
 
-def unpack_records(json_path: Path, bands: tuple[str, ...], shape: tuple[int, int]) -> None:
+def extract_json_arrays(json_path: Path, bands: tuple[str, ...], shape: tuple[int, int]) -> None:
     """Write `<stem>.npy`, float32 (rows, bands, height, width), and `<stem>.csv`, all other fields.
 
     A number stands in the table as it stands in the JSON, digit for digit; "na" and null are left empty.
@@ -56,16 +56,16 @@ def _write_rows(json_path: Path, text: TextIO, raw: IO[bytes], bands: tuple[str,
     row = 0
     for row, (record, source) in enumerate(_read_objects(json_path), start=1):
         where = f"{json_path}, row {row}"
-        pictures = [_read_band(record, band, shape, where) for band in bands]
+        images = [_read_band(record, band, shape, where) for band in bands]
         texts = _texts_of(record, source, bands)
         if row == 1:
             fields = list(texts)
             writer.writerow(fields)
         writer.writerow(_cells(texts, fields, where))
-        for picture in pictures:
-            raw.write(picture.tobytes())
+        for image in images:
+            raw.write(image.tobytes())
     if row == 0:
-        raise DataError("the JSON is an empty list", where=json_path, cure=_CURE)
+        raise DataError("the JSON is an empty list", where=json_path, fix=_CURE)
     return row
 
 
@@ -77,22 +77,22 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 def _read_band(record: _Record, band: str, shape: tuple[int, int], where: str) -> NDArray[np.float32]:
     if not isinstance(values := record.get(band), list):
-        raise DataError(f"{band} is no list of numbers", where=where, cure=_CURE)
+        raise DataError(f"{band} is no list of numbers", where=where, fix=_CURE)
     height, width = shape
     if len(values) != height * width:
         raise DataError(
             f"{band} has {len(values)} numbers where {height} x {width} = {height * width} belong",
             where=where,
-            cure=_CURE,
+            fix=_CURE,
         )
     try:
         with np.errstate(over="ignore"):
-            picture = np.array(values, dtype="<f4")
+            image = np.array(values, dtype="<f4")
     except (TypeError, ValueError, OverflowError):
-        picture = np.array([math.nan], dtype="<f4")
-    if picture.shape != (len(values),) or not np.isfinite(picture).all():
-        raise DataError(f"{band} holds something that is not a number", where=where, cure=_CURE)
-    return picture
+        image = np.array([math.nan], dtype="<f4")
+    if image.shape != (len(values),) or not np.isfinite(image).all():
+        raise DataError(f"{band} holds something that is not a number", where=where, fix=_CURE)
+    return image
 
 
 def _texts_of(record: _Record, source: str, bands: tuple[str, ...]) -> _Record:
@@ -126,7 +126,7 @@ def _is_text_of(text: object, value: object) -> bool:
 def _cells(texts: Mapping[str, Any], fields: Sequence[str], where: str) -> list[str]:
     if list(texts) != list(fields) and set(texts) != set(fields):
         odd = ", ".join(sorted(set(texts) ^ set(fields)))
-        raise DataError(f"not the same fields as in the first row: {odd}", where=where, cure=_CURE)
+        raise DataError(f"not the same fields as in the first row: {odd}", where=where, fix=_CURE)
     return [_cell(texts[field], field, where) for field in fields]
 
 
@@ -136,9 +136,9 @@ def _cell(text: object, field: str, where: str) -> str:
     if text is None or text in ("na", "NaN"):
         return ""
     if not isinstance(text, str):
-        raise DataError(f"{field} is a {type(text).__name__}, not a number or a text", where=where, cure=_CURE)
+        raise DataError(f"{field} is a {type(text).__name__}, not a number or a text", where=where, fix=_CURE)
     if any(ord(letter) < 32 for letter in text):
-        raise DataError(f"{field} holds a line break or another control character", where=where, cure=_CURE)
+        raise DataError(f"{field} holds a line break or another control character", where=where, fix=_CURE)
     return text
 
 
@@ -228,7 +228,7 @@ class _Window:
 
     def _fault(self, found: str) -> DataError:
         where = f"{self._path}, row {self._row}" if self._row else self._path
-        return DataError(found, where=where, cure=_CURE)
+        return DataError(found, where=where, fix=_CURE)
 
 
 def _title_of(first: str) -> str:

@@ -1,17 +1,17 @@
-"""What lies in the competition's picture folders. Each folder is listed once: no question a file."""
+"""What lies in the competition's image folders. Each folder is listed once: no question a file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
 
-from runner.images.decode import PICTURE_SUFFIXES
+from runner.images.decode import IMAGE_SUFFIXES
 
 # Spellings of one suffix: cameras and disks write them as they like.
 _FAMILIES = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))
 
 
-class Listing:
+class FileListing:
     """The files below the raw folder, by their paths relative to it."""
 
     def __init__(self, raw: Path) -> None:
@@ -19,11 +19,11 @@ class Listing:
         self._folders: dict[str, frozenset[str]] = {}
 
     def has_folder(self, template: str) -> bool:
-        """Whether the folder is there that the template's pictures lie in."""
+        """Whether the folder is there that the template's images lie in."""
         return (self._raw / folder_of(template)).is_dir()
 
     def files(self, folder: str) -> frozenset[str]:
-        """Every file below a folder, however deep; hidden ones are nobody's pictures."""
+        """Every file below a folder, however deep; hidden ones are nobody's images."""
         if folder not in self._folders:
             self._folders[folder] = frozenset(_walk(self._raw / folder, f"{folder}/"))
         return self._folders[folder]
@@ -34,7 +34,7 @@ class Listing:
             return sorted(entry.name for entry in entries if _is_folder(entry))
 
     def find(self, template: str, id: str) -> str | None:
-        """The picture of an id; a suffix in another spelling will do where the exact one is not there."""
+        """The image of an id; a suffix in another spelling will do where the exact one is not there."""
         files = self.files(folder_of(template))
         path = template.replace("{id}", id)
         if path in files:
@@ -45,13 +45,13 @@ class Listing:
 
 
 def folder_of(template: str) -> str:
-    """The folder that a template's pictures lie in: `train` for `train/{id}.jpg`."""
+    """The folder that a template's images lie in: `train` for `train/{id}.jpg`."""
     return template.split("{", 1)[0].rpartition("/")[0]
 
 
-def is_picture(path: str) -> bool:
-    """Whether the name is a picture's."""
-    return PurePosixPath(path).suffix.lower() in PICTURE_SUFFIXES
+def is_image(path: str) -> bool:
+    """Whether the name is an image's."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _walk(folder: Path, prefix: str) -> list[str]:
@@ -74,7 +74,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _spellings(suffix: str) -> list[str]:
     lower = suffix.lower()
-    if lower not in PICTURE_SUFFIXES:
+    if lower not in IMAGE_SUFFIXES:
         return []
     family = next((family for family in _FAMILIES if lower in family), (lower,))
     return [spelling for name in family for spelling in (name, name.upper(), name.title())]

@@ -1,4 +1,4 @@
-"""Data from a mirror: somebody else put it together, so its pictures are counted before it is believed."""
+"""Data from a mirror: somebody else put it together, so its images are counted before it is believed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from runner.errors import DataError
 
 
 def check_counts(competition: Competition, folder: Path) -> None:
-    """Stop where there are fewer pictures than the tables have rows."""
+    """Stop where there are fewer images than the tables have rows."""
     parts = [("test", competition.test_images, competition.sample_submission)]
     if competition.labels.csv:
         parts.append(("train", competition.train_images, competition.labels.csv))
-    for part, pictures, table in parts:
-        if isinstance(pictures, str | tuple):
-            have, rows = _count(folder, pictures), sum(1 for _ in read_table(folder / aliases(table)[0]))
-            say(f"{part}: {have:,} pictures for {rows:,} rows")
+    for part, images, table in parts:
+        if isinstance(images, str | tuple):
+            have, rows = _count(folder, images), sum(1 for _ in read_table(folder / aliases(table)[0]))
+            say(f"{part}: {have:,} images for {rows:,} rows")
             if have < rows:
                 raise DataError(
-                    f"the mirror is incomplete: {have:,} {part} pictures, and {rows:,} rows that want one",
+                    f"the mirror is incomplete: {have:,} {part} images, and {rows:,} rows that want one",
                     where=competition.mirror,
-                    cure=f"runner {competition.name} download --from DIR, with data from elsewhere",
+                    fix=f"runner {competition.name} download --from DIR, with data from elsewhere",
                 )
 
 
-def _count(folder: Path, pictures: Images) -> int:
-    assert isinstance(pictures, str | tuple)
+def _count(folder: Path, images: Images) -> int:
+    assert isinstance(images, str | tuple)
     count = 0
-    for template in aliases(pictures):
+    for template in aliases(images):
         below, suffix = folder / template.split("{", 1)[0], PurePosixPath(template).suffix
         count += sum(path.suffix == suffix or not suffix for path in below.rglob("*") if path.is_file())
     return count

@@ -1,4 +1,4 @@
-"""What is wrong with the data: each fault with its file, its row and its cure, all told at once."""
+"""What is wrong with the data: each fault with its file, its row and its fix, all told at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SHOWN_PER_KIND = 10  # the eleventh of a kind teaches nothing that the first ten
 
 
 @dataclass(frozen=True)
-class Complaint:
+class Problem:
     """One fault, or one remark where `fatal` is false."""
 
     kind: str
     file: str  # relative to the raw folder
     row: int | None  # the line as an editor counts: the header is line 1
-    found: str
-    cure: str
+    message: str
+    fix: str
     fatal: bool
 
     @property
@@ -29,65 +29,65 @@ class Complaint:
         return self.file if self.row is None else f"{self.file}:{self.row}"
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.found}"
+        return f"{self.place}: {self.message}"
 
 
 @dataclass
-class Complaints:
+class Problems:
     """What has been found so far; nothing stops until everything was looked at."""
 
-    command: str  # the competition's command name, for the cures
+    command: str  # the competition's command name, for the fixes
     # In the order of finding; what is found again, where a table is read for two purposes, is told once.
-    found: dict[Complaint, None] = field(default_factory=dict)
+    entries: dict[Problem, None] = field(default_factory=dict)
 
     @property
     def download_again(self) -> str:
-        """The cure for whatever a download has spoiled."""
+        """The fix for whatever a download has spoiled."""
         return f"runner {self.command} download --force"
 
     @property
-    def fatal(self) -> tuple[Complaint, ...]:
-        return tuple(complaint for complaint in self.found if complaint.fatal)
+    def fatal(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.entries if problem.fatal)
 
     @property
-    def remarks(self) -> tuple[Complaint, ...]:
-        return tuple(complaint for complaint in self.found if not complaint.fatal)
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.entries if not problem.fatal)
 
-    def fault(self, kind: str, file: str, row: int | None, found: str, cure: str) -> None:
+    def error(self, kind: str, file: str, row: int | None, found: str, fix: str) -> None:
         """Something that must be mended first."""
-        self.found[Complaint(kind, file, row, found, cure, fatal=True)] = None
+        self.entries[Problem(kind, file, row, found, fix, fatal=True)] = None
 
-    def remark(self, kind: str, file: str, row: int | None, found: str, cure: str) -> None:
+    def warn(self, kind: str, file: str, row: int | None, found: str, fix: str) -> None:
         """Something to know, that stops nothing."""
-        self.found[Complaint(kind, file, row, found, cure, fatal=False)] = None
+        self.entries[Problem(kind, file, row, found, fix, fatal=False)] = None
 
-    def stop_if_fatal(self, raw: Path) -> None:
+    def raise_if_errors(self, raw: Path) -> None:
         """Raise everything at once, if anything is fatal."""
         if self.fatal:
             count = _counted(len(self.fatal), "fault")
             raise DataError(
                 f"the data of {self.command} has {count}\n{describe(self.fatal)}",
                 where=raw,
-                cure="mend what is listed, then type the same command again",
+                fix="mend what is listed, then type the same command again",
             )
 
 
-def describe(complaints: Sequence[Complaint]) -> str:
-    """The complaints as text, kind by kind, each kind with its number and its first few."""
-    kinds: dict[str, list[Complaint]] = {}
-    for complaint in complaints:
-        kinds.setdefault(complaint.kind, []).append(complaint)
+def describe(problems: Sequence[Problem]) -> str:
+    """The problems as text, kind by kind, each kind with its number and its first few."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
     return "\n".join(line for kind, alike in kinds.items() for line in _kind_lines(kind, alike))
 
 
-def _kind_lines(kind: str, alike: Sequence[Complaint]) -> list[str]:
+def _kind_lines(kind: str, alike: Sequence[Problem]) -> list[str]:
     shown, rest = alike[:SHOWN_PER_KIND], len(alike) - SHOWN_PER_KIND
     lines = [f"- {kind}: {len(alike):,}"]
-    for number, complaint in enumerate(shown):
-        lines.append(f"    {complaint}")
-        # A cure that several share is said once, below the last of them.
-        if number + 1 == len(shown) or shown[number + 1].cure != complaint.cure:
-            lines.append(f"      cure: {complaint.cure}")
+    for number, problem in enumerate(shown):
+        lines.append(f"    {problem}")
+        # A fix that several share is said once, below the last of them.
+        if number + 1 == len(shown) or shown[number + 1].fix != problem.fix:
+            lines.append(f"      fix: {problem.fix}")
     if rest > 0:
         lines.insert(-1, f"    and {rest:,} more like this")
     return lines

@@ -1,6 +1,6 @@
 """Which training rows are held out to validate, and in which fold.
 
-Stratified for classes, iteratively stratified for tags, groups kept whole. Written by hand because
+Stratified for classes, iteratively stratified for tags, groups kept whole. PredictedRun by hand because
 scikit-learn has nothing that stratifies several tags at once, and nothing for tags that keeps groups.
 """
 
@@ -20,7 +20,7 @@ from runner.errors import UsageError
 
 Integers = NDArray[np.int64]
 
-NEVER_HELD_OUT = -1
+TRAIN_ONLY = -1
 
 # Swaps are sought among this many kinds of unit, the commonest; planet's tags make some 450.
 _KINDS_TRIED = 600
@@ -32,7 +32,7 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
     if not 2 <= folds <= units:
         raise UsageError(
             f"{folds} folds cannot be made of {units} rows or groups of rows",
-            cure=f"runner COMPETITION split --folds N, with N from 2 to {units}",
+            fix=f"runner COMPETITION split --folds N, with N from 2 to {units}",
         )
     return _assign(unit_of_row, units, targets, [1 / folds] * folds)
 
@@ -44,15 +44,15 @@ def split_holdout(
     if not 0 < fraction < 1:
         raise UsageError(
             f"a holdout of {fraction:g} is not a share of the rows",
-            cure="runner COMPETITION split --holdout 0.2",
+            fix="runner COMPETITION split --holdout 0.2",
         )
     parts = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
-    return np.where(parts == 0, 0, NEVER_HELD_OUT)
+    return np.where(parts == 0, 0, TRAIN_ONLY)
 
 
 def split_given(parts: Sequence[str]) -> Integers:
     """Fold 0 for the rows of a `valid` folder that the competition brings, -1 for the others."""
-    return np.array([0 if part == "valid" else NEVER_HELD_OUT for part in parts], dtype=np.int64)
+    return np.array([0 if part == "valid" else TRAIN_ONLY for part in parts], dtype=np.int64)
 
 
 def assign_folds(
@@ -74,8 +74,8 @@ def _assign(unit_of_row: Integers, units: int, targets: NDArray[Any], shares: Se
     """The part of each row, each unit whole."""
     counts = _label_counts(targets, unit_of_row, units)
     weights = _whole_weights(shares)
-    part_of_unit = _deal(counts, weights)
-    _swap(part_of_unit, counts, weights)
+    part_of_unit = _assign_rarest_first(counts, weights)
+    _balance_by_swaps(part_of_unit, counts, weights)
     return part_of_unit[unit_of_row]
 
 
@@ -117,12 +117,12 @@ def _whole_weights(shares: Sequence[float]) -> Integers:
     return np.array([int(share * common) for share in exact], dtype=np.int64)
 
 
-def _deal(counts: Integers, weights: Integers) -> Integers:
+def _assign_rarest_first(counts: Integers, weights: Integers) -> Integers:
     """The part of every unit: label by label, the rarest first, each unit to the part that lacks it most."""
     whole = int(weights.sum())
     left = counts.sum(axis=0)
     # In rows, times `whole`. Plain numbers: a call of numpy for each of a million units would cost more than they do.
-    desire = [[int(weight) * count for count in left.tolist()] for weight in weights]
+    deficit = [[int(weight) * count for count in left.tolist()] for weight in weights]
     part_of_unit = np.full(len(counts), -1, dtype=np.int64)
     while left[-1] > 0:
         label = _rarest_label(left)
@@ -130,10 +130,10 @@ def _deal(counts: Integers, weights: Integers) -> Integers:
         # Big groups first: the small ones then fill what is left uneven.
         members = members[np.argsort(-counts[members, label], kind="stable")]
         for unit, shares in zip(members.tolist(), _nonzero_of_rows(counts[members]), strict=True):
-            part = _neediest_part(desire, label, whole)
+            part = _neediest_part(deficit, label, whole)
             part_of_unit[unit] = part
             for column, count in shares:
-                desire[part][column] -= whole * count
+                deficit[part][column] -= whole * count
         left -= counts[members].sum(axis=0)
     return part_of_unit
 
@@ -152,17 +152,17 @@ def _rarest_label(left: Integers) -> int:
     return int(present[left[present].argmin()]) if len(present) else len(left) - 1
 
 
-def _neediest_part(desire: Sequence[Sequence[int]], label: int, whole: int) -> int:
+def _neediest_part(deficit: Sequence[Sequence[int]], label: int, whole: int) -> int:
     """The part that lacks the label most; where all lack less than a row of it, the one that lacks rows."""
     # Below one row every part that lacks anything is as good: the choice is left to the parts' sizes,
     # or the odd rows of many classes would all land in one part.
-    needs = [(1 if 0 < lacks[label] < whole else lacks[label], lacks[-1]) for lacks in desire]
+    needs = [(1 if 0 < lacks[label] < whole else lacks[label], lacks[-1]) for lacks in deficit]
     return needs.index(max(needs))
 
 
-def _swap(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
+def _balance_by_swaps(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
     """Move and exchange units, in place, while that lowers the squared distance from even shares."""
-    stock = _Stock(part_of_unit, counts, weights)
+    stock = _FoldBalancer(part_of_unit, counts, weights)
     improved = True
     while improved:
         improved = any(stock.improve(one, other) for one, other in combinations(range(len(weights)), 2))
@@ -179,7 +179,7 @@ def _kinds(counts: Integers) -> tuple[Integers, Integers]:
     return kinds, place.ravel()[kind]
 
 
-class _Stock:
+class _FoldBalancer:
     """The units of each part by kind: units of one kind have the same labels and may stand for each other."""
 
     def __init__(self, part_of_unit: Integers, counts: Integers, weights: Integers):

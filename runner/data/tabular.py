@@ -1,4 +1,4 @@
-"""Numbers that come with a picture, such as the angle it was taken at."""
+"""Numbers that come with an image, such as the angle it was taken at."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ Scalars = NDArray[np.float32]
 
 def read_tabular(competition: Competition, index: Index, part: str) -> Scalars:
     """The tabular of the labelled ("train") or the test rows, shaped (rows, tabular); NaN where one is missing."""
-    pictures = competition.train_images if part == "train" else competition.test_images
+    images = competition.train_images if part == "train" else competition.test_images
     rows = index.train if part == "train" else index.test
-    if not isinstance(pictures, ImageArray) or not pictures.tabular:
+    if not isinstance(images, ImageArray) or not images.tabular:
         return np.zeros((len(rows), 0), dtype=np.float32)
-    table = pd.read_csv(index.raw / pictures.table, dtype={pictures.id: str}).set_index(pictures.id)
-    missing = [name for name in pictures.tabular if name not in table.columns]
+    table = pd.read_csv(index.raw / images.table, dtype={images.id: str}).set_index(images.id)
+    missing = [name for name in images.tabular if name not in table.columns]
     if missing:
         raise DataError(
             f"the table has no column {missing[0]!r}",
-            where=index.raw / pictures.table,
-            cure=f"runner {competition.name} download --force",
+            where=index.raw / images.table,
+            fix=f"runner {competition.name} download --force",
         )
-    return table.loc[rows["id"], list(pictures.tabular)].to_numpy(dtype=np.float32)
+    return table.loc[rows["id"], list(images.tabular)].to_numpy(dtype=np.float32)
 
 
 def standardise_and_impute(tabular: Scalars, known: Scalars, seed: int) -> Scalars:
     """On the scale of the known rows; a missing one is drawn from theirs.
 
-    Drawn, and not the mean: a network can tell a mean that many rows share, and would learn from it that
-    the number was missing, which says nothing of the picture.
+    ReportFigure, and not the mean: a network can tell a mean that many rows share, and would learn from it that
+    the number was missing, which says nothing of the image.
     """
     filled = tabular.copy()
     draws = np.random.Generator(np.random.PCG64(seed))

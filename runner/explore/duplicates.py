@@ -1,4 +1,4 @@
-"""Pictures that are there twice: byte for byte, or nearly (saved again, resized, a shade lighter)."""
+"""Images that are there twice: byte for byte, or nearly (saved again, resized, a shade lighter)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import track
-from runner.explore.image_stats import Looks
-from runner.images.decode import is_band_path, open_pictures
+from runner.explore.image_stats import ImageStats
+from runner.images.decode import is_band_path, open_images
 
-Group = tuple[int, ...]  # places of the pictures that are alike
+Group = tuple[int, ...]  # places of the images that are alike
 
 MOST_BITS = 4  # of 64 that may differ
 _BANDS = 5  # one more than that: two hashes so near have a band in common
@@ -25,20 +25,20 @@ _MOST_PAIRS = 200_000
 
 
 def exact_groups(raw: Path, paths: Sequence[str]) -> list[Group]:
-    """The pictures that are equal byte for byte. Of files only those whose sizes are equal are read."""
+    """The images that are equal byte for byte. Of files only those whose sizes are equal are read."""
     if paths and all(map(is_band_path, paths)):
         suspects: Sequence[int] = range(len(paths))
     else:
         suspects = _of_shared_size(raw, paths)
-    reader = open_pictures(raw, paths)
+    reader = open_images(raw, paths)
     alike: dict[bytes, list[int]] = defaultdict(list)
     for place in track("contents", suspects, len(suspects)):
         alike[reader.digest(place)].append(place)
     return [tuple(group) for group in alike.values() if len(group) > 1]
 
 
-def near_groups(looks: Looks, exact: Iterable[Group]) -> list[Group]:
-    """The pictures that nearly equal one another; those that are exactly equal count as one."""
+def near_groups(looks: ImageStats, exact: Iterable[Group]) -> list[Group]:
+    """The images that nearly equal one another; those that are exactly equal count as one."""
     first = {place: group[0] for group in exact for place in group}
     grey = looks.thumbnails.reshape(len(looks.places), -1).astype(np.float32)
     telling = np.flatnonzero(grey.std(axis=1) > _FLAT) if len(grey) else np.zeros(0, dtype=np.int64)
@@ -52,14 +52,14 @@ def near_groups(looks: Looks, exact: Iterable[Group]) -> list[Group]:
 def near_pairs(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Every pair, as (pairs, 2), that differs in at most MOST_BITS bits.
 
-    Cut into one band more than bits may differ, such a pair is equal in at least one band: only pictures
+    Cut into one band more than bits may differ, such a pair is equal in at least one band: only images
     that share a band are compared.
     """
     found: set[tuple[int, int]] = set()
     for pairs in _candidates(hashes):
         found.update(pairs)
         if len(found) > _MOST_PAIRS:
-            break  # thousands of pictures are one picture: a person needs no more to see it
+            break  # thousands of images are one image: a person needs no more to see it
     return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
 
 
@@ -78,7 +78,7 @@ def _bands(hashes: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
 
 
 def _pairs_within(bucket: NDArray[np.int64], hashes: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
-    """Compared in blocks, so that a bucket of everything takes no memory."""
+    """MethodScore in blocks, so that a bucket of everything takes no memory."""
     for start in range(0, len(bucket), _BLOCK):
         rows = bucket[start : start + _BLOCK]
         bits = np.bitwise_count(hashes[rows][:, None] ^ hashes[bucket][None, :])
@@ -88,7 +88,7 @@ def _pairs_within(bucket: NDArray[np.int64], hashes: NDArray[np.uint64]) -> Iter
 
 
 def _correlated(grey: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """A second opinion: 64 bits are soon alike where pictures are smooth, their thumbnails are not."""
+    """A second opinion: 64 bits are soon alike where images are smooth, their thumbnails are not."""
     agree = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), 8 * _BLOCK):
         block = pairs[start : start + 8 * _BLOCK]
@@ -104,7 +104,7 @@ def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _joined(pairs: Iterable[tuple[int, int]]) -> list[Group]:
-    """The groups that the pairs hang together in."""
+    """The groups that the pairs hang cooccurrence in."""
     parent: dict[int, int] = {}
 
     def root(place: int) -> int:

@@ -1,4 +1,4 @@
-"""What can be known of a competition's pictures before anything is trained: numbers alone, nothing drawn."""
+"""What can be known of a competition's images before anything is trained: numbers alone, nothing drawn."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from runner.contract import Competition, Multilabel
 from runner.data.folds import ClassCounts, count_classes, read_folds
 from runner.data.index import Index
-from runner.data.splits import NEVER_HELD_OUT
+from runner.data.splits import TRAIN_ONLY
 from runner.data.tabular import read_tabular
 from runner.explore.duplicates import Group, exact_groups, near_groups
-from runner.explore.image_stats import Broken, Looks, Numbers, look_at, read_sizes
+from runner.explore.image_stats import Broken, ImageStats, Numbers, compute_image_stats, read_sizes
 
 MOST_LOOKED_AT = 12_000
 
-_SMALL, _LARGE = 0.1, 0.25  # of the gap between two distributions: which share of the pictures lies elsewhere
+_SMALL, _LARGE = 0.1, 0.25  # of the gap between two distributions: which share of the images lies elsewhere
 _NOISE = 1.63  # a gap this many times the root of the rows' harmonic mean is chance once in a hundred
 
 
 @dataclass(frozen=True)
-class Spread:
-    """One measure over many pictures, in five numbers."""
+class Quantiles:
+    """One measure over many images, in five numbers."""
 
     count: int
     low: float  # a twentieth lies below
@@ -36,7 +36,7 @@ class Spread:
     high: float  # a twentieth lies above
 
     @classmethod
-    def of(cls, values: Numbers) -> Spread | None:
+    def of(cls, values: Numbers) -> Quantiles | None:
         """None where there is nothing to measure."""
         known = values[~np.isnan(values)]
         if not len(known):
@@ -46,7 +46,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number a picture, of the labelled and of the test pictures."""
+    """One number an image, of the labelled and of the test images."""
 
     name: str
     train: Numbers
@@ -70,7 +70,7 @@ class Measure:
 
     @property
     def by_chance(self) -> float:
-        """The gap that chance alone would give once in a hundred times, with so many pictures."""
+        """The gap that chance alone would give once in a hundred times, with so many images."""
         counts = [int((~np.isnan(values)).sum()) for values in (self.train, self.test)]
         return _NOISE * float(np.sqrt(sum(1 / count for count in counts))) if all(counts) else 0.0
 
@@ -81,10 +81,10 @@ class Measure:
             return "alike"
         return "a little different" if self.gap < _LARGE else "different"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """In a few numbers."""
         spreads = {
-            part: None if (spread := Spread.of(values)) is None else asdict(spread)
+            part: None if (spread := Quantiles.of(values)) is None else asdict(spread)
             for part, values in (("train", self.train), ("test", self.test))
         }
         return {"measure": self.name, **spreads, "gap": self.gap, "by_chance": self.by_chance, "verdict": self.verdict}
@@ -92,18 +92,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class Fit:
-    """What one of the recipe's sizes means for these pictures."""
+    """What one of the recipe's sizes means for these images."""
 
     size: int
-    enlarged: float  # the share of the pictures whose short side is smaller
-    scale: float  # the median picture is scaled by this
-    cut: float  # the share of the median picture that the centre square leaves out
+    enlarged: float  # the share of the images whose short side is smaller
+    scale: float  # the median image is scaled by this
+    cut: float  # the share of the median image that the centre square leaves out
     cut_most: float  # and of the twentieth with the most left out
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Pictures that are one picture, or nearly."""
+class DuplicateGroup:
+    """Images that are one image, or nearly."""
 
     paths: tuple[str, ...]
     parts: tuple[str, ...]
@@ -112,45 +112,45 @@ class Alike:
     exact: bool
 
     @property
-    def disagrees(self) -> bool:
+    def label_conflict(self) -> bool:
         """Whether labelled ones among them have different labels."""
         return len({label for label, part in zip(self.labels, self.parts, strict=True) if part != "test"}) > 1
 
     @property
-    def crosses(self) -> bool:
-        """Whether labelled and test pictures are among them."""
+    def train_test(self) -> bool:
+        """Whether labelled and test images are among them."""
         return len({part == "test" for part in self.parts}) > 1
 
     @property
-    def leaks(self) -> bool:
+    def fold_leak(self) -> bool:
         """Whether one is held out while another is learned from."""
         return len({fold for fold in self.folds if fold is not None}) > 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """With what it means."""
-        return {**asdict(self), "disagrees": self.disagrees, "crosses": self.crosses, "leaks": self.leaks}
+        return {**asdict(self), "disagrees": self.label_conflict, "crosses": self.train_test, "leaks": self.fold_leak}
 
 
 @dataclass(frozen=True)
-class Explored:
+class Exploration:
     """Everything that was found."""
 
     index: Index
     classes: tuple[ClassCounts, ...]  # with the folds, where the data is split
-    together: NDArray[np.int64] | None  # (tags, tags): on how many pictures both are
-    tags_a_picture: float | None
+    cooccurrence: NDArray[np.int64] | None  # (tags, tags): on how many images both are
+    tags_a_image: float | None
     sizes: tuple[Measure, ...]  # width, height, aspect ratio
     fits: tuple[Fit, ...]
     looks: tuple[Measure, ...]  # brightness and the like, or the bands' values
     tabular: tuple[Measure, ...]
     fold_of: NDArray[np.int64] | None
-    alike: tuple[Alike, ...]
+    alike: tuple[DuplicateGroup, ...]
     looked_rows: NDArray[np.int64]  # the labelled rows among those that were decoded, as in the looks
-    looked_at: int  # how many pictures were decoded
+    looked_at: int  # how many images were decoded
     broken: tuple[Broken, ...]
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return len(self.index.table)
 
     @property
@@ -160,49 +160,51 @@ class Explored:
             return {}
         numbers, rows = np.unique(self.fold_of, return_counts=True)
         return {
-            "never held out" if number == NEVER_HELD_OUT else f"fold {number}": int(count)
+            "never held out" if number == TRAIN_ONLY else f"fold {number}": int(count)
             for number, count in zip(numbers, rows, strict=True)
         }
 
     @property
     def differences(self) -> tuple[Measure, ...]:
-        """Every measure in which test pictures could differ from labelled ones."""
+        """Every measure in which test images could differ from labelled ones."""
         return (*self.sizes, *self.looks, *self.tabular)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A plain value, with the numbers behind every figure."""
         parts = self.index.table["part"].value_counts()
         return {
-            "pictures": {str(part): int(count) for part, count in parts.items()},
+            "images": {str(part): int(count) for part, count in parts.items()},
             "classes": [asdict(one) for one in self.classes],
-            "tags_a_picture": self.tags_a_picture,
-            "together": None if self.together is None else self.together.tolist(),
+            "tags_a_image": self.tags_a_image,
+            "cooccurrence": None if self.cooccurrence is None else self.cooccurrence.tolist(),
             "sizes": [asdict(fit) for fit in self.fits],
-            "train_and_test": [one.to_json() for one in self.differences],
+            "train_and_test": [one.to_dict() for one in self.differences],
             "folds": self.fold_rows,
-            "alike": [one.to_json() for one in self.alike],
+            "alike": [one.to_dict() for one in self.alike],
             "looked_at": self.looked_at,
             "broken": [asdict(one) for one in self.broken],
         }
 
 
-def explore(competition: Competition, index: Index, folds: Path, *, most: int = MOST_LOOKED_AT) -> Explored:
-    """Look at every header, and into `most` of the pictures; what cannot be read is named and left out."""
+def explore(competition: Competition, index: Index, folds: Path, *, most: int = MOST_LOOKED_AT) -> Exploration:
+    """Look at every header, and into `most` of the images; what cannot be read is named and left out."""
     paths = index.table["path"].tolist()
     sizes = read_sizes(index.raw, paths)
     unreadable = {one.path for one in sizes.broken}
-    looks = look_at(
+    looks = compute_image_stats(
         index.raw, paths, [place for place in spread_out(len(paths), most) if paths[place] not in unreadable]
     )
     tested = (index.table["part"] == "test").to_numpy()
     fold_of = _fold_of(competition, index, folds)
     targets = index.targets()
-    together = targets.T.astype(np.int64) @ targets.astype(np.int64) if isinstance(index.labels, Multilabel) else None
-    return Explored(
+    cooccurrence = (
+        targets.T.astype(np.int64) @ targets.astype(np.int64) if isinstance(index.labels, Multilabel) else None
+    )
+    return Exploration(
         index=index,
         classes=tuple(count_classes(index.classes, targets, _or_unsplit(fold_of, len(targets)))),
-        together=together,
-        tags_a_picture=float(targets.sum(axis=1).mean()) if together is not None else None,
+        cooccurrence=cooccurrence,
+        tags_a_image=float(targets.sum(axis=1).mean()) if cooccurrence is not None else None,
         sizes=_size_measures(sizes.values, tested),
         fits=fit_sizes(sizes.values[~tested], [stage.size for stage in competition.recipe.stages]),
         looks=_look_measures(looks, tested, getattr(competition.train_images, "unit", "")),
@@ -221,7 +223,7 @@ def spread_out(count: int, most: int) -> list[int]:
 
 
 def fit_sizes(sizes: Numbers, wanted: Sequence[int]) -> tuple[Fit, ...]:
-    """What each of these sizes does to pictures of such widths and heights."""
+    """What each of these sizes does to images of such widths and heights."""
     known = sizes[~np.isnan(sizes).any(axis=1)]
     if not len(known):
         return ()
@@ -240,7 +242,7 @@ def _size_measures(sizes: Numbers, tested: NDArray[np.bool_]) -> tuple[Measure, 
     return tuple(Measure(name, values[~tested], values[tested]) for name, values in columns)
 
 
-def _look_measures(looks: Looks, tested: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
+def _look_measures(looks: ImageStats, tested: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
     there = tested[looks.places]
     return tuple(
         Measure(name, looks.values[~there, column], looks.values[there, column], unit)
@@ -267,20 +269,20 @@ def _fold_of(competition: Competition, index: Index, path: Path) -> NDArray[np.i
 
 
 def _or_unsplit(fold_of: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:
-    return np.full(rows, NEVER_HELD_OUT) if fold_of is None else fold_of
+    return np.full(rows, TRAIN_ONLY) if fold_of is None else fold_of
 
 
-def _alike(index: Index, looks: Looks, fold_of: NDArray[np.int64] | None) -> list[Alike]:
+def _alike(index: Index, looks: ImageStats, fold_of: NDArray[np.int64] | None) -> list[DuplicateGroup]:
     paths, parts, labels = (index.table[name].tolist() for name in ("path", "part", "label"))
     by_row = iter(() if fold_of is None else fold_of.tolist())
     folds = [next(by_row, None) if part != "test" else None for part in parts]
     same = exact_groups(index.raw, paths)
 
-    def told(group: Group, exact: bool) -> Alike:
+    def told(group: Group, exact: bool) -> DuplicateGroup:
         paths_of, parts_of, labels_of = (
             tuple(str(column[place]) for place in group) for column in (paths, parts, labels)
         )
-        return Alike(paths_of, parts_of, labels_of, tuple(folds[place] for place in group), exact)
+        return DuplicateGroup(paths_of, parts_of, labels_of, tuple(folds[place] for place in group), exact)
 
     found = [told(group, True) for group in same] + [told(group, False) for group in near_groups(looks, same)]
-    return sorted(found, key=lambda one: (not one.disagrees, not one.crosses, not one.leaks, not one.exact))
+    return sorted(found, key=lambda one: (not one.label_conflict, not one.train_test, not one.fold_leak, not one.exact))

@@ -1,4 +1,4 @@
-"""Pictures looked at in passing: sizes from headers, and thumbnails with a few numbers of each."""
+"""Images looked at in passing: sizes from headers, and thumbnails with a few numbers of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from runner.console import progress
 from runner.errors import DataError
-from runner.images.decode import PictureReader, is_band_path, open_pictures, read_size
+from runner.images.decode import ImageReader, is_band_path, open_images, read_size
 
 Numbers = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Broken:
-    """A picture that cannot be read, and why."""
+    """An image that cannot be read, and why."""
 
     path: str
     why: str
@@ -39,26 +39,26 @@ class Broken:
 class SizesRead:
     """Widths and heights in the order of the paths; NaN where a header cannot be read."""
 
-    values: Numbers  # (pictures, 2)
+    values: Numbers  # (images, 2)
     broken: tuple[Broken, ...]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What a glance at every picture gave; `places` says which of the paths these are."""
+class ImageStats:
+    """What a glance at every image gave; `places` says which of the paths these are."""
 
     places: NDArray[np.int64]
     measures: tuple[str, ...]
-    values: Numbers  # (pictures, measures)
+    values: Numbers  # (images, measures)
     hashes: NDArray[np.uint64]
-    thumbnails: NDArray[np.uint8]  # (pictures, SIDE, SIDE), grey
+    thumbnails: NDArray[np.uint8]  # (images, SIDE, SIDE), grey
     broken: tuple[Broken, ...]
 
 
 def read_sizes(raw: Path, paths: Sequence[str]) -> SizesRead:
-    """The size of every picture from its header alone, or of its row in the array."""
+    """The size of every image from its header alone, or of its row in the array."""
     if paths and all(map(is_band_path, paths)):
-        height, width = open_pictures(raw, paths[:1])[0].shape[:2]
+        height, width = open_images(raw, paths[:1])[0].shape[:2]
         return SizesRead(np.tile([float(width), float(height)], (len(paths), 1)), ())
     found, broken = _each("headers", len(paths), lambda place: read_size(raw / paths[place]), paths)
     values = np.full((len(paths), 2), np.nan)
@@ -67,25 +67,25 @@ def read_sizes(raw: Path, paths: Sequence[str]) -> SizesRead:
     return SizesRead(values, broken)
 
 
-def look_at(raw: Path, paths: Sequence[str], places: Sequence[int]) -> Looks:
-    """A thumbnail, a difference hash and a few numbers of each of these pictures."""
+def compute_image_stats(raw: Path, paths: Sequence[str], places: Sequence[int]) -> ImageStats:
+    """A thumbnail, a difference hash and a few numbers of each of these images."""
     chosen = [paths[place] for place in places]
-    reader = open_pictures(raw, chosen, at_least=_DECODED)
+    reader = open_images(raw, chosen, min_side=_DECODED)
     measures = _measures(reader) if chosen else ()
-    found, broken = _each("pictures", len(chosen), lambda place: _glance(reader[place]), chosen)
+    found, broken = _each("images", len(chosen), lambda place: _glance(reader[place]), chosen)
     values = np.array([values for _, (values, _, _) in found], dtype=np.float64).reshape(len(found), len(measures))
     hashes = np.array([bits for _, (_, bits, _) in found], dtype=np.uint64)
     grey = np.array([thumbnail for *_, (_, _, thumbnail) in found], dtype=np.uint8).reshape(-1, SIDE, SIDE)
     read = np.array([places[place] for place, _ in found], dtype=np.int64)
-    return Looks(read, measures, values, hashes, grey, broken)
+    return ImageStats(read, measures, values, hashes, grey, broken)
 
 
-def grey_of(picture: NDArray[Any]) -> NDArray[np.float32]:
+def grey_of(image: NDArray[Any]) -> NDArray[np.float32]:
     """One channel of 0 to 255: luminance, or of measured bands their mean between its own extremes."""
-    if picture.dtype == np.uint8:
-        grey: NDArray[np.float32] = picture.astype(np.float32) @ _LUMA
+    if image.dtype == np.uint8:
+        grey: NDArray[np.float32] = image.astype(np.float32) @ _LUMA
         return grey
-    mean = picture.mean(axis=2)
+    mean = image.mean(axis=2)
     low, high = np.percentile(mean, (1, 99))
     scaled: NDArray[np.float32] = ((mean - low) / max(high - low, 1e-9) * 255).clip(0, 255).astype(np.float32)
     return scaled
@@ -98,22 +98,22 @@ def difference_hash(grey: NDArray[np.float32]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _measures(reader: PictureReader) -> tuple[str, ...]:
+def _measures(reader: ImageReader) -> tuple[str, ...]:
     if reader.channels == 3:
         return "brightness", "contrast", "colourfulness"
     return tuple(f"{what} of band {band}" for band in range(1, reader.channels + 1) for what in ("mean", "peak"))
 
 
-def _glance(picture: NDArray[Any]) -> tuple[list[float], int, NDArray[np.uint8]]:
-    grey = grey_of(picture)
+def _glance(image: NDArray[Any]) -> tuple[list[float], int, NDArray[np.uint8]]:
+    grey = grey_of(image)
     thumbnail = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return _values(picture, grey), difference_hash(grey), thumbnail.round().astype(np.uint8)
+    return _values(image, grey), difference_hash(grey), thumbnail.round().astype(np.uint8)
 
 
-def _values(picture: NDArray[Any], grey: NDArray[np.float32]) -> list[float]:
-    if picture.dtype != np.uint8:
-        return [float(value) for band in np.moveaxis(picture, -1, 0) for value in (band.mean(), band.max())]
-    spread = picture.max(axis=2).astype(np.float32) - picture.min(axis=2)
+def _values(image: NDArray[Any], grey: NDArray[np.float32]) -> list[float]:
+    if image.dtype != np.uint8:
+        return [float(value) for band in np.moveaxis(image, -1, 0) for value in (band.mean(), band.max())]
+    spread = image.max(axis=2).astype(np.float32) - image.min(axis=2)
     return [float(grey.mean()), float(grey.std()), float(spread.mean())]
 
 
@@ -127,7 +127,7 @@ def _each(
         for results in _in_threads(range(count), lambda places: [_tried(work, place) for place in places]):
             for place, result in results:
                 if isinstance(result, DataError):
-                    broken.append(Broken(paths[place], result.found))
+                    broken.append(Broken(paths[place], result.message))
                 else:
                     found.append((place, result))
             advance(len(results))

@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class CvCorrelation:
     """How well CV foretold a board's scores, over all submissions that have both."""
 
     board: str
@@ -55,7 +55,7 @@ class Agreement:
         return f"CV and {self.board}, {count}: {said or 'too few to tell'}"
 
 
-def find_places(competition: Competition, entries: Sequence[Entry], folder: Path) -> tuple[Place, ...]:
+def find_current_standings(competition: Competition, entries: Sequence[Entry], folder: Path) -> tuple[Place, ...]:
     """The best submission's place on each board that was kept, public first."""
     found = (_find_place(competition, entries, folder, private) for private in (False, True))
     return tuple(place for place in found if place is not None)
@@ -87,7 +87,7 @@ def _find_place(competition: Competition, entries: Sequence[Entry], folder: Path
     return Place(entry.ref, standings[1], now.taken, standings[0].rank - standings[1].rank, snapshots[0].taken)
 
 
-def find_agreements(metric: Metric, entries: Sequence[Entry]) -> tuple[Agreement, ...]:
+def find_cv_correlations(metric: Metric, entries: Sequence[Entry]) -> tuple[CvCorrelation, ...]:
     """CV against public and private, for the boards that have scores."""
     found = []
     for board in ("public", "private"):
@@ -97,7 +97,7 @@ def find_agreements(metric: Metric, entries: Sequence[Entry]) -> tuple[Agreement
     return tuple(found)
 
 
-def _agreement(metric: Metric, board: str, entries: Sequence[Entry]) -> Agreement:
+def _agreement(metric: Metric, board: str, entries: Sequence[Entry]) -> CvCorrelation:
     cv = [float(one.cv) for one in entries]
     scores = [float(getattr(one, board)) for one in entries]
     sign = -1 if metric.higher_is_better else 1
@@ -106,7 +106,7 @@ def _agreement(metric: Metric, board: str, entries: Sequence[Entry]) -> Agreemen
         for one, own, score in zip(entries, cv, scores, strict=True)
         if one.cv_error and float(one.cv_error) > 0
     ]
-    return Agreement(board, len(entries), rank_correlation(cv, scores), statistics.median(gaps) if gaps else None)
+    return CvCorrelation(board, len(entries), rank_correlation(cv, scores), statistics.median(gaps) if gaps else None)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:

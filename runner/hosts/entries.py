@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.contract import Competition
-from runner.hosts.file_tag import mark_in, mark_of
+from runner.hosts.file_tag import file_tag, parse_file_tag
 from runner.hosts.ledger import Entry
 from runner.hosts.protocol import Host, Status, Submission
 from runner.hosts.standings import Standing
@@ -18,7 +18,7 @@ _LONGEST_NOTE = 300
 
 
 @dataclass(frozen=True)
-class Origin:
+class RunInfo:
     """Where a submission comes from: written beside its score, so that no score is an orphan."""
 
     run: str = ""
@@ -28,21 +28,21 @@ class Origin:
     cv_error: str = ""
 
 
-def describe(note: str, origin: Origin, digest: str) -> str:
+def describe(note: str, origin: RunInfo, digest: str) -> str:
     """What the host keeps with the file: the note, the run, its CV, and the mark of the file."""
     parts = [" ".join(note.split())[:_LONGEST_NOTE]]
     parts += [f"run {origin.run}"] if origin.run else []
     parts += [f"cv {origin.cv}"] if origin.cv else []
-    return " | ".join([*parts, mark_of(digest)])
+    return " | ".join([*parts, file_tag(digest)])
 
 
 def _said_in(message: str, word: str) -> str:
     """The run, or the CV, in a description of ours; the last one, for the note before it is anybody's."""
     found = re.findall(rf"\| {word} ([^|]+?) \| ", message)
-    return found[-1] if found and mark_in(message) else ""
+    return found[-1] if found and parse_file_tag(message) else ""
 
 
-def new_entry(host: Host, competition: Competition, path: Path, digest: str, origin: Origin, ref: str) -> Entry:
+def new_entry(host: Host, competition: Competition, path: Path, digest: str, origin: RunInfo, ref: str) -> Entry:
     """The line of a submission that was handed in just now."""
     return Entry(
         submitted=_stamp(datetime.now(UTC)),
@@ -63,7 +63,7 @@ def new_entry(host: Host, competition: Competition, path: Path, digest: str, ori
     )
 
 
-def entry_of(host: Host, competition: Competition, submission: Submission) -> Entry:
+def entry_from_submission(host: Host, competition: Competition, submission: Submission) -> Entry:
     """A line for a submission that only the host knows of: as much as its description tells."""
     entry = Entry(
         submitted=_stamp(submission.submitted),
@@ -71,7 +71,7 @@ def entry_of(host: Host, competition: Competition, submission: Submission) -> En
         host=host.name,
         run=_said_in(submission.message, "run"),
         file=submission.file_name,
-        sha256=mark_in(submission.message).removeprefix("sha256:"),
+        sha256=parse_file_tag(submission.message).removeprefix("sha256:"),
         recipe="",
         commit="",
         cv=_said_in(submission.message, "cv"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 
-def mark_of(digest: str) -> str:
+def file_tag(digest: str) -> str:
     """The mark of a file with this sha256."""
     return f"sha256:{digest[:12]}"
 
 
-def mark_in(description: str) -> str:
+def parse_file_tag(description: str) -> str:
     """The mark in a description; empty where there is none."""
     found = re.search(r"\bsha256:[0-9a-f]{12}\b", description)
     return found[0] if found else ""

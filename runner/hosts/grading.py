@@ -30,7 +30,7 @@ class Usage(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a test picture really shows, as the training table would have written it."""
+    """What a test image really shows, as the training table would have written it."""
 
     id: str
     label: str
@@ -71,7 +71,7 @@ class Grader:
         return self.competition.metric.score(targets, predicted[[place[answer.id] for answer in scored]])
 
 
-def hide_answers(
+def split_public_private(
     ids: Sequence[str],
     labels: Sequence[str],
     *,

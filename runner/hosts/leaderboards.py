@@ -28,7 +28,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Terms:
+class LeaderboardContext:
     """What one must know to find one's place: until when submissions counted, and which row is one's own."""
 
     deadline: datetime | None = None
@@ -39,18 +39,18 @@ class Terms:
         return self.deadline is not None and submitted > self.deadline
 
 
-def keep_terms(folder: Path, terms: Terms) -> None:
+def keep_terms(folder: Path, terms: LeaderboardContext) -> None:
     """Write them beside the snapshots."""
     deadline = terms.deadline.isoformat() if terms.deadline else None
     write_json(folder / _TERMS, {"deadline": deadline, "team": terms.team})
 
 
-def read_terms(folder: Path) -> Terms:
+def read_terms(folder: Path) -> LeaderboardContext:
     """What `keep_terms` wrote; else nothing is known."""
     if not (folder / _TERMS).is_file():
-        return Terms()
+        return LeaderboardContext()
     told = read_json(folder / _TERMS)
-    return Terms(datetime.fromisoformat(told["deadline"]) if told["deadline"] else None, told["team"])
+    return LeaderboardContext(datetime.fromisoformat(told["deadline"]) if told["deadline"] else None, told["team"])
 
 
 def read_board(path: Path) -> tuple[str, list[BoardRow]]:
@@ -78,7 +78,7 @@ def read_board_file(path: Path) -> Leaderboard:
         raise UsageError(
             f"the leaderboard cannot be read: {error}",
             where=path,
-            cure="give the zip that Kaggle's leaderboard page offers, or the table in it",
+            fix="give the zip that Kaggle's leaderboard page offers, or the table in it",
         ) from error
     return Leaderboard(tuple(rows), "private" in name.lower())
 

@@ -25,13 +25,13 @@ def open_mirror(name: str, competition: Competition, workspace: Workspace) -> Fi
     """The dataset on Kaggle that the competition's file names as holding the same data."""
     if not competition.mirror:
         raise UsageError(
-            f"{competition.name} names no mirror", cure=f"runner {competition.name} download, without --mirror"
+            f"{competition.name} names no mirror", fix=f"runner {competition.name} download, without --mirror"
         )
     host = open_host(name, competition, workspace)
     from runner.hosts.kaggle import KaggleDataset, KaggleHost
 
     if not isinstance(host, KaggleHost):
-        raise UsageError("only Kaggle has mirrors", cure=f"runner {competition.name} download --mirror --host kaggle")
+        raise UsageError("only Kaggle has mirrors", fix=f"runner {competition.name} download --mirror --host kaggle")
     return KaggleDataset(host, competition.mirror)
 
 

@@ -20,7 +20,15 @@ from runner.console import Advance
 from runner.contract.competition import Competition
 from runner.errors import HostError, SubmissionFormatError
 from runner.hosts.grading import Answer, Grader, Scores, read_answers, write_answers
-from runner.hosts.protocol import About, BoardRow, Leaderboard, Limits, RemoteFile, Status, Submission
+from runner.hosts.protocol import (
+    BoardRow,
+    CompetitionInfo,
+    Leaderboard,
+    RemoteFile,
+    Status,
+    Submission,
+    SubmissionLimits,
+)
 from runner.workspace import atomic_path, locked, read_json, write_json, write_text
 
 DAILY_LIMIT = 20
@@ -103,13 +111,13 @@ class PracticeHost:
         """The time by which days begin and end."""
         return self._clock()
 
-    def fetch_about(self, slug: str) -> About:
+    def fetch_about(self, slug: str) -> CompetitionInfo:
         """A competition that is over, and takes submissions all the same."""
         about = self._read_about(slug)
         # Bots played before you did; from their last submission on, the board stands still.
         board = _read_board(self.folder / "board.csv")
         over = max((team.submitted for team in board), default=None)
-        return About(slug, about["title"], str(self.folder), deadline=over)
+        return CompetitionInfo(slug, about["title"], str(self.folder), deadline=over)
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every file that the competition offers, by name."""
@@ -131,7 +139,7 @@ class PracticeHost:
         """Take any file, as Kaggle does: whether its form is right shows when one asks for its score."""
         about = self._read_about(slug)
         if not path.is_file():
-            raise HostError("there is no such file to submit", where=path, cure=f"runner {self._name} predict")
+            raise HostError("there is no such file to submit", where=path, fix=f"runner {self._name} predict")
         with locked(self.folder / ".lock"):
             limits = self._limits(about)
             if limits.left_today == 0:
@@ -157,14 +165,14 @@ class PracticeHost:
         for submission in self.fetch_submissions(slug):
             if submission.ref == ref:
                 return submission
-        raise HostError(f"the host knows no submission {ref}", cure=f"runner {self._name} standings")
+        raise HostError(f"the host knows no submission {ref}", fix=f"runner {self._name} standings")
 
-    def fetch_limits(self, slug: str) -> Limits:
+    def fetch_limits(self, slug: str) -> SubmissionLimits:
         """What is left of today's allowance; the day is UTC's."""
         return self._limits(self._read_about(slug))
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
-        """The bots' board. Submissions made here are not on it: the competition is over, as on Kaggle."""
+        """The baselines' board. Submissions made here are not on it: the competition is over, as on Kaggle."""
         self._read_about(slug)
         teams = _read_board(self.folder / "board.csv")
         rows = [
@@ -190,20 +198,20 @@ class PracticeHost:
             raise HostError(
                 f"the practice host here holds {self.competition.slug}, not {slug!r}",
                 where=self.folder,
-                cure="runner list",
+                fix="runner list",
             )
         if not marker.is_file():
             raise HostError(
                 f"there is no practice data for {self._name}",
                 where=self.folder,
-                cure=f"runner demo {self._name}",
+                fix=f"runner demo {self._name}",
             )
         about: dict[str, Any] = read_json(marker)
         if (about["slug"], about["metric"]) != (slug, self.competition.metric.key):
             raise HostError(
                 f"the practice data is of {about['slug']}, scored by {about['metric']}",
                 where=marker,
-                cure=f"remove {self.folder}, then: runner demo {self._name}",
+                fix=f"remove {self.folder}, then: runner demo {self._name}",
             )
         return about
 
@@ -220,20 +228,20 @@ class PracticeHost:
             read_answers(self.folder / "answers.csv"),
         )
 
-    def _limits(self, about: Mapping[str, Any]) -> Limits:
+    def _limits(self, about: Mapping[str, Any]) -> SubmissionLimits:
         now = self._clock().astimezone(UTC)
         today = sum(known.submitted.date() == now.date() for known in self._read_records())
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         per_day = int(about["daily_limit"])
-        return Limits(per_day, max(per_day - today, 0), midnight + timedelta(days=1))
+        return SubmissionLimits(per_day, max(per_day - today, 0), midnight + timedelta(days=1))
 
-    def _limit_reached(self, limits: Limits) -> HostError:
-        minutes = int((limits.reopens - self._clock()).total_seconds() // 60) + 1
+    def _limit_reached(self, limits: SubmissionLimits) -> HostError:
+        minutes = int((limits.resets_at - self._clock()).total_seconds() // 60) + 1
         return HostError(
             f"today's {limits.per_day} submissions are used up; submissions reopen at "
-            f"{limits.reopens:%Y-%m-%d %H:%M} UTC, in {minutes // 60} h {minutes % 60} min",
+            f"{limits.resets_at:%Y-%m-%d %H:%M} UTC, in {minutes // 60} h {minutes % 60} min",
             where=self._submissions,
-            cure=f"then: runner {self._name} submit",
+            fix=f"then: runner {self._name} submit",
         )
 
     def _refs(self) -> list[str]:
@@ -253,7 +261,7 @@ def _settle(submission: Submission, grader: Grader, path: Path) -> Submission:
     try:
         scores = grader.grade(path)
     except SubmissionFormatError as error:
-        return replace(submission, status=Status.ERROR, error=error.found)
+        return replace(submission, status=Status.ERROR, error=error.message)
     return replace(submission, status=Status.COMPLETE, public=scores.public, private=scores.private)
 
 

@@ -52,13 +52,13 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Limits:
+class SubmissionLimits:
     """How many submissions the day allows, and how many are left of it."""
 
     per_day: int
     left_today: int
-    reopens: datetime  # when a full allowance begins again
-    for_good: bool = False  # it never does: the competition's whole allowance is used up
+    resets_at: datetime  # when a full allowance begins again
+    total_used_up: bool = False  # it never does: the competition's whole allowance is used up
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Leaderboard:
 
 
 @dataclass(frozen=True)
-class About:
+class CompetitionInfo:
     """What the host says of a competition, and of you in it."""
 
     slug: str
@@ -110,12 +110,12 @@ class FileSource(Protocol):
 
 
 class Host(FileSource, Protocol):
-    """Who holds the data and scores submissions. Every refusal is a HostError with its cure."""
+    """Who holds the data and scores submissions. Every refusal is a HostError with its fix."""
 
     def now(self) -> datetime:
         """The host's time: its days begin and end by it, whatever this machine's clock says."""
 
-    def fetch_about(self, slug: str) -> About:
+    def fetch_about(self, slug: str) -> CompetitionInfo:
         """What the host says of the competition."""
 
     def submit_file(self, slug: str, path: Path, message: str) -> str:
@@ -127,7 +127,7 @@ class Host(FileSource, Protocol):
     def fetch_submission(self, slug: str, ref: str) -> Submission:
         """One submission, as it is now."""
 
-    def fetch_limits(self, slug: str) -> Limits:
+    def fetch_limits(self, slug: str) -> SubmissionLimits:
         """What is left of today's allowance."""
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:

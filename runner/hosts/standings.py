@@ -19,7 +19,7 @@ class Medal(Enum):
 
 
 @dataclass(frozen=True)
-class Line:
+class MedalCutoff:
     """How many places win a medal: some outright, and some more per thousand teams (rounded down)."""
 
     places: int
@@ -31,16 +31,16 @@ class Line:
 
 
 # Kaggle's rule: each row holds from that many teams on.
-_LINES: tuple[tuple[int, dict[Medal, Line]], ...] = (
-    (1000, {Medal.GOLD: Line(10, 2), Medal.SILVER: Line(0, 50), Medal.BRONZE: Line(0, 100)}),
-    (250, {Medal.GOLD: Line(10, 2), Medal.SILVER: Line(50, 0), Medal.BRONZE: Line(100, 0)}),
-    (100, {Medal.GOLD: Line(10, 0), Medal.SILVER: Line(0, 200), Medal.BRONZE: Line(0, 400)}),
-    (0, {Medal.GOLD: Line(0, 100), Medal.SILVER: Line(0, 200), Medal.BRONZE: Line(0, 400)}),
+_LINES: tuple[tuple[int, dict[Medal, MedalCutoff]], ...] = (
+    (1000, {Medal.GOLD: MedalCutoff(10, 2), Medal.SILVER: MedalCutoff(0, 50), Medal.BRONZE: MedalCutoff(0, 100)}),
+    (250, {Medal.GOLD: MedalCutoff(10, 2), Medal.SILVER: MedalCutoff(50, 0), Medal.BRONZE: MedalCutoff(100, 0)}),
+    (100, {Medal.GOLD: MedalCutoff(10, 0), Medal.SILVER: MedalCutoff(0, 200), Medal.BRONZE: MedalCutoff(0, 400)}),
+    (0, {Medal.GOLD: MedalCutoff(0, 100), Medal.SILVER: MedalCutoff(0, 200), Medal.BRONZE: MedalCutoff(0, 400)}),
 )
 
 
 @dataclass(frozen=True)
-class NextLine:
+class NextMedal:
     """The nearest better medal: the score that holds its last place, and how far off that is."""
 
     medal: Medal
@@ -56,7 +56,7 @@ class Standing:
     rank: int
     teams: int
     medal: Medal | None
-    next_line: NextLine | None
+    next_line: NextMedal | None
     awarded: bool  # False: the competition gives no medals, and `medal` is what it would be
     private: bool
     late: bool = False  # the competition was over: the place is what it would have been
@@ -132,7 +132,7 @@ def medal_at(rank: int, teams: int) -> Medal | None:
     return next((medal for medal, last in medal_lines(teams).items() if rank <= last), None)
 
 
-def _next_line(board: Leaderboard, score: float, rank: int) -> NextLine | None:
+def _next_line(board: Leaderboard, score: float, rank: int) -> NextMedal | None:
     teams = len(board.rows)
     better = [last for last in medal_lines(teams).values() if last < rank and last <= teams]
     if not better:
@@ -141,4 +141,4 @@ def _next_line(board: Leaderboard, score: float, rank: int) -> NextLine | None:
     last = max(better)
     medal = medal_at(last, teams)
     assert medal is not None
-    return NextLine(medal, board.rows[last - 1].score, abs(score - board.rows[last - 1].score))
+    return NextMedal(medal, board.rows[last - 1].score, abs(score - board.rows[last - 1].score))

@@ -12,21 +12,29 @@ from pathlib import Path
 from runner.console import progress, say
 from runner.contract import Competition
 from runner.errors import HostError
-from runner.hosts.entries import Origin, describe, entry_of, new_entry, scored
-from runner.hosts.file_tag import mark_in, mark_of
-from runner.hosts.leaderboards import Terms, keep_snapshot, keep_terms
+from runner.hosts.entries import RunInfo, describe, entry_from_submission, new_entry, scored
+from runner.hosts.file_tag import file_tag, parse_file_tag
+from runner.hosts.leaderboards import LeaderboardContext, keep_snapshot, keep_terms
 from runner.hosts.ledger import Entry, add_missing, filled, is_same, read_ledger, record_entry
-from runner.hosts.protocol import About, Host, Leaderboard, Limits, Status, Submission, UnreachableError
+from runner.hosts.protocol import (
+    CompetitionInfo,
+    Host,
+    Leaderboard,
+    Status,
+    Submission,
+    SubmissionLimits,
+    UnreachableError,
+)
 from runner.hosts.standings import Standing, find_standing
 from runner.workspace import locked
 
 # A host scores within seconds to minutes; an hour says that something is wrong there.
-PATIENCE_SECONDS = 3600
+SCORE_TIMEOUT = 3600
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 20.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SubmitResult:
     """What became of a submission: the host's last word, and the places on its boards."""
 
     submission: Submission
@@ -34,7 +42,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Handing:
+class SubmitOptions:
     """How a file is handed in."""
 
     note: str = ""
@@ -44,7 +52,7 @@ class Handing:
     pause: Callable[[float], None] = time.sleep
 
 
-def require_open(host: Host, competition: Competition) -> About:
+def require_open(host: Host, competition: Competition) -> CompetitionInfo:
     """Stop where the host would take no file from us, however good: asked before training, not after."""
     about = host.fetch_about(competition.slug)
     page, again = about.page, f"runner {competition.name}"
@@ -52,7 +60,7 @@ def require_open(host: Host, competition: Competition) -> About:
         raise HostError(
             f"{about.title} takes notebooks only, no files",
             where=page,
-            cure=f"train and predict here ({again} train), and hand in from a notebook there",
+            fix=f"train and predict here ({again} train), and hand in from a notebook there",
         )
     if about.disabled:
         over = about.is_over(host.now())
@@ -60,39 +68,41 @@ def require_open(host: Host, competition: Competition) -> About:
         raise HostError(
             f"{about.title} takes no submissions{since}",
             where=page,
-            cure=f"{again} train and {again} predict work all the same; their score is the held-out one",
+            fix=f"{again} train and {again} predict work all the same; their score is the held-out one",
         )
     if not about.entered:
         raise HostError(
             f"the rules of {about.title} are not accepted yet",
             where=f"{page}/rules",
-            cure=f"open that page in a browser, accept the rules (or join), then: {again} run",
+            fix=f"open that page in a browser, accept the rules (or join), then: {again} run",
         )
     return about
 
 
 def submit_and_record(
-    host: Host, competition: Competition, path: Path, ledger: Path, origin: Origin, handing: Handing
-) -> Outcome:
+    host: Host, competition: Competition, path: Path, ledger: Path, origin: RunInfo, handing: SubmitOptions
+) -> SubmitResult:
     """Submit, note it in the ledger at once, wait for the score, note that too. The same file goes only once."""
     about = require_open(host, competition)
     # Between the look at what the host has and the sending nobody else here may send.
     with locked(ledger.with_name(f".submit-{competition.name}.lock")):
         entry = _hand_in(host, competition, path, ledger, origin, handing)
     if not handing.wait:
-        return Outcome(host.fetch_submission(competition.slug, entry.ref), ())
+        return SubmitResult(host.fetch_submission(competition.slug, entry.ref), ())
     submission = _wait_and_record(host, competition, ledger, entry, handing.pause)
     boards = _Boards(host, competition, about, handing.boards)
     standings = boards.standings_of(submission)
     record_entry(ledger, scored(entry, submission, standings))
-    return Outcome(submission, standings)
+    return SubmitResult(submission, standings)
 
 
-def _hand_in(host: Host, competition: Competition, path: Path, ledger: Path, origin: Origin, handing: Handing) -> Entry:
+def _hand_in(
+    host: Host, competition: Competition, path: Path, ledger: Path, origin: RunInfo, handing: SubmitOptions
+) -> Entry:
     """Send the file, unless the host has it; the line of it in the ledger."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = host.fetch_submissions(competition.slug)
-    add_missing(ledger, [entry_of(host, competition, one) for one in known if mark_in(one.message)])
+    add_missing(ledger, [entry_from_submission(host, competition, one) for one in known if parse_file_tag(one.message)])
     ref = None if handing.again else _submitted_before(known, digest)
     if ref is None:
         _require_allowance(host, competition)
@@ -113,10 +123,10 @@ def wait_for_score(
     waited, delay = 0.0, _FIRST_PAUSE
     with progress("waiting for the score", None) as advance:
         while (submission := _look(host, competition, ref)) is None or submission.status is Status.PENDING:
-            if waited >= PATIENCE_SECONDS:
+            if waited >= SCORE_TIMEOUT:
                 raise HostError(
                     f"submission {ref} is still not scored after {waited / 60:.0f} minutes",
-                    cure=f"runner {competition.name} standings --refresh",
+                    fix=f"runner {competition.name} standings --refresh",
                 )
             if waited == 0:
                 say("waiting for the score")
@@ -131,7 +141,7 @@ def refusal_of(competition: Competition, submission: Submission) -> HostError:
     return HostError(
         f"the host refused submission {submission.ref}: {submission.error or 'it gave no reason'}",
         where=submission.file_name,
-        cure=f"runner {competition.name} check FILE",
+        fix=f"runner {competition.name} check FILE",
     )
 
 
@@ -140,7 +150,7 @@ def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards
     its place on the boards as they are now."""
     about = host.fetch_about(competition.slug)
     told = {submission.ref: submission for submission in host.fetch_submissions(competition.slug)}
-    added = add_missing(ledger, [entry_of(host, competition, one) for one in told.values()])
+    added = add_missing(ledger, [entry_from_submission(host, competition, one) for one in told.values()])
     if added:
         say(f"{len(added)} submission{'s' * (len(added) > 1)} made elsewhere, or never noted, found")
     lookup = _Boards(host, competition, about, boards)
@@ -152,16 +162,16 @@ def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards
             record_entry(ledger, scored(entry, submission, lookup.standings_of(submission)))
 
 
-def limit_error(competition: Competition, limits: Limits, now: datetime) -> HostError:
+def limit_error(competition: Competition, limits: SubmissionLimits, now: datetime) -> HostError:
     """What is told where no submission is left, before anything is uploaded."""
     again = f"runner {competition.name} submit"
-    if limits.for_good:
-        return HostError(f"the submissions that {competition.title} allows in all are used up", cure="none is left")
-    minutes = int((limits.reopens - now).total_seconds() // 60) + 1
+    if limits.total_used_up:
+        return HostError(f"the submissions that {competition.title} allows in all are used up", fix="none is left")
+    minutes = int((limits.resets_at - now).total_seconds() // 60) + 1
     return HostError(
-        f"today's {limits.per_day} submissions are used up; the next opens at {limits.reopens:%Y-%m-%d %H:%M} UTC, "
+        f"today's {limits.per_day} submissions are used up; the next opens at {limits.resets_at:%Y-%m-%d %H:%M} UTC, "
         f"in {minutes // 60} h {minutes % 60} min",
-        cure=f"then: {again}",
+        fix=f"then: {again}",
     )
 
 
@@ -171,7 +181,7 @@ class _Boards:
 
     host: Host
     competition: Competition
-    about: About
+    about: CompetitionInfo
     folder: Path | None
 
     def __post_init__(self) -> None:
@@ -180,14 +190,14 @@ class _Boards:
     def keep(self, team: str) -> None:
         """Fetch what there is, for its snapshot's sake."""
         if self.folder is not None:
-            keep_terms(self.folder, Terms(self.about.deadline, team))
+            keep_terms(self.folder, LeaderboardContext(self.about.deadline, team))
         for private in (False, True):
             if not private or self.about.is_over(self.host.now()):
                 self._board(private)
 
     def standings_of(self, submission: Submission) -> tuple[Standing, ...]:
         """The place of each of its scores, public first."""
-        terms = Terms(self.about.deadline, submission.team)
+        terms = LeaderboardContext(self.about.deadline, submission.team)
         if self.folder is not None:
             keep_terms(self.folder, terms)
         scores = ((submission.public, False), (submission.private, True))
@@ -211,7 +221,7 @@ class _Boards:
                 board = self.host.fetch_leaderboard(self.competition.slug, private=private)
             except HostError as error:
                 # The score is what one came for: without a board it has no place, and is told all the same.
-                say(f"no {'private' if private else 'public'} board: {error.found}")
+                say(f"no {'private' if private else 'public'} board: {error.message}")
                 self._known[private] = None
                 return None
             if self.folder is not None and board.rows:
@@ -235,7 +245,7 @@ def _look(host: Host, competition: Competition, ref: str) -> Submission | None:
     try:
         return host.fetch_submission(competition.slug, ref)
     except UnreachableError as error:
-        say(f"{error.found}; still waiting")
+        say(f"{error.message}; still waiting")
         return None
 
 
@@ -246,4 +256,4 @@ def _require_allowance(host: Host, competition: Competition) -> None:
 
 
 def _submitted_before(known: Sequence[Submission], digest: str) -> str | None:
-    return next((one.ref for one in known if mark_of(digest) in one.message and one.status is not Status.ERROR), None)
+    return next((one.ref for one in known if file_tag(digest) in one.message and one.status is not Status.ERROR), None)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from runner.contract.presets import Padding, Preset, Symmetry
 from runner.images.center_crop import with_channels
 
-Picture = NDArray[Any]
+Pixels = NDArray[Any]
 
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
-# Linear interpolation looks at two pixels: beyond this it would skip some of a larger picture's.
+# Linear interpolation looks at two pixels: beyond this it would skip some of a larger image's.
 _MOST_SKIPPED = 1.5
 
 
@@ -44,30 +44,32 @@ _MOVES = {
 class Transform:
     """A pipeline whose chances come from the seed of the call, and from nothing else.
 
-    The same picture and seed give the same result in any worker, in any order, in any process.
+    The same image and seed give the same result in any worker, in any order, in any process.
     """
 
     def __init__(self, *steps: A.BasicTransform) -> None:
         self._pipeline = A.Compose(steps)
 
-    def __call__(self, picture: Picture, seed: int = 0) -> Picture:
+    def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
         # One generator for all steps. The pipeline's own `set_random_seed` gives each step a generator
         # with the same seed: what is mirrored would then always be zoomed alike.
         self._pipeline.set_random_state(np.random.Generator(np.random.PCG64(int(seed))), random.Random(int(seed)))
-        moved: Picture = self._pipeline(image=picture)["image"]
+        moved: Pixels = self._pipeline(image=image)["image"]
         return np.ascontiguousarray(moved)
 
 
-def build_augmentation(preset: Preset, size: int, *, channels_are_light: bool) -> Transform:
+def build_augmentation(preset: Preset, size: int, *, is_rgb: bool) -> Transform:
     """For training: (height, width, channels) to (size, size, channels), another way for each seed.
 
-    `channels_are_light` says that values are brightness (uint8 red, green, blue). Where they are
+    `is_rgb` says that values are brightness (uint8 red, green, blue). Where they are
     measurements nothing changes them, whatever the preset's `max_lighting`.
     """
     moves = (
-        [*_whole_pixels(preset, size), *_symmetry(preset.symmetry)] if preset.geometric_only else [Window(preset, size)]
+        [*_whole_pixels(preset, size), *_symmetry(preset.symmetry)]
+        if preset.geometric_only
+        else [RandomCropAffine(preset, size)]
     )
-    light = [Exposure(preset.max_lighting)] if channels_are_light and preset.max_lighting else []
+    light = [BrightnessContrast(preset.max_lighting)] if is_rgb and preset.max_lighting else []
     return Transform(*moves, *light)
 
 
@@ -86,8 +88,8 @@ def _symmetry(symmetry: Symmetry) -> list[A.BasicTransform]:
     return [A.HorizontalFlip(p=0.5)] if symmetry is Symmetry.HFLIP else []
 
 
-class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
-    """A square window on the picture: placed along its longer side, zoomed, turned, mirrored and shifted in one warp.
+class RandomCropAffine(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
+    """A square window on the image: placed along its longer side, zoomed, turned, mirrored and shifted in one warp.
 
     One interpolation instead of four, and no pass over the pixels for the symmetry: sharper, and faster.
     """
@@ -111,8 +113,8 @@ class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has 
         }
 
     def apply(
-        self, img: Picture, side: float, across: float, down: float, degrees: float, move: Picture, **params: Any
-    ) -> Picture:
+        self, img: Pixels, side: float, across: float, down: float, degrees: float, move: Pixels, **params: Any
+    ) -> Pixels:
         """What is seen through the window, `size` pixels square."""
         small = _reduced(img, side / self.size)
         # Both axes may have been rounded differently.
@@ -120,7 +122,7 @@ class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has 
         angle = np.deg2rad(degrees)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         linear = grid @ turn @ move * (side / self.size)
-        # A pixel's centre lies half a pixel from its edge, in the picture and in the window.
+        # A pixel's centre lies half a pixel from its edge, in the image and in the window.
         offset = grid @ np.array([across, down]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
         return with_channels(
             cv2.warpAffine(
@@ -133,7 +135,7 @@ class Window(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has 
         )
 
 
-class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
+class BrightnessContrast(A.ImageOnlyTransform):  # type: ignore[misc]
     """Brightness as a factor and contrast about the mean, as exposures differ: one look into a table a value.
 
     Black stays black where only the brightness differs: what is added to it turns night into fog. Colours stay: a
@@ -152,17 +154,17 @@ class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
             "contrast": draw(1 - self.share, 1 + self.share),
         }
 
-    def apply(self, img: Picture, brightness: float, contrast: float, **params: Any) -> Picture:
+    def apply(self, img: Pixels, brightness: float, contrast: float, **params: Any) -> Pixels:
         """Every value by the table."""
         mean = float(np.dot(cv2.mean(img)[:3], _GREY))
         values = (brightness * contrast) * _LEVELS + brightness * (1 - contrast) * mean
         return np.asarray(cv2.LUT(img, cv2.convertScaleAbs(np.maximum(values, 0))))
 
 
-def _reduced(picture: Picture, scale: float) -> Picture:
-    """A picture much larger than wanted, averaged down first, so that no fine pattern turns to moiré."""
+def _reduced(image: Pixels, scale: float) -> Pixels:
+    """An image much larger than wanted, averaged down first, so that no fine pattern turns to moiré."""
     if scale <= _MOST_SKIPPED:
-        return picture
-    height, width = picture.shape[:2]
+        return image
+    height, width = image.shape[:2]
     shape = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return with_channels(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA))
+    return with_channels(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))

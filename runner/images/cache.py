@@ -1,6 +1,6 @@
-"""Small pictures remembered in one memory-mapped file a size, shared by all runs, folds and worker processes.
+"""Small images remembered in one memory-mapped file a size, shared by all runs, folds and worker processes.
 
-Each picture has a slot of its own, and a mark that says which file it was made of (size, times and inode, as git
+Each image has a slot of its own, and a mark that says which file it was made of (size, times and inode, as git
 tells changed files), its shape, and a checksum of all of it. A slot is read only if its mark fits the file as it
 is now and the checksum holds. So nothing that is read is stale or torn, whoever else writes, was killed, or lost
 its power; two writers of one slot write the same bytes. Slots are holes in the file until they are written.
@@ -24,10 +24,10 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from runner.images.cache_budget import Room, make_room
-from runner.images.decode import Stamp
+from runner.images.cache_budget import CacheBudget, evict_unused
+from runner.images.decode import FileStamp
 
-# Of a file its size, times and inode; of the picture its height and width; the checksum of these and the pixels.
+# Of a file its size, times and inode; of the image its height and width; the checksum of these and the pixels.
 _MARK = struct.Struct("<QqqQHH")
 _SUM = struct.Struct("<I")
 _STEP = _MARK.size + _SUM.size
@@ -37,15 +37,15 @@ _LAYOUT = 1
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """Where small pictures are kept, and how many bytes of the disk they may take in all."""
+class CacheOptions:
+    """Where small images are kept, and how many bytes of the disk they may take in all."""
 
     folder: Path
     limit: int
 
 
-def open_cache(keeping: Keeping | None, paths: Sequence[str], made: str, longest: int) -> PictureCache | None:
-    """The cache of these pictures, made in this way, each of at most `longest` pixels; None where there can be none."""
+def open_cache(keeping: CacheOptions | None, paths: Sequence[str], made: str, longest: int) -> ImageCache | None:
+    """The cache of these images, made in this way, each of at most `longest` pixels; None where there can be none."""
     if keeping is None or keeping.limit <= 0 or not hasattr(os, "pwrite"):
         return None
     content = hashlib.sha256("\0".join((made, *paths)).encode("utf-8", "surrogatepass"))
@@ -54,21 +54,21 @@ def open_cache(keeping: Keeping | None, paths: Sequence[str], made: str, longest
     slot = -(-3 * longest // mmap.PAGESIZE) * mmap.PAGESIZE
     folder = keeping.folder / content.hexdigest()[:32]
     try:
-        room = make_room(folder, keeping.limit, wanted=len(paths) * slot // 2)
-        return PictureCache(folder, len(paths), slot, room)
+        room = evict_unused(folder, keeping.limit, wanted=len(paths) * slot // 2)
+        return ImageCache(folder, len(paths), slot, room)
     except OSError:
         return None  # a disk that is full or read-only is no reason not to train
 
 
-class PictureCache:
-    """Pictures by number: (height, width, 3) of uint8, read straight from the map."""
+class ImageCache:
+    """Images by number: (height, width, 3) of uint8, read straight from the map."""
 
-    def __init__(self, folder: Path, rows: int, slot: int, room: Room) -> None:
+    def __init__(self, folder: Path, rows: int, slot: int, room: CacheBudget) -> None:
         self._folder, self._rows, self._slot, self._room = folder, rows, slot, room
         self._open()
 
-    def get(self, number: int, stamp: Stamp) -> NDArray[np.uint8] | None:
-        """The picture, if it is there and was made of the file as it is now. It cannot be written to."""
+    def get(self, number: int, stamp: FileStamp) -> NDArray[np.uint8] | None:
+        """The image, if it is there and was made of the file as it is now. It cannot be written to."""
         place = number * _STEP
         mark = self._marks[place : place + _STEP]
         *known, height, width = _MARK.unpack_from(mark)
@@ -80,13 +80,13 @@ class PictureCache:
             return None
         return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3)
 
-    def put(self, number: int, stamp: Stamp, picture: NDArray[np.uint8]) -> None:
-        """Remember a picture, if there is room."""
-        height, width = picture.shape[:2]
+    def put(self, number: int, stamp: FileStamp, image: NDArray[np.uint8]) -> None:
+        """Remember an image, if there is room."""
+        height, width = image.shape[:2]
         # Disks give room by the page, and the mark may take one of its own.
-        if picture.nbytes > self._slot or not self._room.has(picture.nbytes + 2 * mmap.PAGESIZE):
+        if image.nbytes > self._slot or not self._room.has(image.nbytes + 2 * mmap.PAGESIZE):
             return
-        pixels = np.ascontiguousarray(picture).data.cast("B")
+        pixels = np.ascontiguousarray(image).data.cast("B")
         mark = _MARK.pack(*stamp, height, width)
         try:
             os.pwrite(self._pixels_file, pixels, number * self._slot)
@@ -124,7 +124,7 @@ def _map(path: Path, length: int) -> tuple[int, mmap.mmap]:
 
 
 def _require_holes(file: int, length: int) -> None:
-    """Refuse a disk that fills holes with zeros: it would give all the room to pictures that are not there yet."""
+    """Refuse a disk that fills holes with zeros: it would give all the room to images that are not there yet."""
     if os.fstat(file).st_blocks * 512 > length // 2 + mmap.PAGESIZE:
         os.ftruncate(file, 0)
         raise OSError("this disk has no sparse files")

@@ -1,4 +1,4 @@
-"""How much of the disk small pictures may take: held to a bound; what was unused longest goes first."""
+"""How much of the disk small images may take: held to a bound; what was unused longest goes first."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 # Of the disk this much is left to everything else, whatever the bound.
 _SPARE = 2 * 10**9
-# With less left than this, it is measured before every picture: several processes write.
+# With less left than this, it is measured before every image: several processes write.
 _LITTLE = 64 * 10**6
 _MEASURE_EVERY = 64
 
 
-class Room:
-    """What one process may still write into one folder of pictures. The folder is in use as long as this lives."""
+class CacheBudget:
+    """What one process may still write into one folder of images. The folder is in use as long as this lives."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ class _InUse:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
 
-def make_room(folder: Path, limit: int, wanted: int) -> Room:
-    """Room for a folder that wants so many bytes: other folders that are not in use go, the longest unused first."""
-    room = Room(folder, limit)
+def evict_unused(folder: Path, limit: int, wanted: int) -> CacheBudget:
+    """CacheBudget for a folder that wants so many bytes: other folders that are not in use go, the longest unused first."""
+    room = CacheBudget(folder, limit)
     others = [path for path in folder.parent.iterdir() if path != folder and path.is_dir()]
     for other in sorted(others, key=_last_use):
         if used_by(folder.parent) - _used(folder) + min(max(wanted, _used(folder)), limit) <= limit:
@@ -75,7 +75,7 @@ def make_room(folder: Path, limit: int, wanted: int) -> Room:
 
 
 def used_by(folder: Path) -> int:
-    """Bytes that all pictures below a folder take on the disk; holes take none."""
+    """Bytes that all images below a folder take on the disk; holes take none."""
     return sum(_used(path) for path in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Pictures as small as a network's size needs them: decoded at a reduced scale, resized once, kept in the cache.
+"""Images as small as a network's size needs them: decoded at a reduced scale, resized once, kept in the cache.
 
 What is made of a file depends on the file, the preset and the size alone. The cache only remembers it, so a
 training with the cache and one without are the same bit for bit.
@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset
-from runner.images.cache import Keeping, PictureCache, open_cache
+from runner.images.cache import CacheOptions, ImageCache, open_cache
 from runner.images.decode import (
-    FilePictures,
-    PictureReader,
+    ImageFiles,
+    ImageReader,
     is_band_path,
-    open_pictures,
-    read_picture,
+    open_images,
+    read_image,
     stamp_of,
 )
 
-# How much larger than a network sees them pictures are resized to. They are scaled once more for each look, and
+# How much larger than a network sees them images are resized to. They are scaled once more for each look, and
 # every scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from
 # 1.5 times nothing that could be told from chance. (A JPEG's own smaller scales are sharp: 1.1 times is enough.)
 _SPARE = 1.5
@@ -35,19 +35,19 @@ _SPARE = 1.5
 # so small a step would cost sharpness and time, and win little room.
 _ENOUGH = 1.25
 
-# The longest picture that has a place in the cache, in short sides. Panoramas beyond it are read each time.
+# The longest image that has a place in the cache, in short sides. Panoramas beyond it are read each time.
 _LONGEST = 2.0
 
 
 @dataclass(frozen=True)
-class Smallness:
-    """How small a picture may be: its short side as a decoder must give it at least, and as it is resized to."""
+class TargetSize:
+    """How small an image may be: its short side as a decoder must give it at least, and as it is resized to."""
 
     decoded: int
     resized: int
 
     @classmethod
-    def of(cls, preset: Preset, size: int) -> Smallness | None:
+    def of(cls, preset: Preset, size: int) -> TargetSize | None:
         """What looks of that size need: a pixel for each of their own, also the nearest. None: every pixel is."""
         if preset.geometric_only:
             return None
@@ -55,36 +55,36 @@ class Smallness:
 
     @property
     def most_pixels(self) -> int:
-        """Of a picture that has a place in the cache."""
+        """Of an image that has a place in the cache."""
         side = self.resized * _ENOUGH
         return round(side * side * _LONGEST)
 
 
-def open_small_pictures(
-    raw: Path, paths: Sequence[str], preset: Preset, size: int, keeping: Keeping | None = None
-) -> PictureReader:
-    """The index's pictures as a network of this size needs them, remembered where `keeping` says."""
-    small = Smallness.of(preset, size)
+def open_cached_images(
+    raw: Path, paths: Sequence[str], preset: Preset, size: int, keeping: CacheOptions | None = None
+) -> ImageReader:
+    """The index's images as a network of this size needs them, remembered where `keeping` says."""
+    small = TargetSize.of(preset, size)
     if small is None or not paths or is_band_path(paths[0]):
-        return open_pictures(raw, paths)
-    return SmallPictures(raw, paths, small, open_cache(keeping, paths, repr(small), small.most_pixels))
+        return open_images(raw, paths)
+    return CachedImages(raw, paths, small, open_cache(keeping, paths, repr(small), small.most_pixels))
 
 
-def read_small(path: Path, small: Smallness) -> NDArray[np.uint8]:
-    """The picture as small as it may be, or a little larger; never enlarged."""
-    picture = read_picture(path, at_least=small.decoded)
-    height, width = picture.shape[:2]
+def read_small(path: Path, small: TargetSize) -> NDArray[np.uint8]:
+    """The image as small as it may be, or a little larger; never enlarged."""
+    image = read_image(path, min_side=small.decoded)
+    height, width = image.shape[:2]
     scale = small.resized / min(height, width)
     if scale >= 1 / _ENOUGH:
-        return picture
+        return image
     shape = (max(small.resized, round(width * scale)), max(small.resized, round(height * scale)))
-    return np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-class SmallPictures(FilePictures):
-    """Pictures that are files, each as small as a size needs it."""
+class CachedImages(ImageFiles):
+    """Images that are files, each as small as a size needs it."""
 
-    def __init__(self, raw: Path, paths: Sequence[str], small: Smallness, cache: PictureCache | None) -> None:
+    def __init__(self, raw: Path, paths: Sequence[str], small: TargetSize, cache: ImageCache | None) -> None:
         super().__init__(raw, paths)
         self._small, self._cache = small, cache
 
@@ -96,6 +96,6 @@ class SmallPictures(FilePictures):
         known = self._cache.get(number, stamp)
         if known is not None:
             return known
-        picture = read_small(path, self._small)
-        self._cache.put(number, stamp, picture)
-        return picture
+        image = read_small(path, self._small)
+        self._cache.put(number, stamp, image)
+        return image

@@ -1,4 +1,4 @@
-"""Reading a picture right whatever it is, and never being hurt by one."""
+"""Reading an image right whatever it is, and never being hurt by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.errors import DataError
 # Pillow reads them all, with every mode that they have. What it could also open is left out on purpose:
 # an EPS named .jpg would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 )
 
@@ -48,11 +48,11 @@ _quiet_lock = threading.Lock()
 
 
 # Of a file: its size, its times of writing and of any change, its inode.
-Stamp = tuple[int, int, int, int]
+FileStamp = tuple[int, int, int, int]
 
 
-class PictureReader(Protocol):
-    """Pictures by number, each (height, width, channels)."""
+class ImageReader(Protocol):
+    """Images by number, each (height, width, channels)."""
 
     @property
     def channels(self) -> int:
@@ -63,18 +63,18 @@ class PictureReader(Protocol):
     def __getitem__(self, number: int) -> NDArray[Any]: ...
 
     def digest(self, number: int) -> bytes:
-        """A fingerprint of the picture's content."""
+        """A fingerprint of the image's content."""
 
 
-def read_picture(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
-    """The picture as people see it: (height, width, 3) RGB, upright.
+def read_image(path: Path, *, min_side: int | None = None) -> NDArray[np.uint8]:
+    """The image as people see it: (height, width, 3) RGB, upright.
 
-    With `at_least` a JPEG is decoded at the smallest of its scales (1, 1/2, 1/4, 1/8) whose short side
-    still has that many pixels: several times faster where a small picture is wanted of a large file.
+    With `min_side` a JPEG is decoded at the smallest of its scales (1, 1/2, 1/4, 1/8) whose short side
+    still has that many pixels: several times faster where a small image is wanted of a large file.
     """
     with _opened(path) as (image, orientation):
-        if at_least:
-            image.draft(None, (at_least, at_least))  # only a JPEG can; the others are read whole
+        if min_side:
+            image.draft(None, (min_side, min_side))  # only a JPEG can; the others are read whole
         _decode(image)
         upright = image if orientation == 1 else image.transpose(_TURNS[orientation])
         return np.array(_as_rgb(upright), dtype=np.uint8)
@@ -87,26 +87,26 @@ def read_size(path: Path) -> tuple[int, int]:
         return (height, width) if orientation in _LYING else (width, height)
 
 
-def open_pictures(raw: Path, paths: Sequence[str], *, at_least: int | None = None) -> PictureReader:
+def open_images(raw: Path, paths: Sequence[str], *, min_side: int | None = None) -> ImageReader:
     """A reader of the index's paths: uint8 RGB for files, float32 for rows of an array."""
     if paths and all(map(is_band_path, paths)):
-        return BandPictures(raw, paths)
-    return FilePictures(raw, paths, at_least)
+        return ImageArrays(raw, paths)
+    return ImageFiles(raw, paths, min_side)
 
 
-class FilePictures:
-    """Pictures that are files."""
+class ImageFiles:
+    """Images that are files."""
 
     channels = 3
 
-    def __init__(self, raw: Path, paths: Sequence[str], at_least: int | None = None) -> None:
-        self._raw, self._paths, self._at_least = raw, tuple(paths), at_least
+    def __init__(self, raw: Path, paths: Sequence[str], min_side: int | None = None) -> None:
+        self._raw, self._paths, self._at_least = raw, tuple(paths), min_side
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
-        return read_picture(self._raw / self._paths[number], at_least=self._at_least)
+        return read_image(self._raw / self._paths[number], min_side=self._at_least)
 
     def digest(self, number: int) -> bytes:
         """A fingerprint of the file's content. Read once a process, as long as the file stays as it is."""
@@ -114,7 +114,7 @@ class FilePictures:
         return _digest(path, stamp_of(path))
 
 
-def stamp_of(path: Path) -> Stamp | None:
+def stamp_of(path: Path) -> FileStamp | None:
     """What changes whenever the file does; None where there is no file."""
     try:
         told = path.stat()
@@ -124,7 +124,7 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 @cache
-def _digest(path: Path, _stamp: Stamp | None) -> bytes:
+def _digest(path: Path, _stamp: FileStamp | None) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
@@ -141,8 +141,8 @@ def band_path(array: str, row: int) -> str:
     return f"{array}#{row}"
 
 
-class BandPictures:
-    """Pictures that are rows of .npy arrays (rows, bands, height, width), read by memory map."""
+class ImageArrays:
+    """Images that are rows of .npy arrays (rows, bands, height, width), read by memory map."""
 
     def __init__(self, raw: Path, paths: Sequence[str]) -> None:
         self._raw = raw
@@ -151,7 +151,7 @@ class BandPictures:
 
     @property
     def channels(self) -> int:
-        """How many bands the first picture's array has."""
+        """How many bands the first image's array has."""
         return int(self._array(self._rows[0][0]).shape[1])
 
     def __len__(self) -> int:
@@ -162,9 +162,9 @@ class BandPictures:
         array = self._array(name)
         if row >= len(array):
             raise DataError(
-                f"there is no picture {row} among the {len(array)}",
+                f"there is no image {row} among the {len(array)}",
                 where=self._raw / name,
-                cure="delete that file and download again with --force",
+                fix="delete that file and download again with --force",
             )
         return np.ascontiguousarray(array[row].transpose(1, 2, 0), dtype=np.float32)
 
@@ -183,20 +183,20 @@ class BandPictures:
 
 
 def open_array(path: Path) -> NDArray[Any]:
-    """An array of pictures (rows, bands, height, width) as a memory map."""
+    """An array of images (rows, bands, height, width) as a memory map."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
-            f"the array of pictures cannot be read: {error}",
+            f"the array of images cannot be read: {error}",
             where=path,
-            cure="delete that file and download again with --force",
+            fix="delete that file and download again with --force",
         ) from error
     if array.ndim != 4:
         raise DataError(
-            f"an array of pictures has 4 dimensions (rows, bands, height, width), this one {array.shape}",
+            f"an array of images has 4 dimensions (rows, bands, height, width), this one {array.shape}",
             where=path,
-            cure="let the competition's `prepare` write it so",
+            fix="let the competition's `prepare` write it so",
         )
     return array
 
@@ -204,13 +204,13 @@ def open_array(path: Path) -> NDArray[Any]:
 def _band_row(path: str) -> tuple[str, int]:
     match = _BAND_ROW.fullmatch(path)
     if not match:
-        raise DataError(f"{path!r} does not name a row of an array", cure="build the index again")
+        raise DataError(f"{path!r} does not name a row of an array", fix="build the index again")
     return match["array"], int(match["row"])
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Image.Image, int]]:
-    """The picture with its header read and judged; whatever goes wrong in the block names the file."""
+    """The image with its header read and judged; whatever goes wrong in the block names the file."""
     try:
         with _header(path) as image:
             _refuse_absurd(image, path)
@@ -238,7 +238,7 @@ def _decode(image: Image.Image) -> None:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    # Pillow warns of large pictures and of odd metadata: neither is news to a person training a network.
+    # Pillow warns of large images and of odd metadata: neither is news to a person training a network.
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -252,9 +252,9 @@ def _refuse_absurd(image: Image.Image, path: Path) -> None:
 
 def _absurd(found: str, path: Path) -> DataError:
     return DataError(
-        f"the picture is too large to be read: {found}",
+        f"the image is too large to be read: {found}",
         where=path,
-        cure=f"make it smaller ({MAX_SIDE:,} a side and {MAX_PIXELS:,} pixels at most), or take its row out",
+        fix=f"make it smaller ({MAX_SIDE:,} a side and {MAX_PIXELS:,} pixels at most), or take its row out",
     )
 
 
@@ -262,20 +262,20 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
         _what_is_wrong(path, error),
         where=path,
-        cure="download the data again with --force, or take the picture's row out of the table",
+        fix="download the data again with --force, or take the image's row out of the table",
     )
 
 
 def _what_is_wrong(path: Path, error: Exception) -> str:
     if not path.exists():
-        return "the picture is not there"
+        return "the image is not there"
     if path.is_dir():
-        return "the picture is a folder"
+        return "the image is a folder"
     if path.stat().st_size == 0:
-        return "the picture is empty: 0 bytes"
+        return "the image is empty: 0 bytes"
     if isinstance(error, UnidentifiedImageError):
-        return "the file is not a picture, or of a kind that is not read here"
-    return f"the picture is broken: {error or type(error).__name__}"
+        return "the file is not an image, or of a kind that is not read here"
+    return f"the image is broken: {error or type(error).__name__}"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -284,9 +284,9 @@ def _orientation(image: Image.Image) -> int:
         return 1  # Pillow turns a TIFF itself, and its size is the turned one
     try:
         with _no_warnings():
-            # A PNG's own getexif decodes the whole picture to look behind it; what its header says is enough.
+            # A PNG's own getexif decodes the whole image to look behind it; what its header says is enough.
             value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:  # broken metadata is no reason to lose the picture
+    except Exception:  # broken metadata is no reason to lose the image
         return 1
     return value if value in _TURNS else 1
 

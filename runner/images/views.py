@@ -1,4 +1,4 @@
-"""Views: fixed ways of looking at a picture, for predicting and for precomputed activations."""
+"""Views: fixed ways of looking at an image, for predicting and for precomputed activations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from runner.contract import Preset, Symmetry
 from runner.errors import UsageError
-from runner.images.center_crop import CentreSquare
+from runner.images.center_crop import CenterCrop
 
-Picture = NDArray[Any]
-Look = Callable[[Picture, int], Picture]
+Pixels = NDArray[Any]
+Transform = Callable[[Pixels, int], Pixels]
 
 
 _QUARTERS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -24,57 +24,57 @@ _QUARTERS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE
 
 @dataclass(frozen=True)
 class View:
-    """One way of looking: which square of the picture, how near, and moved by which symmetry of the square.
+    """One way of looking: which square of the image, how near, and moved by which symmetry of the square.
 
     `across` and `down` say where the square lies: 0 at the left or top, 0.5 in the middle, 1 at the right or
-    bottom. `whole` pads the picture to a square by reflection instead, so that nothing is cut off.
+    bottom. `whole` pads the image to a square by reflection instead, so that nothing is cut off.
     """
 
     name: str
-    turns: int = 0  # quarter turns, against the clock
-    mirrored: bool = False
+    rot90: int = 0  # quarter rot90, against the clock
+    hflip: bool = False
     zoom: float = 1.0
     across: float = 0.5
     down: float = 0.5
     whole: bool = False
 
-    def move(self, square: Picture) -> Picture:
+    def move(self, square: Pixels) -> Pixels:
         """The symmetry alone, on a square."""
-        # OpenCV turns by blocks that fit its registers: several times faster than a strided copy.
-        turned = cv2.rotate(square, _QUARTERS[self.turns]) if self.turns else square
-        moved = cv2.flip(turned, 1) if self.mirrored else turned
+        # OpenCV rot90 by blocks that fit its registers: several times faster than a strided copy.
+        turned = cv2.rotate(square, _QUARTERS[self.rot90]) if self.rot90 else square
+        moved = cv2.flip(turned, 1) if self.hflip else turned
         return moved if moved.ndim == 3 else moved[..., None]
 
-    def move_back(self, square: Picture) -> Picture:
+    def invert(self, square: Pixels) -> Pixels:
         """The symmetry undone."""
-        straight = square[:, ::-1] if self.mirrored else square
-        return np.ascontiguousarray(np.rot90(straight, -self.turns))
+        straight = square[:, ::-1] if self.hflip else square
+        return np.ascontiguousarray(np.rot90(straight, -self.rot90))
 
-    def cut(self, picture: Picture) -> Picture:
-        """The square that this view looks at, in the picture's own pixels."""
-        height, width = picture.shape[:2]
+    def cut(self, image: Pixels) -> Pixels:
+        """The square that this view looks at, in the image's own pixels."""
+        height, width = image.shape[:2]
         if self.whole:
-            return _padded(picture)
+            return _padded(image)
         side = max(1, round(min(height, width) / self.zoom))
         # Rounded down, as validation's centre square is: the plain view is that square to the pixel.
         top, left = int((height - side) * self.down), int((width - side) * self.across)
-        return picture[top : top + side, left : left + side]
+        return image[top : top + side, left : left + side]
 
 
 @dataclass(frozen=True)
 class RandomView(View):
-    """A look through the augmentation of training: drawn, but the same picture is always seen alike."""
+    """A look through the augmentation of training: drawn, but the same image is always seen alike."""
 
     draw: int = 0
 
 
 PLAIN = View("plain")
-_MIRROR = View("mirror", mirrored=True)
+_MIRROR = View("mirror", hflip=True)
 _SQUARE = tuple(
-    View(f"turn {90 * turns}{' mirror' * mirrored}".replace("turn 0 mirror", "mirror"), turns, bool(mirrored))
-    for turns in range(4)
-    for mirrored in range(2)
-    if turns or mirrored
+    View(f"turn {90 * rot90}{' mirror' * hflip}".replace("turn 0 mirror", "mirror"), rot90, bool(hflip))
+    for rot90 in range(4)
+    for hflip in range(2)
+    if rot90 or hflip
 )
 _CORNERS = tuple(
     View(f"{row} {column}", zoom=1.15, across=across, down=down)
@@ -102,12 +102,12 @@ def default_views(preset: Preset) -> tuple[View, ...]:
 
 
 def all_views(preset: Preset) -> tuple[View, ...]:
-    """Every view the preset allows: symmetries, nearer, the four corners, and the whole picture."""
+    """Every view the preset allows: symmetries, nearer, the four corners, and the whole image."""
     plain = symmetries(preset)
     if preset.max_zoom == 1:
         return plain  # zooming would blend values that are measurements
     few = plain[:2] if preset.symmetry is not Symmetry.NONE else plain
-    whole = [View(f"whole {view.name}".replace(" plain", ""), view.turns, view.mirrored, whole=True) for view in few]
+    whole = [View(f"whole {view.name}".replace(" plain", ""), view.rot90, view.hflip, whole=True) for view in few]
     return (*plain, *_nearer(plain, preset), *_CORNERS, *whole)
 
 
@@ -123,52 +123,52 @@ def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
     if kind == "random" and count.isdecimal() and 1 <= int(count) <= 64:
         return random_views(int(count))
     if choice not in lists:
-        raise UsageError(f"there are no views named {choice!r}", cure=f"--views {'|'.join(lists)}|random:4")
+        raise UsageError(f"there are no views named {choice!r}", fix=f"--views {'|'.join(lists)}|random:4")
     return lists[choice]
 
 
-class ViewedPictures:
-    """Turns a picture into one array (views, size, size, channels); it is read and decoded once for all."""
+class MultiView:
+    """Turns an image into one array (views, size, size, channels); it is read and decoded once for all."""
 
     def __init__(self, preset: Preset, views: Sequence[View], size: int):
         self.views = tuple(views)
-        self._scale = CentreSquare(preset, size)
+        self._scale = CenterCrop(preset, size)
         self._preset, self._size = preset, size
 
-    def __call__(self, picture: Picture, seed: int = 0) -> Picture:
-        scaled: dict[tuple[object, ...], Picture] = {}
-        looks = np.empty((len(self.views), self._size, self._size, picture.shape[2]), picture.dtype)
+    def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
+        scaled: dict[tuple[object, ...], Pixels] = {}
+        looks = np.empty((len(self.views), self._size, self._size, image.shape[2]), image.dtype)
         for place, view in enumerate(self.views):
             if isinstance(view, RandomView):
-                looks[place] = self._augment(picture)(picture, (seed << 8) + view.draw)
+                looks[place] = self._augment(image)(image, (seed << 8) + view.draw)
                 continue
             square = (view.zoom, view.across, view.down, view.whole)
             if square not in scaled:
-                scaled[square] = self._scale(view.cut(picture))
+                scaled[square] = self._scale(view.cut(image))
             looks[place] = view.move(scaled[square])
         return looks
 
-    def _augment(self, picture: Picture) -> Look:
-        return _augmentation(self._preset, self._size, picture.dtype == np.uint8)
+    def _augment(self, image: Pixels) -> Transform:
+        return _augmentation(self._preset, self._size, image.dtype == np.uint8)
 
 
 @cache
-def _augmentation(preset: Preset, size: int, channels_are_light: bool) -> Look:
+def _augmentation(preset: Preset, size: int, is_rgb: bool) -> Transform:
     from runner.images.augment import build_augmentation
 
-    return build_augmentation(preset, size, channels_are_light=channels_are_light)
+    return build_augmentation(preset, size, is_rgb=is_rgb)
 
 
 def _nearer(views: Sequence[View], preset: Preset) -> tuple[View, ...]:
     return tuple(
-        View(f"nearer {view.name}".replace(" plain", ""), view.turns, view.mirrored, zoom=preset.max_zoom)
+        View(f"nearer {view.name}".replace(" plain", ""), view.rot90, view.hflip, zoom=preset.max_zoom)
         for view in views
     )
 
 
-def _padded(picture: Picture) -> Picture:
-    height, width = picture.shape[:2]
+def _padded(image: Pixels) -> Pixels:
+    height, width = image.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    padded = cv2.copyMakeBorder(picture, top, side - height - top, left, side - width - left, cv2.BORDER_REFLECT_101)
+    padded = cv2.copyMakeBorder(image, top, side - height - top, left, side - width - left, cv2.BORDER_REFLECT_101)
     return padded if padded.ndim == 3 else padded[..., None]

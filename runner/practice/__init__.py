@@ -1,1 +1,1 @@
-"""Competitions painted by the program, small and learnable, with honest bots on their boards."""
+"""Competitions painted by the program, small and learnable, with honest baselines on their boards."""

@@ -1,4 +1,4 @@
-"""The honest bots on a practice board: each is fitted on the training rows, and graded like anyone else."""
+"""The honest baselines on a practice board: each is fitted on the training rows, and graded like anyone else."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from runner.hosts.grading import Grader
 from runner.hosts.practice import PracticeTeam
 from runner.practice.features import (
     Features,
-    Pictures,
+    Images,
     edge_directions,
     histograms,
     mean_colours,
     statistics,
     thumbnails,
 )
-from runner.practice.synthetic_data import Painted
+from runner.practice.synthetic_data import SyntheticData
 from runner.prediction.submission import write_submission
 from runner.submission_format.submission_format import read_submission_format
 
@@ -41,51 +41,53 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Bot:
-    """A team that sees one simple thing in a picture, and has one simple way of learning from it."""
+class Baseline:
+    """A team that sees one simple thing in an image, and has one simple way of learning from it."""
 
     team: str
-    look: Callable[[Pictures], Features]
+    look: Callable[[Images], Features]
     fit: Fit
 
 
-def play_bots(competition: Competition, painted: Painted, grader: Grader) -> list[PracticeTeam]:
-    """Fit every bot, write what it would submit, and have that graded."""
+def submit_baselines(competition: Competition, painted: SyntheticData, grader: Grader) -> list[PracticeTeam]:
+    """Fit every baseline, write what it would submit, and have that graded."""
     with tempfile.TemporaryDirectory() as folder:
         untouched = PracticeTeam("The sample, untouched", grader.grade(grader.sample), _FIRST_SUBMITTED)
         teams = [untouched]
-        for number, bot in enumerate(track("bots at work", BOTS, len(BOTS)), start=1):
+        for number, baseline in enumerate(track("baselines at work", BOTS, len(BOTS)), start=1):
             path = Path(folder) / f"{number}.csv"
-            _write_entry(bot, competition, painted, grader.sample, path)
+            _write_entry(baseline, competition, painted, grader.sample, path)
             submitted = _FIRST_SUBMITTED + timedelta(days=number)
-            teams.append(PracticeTeam(_team_name(bot, painted), grader.grade(path), submitted))
+            teams.append(PracticeTeam(_team_name(baseline, painted), grader.grade(path), submitted))
     return teams
 
 
-def _team_name(bot: Bot, painted: Painted) -> str:
-    in_colour = painted.train.pictures[0].shape[2] == 3
-    return bot.team.format(colour="colour" if in_colour else "echo")
+def _team_name(baseline: Baseline, painted: SyntheticData) -> str:
+    in_colour = painted.train.images[0].shape[2] == 3
+    return baseline.team.format(colour="colour" if in_colour else "echo")
 
 
-def _write_entry(bot: Bot, competition: Competition, painted: Painted, sample: Path, path: Path) -> None:
+def _write_entry(
+    baseline: Baseline, competition: Competition, painted: SyntheticData, sample: Path, path: Path
+) -> None:
     targets = targets_of(competition.labels, painted.classes, painted.train.labels).astype(np.float64)
     mutually_exclusive = isinstance(competition.labels, Multiclass)
-    seen = bot.look([*painted.train.pictures, *painted.test.pictures])
+    seen = baseline.look([*painted.train.images, *painted.test.images])
     train, test = seen[: len(targets)], seen[len(targets) :]
-    values = bot.fit(train, targets, mutually_exclusive)(test)
+    values = baseline.fit(train, targets, mutually_exclusive)(test)
     if competition.metric.takes_decisions:
-        values = (values >= _choose_cutoff(bot, train, targets, competition.metric)).astype(float)
+        values = (values >= _choose_cutoff(baseline, train, targets, competition.metric)).astype(float)
     else:
         values = _no_certainty(values, targets, mutually_exclusive)
     form = read_submission_format(competition.labels, sample)
     write_submission(form, path, classes=painted.classes, ids=painted.test.ids, values=values)
 
 
-def _choose_cutoff(bot: Bot, features: Features, targets: Matrix, metric: Metric) -> float:
+def _choose_cutoff(baseline: Baseline, features: Features, targets: Matrix, metric: Metric) -> float:
     """The threshold that does best on a quarter of the training rows, by a fit on the other three."""
     order = np.random.default_rng(_SEED).permutation(len(targets))
     held, rest = order[: len(order) // 4], order[len(order) // 4 :]
-    predicted = bot.fit(features[rest], targets[rest], False)(features[held])
+    predicted = baseline.fit(features[rest], targets[rest], False)(features[held])
     cutoffs = np.linspace(0.05, 0.6, 23)
     scores = [metric.score(targets[held], (predicted >= cutoff).astype(float)) for cutoff in cutoffs]
     better = max(scores) if metric.higher_is_better else min(scores)
@@ -102,7 +104,7 @@ def _no_certainty(values: Matrix, targets: Matrix, mutually_exclusive: bool) -> 
 
 
 def fit_prior(_features: Features, targets: Matrix, _exclusive: bool) -> Predict:
-    """How frequent each class is, whatever the picture."""
+    """How frequent each class is, whatever the image."""
     frequency = targets.mean(axis=0)
     return lambda features: np.tile(frequency, (len(features), 1))
 
@@ -128,7 +130,7 @@ def fit_logistic(features: Features, targets: Matrix, mutually_exclusive: bool, 
 
 
 def fit_neighbours(features: Features, targets: Matrix, _exclusive: bool, *, count: int) -> Predict:
-    """The mean over the nearest pictures."""
+    """The mean over the nearest images."""
     from sklearn.neighbors import KNeighborsRegressor
 
     model = KNeighborsRegressor(min(count, len(features))).fit(features, targets)
@@ -162,11 +164,11 @@ def _spread(probabilities: Matrix, present: Sequence[int], classes: int) -> Matr
 
 
 BOTS = (
-    Bot("The prior", mean_colours, fit_prior),
-    Bot("Mean {colour}, logistic", mean_colours, fit_logistic),
-    Bot("Nearest neighbours, 8 px", partial(thumbnails, side=8), partial(fit_neighbours, count=20)),
-    Bot("Nearest neighbours, 16 px", partial(thumbnails, side=16), partial(fit_neighbours, count=20)),
-    Bot("Simple statistics, logistic", statistics, fit_logistic),
-    Bot("Histogram of {colour}, forest", histograms, fit_forest),
-    Bot("Edge directions, logistic", edge_directions, partial(fit_logistic, strength=0.1)),
+    Baseline("The prior", mean_colours, fit_prior),
+    Baseline("Mean {colour}, logistic", mean_colours, fit_logistic),
+    Baseline("Nearest neighbours, 8 px", partial(thumbnails, side=8), partial(fit_neighbours, count=20)),
+    Baseline("Nearest neighbours, 16 px", partial(thumbnails, side=16), partial(fit_neighbours, count=20)),
+    Baseline("Simple statistics, logistic", statistics, fit_logistic),
+    Baseline("Histogram of {colour}, forest", histograms, fit_forest),
+    Baseline("Edge directions, logistic", edge_directions, partial(fit_logistic, strength=0.1)),
 )

@@ -1,4 +1,4 @@
-"""Makes the practice host of a competition: paints the data, lets the bots play, hides the answers."""
+"""Makes the practice host of a competition: paints the data, lets the baselines play, hides the answers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from runner.console import say
 from runner.contract.competition import Competition
 from runner.errors import HostError
-from runner.hosts.grading import Grader, hide_answers
+from runner.hosts.grading import Grader, split_public_private
 from runner.hosts.practice import create_practice_competition, read_origin
 from runner.workspace import Workspace, locked, write_bytes
 
 if TYPE_CHECKING:
-    from runner.practice.synthetic_data import Painted  # it imports the picture library
+    from runner.practice.synthetic_data import SyntheticData  # it imports the image library
 
-Painter = Callable[[int, float], "Painted"]
+Painter = Callable[[int, float], "SyntheticData"]
 
 _SEED = 2017
 
 
-def painted_names() -> tuple[str, ...]:
+def practice_names() -> tuple[str, ...]:
     """The competitions that have a painter."""
     return tuple(_PAINTERS)
 
@@ -30,8 +30,8 @@ def painted_names() -> tuple[str, ...]:
 def build_practice(competition: Competition, workspace: Workspace, *, seed: int = _SEED, scale: float = 1.0) -> None:
     """Make the practice host of a competition, unless the very same one is there already.
 
-    `scale` shrinks how many pictures there are. With another seed or scale the host is made anew,
-    and what was submitted to the old one goes with it: its scores would mean nothing on other pictures.
+    `scale` shrinks how many images there are. With another seed or scale the host is made anew,
+    and what was submitted to the old one goes with it: its scores would mean nothing on other images.
     """
     painter = _find_painter(competition)
     folder = workspace.practice(competition.name)
@@ -44,14 +44,18 @@ def build_practice(competition: Competition, workspace: Workspace, *, seed: int 
             _create(competition, painter()(seed, scale), folder, Path(scratch), origin)
 
 
-def _create(competition: Competition, painted: Painted, folder: Path, scratch: Path, origin: dict[str, float]) -> None:
-    from runner.practice.baselines import play_bots
+def _create(
+    competition: Competition, painted: SyntheticData, folder: Path, scratch: Path, origin: dict[str, float]
+) -> None:
+    from runner.practice.baselines import submit_baselines
     from runner.practice.packing import pack
 
     sample = scratch / "sample_submission.csv"
     write_bytes(sample, painted.sample)
-    answers = hide_answers(painted.test.ids, painted.test.labels, seed=int(origin["seed"]), ignored=painted.ignored)
-    board = play_bots(competition, painted, Grader(competition, painted.classes, sample, answers))
+    answers = split_public_private(
+        painted.test.ids, painted.test.labels, seed=int(origin["seed"]), ignored=painted.ignored
+    )
+    board = submit_baselines(competition, painted, Grader(competition, painted.classes, sample, answers))
     files = {archive.name: pack(archive, scratch / "files") for archive in painted.archives}
     create_practice_competition(
         competition,
@@ -71,7 +75,7 @@ def _find_painter(competition: Competition) -> Callable[[], Painter]:
         raise HostError(
             f"nobody paints practice data for {competition.name or competition.slug}",
             where=f"painted: {', '.join(_PAINTERS)}",
-            cure=f"runner demo {next(iter(_PAINTERS))}",
+            fix=f"runner demo {next(iter(_PAINTERS))}",
         )
     return painter
 
@@ -80,21 +84,21 @@ def _find_painter(competition: Competition) -> Callable[[], Painter]:
 
 
 def _dog_breed() -> Painter:
-    from runner.practice.dog_breed import paint_dog_breed
+    from runner.practice.dog_breed import generate_dog_breed
 
-    return paint_dog_breed
+    return generate_dog_breed
 
 
 def _iceberg() -> Painter:
-    from runner.practice.iceberg import paint_iceberg
+    from runner.practice.iceberg import generate_iceberg
 
-    return paint_iceberg
+    return generate_iceberg
 
 
 def _planet() -> Painter:
-    from runner.practice.planet import paint_planet
+    from runner.practice.planet import generate_planet
 
-    return paint_planet
+    return generate_planet
 
 
 _PAINTERS: dict[str, Callable[[], Painter]] = {

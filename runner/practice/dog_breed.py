@@ -9,13 +9,22 @@ import numpy as np
 from runner.console import track
 from runner.practice.dogs import BREEDS, Breed, paint_dog
 from runner.practice.noise import NoiseBank
-from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
+from runner.practice.synthetic_data import (
+    Archive,
+    Packing,
+    Rows,
+    SyntheticData,
+    count_rows,
+    csv_bytes,
+    jpeg_bytes,
+    read_jpeg,
+)
 
 _TRAIN, _TEST = 1200, 400
 _CLASSES = tuple(breed.name for breed in BREEDS)
 
 
-def paint_dog_breed(seed: int, scale: float) -> Painted:
+def generate_dog_breed(seed: int, scale: float) -> SyntheticData:
     """The whole competition."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random)
@@ -24,7 +33,7 @@ def paint_dog_breed(seed: int, scale: float) -> Painted:
     even = [1 / len(_CLASSES)] * len(_CLASSES)
     sample = csv_bytes(["id", *_CLASSES], ([id, *even] for id in test.ids))
     labels = csv_bytes(["id", "breed"], zip(train.ids, train.labels, strict=True))
-    return Painted(
+    return SyntheticData(
         classes=_CLASSES,
         train=train,
         test=test,
@@ -47,8 +56,8 @@ def _paint_rows(count: int, part: str, random: np.random.Generator, noise: Noise
         id: jpeg_bytes(paint_dog(breed, random, noise), quality=88)
         for id, breed in track("painting dogs", by_id.items(), len(by_id))
     }
-    pictures = tuple(read_jpeg(content) for content in files.values())
-    return Rows(tuple(by_id), tuple(breed.name for breed in by_id.values()), pictures), files
+    images = tuple(read_jpeg(content) for content in files.values())
+    return Rows(tuple(by_id), tuple(breed.name for breed in by_id.values()), images), files
 
 
 def _draw_breeds(count: int, random: np.random.Generator) -> list[Breed]:

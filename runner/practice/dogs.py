@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runner.practice.noise import Field, NoiseBank
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 Random = np.random.Generator
 Shape = tuple[int, int]
@@ -56,17 +56,17 @@ _COATS = np.array(  # dark and light of a coat, in RGB
 )
 
 
-def paint_dog(breed: Breed, random: Random, noise: NoiseBank) -> Picture:
+def paint_dog(breed: Breed, random: Random, noise: NoiseBank) -> Pixels:
     """One photograph of one dog, RGB, of any size and shape."""
     height, width = _frame(random)
     scene = _paint_scene(height, width, random, noise)
     mask, body, turned = _draw_dog(breed, height, width, random)
     coat = _paint_coat(breed, mask, body, random, noise)
     edge = np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), dtype=np.float32)[..., None] / 255
-    picture = np.asarray(scene * (1 - edge) + coat * edge, dtype=np.float32)
+    image = np.asarray(scene * (1 - edge) + coat * edge, dtype=np.float32)
     if turned:
-        picture = picture[:, ::-1]
-    return _photograph(picture, random, noise)
+        image = image[:, ::-1]
+    return _photograph(image, random, noise)
 
 
 def _frame(random: Random) -> tuple[int, int]:
@@ -120,7 +120,7 @@ def _paint_clutter(scene: NDArray[np.float32], horizon: int, random: Random) -> 
 
 @dataclass(frozen=True)
 class _Body:
-    """Where the body is in the picture, and how big."""
+    """Where the body is in the image, and how big."""
 
     x: float
     y: float
@@ -129,7 +129,7 @@ class _Body:
 
 
 def _draw_dog(breed: Breed, height: int, width: int, random: Random) -> tuple[Mask, _Body, bool]:
-    """The outline, facing right; the last value says whether the picture is mirrored in the end."""
+    """The outline, facing right; the last value says whether the image is mirrored in the end."""
     legs = breed.legs * float(np.exp(random.normal(0, 0.16)))
     depth = breed.depth * float(np.exp(random.normal(0, 0.08)))
     rise = depth / 2 + 0.45  # from the middle of the body up to the ears, in body lengths
@@ -259,11 +259,11 @@ _PATTERNS = {"spots": _spots, "stripes": _stripes, "patches": _patches, "mantle"
 # --- the camera ---------------------------------------------------------------------------------
 
 
-def _photograph(picture: NDArray[np.float32], random: Random, noise: NoiseBank) -> Picture:
+def _photograph(image: NDArray[np.float32], random: Random, noise: NoiseBank) -> Pixels:
     """Light, its colour and its direction, and the sensor's noise."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     light = np.exp(random.normal(0, 0.16)) * np.exp(random.normal(0, 0.05, 3))
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * random.normal(0, 0.12)
-    lit = picture * light.astype(np.float32) * (1 + across)
+    lit = image * light.astype(np.float32) * (1 + across)
     lit = lit + random.uniform(1, 6) * noise.window(random, height, width, 1)[..., None]
     return np.asarray(np.clip(lit, 0, 255), dtype=np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from runner.console import track
 from runner.practice.noise import NoiseBank
 from runner.practice.radar import HIGHEST, LOWEST, Scene, blur_machine_made, draw_scene, paint_target
-from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes
+from runner.practice.synthetic_data import Archive, Packing, Rows, SyntheticData, count_rows, csv_bytes
 
 _TRAIN, _TEST = 700, 400
 _NA_SHARE = 0.08
@@ -30,7 +30,7 @@ class _Target:
     is_iceberg: int
 
 
-def paint_iceberg(seed: int, scale: float) -> Painted:
+def generate_iceberg(seed: int, scale: float) -> SyntheticData:
     """The whole competition."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random, side=256)
@@ -41,7 +41,7 @@ def paint_iceberg(seed: int, scale: float) -> Painted:
     ignored = frozenset(target.id for target in test[:machine_made])
     test = [test[place] for place in random.permutation(len(test))]
     sample = csv_bytes(["id", "is_iceberg"], ((target.id, 0.5) for target in test))
-    return Painted(
+    return SyntheticData(
         classes=("is_iceberg",),
         train=_rows(train),
         test=_rows(test),

@@ -10,7 +10,7 @@ Field = NDArray[np.float32]
 
 
 class NoiseBank:
-    """A few big fields made once; every picture takes its own window out of one, which costs nothing."""
+    """A few big fields made once; every image takes its own window out of one, which costs nothing."""
 
     _COUNT = 6
 

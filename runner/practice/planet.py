@@ -8,7 +8,16 @@ import numpy as np
 
 from runner.console import track
 from runner.practice.noise import NoiseBank
-from runner.practice.synthetic_data import Archive, Packing, Painted, Rows, count_rows, csv_bytes, jpeg_bytes, read_jpeg
+from runner.practice.synthetic_data import (
+    Archive,
+    Packing,
+    Rows,
+    SyntheticData,
+    count_rows,
+    csv_bytes,
+    jpeg_bytes,
+    read_jpeg,
+)
 from runner.practice.tiles import TAGS, draw_tags, paint_tile
 
 _TRAIN, _TEST = 1200, 440
@@ -18,7 +27,7 @@ _HEADER = ["image_name", "tags"]
 _SAMPLE = "primary clear agriculture road water"  # what the real one says of every tile
 
 
-def paint_planet(seed: int, scale: float) -> Painted:
+def generate_planet(seed: int, scale: float) -> SyntheticData:
     """The whole competition."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random)
@@ -31,17 +40,17 @@ def paint_planet(seed: int, scale: float) -> Painted:
     sample = csv_bytes(_HEADER, ((id, _SAMPLE) for id in test.ids))
     labels = csv_bytes(_HEADER, zip(train.ids, train.labels, strict=True))
     mapping = csv_bytes(["old", "new"], ((f"{id}.tif", f"{id}.tif") for id in more_ids))
-    return Painted(
+    return SyntheticData(
         classes=TAGS,
         train=train,
         test=test,
         sample=sample,
         archives=(
             _zipped("sample_submission_v2.csv", sample),
-            _pictures("test-jpg", first_ids, test_files),
-            _pictures("test-jpg-additional", more_ids, test_files),
+            _images("test-jpg", first_ids, test_files),
+            _images("test-jpg-additional", more_ids, test_files),
             _zipped("test_v2_file_mapping.csv", mapping),
-            _pictures("train-jpg", train_ids, train_files),
+            _images("train-jpg", train_ids, train_files),
             _zipped("train_v2.csv", labels),
         ),
     )
@@ -51,7 +60,7 @@ def _zipped(name: str, content: bytes) -> Archive:
     return Archive(f"{name}.zip", Packing.ZIP, {name: content})
 
 
-def _pictures(folder: str, ids: Iterable[str], files: dict[str, bytes]) -> Archive:
+def _images(folder: str, ids: Iterable[str], files: dict[str, bytes]) -> Archive:
     return Archive(f"{folder}.tar.7z", Packing.TAR_SEVEN, {f"{folder}/{id}.jpg": files[id] for id in ids})
 
 
@@ -63,8 +72,8 @@ def _paint_rows(
     for number, id in enumerate(track("painting tiles", ids, len(ids))):
         mode = "CMYK" if number % _CMYK_EVERY == 5 else "RGB"
         files[id] = jpeg_bytes(paint_tile(tags[number], random, noise), quality=90, mode=mode)
-    pictures = tuple(read_jpeg(content) for content in files.values())
-    return Rows(tuple(ids), tuple(" ".join(sorted(one)) for one in tags), pictures), files
+    images = tuple(read_jpeg(content) for content in files.values())
+    return Rows(tuple(ids), tuple(" ".join(sorted(one)) for one in tags), images), files
 
 
 def _draw_all(count: int, least: int, random: np.random.Generator) -> list[frozenset[str]]:

@@ -20,7 +20,7 @@ LOWEST, HIGHEST = -55.0, 45.0  # decibels
 
 @dataclass(frozen=True)
 class Scene:
-    """One radar picture of the sea, from which several targets are cut: they share its angle and its wind."""
+    """One radar image of the sea, from which several targets are cut: they share its angle and its wind."""
 
     angle: float
     sea: float  # decibels in HH
@@ -89,5 +89,5 @@ def _iceberg(random: Random, noise: NoiseBank) -> tuple[Band, Band]:
 
 
 def blur_machine_made(bands: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A picture that no radar took: the test set is padded with such, and they count for nothing."""
+    """An image that no radar took: the test set is padded with such, and they count for nothing."""
     return np.stack([cv2.GaussianBlur(band, (0, 0), 0.8) for band in bands]).astype(np.float32)

@@ -29,5 +29,5 @@ _RECIPES = {
 def practice_recipe(competition: Competition) -> Recipe:
     """The recipe for a competition's practice data."""
     if competition.name not in _RECIPES:
-        raise HostError(f"{competition.name} has no practice data", cure=f"runner demo {' or '.join(_RECIPES)}")
+        raise HostError(f"{competition.name} has no practice data", fix=f"runner demo {' or '.join(_RECIPES)}")
     return _RECIPES[competition.name]

@@ -1,7 +1,7 @@
 """A rehearsal's ground: some labelled rows become a pretend test set, and a practice host of its own grades them.
 
 The ground is a workspace inside the workspace. Its data folder is laid out as the competition's own, made of hard
-links where the disk has them; of the hidden rows it holds the pictures alone, under names that say nothing. Their
+links where the disk has them; of the hidden rows it holds the images alone, under names that say nothing. Their
 labels lie with the host, where no step of the line looks.
 """
 
@@ -28,7 +28,7 @@ from runner.data.folds import digest
 from runner.data.index import Index
 from runner.data.splits import split_holdout
 from runner.errors import UsageError
-from runner.hosts.grading import hide_answers
+from runner.hosts.grading import split_public_private
 from runner.hosts.practice import create_practice_competition, read_origin
 from runner.images.decode import open_array
 from runner.submission_format.submission_format import read_submission_format
@@ -41,13 +41,13 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Hiding:
+class RehearsalOptions:
     """How many of the labelled rows are hidden, and which."""
 
     share: float = 0.1
     seed: int = 42
 
-    def name_of(self, id: str) -> str:
+    def anonymous_id(self, id: str) -> str:
         """What a hidden row is called: neither its label nor its place can be read from it."""
         return hashlib.sha256(f"hidden/{self.seed}/{id}".encode()).hexdigest()[:16]
 
@@ -61,7 +61,7 @@ class HiddenRows:
     groups: tuple[str, ...]
 
 
-def hide_rows(index: Index, hiding: Hiding) -> NDArray[np.bool_]:
+def choose_hidden_rows(index: Index, hiding: RehearsalOptions) -> NDArray[np.bool_]:
     """Which labelled rows are hidden: stratified, groups whole."""
     table = index.train
     parts = split_holdout(
@@ -75,26 +75,26 @@ def hide_rows(index: Index, hiding: Hiding) -> NDArray[np.bool_]:
     if hidden.sum() < _FEWEST or (~hidden).sum() < _FEWEST:
         raise UsageError(
             f"{hiding.share:g} of {len(hidden):,} rows hides {hidden.sum()}: too few, or all but too few",
-            cure="rehearse with --hidden 0.2",
+            fix="rehearse with --hidden 0.2",
         )
     return np.asarray(hidden)
 
 
-def hidden_rows(index: Index, hiding: Hiding, hidden: NDArray[np.bool_]) -> HiddenRows:
+def hidden_rows(index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_]) -> HiddenRows:
     """What the host is told of the hidden rows."""
     table = index.train[hidden]
     names = _test_names(index, hiding, hidden)
     return HiddenRows(tuple(names), tuple(table["label"]), tuple(table["group"]))
 
 
-def ground_of(workspace: Workspace, competition: Competition, hiding: Hiding) -> Workspace:
+def rehearsal_workspace(workspace: Workspace, competition: Competition, hiding: RehearsalOptions) -> Workspace:
     """The rehearsal's own workspace."""
     return Workspace(workspace.root / "rehearsal" / f"{competition.name}-{hiding.share:g}-{hiding.seed}")
 
 
-def build_rehearsal(competition: Competition, index: Index, ground: Workspace, hiding: Hiding) -> HiddenRows:
+def build_rehearsal(competition: Competition, index: Index, ground: Workspace, hiding: RehearsalOptions) -> HiddenRows:
     """Make the ground's data folder and its host, unless the very same ones are there already."""
-    hidden = hide_rows(index, hiding)
+    hidden = choose_hidden_rows(index, hiding)
     rows = hidden_rows(index, hiding, hidden)
     known = digest(index.train["id"].tolist(), index.train["label"].tolist())
     origin = {**asdict(hiding), "rows": known}
@@ -112,18 +112,18 @@ def build_rehearsal(competition: Competition, index: Index, ground: Workspace, h
             files={},
             sample=data / aliases(competition.sample_submission)[0],
             classes=index.classes,
-            answers=hide_answers(rows.names, rows.labels, seed=hiding.seed),
+            answers=split_public_private(rows.names, rows.labels, seed=hiding.seed),
             daily_limit=_MANY,
             origin=origin,
         )
     return rows
 
 
-def _test_names(index: Index, hiding: Hiding, hidden: NDArray[np.bool_]) -> list[str]:
+def _test_names(index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_]) -> list[str]:
     """The hidden rows' new ids; where the sample's ids are whole file names, so are these."""
     table = index.train[hidden]
     suffix = PurePosixPath(str(index.test["id"].iloc[0])).suffix if len(index.test) else ""
-    return [hiding.name_of(id) + (suffix if _is_suffix(suffix) else "") for id in table["id"]]
+    return [hiding.anonymous_id(id) + (suffix if _is_suffix(suffix) else "") for id in table["id"]]
 
 
 def _is_suffix(text: str) -> bool:
@@ -131,7 +131,7 @@ def _is_suffix(text: str) -> bool:
 
 
 def _write_data(
-    competition: Competition, index: Index, hiding: Hiding, hidden: NDArray[np.bool_], folder: Path
+    competition: Competition, index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_], folder: Path
 ) -> None:
     for below in competition.image_folders:
         (folder / below).mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def _write_data(
     if isinstance(competition.train_images, ImageArray) and isinstance(competition.test_images, ImageArray):
         _write_bands(competition, competition.train_images, competition.test_images, index, hidden, names, folder)
     else:
-        _link_pictures(competition, index, hidden, names, folder)
+        _link_images(competition, index, hidden, names, folder)
     _write_sample(competition, index, sorted(names), folder)
     write_json(folder / MANIFEST, {"competition": competition.slug, "source": "rehearsal", "taken": [], "files": {}})
     write_text(folder / MARKER, "")
@@ -160,7 +160,7 @@ def _write_labels(competition: Competition, index: Index, hidden: NDArray[np.boo
     _write_table(folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
 
 
-def _link_pictures(
+def _link_images(
     competition: Competition, index: Index, hidden: NDArray[np.bool_], names: Sequence[str], folder: Path
 ) -> None:
     assert not isinstance(competition.test_images, ImageArray)

@@ -18,7 +18,7 @@ from runner.submission_format.submission_format import read_submission, read_sub
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RehearsalResult:
     """Both scores; each has its standard error."""
 
     promised: Score
@@ -31,7 +31,7 @@ class Verdict:
         """The difference in standard errors of both scores together; above 0 the hidden score is worse."""
         return self.worse / max(hypot(self.promised.error, self.hidden.error), 1e-12)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A value that JSON can hold."""
         return {
             "promised": asdict(self.promised),
@@ -50,7 +50,7 @@ class Verdict:
         return "\n".join([*lines, *([str(self.standing)] if self.standing else [])])
 
 
-def judge(
+def score_rehearsal(
     competition: Competition,
     promised: Score,
     submission: Path,
@@ -59,7 +59,7 @@ def judge(
     sample: Path,
     classes: tuple[str, ...],
     board: Leaderboard | None,
-) -> Verdict:
+) -> RehearsalResult:
     """The verdict on a submission for the hidden rows."""
     ids, predicted = read_submission(read_submission_format(competition.labels, sample), submission, classes=classes)
     place = {name: row for row, name in enumerate(ids)}
@@ -71,7 +71,7 @@ def judge(
     standing = None
     if board is not None:
         standing = find_standing(board, hidden.value, metric, awards_medals=competition.awards_medals, late=True)
-    return Verdict(promised, hidden, sign * (hidden.value - promised.value), standing)
+    return RehearsalResult(promised, hidden, sign * (hidden.value - promised.value), standing)
 
 
 def find_board(competition: Competition, file: Path | None, kept: Path) -> Leaderboard | None:

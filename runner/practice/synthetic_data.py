@@ -1,4 +1,4 @@
-"""What a painter hands over: pictures with their labels, and the files as Kaggle would list them."""
+"""What a painter hands over: images with their labels, and the files as Kaggle would list them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Archive:
 
 @dataclass(frozen=True)
 class Rows:
-    """Pictures as anyone reads them from the archives, (height, width, channels), with their labels."""
+    """Images as anyone reads them from the archives, (height, width, channels), with their labels."""
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
-    pictures: tuple[NDArray[Any], ...]
+    images: tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
-class Painted:
+class SyntheticData:
     """One competition's practice data, whole."""
 
     classes: tuple[str, ...]
@@ -66,14 +66,14 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def jpeg_bytes(picture: NDArray[np.uint8], *, quality: int, mode: str = "RGB") -> bytes:
-    """A picture as the bytes of a JPEG file."""
+def jpeg_bytes(image: NDArray[np.uint8], *, quality: int, mode: str = "RGB") -> bytes:
+    """An image as the bytes of a JPEG file."""
     stream = io.BytesIO()
-    Image.fromarray(picture).convert(mode).save(stream, "JPEG", quality=quality)
+    Image.fromarray(image).convert(mode).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
 def read_jpeg(content: bytes) -> NDArray[np.uint8]:
-    """What is left of a picture after its JPEG."""
+    """What is left of an image after its JPEG."""
     with Image.open(io.BytesIO(content)) as image:
         return np.asarray(image.convert("RGB"))

@@ -20,32 +20,32 @@ _FEW = 24
 _CACHED = 1 << 15  # numbers of eight bytes
 
 
-class Space(Enum):
+class Mean(Enum):
     """Where a mean is taken: of probabilities, or of logs (softmax: logs, renormalised; sigmoid: logits)."""
 
-    PROBABILITIES = "probabilities"
-    LOGS = "logs"
+    ARITHMETIC = "arithmetic"
+    GEOMETRIC = "geometric"
 
 
-class Look(Enum):
+class TTAMode(Enum):
     """What becomes of the views of one network: the plain one alone, or the mean of all in a space."""
 
-    PLAIN = "the plain view"
-    MEAN = "the mean of the views"
-    MEAN_OF_LOGS = "the mean of the views' logs"
+    NONE = "none"
+    MEAN = "mean"
+    GEOMETRIC_MEAN = "geometric mean"
 
     @property
-    def space(self) -> Space:
-        return Space.LOGS if self is Look.MEAN_OF_LOGS else Space.PROBABILITIES
+    def space(self) -> Mean:
+        return Mean.GEOMETRIC if self is TTAMode.GEOMETRIC_MEAN else Mean.ARITHMETIC
 
     def views(self, known: Sequence[str]) -> tuple[str, ...]:
         """Those of the known views that it takes; the first is the plain one."""
-        return tuple(known[:1]) if self is Look.PLAIN else tuple(known)
+        return tuple(known[:1]) if self is TTAMode.NONE else tuple(known)
 
 
-def into_space(space: Space, probabilities: Matrix, multiclass: bool) -> Matrix:
+def to_mean_space(space: Mean, probabilities: Matrix, multiclass: bool) -> Matrix:
     """What is averaged, in the precision that it came in. `multiclass`: the rows sum to 1."""
-    if space is Space.PROBABILITIES:
+    if space is Mean.ARITHMETIC:
         return probabilities
     if multiclass:
         return np.log(np.maximum(probabilities, _LEAST))
@@ -53,14 +53,14 @@ def into_space(space: Space, probabilities: Matrix, multiclass: bool) -> Matrix:
     return np.log(inside) - np.log1p(-inside)  # type: ignore[no-any-return]
 
 
-def out_of_space(space: Space, mean: Matrix, multiclass: bool) -> Matrix:
+def from_mean_space(space: Mean, mean: Matrix, multiclass: bool) -> Matrix:
     """Probabilities again, in double precision; where the rows should sum to 1 they do."""
     mean = np.asarray(mean, dtype=np.float64)
     if not multiclass:
-        return 1 / (1 + np.exp(-mean)) if space is Space.LOGS else mean
+        return 1 / (1 + np.exp(-mean)) if space is Mean.GEOMETRIC else mean
     found = np.empty_like(mean)
     for rows in blocks(mean):
-        part = np.exp(mean[rows] - _largest(mean[rows])) if space is Space.LOGS else mean[rows]
+        part = np.exp(mean[rows] - _largest(mean[rows])) if space is Mean.GEOMETRIC else mean[rows]
         found[rows] = part / part.sum(axis=1, keepdims=True)
     return found
 
@@ -81,13 +81,13 @@ def _largest(rows: Matrix) -> Matrix:
     return largest
 
 
-def average(space: Space, weighted: Iterable[tuple[float, Matrix]], multiclass: bool) -> Matrix:
+def average(space: Mean, weighted: Iterable[tuple[float, Matrix]], multiclass: bool) -> Matrix:
     """The weighted mean of matrices that come one by one, so that only one of them is ever held."""
     total: Matrix | None = None
     whole = 0.0
     for weight, probabilities in weighted:
-        added = weight * into_space(space, np.asarray(probabilities, dtype=np.float64), multiclass)
+        added = weight * to_mean_space(space, np.asarray(probabilities, dtype=np.float64), multiclass)
         total, whole = added if total is None else total + added, whole + weight
     if total is None:
         raise ValueError("there is nothing to average")
-    return out_of_space(space, total / whole, multiclass)
+    return from_mean_space(space, total / whole, multiclass)

@@ -1,4 +1,4 @@
-"""Members of an ensemble from the files of finished runs: no picture, no cache and no network is needed any more."""
+"""Members of an ensemble from the files of finished runs: no image, no cache and no network is needed any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend_guard import check_common_folds
 from runner.prediction.members import common_views, members_of, predicted_names
-from runner.prediction.oof_targets import Truth, read_truth
+from runner.prediction.oof_targets import OofTargets, read_oof_targets
 from runner.prediction.out_of_fold import Member
 from runner.prediction.predictions import path_of
 from runner.training.run import Run
@@ -26,16 +26,16 @@ class Blend:
     """What an ensemble is made from."""
 
     members: tuple[Member, ...]
-    truth: Truth
+    truth: OofTargets
     folds: Folds
 
 
-def truth_file(run: Run) -> Path:
+def oof_targets_file(run: Run) -> Path:
     """Where a run keeps what its held-out rows truly show."""
     return run.folder / "truth.npz"
 
 
-def final_step_file(run: Run) -> Path:
+def postprocess_file(run: Run) -> Path:
     """Where a run keeps how its members become its answer."""
     return run.folder / "final_step.json"
 
@@ -45,7 +45,7 @@ def ensemble_recipe(runs: Sequence[Run]) -> Recipe:
     return Recipe(backbone="ensemble", stages=(), lr=0.0, members=tuple(run.name for run in runs))
 
 
-def read_blend(runs: Sequence[Run], truth: Callable[[], Truth]) -> Blend:
+def read_blend(runs: Sequence[Run], truth: Callable[[], OofTargets]) -> Blend:
     """The members that the runs' files make, after a check that no weight of theirs would leak.
 
     `truth` is asked only where no run has kept what its rows show.
@@ -62,27 +62,27 @@ def _check_can_be_blended(run: Run) -> None:
     recipe = run.read_recipe()
     if recipe.members:
         raise UsageError(
-            f"{run.name} is an ensemble itself", cure=f"name the runs that it is made of: {' '.join(recipe.members)}"
+            f"{run.name} is an ensemble itself", fix=f"name the runs that it is made of: {' '.join(recipe.members)}"
         )
     if recipe.all_data:
         raise UsageError(
             f"{run.name} has learned from all rows: there is none to fit a weight on",
-            cure=f"name the run that it refit_of: {recipe.refit_of}",
+            fix=f"name the run that it refit_of: {recipe.refit_of}",
         )
 
 
 def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
     folders = [run.fold(number) for number in range(count)]
     predicted = [folder for folder in folders if predicted_names(folder)]
-    cure = f"runner {run.competition} predict --run {run.name}"
+    fix = f"runner {run.competition} predict --run {run.name}"
     if not predicted:
-        raise RunnerError(f"{run.name} is not predicted yet", where=run.folder, cure=cure)
+        raise RunnerError(f"{run.name} is not predicted yet", where=run.folder, fix=fix)
     for folder in folders:
         if folder not in predicted:
-            say(f"{run.name}: {folder.name} has no predictions and is left out ({cure})")
+            say(f"{run.name}: {folder.name} has no predictions and is left out ({fix})")
     names = _common_names(run, predicted)
     if not names:
-        raise RunnerError(f"the folds of {run.name} have no snapshot in common", where=run.folder, cure=cure)
+        raise RunnerError(f"the folds of {run.name} have no snapshot in common", where=run.folder, fix=fix)
     paths = [path_of(folder, name, part) for folder in predicted for name in names for part in ("valid", "test")]
     prefix = f"{run.name}:" if prefixed else ""
     return members_of(predicted, names, _views(run, common_views(paths)), prefix=prefix)
@@ -91,20 +91,20 @@ def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
 def _common_names(run: Run, folders: Sequence[Path]) -> tuple[str, ...]:
     """What every fold has; where the run was scored before, no more than was scored then."""
     common = [name for name in predicted_names(folders[0]) if all(name in predicted_names(one) for one in folders)]
-    scored = read_json(final_step_file(run))["names"] if final_step_file(run).exists() else common
+    scored = read_json(postprocess_file(run))["names"] if postprocess_file(run).exists() else common
     return tuple(name for name in common if name in scored)
 
 
 def _views(run: Run, common: Sequence[str]) -> tuple[str, ...]:
-    if not final_step_file(run).exists():
+    if not postprocess_file(run).exists():
         return tuple(common)
-    scored = read_json(final_step_file(run))["views"]
+    scored = read_json(postprocess_file(run))["views"]
     return tuple(name for name in common if name in scored)
 
 
-def _common_truth(runs: Sequence[Run]) -> Truth | None:
+def _common_truth(runs: Sequence[Run]) -> OofTargets | None:
     """What the rows show, by all the runs that have kept it; they must agree."""
-    kept = [(run, read_truth(truth_file(run))) for run in runs if truth_file(run).exists()]
+    kept = [(run, read_oof_targets(oof_targets_file(run))) for run in runs if oof_targets_file(run).exists()]
     if not kept:
         return None
     first = kept[0][1]
@@ -113,7 +113,7 @@ def _common_truth(runs: Sequence[Run]) -> Truth | None:
         if not same or not np.array_equal(other.of(first.ids, first.classes)[0], first.targets):
             raise RunnerError(
                 f"{kept[0][0].name} and {run.name} were scored on other labels",
-                where=truth_file(run),
-                cure=f"runner {run.competition} predict --run NAME, for both",
+                where=oof_targets_file(run),
+                fix=f"runner {run.competition} predict --run NAME, for both",
             )
     return first

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from runner.data.folds import Folds
-from runner.data.splits import NEVER_HELD_OUT
+from runner.data.splits import TRAIN_ONLY
 from runner.errors import RunnerError
 
 _HeldOut = frozenset[frozenset[str]]
@@ -26,7 +26,7 @@ def check_common_folds(runs: Mapping[str, Folds]) -> None:
             raise RunnerError(
                 f"runs {first!r} and {name!r} cannot be blended without a leak: {_difference(one, folds)}",
                 where=folds.path,
-                cure=f"runner {folds.competition} train --run NEW: new runs of one workspace share their folds",
+                fix=f"runner {folds.competition} train --run NEW: new runs of one workspace share their folds",
             )
 
 
@@ -34,7 +34,7 @@ def _held_out(folds: Folds) -> _HeldOut:
     """The rows of each fold. Which number a fold has does not matter, nor which rows are always trained on."""
     rows: dict[int, set[str]] = defaultdict(set)
     for name, fold in folds.fold_of.items():
-        if fold != NEVER_HELD_OUT:
+        if fold != TRAIN_ONLY:
             rows[fold].add(name)
     return frozenset(frozenset(names) for names in rows.values())
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.averaging import Space, blocks, into_space, out_of_space
+from runner.prediction.averaging import Mean, blocks, from_mean_space, to_mean_space
 
 Matrix = NDArray[Any]
 
@@ -18,7 +18,7 @@ _CLIPS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 _STEPS = 30
 
 
-class Calibrating(Enum):
+class CalibrationMethod(Enum):
     """What of a calibration is fitted; the simplest first."""
 
     NOTHING = "nothing"
@@ -39,25 +39,25 @@ class Calibration:
     def apply(self, probabilities: Matrix, multiclass: bool) -> Matrix:
         """The calibrated probabilities; the very same where there is nothing to do."""
         if (self.temperature, self.bias) != (1.0, 0.0):
-            logs = into_space(Space.LOGS, probabilities, multiclass)
-            probabilities = out_of_space(Space.LOGS, logs / self.temperature + self.bias, multiclass)
+            logs = to_mean_space(Mean.GEOMETRIC, probabilities, multiclass)
+            probabilities = from_mean_space(Mean.GEOMETRIC, logs / self.temperature + self.bias, multiclass)
         return _clipped(probabilities, self.clip, multiclass)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A value that JSON can hold."""
         return asdict(self)
 
 
-def fit_calibration(what: Calibrating, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
+def fit_calibration(what: CalibrationMethod, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
     """The calibration that loses least on these rows."""
-    if what is Calibrating.NOTHING:
+    if what is CalibrationMethod.NOTHING:
         return Calibration()
     found = Calibration()
-    if what is not Calibrating.CLIP:
-        logs = into_space(Space.LOGS, np.asarray(probabilities, dtype=np.float64), multiclass)
-        biased = what is Calibrating.TEMPERATURE_BIAS_AND_CLIP
+    if what is not CalibrationMethod.CLIP:
+        logs = to_mean_space(Mean.GEOMETRIC, np.asarray(probabilities, dtype=np.float64), multiclass)
+        biased = what is CalibrationMethod.TEMPERATURE_BIAS_AND_CLIP
         found = _fit_softmax(logs, targets) if multiclass else _fit_sigmoid(logs, targets, biased)
-    if what is Calibrating.TEMPERATURE:
+    if what is CalibrationMethod.TEMPERATURE:
         return found
     return _with_best_clip(found, probabilities, targets, multiclass)
 
@@ -68,7 +68,7 @@ def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
     slope = 1.0
     for _ in range(_STEPS):
         for rows in blocks(logs):
-            shares = out_of_space(Space.LOGS, slope * logs[rows], True)
+            shares = from_mean_space(Mean.GEOMETRIC, slope * logs[rows], True)
             mean[rows] = (shares * logs[rows]).sum(axis=1)
             mean_square[rows] = (shares * logs[rows] ** 2).sum(axis=1)
         bend = (mean_square - mean**2).mean()

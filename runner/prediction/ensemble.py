@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Metric
-from runner.prediction.averaging import Space, blocks, out_of_space
+from runner.prediction.averaging import Mean, blocks, from_mean_space
 
 Matrix = NDArray[Any]
 
@@ -25,7 +25,7 @@ _WORTH = 1e-5  # of the loss; a round that gains less is no gain
 _CHUNK = 1 << 9
 
 
-class Weighing(Enum):
+class EnsembleMethod(Enum):
     """How the weights come about; the simplest first."""
 
     LAST = "last"
@@ -51,9 +51,9 @@ def _squared_error(targets: Matrix, probabilities: Matrix) -> float:
     return float(_squared_error_of_rows(targets, probabilities).mean())
 
 
-# It stands in for metrics of decisions until there are decisions. Those take any step only when some picture
-# crosses a cutoff, so they are nearly flat and noisy in the weights, and they judge the probabilities and the
-# cutoff at once. This is a proper score: the better the probabilities, the better the best decisions from them.
+# It stands in for metrics of decisions until there are decisions. Those take any step only when some image
+# crosses a threshold, so they are nearly flat and noisy in the weights, and they score_rehearsal the probabilities and the
+# threshold at once. This is a proper score: the better the probabilities, the better the best decisions from them.
 SQUARED_ERROR = Metric(
     "squared_error", "squared error", _squared_error, higher_is_better=False, per_row=_squared_error_of_rows
 )
@@ -93,15 +93,15 @@ class LogLoss:
     are: the sums are over thousands of rows, and a loss is told apart from another in its fifth digit.
     """
 
-    def __init__(self, members: Matrix, targets: Matrix, space: Space, multiclass: bool):
+    def __init__(self, members: Matrix, targets: Matrix, space: Mean, multiclass: bool):
         self.members, self.space = len(members), space
         truth = targets > 0.5
         # In the log space of a softmax the mean must be scaled by all the classes, so all are kept.
-        self.whole = members if multiclass and space is Space.LOGS else None
+        self.whole = members if multiclass and space is Mean.GEOMETRIC else None
         if multiclass:
             self.given = members[:, np.arange(len(targets)), truth.argmax(axis=1)]
         else:
-            otherwise = -members if space is Space.LOGS else 1 - members
+            otherwise = -members if space is Mean.GEOMETRIC else 1 - members
             self.given = np.where(truth, members, otherwise).reshape(len(members), -1)
 
     def losses(self, counts: Matrix) -> Matrix:
@@ -116,7 +116,7 @@ class LogLoss:
         return np.array(losses)
 
     def _loss(self, given: Matrix, sums: Matrix | None) -> float:
-        if self.space is Space.PROBABILITIES:
+        if self.space is Mean.ARITHMETIC:
             return float(-np.log(np.maximum(given, np.float32(1e-15))).mean(dtype=np.float64))
         if sums is None:
             return float(np.log1p(np.exp(-given)).mean(dtype=np.float64))
@@ -134,7 +134,7 @@ def _sums(whole: Matrix, member: Matrix, size: np.float32) -> Matrix:
 class ByMetric:
     """The metric itself, for those that are neither a log loss nor a score of decisions."""
 
-    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, space: Space, multiclass: bool):
+    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, space: Mean, multiclass: bool):
         self.metric, self.stack, self.targets = metric, members, targets
         self.space, self.multiclass, self.members = space, multiclass, len(members)
 
@@ -143,11 +143,11 @@ class ByMetric:
         total = np.tensordot(counts.astype(np.float32), self.stack, axes=1)
         sign = -1 if self.metric.higher_is_better else 1
         means = ((total + member) / (counts.sum() + 1) for member in self.stack)
-        answers = (out_of_space(self.space, mean, self.multiclass) for mean in means)
+        answers = (from_mean_space(self.space, mean, self.multiclass) for mean in means)
         return sign * np.array([self.metric.score(self.targets, answer) for answer in answers])
 
 
-def select_greedily(objective: Objective, rounds: int = ROUNDS) -> Matrix:
+def hill_climb(objective: Objective, rounds: int = ROUNDS) -> Matrix:
     """Weights that sum to 1, never worse on the objective's own rows than the best single member."""
     counts = np.zeros(objective.members)
     best, kept, idle = np.inf, counts, 0
@@ -164,17 +164,17 @@ def select_greedily(objective: Objective, rounds: int = ROUNDS) -> Matrix:
     return scaled(kept)
 
 
-def weigh(how: Weighing, members: int, objective: Objective | None = None) -> Matrix:
+def ensemble_weights(how: EnsembleMethod, members: int, objective: Objective | None = None) -> Matrix:
     """The weights, which sum to 1; the best and the greedy ones are fitted on the objective's rows."""
-    if how is Weighing.MEAN:
+    if how is EnsembleMethod.MEAN:
         return np.full(members, 1 / members)
-    if how is Weighing.LAST:
+    if how is EnsembleMethod.LAST:
         return _only(members - 1, members)
     if objective is None:
         raise ValueError(f"{how.value} weights are fitted, and there is nothing to fit them on")
-    if how is Weighing.BEST:
+    if how is EnsembleMethod.BEST:
         return _only(int(objective.losses(np.zeros(members)).argmin()), members)
-    return select_greedily(objective)
+    return hill_climb(objective)
 
 
 def _only(member: int, members: int) -> Matrix:

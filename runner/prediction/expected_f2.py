@@ -1,4 +1,4 @@
-"""The tags to name so that the expected F2 of the picture is greatest, from its probabilities.
+"""The tags to name so that the expected F2 of the image is greatest, from its probabilities.
 
 With tp tags right of k named, and t true, F2 is 5 tp / (4t + k). For independent tags the best set of k is the
 k likeliest, so every k is tried, each exactly: 1 / (4t + k) is the integral of x^(4t + k - 1) from 0 to 1, the
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.label_constraints import Rules
+from runner.prediction.label_constraints import LabelConstraints
 
 Matrix = NDArray[Any]
 
-# With so many nodes the sum is exact for up to seven tags. For more, only pictures that bear more than
-# seven tags at once add to its error: it is 3e-11 where pictures bear 3.4 of 17 tags on average.
+# With so many nodes the sum is exact for up to seven tags. For more, only images that bear more than
+# seven tags at once add to its error: it is 3e-11 where images bear 3.4 of 17 tags on average.
 _MOST_NODES = 18
 _CELLS = 1 << 18
 
@@ -39,7 +39,7 @@ def best_tags(probabilities: Matrix) -> NDArray[np.bool_]:
     return _in_chunks(probabilities, _best_independent)
 
 
-def best_tags_by_rules(probabilities: Matrix, rules: Rules) -> NDArray[np.bool_]:
+def best_labels_constrained(probabilities: Matrix, rules: LabelConstraints) -> NDArray[np.bool_]:
     """The same where the truth obeys rules. What is named need not: two likely weathers may both be worth it."""
     return _in_chunks(probabilities, lambda rows: _best_obeying(rows, rules))
 
@@ -56,7 +56,7 @@ def _best_independent(probabilities: Matrix) -> Matrix:
     return _first(order, values.argmax(axis=1) + 1, probabilities.shape[1])
 
 
-def _best_obeying(probabilities: Matrix, rules: Rules) -> Matrix:
+def _best_obeying(probabilities: Matrix, rules: LabelConstraints) -> Matrix:
     """The best set is the likeliest so many of each kind: those that stand alone, their rivals, all others.
 
     Given a tag that bears company, the others are taken to be independent.
@@ -72,7 +72,7 @@ def _best_obeying(probabilities: Matrix, rules: Rules) -> Matrix:
     return named
 
 
-def _kinds(probabilities: Matrix, rules: Rules) -> tuple[tuple[Matrix, Matrix, Matrix], ...]:
+def _kinds(probabilities: Matrix, rules: LabelConstraints) -> tuple[tuple[Matrix, Matrix, Matrix], ...]:
     """For each kind of tag its probabilities, their order from the likeliest, and its columns."""
     group = np.maximum(probabilities[:, rules.mutually_exclusive], 1e-12)
     # Marginal probabilities of tags of which there is just one: they need no more than to sum to 1.
@@ -81,7 +81,7 @@ def _kinds(probabilities: Matrix, rules: Rules) -> tuple[tuple[Matrix, Matrix, M
     alone = np.array([shares[column] for column in rules.alone]).reshape(-1, rows).T
     rivals = np.array([shares[column] for column in rules.others_among_exclusive]).T
     rest_places = np.setdiff1d(np.arange(probabilities.shape[1]), rules.mutually_exclusive)
-    # What has no company on some pictures is the likelier on those where it may be.
+    # What has no company on some images is the likelier on those where it may be.
     rest = np.minimum(probabilities[:, rest_places] / rivals.sum(axis=1, keepdims=True), 1)
     places = (np.array(rules.alone, dtype=int), np.array(rules.others_among_exclusive), rest_places)
     return tuple(

@@ -14,60 +14,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS
-from runner.prediction.averaging import Space, average, into_space
-from runner.prediction.calibration import Calibrating, Calibration, fit_calibration
-from runner.prediction.ensemble import ByMetric, LogLoss, Objective, SquaredError, Weighing, error_table, weigh
+from runner.prediction.averaging import Mean, average, to_mean_space
+from runner.prediction.calibration import Calibration, CalibrationMethod, fit_calibration
+from runner.prediction.ensemble import (
+    ByMetric,
+    EnsembleMethod,
+    LogLoss,
+    Objective,
+    SquaredError,
+    ensemble_weights,
+    error_table,
+)
 from runner.prediction.out_of_fold import OutOfFold
-from runner.prediction.postprocess import Answer, FinalStep, Plan, Task
-from runner.prediction.thresholds import Deciding, Decoder, fit_decoder
+from runner.prediction.postprocess import Postprocess, PostprocessPlan, Predicted, Task
+from runner.prediction.thresholds import Decision, DecisionRule, fit_decision
 
 Matrix = NDArray[Any]
-Left = frozenset[int]  # the parts that are left out of a fit
+LeftOut = frozenset[int]  # the parts that are left out of a fit
 
-EVERYTHING: Left = frozenset()
+EVERYTHING: LeftOut = frozenset()
 
 
-class Fits:
+class FitCache:
     """Rows that are sorted by part, and each thing that was fitted on some of the parts. Whatever was computed once
     is kept."""
 
     def __init__(self, rows: OutOfFold, slices: list[slice], task: Task):
         self.rows, self.slices, self.task = rows, slices, task
         self._tables: dict[int, Matrix] = {}
-        self._weights: dict[tuple[Weighing, Space, Left], Matrix] = {}
-        self._mixed: dict[tuple[Space, bytes, int], Matrix] = {}
-        self._calibrations: dict[tuple[Plan, Left], Calibration] = {}
-        self._steps: dict[tuple[Plan, Left], FinalStep] = {}
+        self._weights: dict[tuple[EnsembleMethod, Mean, LeftOut], Matrix] = {}
+        self._mixed: dict[tuple[Mean, bytes, int], Matrix] = {}
+        self._calibrations: dict[tuple[PostprocessPlan, LeftOut], Calibration] = {}
+        self._steps: dict[tuple[PostprocessPlan, LeftOut], Postprocess] = {}
 
-    def step(self, plan: Plan, left: Left) -> FinalStep:
+    def step(self, plan: PostprocessPlan, left: LeftOut) -> Postprocess:
         """The plan's step, fitted without the parts that are left out."""
         key = (plan, left)
         if key not in self._steps:
             weights = self._fitted_weights(plan.weighing, plan.space, left)
-            step = FinalStep(
+            step = Postprocess(
                 members=self.rows.names,
                 weights=tuple(weights.tolist()),
                 # One member is the same in either space, but for rounding.
-                space=plan.space if np.count_nonzero(weights) > 1 else Space.PROBABILITIES,
+                space=plan.space if np.count_nonzero(weights) > 1 else Mean.ARITHMETIC,
                 multiclass=self.task.multiclass,
             )
             step = replace(step, calibration=self._fitted_calibration(plan, step, left))
-            self._steps[key] = replace(step, decoder=self._fitted_decoder(plan, step, left))
+            self._steps[key] = replace(step, decision=self._fitted_decoder(plan, step, left))
         return self._steps[key]
 
-    def _fitted_weights(self, how: Weighing, space: Space, left: Left) -> Matrix:
+    def _fitted_weights(self, how: EnsembleMethod, space: Mean, left: LeftOut) -> Matrix:
         key = (how, space, left)
         if key not in self._weights:
-            fitted = how in (Weighing.BEST, Weighing.GREEDY)
-            self._weights[key] = weigh(how, len(self.rows.names), self._objective(space, left) if fitted else None)
+            fitted = how in (EnsembleMethod.BEST, EnsembleMethod.GREEDY)
+            self._weights[key] = ensemble_weights(
+                how, len(self.rows.names), self._objective(space, left) if fitted else None
+            )
         return self._weights[key]
 
-    def _objective(self, space: Space, left: Left) -> Objective:
+    def _objective(self, space: Mean, left: LeftOut) -> Objective:
         metric, multiclass = self.task.metric, self.task.multiclass
         if metric.takes_decisions:
             return SquaredError(np.sum([self._table(part) for part in self.parts(left)], axis=0))
         rows = self.rows_of(left)
-        members, targets = into_space(space, self.rows.members.take(rows, axis=1), multiclass), self.rows.targets[rows]
+        members, targets = (
+            to_mean_space(space, self.rows.members.take(rows, axis=1), multiclass),
+            self.rows.targets[rows],
+        )
         if metric in (LOG_LOSS, BINARY_LOG_LOSS):
             return LogLoss(members, targets, space, multiclass)
         return ByMetric(metric, members, targets, space, multiclass)
@@ -78,8 +91,8 @@ class Fits:
             self._tables[part] = error_table(self.rows.members[:, rows], self.rows.targets[rows])
         return self._tables[part]
 
-    def _fitted_calibration(self, plan: Plan, step: FinalStep, left: Left) -> Calibration:
-        if plan.calibrating is Calibrating.NOTHING:
+    def _fitted_calibration(self, plan: PostprocessPlan, step: Postprocess, left: LeftOut) -> Calibration:
+        if plan.calibrating is CalibrationMethod.NOTHING:
             return Calibration()
         # How decisions are made has no part in it, so one fit serves them all.
         key = (replace(plan, deciding=None, by_rules=False), left)
@@ -88,38 +101,38 @@ class Fits:
             self._calibrations[key] = fit_calibration(plan.calibrating, mixed, targets, self.task.multiclass)
         return self._calibrations[key]
 
-    def _fitted_decoder(self, plan: Plan, step: FinalStep, left: Left) -> Decoder | None:
+    def _fitted_decoder(self, plan: PostprocessPlan, step: Postprocess, left: LeftOut) -> Decision | None:
         if plan.deciding is None:
             return None
         rules = self.task.rules if plan.by_rules else None
-        if plan.deciding is not Deciding.CUTOFFS:
-            return Decoder(plan.deciding, rules=rules)
+        if plan.deciding is not DecisionRule.THRESHOLDS:
+            return Decision(plan.deciding, rules=rules)
         probabilities = step.finish(self._mixed_rows(step, left)).probabilities
-        return fit_decoder(plan.deciding, probabilities, self.rows.targets[self.rows_of(left)], rules)
+        return fit_decision(plan.deciding, probabilities, self.rows.targets[self.rows_of(left)], rules)
 
-    def answer(self, step: FinalStep, part: int) -> Answer:
+    def answer(self, step: Postprocess, part: int) -> Predicted:
         """What a part's rows are answered by a step, wherever it was fitted."""
         return step.finish(self._mix(step, part))
 
-    def _mix(self, step: FinalStep, part: int) -> Matrix:
+    def _mix(self, step: Postprocess, part: int) -> Matrix:
         key = (step.space, np.array(step.weights).tobytes(), part)
         if key not in self._mixed:
             self._mixed[key] = average(step.space, self._weighted(step, part), step.multiclass)
         return self._mixed[key]
 
-    def _weighted(self, step: FinalStep, part: int) -> Iterator[tuple[float, Matrix]]:
+    def _weighted(self, step: Postprocess, part: int) -> Iterator[tuple[float, Matrix]]:
         for member, weight in zip(self.rows.members, step.weights, strict=True):
             if weight > 0:
                 yield weight, member[self.slices[part]]
 
-    def _mixed_rows(self, step: FinalStep, left: Left) -> Matrix:
+    def _mixed_rows(self, step: Postprocess, left: LeftOut) -> Matrix:
         return np.concatenate([self._mix(step, part) for part in self.parts(left)])
 
-    def parts(self, left: Left) -> list[int]:
+    def parts(self, left: LeftOut) -> list[int]:
         """The parts that are not left out."""
         return [part for part in range(len(self.slices)) if part not in left]
 
-    def rows_of(self, left: Left) -> NDArray[np.int64]:
+    def rows_of(self, left: LeftOut) -> NDArray[np.int64]:
         """The places of the rows in them."""
         places = np.arange(len(self.rows.ids))
         return np.concatenate([places[self.slices[part]] for part in self.parts(left)])

@@ -1,4 +1,4 @@
-"""What the tags of every picture obey: one of those that exclude each other, and some that stand alone."""
+"""What the tags of every image apply_constraints: one of those that exclude each other, and some that stand alone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Matrix = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Columns: of `mutually_exclusive` just one is on each picture, and nothing else where that one is in `alone`."""
+class LabelConstraints:
+    """Columns: of `mutually_exclusive` just one is on each image, and nothing else where that one is in `alone`."""
 
     mutually_exclusive: tuple[int, ...]
     alone: tuple[int, ...] = ()
@@ -27,8 +27,8 @@ class Rules:
         return tuple(column for column in self.mutually_exclusive if column not in self.alone)
 
 
-def rules_of(labels: Labels, classes: Sequence[str]) -> Rules | None:
-    """What the plugin says that the tags obey, as columns; None where it says nothing of these classes."""
+def label_constraints(labels: Labels, classes: Sequence[str]) -> LabelConstraints | None:
+    """What the plugin says that the tags apply_constraints, as columns; None where it says nothing of these classes."""
     if not isinstance(labels, Multilabel):
         return None
     column = {name: place for place, name in enumerate(classes)}
@@ -36,14 +36,14 @@ def rules_of(labels: Labels, classes: Sequence[str]) -> Rules | None:
     alone = tuple(column[name] for name in labels.standalone if name in column)
     # Where every tag of them stands alone, or there is one only, there is nothing to make use of.
     return (
-        Rules(mutually_exclusive, alone)
+        LabelConstraints(mutually_exclusive, alone)
         if len(mutually_exclusive) > 1 and len(alone) < len(mutually_exclusive)
         else None
     )
 
 
-def obey(rules: Rules, chosen: NDArray[np.bool_], probabilities: Matrix) -> NDArray[np.bool_]:
-    """The choice made to obey: the likeliest of those that exclude each other, and alone where it must be."""
+def apply_constraints(rules: LabelConstraints, chosen: NDArray[np.bool_], probabilities: Matrix) -> NDArray[np.bool_]:
+    """The choice made to apply_constraints: the likeliest of those that exclude each other, and alone where it must be."""
     chosen, rows = chosen.copy(), np.arange(len(chosen))
     group = np.array(rules.mutually_exclusive)
     likeliest = group[probabilities[:, group].argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""What a run's held-out rows truly show, kept with the run: scoring needs neither pictures nor tables after that."""
+"""What a run's held-out rows truly show, kept with the run: scoring needs neither images nor tables after that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.workspace import atomic_path
 
 
 @dataclass(frozen=True)
-class Truth:
+class OofTargets:
     """The targets (rows, classes) of labelled rows; which of them resemble each other, "" for none."""
 
     ids: tuple[str, ...]
@@ -30,13 +30,13 @@ class Truth:
         return self.targets[rows][:, columns], tuple(self.groups[row] for row in rows)
 
 
-def truth_of(index: Index) -> Truth:
+def oof_targets(index: Index) -> OofTargets:
     """The truth that an index tells."""
     table = index.train
-    return Truth(tuple(table["id"]), index.classes, index.targets(), tuple(table["group"]))
+    return OofTargets(tuple(table["id"]), index.classes, index.targets(), tuple(table["group"]))
 
 
-def write_truth(path: Path, truth: Truth) -> None:
+def write_oof_targets(path: Path, truth: OofTargets) -> None:
     """Write one .npz without pickles."""
     with atomic_path(path) as part:
         np.savez(
@@ -48,8 +48,8 @@ def write_truth(path: Path, truth: Truth) -> None:
         )
 
 
-def read_truth(path: Path) -> Truth:
-    """What `write_truth` wrote."""
+def read_oof_targets(path: Path) -> OofTargets:
+    """What `write_oof_targets` wrote."""
     with np.load(path, allow_pickle=False) as file:
         ids, classes, groups = (tuple(file[name].tolist()) for name in ("ids", "classes", "groups"))
-        return Truth(ids, classes, file["targets"], groups)
+        return OofTargets(ids, classes, file["targets"], groups)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import RunnerError
-from runner.prediction.averaging import Look
+from runner.prediction.averaging import TTAMode
 from runner.prediction.predictions import Predictions, mean_predictions, read_ids, read_predictions
 
 Matrix = NDArray[Any]
@@ -63,7 +63,7 @@ class OutOfFold:
 
 
 def read_members(
-    members: Sequence[Member], look: Look = Look.PLAIN, *, multiclass: bool = True
+    members: Sequence[Member], look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
     """The ids that every member has predicted, sorted; the classes; the stack (members, ids, classes).
 
@@ -75,7 +75,7 @@ def read_members(
         raise RunnerError(
             "no held-out row is predicted by all of " + ", ".join(member.name for member in members),
             where=members[0].valid[0].parent,
-            cure="runner COMPETITION predict --run NAME, for every run that is to be blended",
+            fix="runner COMPETITION predict --run NAME, for every run that is to be blended",
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for place, member in enumerate(members):
@@ -85,7 +85,7 @@ def read_members(
 
 
 def read_test(
-    member: Member, ids: Sequence[str], classes: Sequence[str], look: Look = Look.PLAIN, *, multiclass: bool = True
+    member: Member, ids: Sequence[str], classes: Sequence[str], look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> Iterator[Matrix]:
     """What each of a member's folds says of the test rows, a file at a time."""
     for path in member.test:
@@ -99,14 +99,14 @@ def in_order(said: Predictions, ids: Sequence[str], classes: Sequence[str]) -> M
     if set(said.classes) != set(classes):
         raise RunnerError(
             f"predictions of {len(said.classes)} classes cannot be averaged with those of {len(classes)} others",
-            cure="runner COMPETITION train --run NEW: runs are blended that were trained for the same classes",
+            fix="runner COMPETITION train --run NEW: runs are blended that were trained for the same classes",
         )
     place = {name: row for row, name in enumerate(said.ids)}
     missing = [name for name in ids if name not in place]
     if missing:
         raise RunnerError(
             f"{len(missing)} rows have no prediction: {', '.join(missing[:3])}",
-            cure="runner COMPETITION predict --run NAME",
+            fix="runner COMPETITION predict --run NAME",
         )
     columns = [said.classes.index(name) for name in classes]
     return said.probabilities[[place[name] for name in ids]][:, columns]

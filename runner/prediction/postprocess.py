@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Multiclass
-from runner.prediction.averaging import Space, average
-from runner.prediction.calibration import Calibrating, Calibration
-from runner.prediction.ensemble import Weighing
-from runner.prediction.label_constraints import Rules, rules_of
-from runner.prediction.thresholds import Deciding, Decoder, decode
+from runner.prediction.averaging import Mean, average
+from runner.prediction.calibration import Calibration, CalibrationMethod
+from runner.prediction.ensemble import EnsembleMethod
+from runner.prediction.label_constraints import LabelConstraints, label_constraints
+from runner.prediction.thresholds import Decision, DecisionRule, decode
 
 Matrix = NDArray[Any]
 
@@ -25,26 +25,26 @@ class Task:
 
     metric: Metric
     multiclass: bool
-    rules: Rules | None = None
+    rules: LabelConstraints | None = None
 
 
 def task_of(competition: Competition, classes: Sequence[str]) -> Task:
     """The task that a competition sets."""
     labels = competition.labels
-    return Task(competition.metric, isinstance(labels, Multiclass), rules_of(labels, classes))
+    return Task(competition.metric, isinstance(labels, Multiclass), label_constraints(labels, classes))
 
 
 @dataclass(frozen=True)
-class Plan:
+class PostprocessPlan:
     """Which of the final steps are taken; what is fitted of them is another matter."""
 
-    weighing: Weighing = Weighing.LAST
-    space: Space = Space.PROBABILITIES
-    calibrating: Calibrating = Calibrating.NOTHING
-    deciding: Deciding | None = None
+    weighing: EnsembleMethod = EnsembleMethod.LAST
+    space: Mean = Mean.ARITHMETIC
+    calibrating: CalibrationMethod = CalibrationMethod.NOTHING
+    deciding: DecisionRule | None = None
     by_rules: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A value that JSON can hold."""
         return {
             "weighing": self.weighing.value,
@@ -56,9 +56,9 @@ class Plan:
 
     def __str__(self) -> str:
         parts = [self.weighing.value]
-        if self.weighing in (Weighing.MEAN, Weighing.GREEDY):
+        if self.weighing in (EnsembleMethod.MEAN, EnsembleMethod.GREEDY):
             parts[0] += f" of {self.space.value}"
-        if self.calibrating is not Calibrating.NOTHING:
+        if self.calibrating is not CalibrationMethod.NOTHING:
             parts.append(self.calibrating.value)
         if self.deciding is not None:
             parts.append(self.deciding.value + (" by rules" if self.by_rules else ""))
@@ -66,7 +66,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Predicted:
     """What comes of it: probabilities, and the values that are scored and submitted (decisions for tags)."""
 
     probabilities: Matrix
@@ -74,53 +74,55 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class FinalStep:
+class Postprocess:
     """Fitted on out-of-fold rows, applied to test rows."""
 
     members: tuple[str, ...]
     weights: tuple[float, ...]
-    space: Space
+    space: Mean
     multiclass: bool
     calibration: Calibration = Calibration()  # noqa: RUF009  (frozen)
-    decoder: Decoder | None = None
+    decision: Decision | None = None
 
-    def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Answer:
+    def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Predicted:
         """The answer for rows that `read` gives a named member's matrices of: one, or one a fold.
 
         Members without weight are not read, and one matrix is held at a time.
         """
         return self.finish(average(self.space, self._weighted(read), self.multiclass))
 
-    def finish(self, mixed: Matrix) -> Answer:
+    def finish(self, mixed: Matrix) -> Predicted:
         """The answer from what the members say together."""
         probabilities = self.calibration.apply(mixed, self.multiclass)
-        return Answer(probabilities, probabilities if self.decoder is None else decode(self.decoder, probabilities))
+        return Predicted(
+            probabilities, probabilities if self.decision is None else decode(self.decision, probabilities)
+        )
 
     def _weighted(self, read: Callable[[str], Iterable[Matrix]]) -> Iterator[tuple[float, Matrix]]:
         for name, weight in zip(self.members, self.weights, strict=True):
             if weight > 0:
                 yield from _shared(weight, read(name))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A value that JSON can hold."""
         return {
             "space": self.space.value,
             "multiclass": self.multiclass,
             "weights": dict(zip(self.members, self.weights, strict=True)),
-            "calibration": self.calibration.to_json(),
-            "decoder": self.decoder and self.decoder.to_json(),
+            "calibration": self.calibration.to_dict(),
+            "decision": self.decision and self.decision.to_dict(),
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> FinalStep:
-        """The step that `to_json` wrote."""
+    def from_dict(cls, value: dict[str, Any]) -> Postprocess:
+        """The step that `to_dict` wrote."""
         return cls(
             members=tuple(value["weights"]),
             weights=tuple(value["weights"].values()),
-            space=Space(value["space"]),
+            space=Mean(value["space"]),
             multiclass=value["multiclass"],
             calibration=Calibration(**value["calibration"]),
-            decoder=value["decoder"] and Decoder.from_json(value["decoder"]),
+            decision=value["decision"] and Decision.from_dict(value["decision"]),
         )
 
 

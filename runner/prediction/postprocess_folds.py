@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.prediction.out_of_fold import OutOfFold
-from runner.prediction.score import units_of
+from runner.prediction.score import group_codes
 
 PARTS = 5
 # With fewer units a part has less than four: no fit could be told from chance, and none is made.
 FEWEST_UNITS = 20
 
 
-def assign_parts(rows: OutOfFold, seed: int = 0) -> NDArray[np.int64]:
+def assign_postprocess_folds(rows: OutOfFold, seed: int = 0) -> NDArray[np.int64]:
     """The part of each row: the run's folds where they are enough, else by a hash of ids; groups whole.
 
     A choice inside a part's others needs several of them, so fewer than four folds are not used.
     """
-    units = units_of(rows.groups)
+    units = group_codes(rows.groups)
     if units.max() + 1 < FEWEST_UNITS:
         return np.zeros(len(units), dtype=np.int64)
     if len(np.unique(rows.folds)) >= PARTS - 1 and _are_whole(units, rows.folds):

@@ -17,21 +17,21 @@ from torch import Tensor, nn
 from runner.console import say
 from runner.contract import TrainMode
 from runner.errors import RunnerError
-from runner.images.decode import PictureReader
-from runner.images.views import View, ViewedPictures, default_views
-from runner.prediction.predictions import Views, path_of, read_views, write_views
-from runner.training.distributed import by_main, looking
-from runner.training.features import activations_of
-from runner.training.fold import Fold, Machine, load_snapshot
+from runner.images.decode import ImageReader
+from runner.images.views import MultiView, View, default_views
+from runner.prediction.predictions import ViewPredictions, path_of, read_view_predictions, write_view_predictions
+from runner.training.distributed import broadcast_from_main, inference_autocast
+from runner.training.features import cached_features
+from runner.training.fold import FoldRun, Machine, load_snapshot
 from runner.training.learner import predict_logits
-from runner.training.loaders import Answers, Batch, Feed, PictureFeed, Rows, rows_to_look_at
-from runner.training.losses import probabilities_of
+from runner.training.loaders import Batch, ImageLoader, Loader, Rows, RowTargets, inference_batch_size
+from runner.training.losses import to_probabilities
 from runner.training.model import Network
 from runner.training.snapshots import Snapshot, read_snapshots
 
 PARTS = ("valid", "test")
 
-# Of the last stage: those of earlier ones saw smaller pictures, and each costs a pass over the test rows.
+# Of the last stage: those of earlier ones saw smaller images, and each costs a pass over the test rows.
 MOST_SNAPSHOTS = 3
 
 
@@ -54,7 +54,7 @@ def choose_snapshots(known: Sequence[Snapshot], asked: Asked) -> tuple[Snapshot,
     return tuple([one for one in known if one.stage == known[-1].stage][-MOST_SNAPSHOTS:])
 
 
-def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
+def trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     """The folds that have come furthest; the others are named. A fold may have been trained elsewhere."""
     counts = [len(read_snapshots(fold.folder)) for fold in folds]
     name, run = folds[0].competition.name, folds[0].folder.parent
@@ -62,7 +62,7 @@ def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
         raise RunnerError(
             f"{run.name} has no snapshot to predict with",
             where=run,
-            cure=f"runner {name} train --run {run.name} --resume",
+            fix=f"runner {name} train --run {run.name} --resume",
         )
     for fold, count in zip(folds, counts, strict=True):
         if count < max(counts):
@@ -72,29 +72,29 @@ def trained_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
 
 
 def predict_fold(
-    fold: Fold, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot], views: Sequence[View]
+    fold: FoldRun, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot], views: Sequence[View]
 ) -> None:
     """Write what each snapshot says of both parts through each view; what is there already is left alone."""
     for snapshot in snapshots:
         network: Network | None = None
         for part in PARTS if len(fold.valid_rows) else PARTS[1:]:
-            known = by_main(accelerator, partial(_known, fold, snapshot, part))
+            known = broadcast_from_main(accelerator, partial(_known, fold, snapshot, part))
             missing = [view for view in views if known is None or repr(view) not in known.keys]
             if missing:
                 network = network or load_snapshot(fold, snapshot).to(accelerator.device)
                 said = _predict(fold, machine, accelerator, network, snapshot, part, missing)
                 if accelerator.is_main_process:
-                    write_views(path_of(fold.folder, snapshot.name, part), _joined(known, said, views))
+                    write_view_predictions(path_of(fold.folder, snapshot.name, part), _joined(known, said, views))
                 accelerator.wait_for_everyone()
 
 
-def _known(fold: Fold, snapshot: Snapshot, part: str) -> Views | None:
+def _known(fold: FoldRun, snapshot: Snapshot, part: str) -> ViewPredictions | None:
     """What the file holds, if these rows, classes and weights are the ones it was made of."""
     path = path_of(fold.folder, snapshot.name, part)
     if not path.exists():
         return None
     try:
-        known = read_views(path)
+        known = read_view_predictions(path)
     except RunnerError:
         return None  # cut off while it was copied: it is written anew
     weights = fingerprint(fold, snapshot)
@@ -103,18 +103,18 @@ def _known(fold: Fold, snapshot: Snapshot, part: str) -> Views | None:
     return known if same and weights in (known.weights, "") else None
 
 
-def fingerprint(fold: Fold, snapshot: Snapshot) -> str:
+def fingerprint(fold: FoldRun, snapshot: Snapshot) -> str:
     """What tells a snapshot's weights from all others; empty where they are gone."""
     path = fold.folder / f"{snapshot.name}.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else ""
 
 
-def _ids(fold: Fold, part: str) -> tuple[str, ...]:
+def _ids(fold: FoldRun, part: str) -> tuple[str, ...]:
     table = fold.index.train.iloc[fold.valid_rows] if part == "valid" else fold.index.test
     return tuple(table["id"])
 
 
-def _joined(known: Views | None, said: Views, wanted: Sequence[View]) -> Views:
+def _joined(known: ViewPredictions | None, said: ViewPredictions, wanted: Sequence[View]) -> ViewPredictions:
     """Old views and new in one, those that are wanted now first and in their order."""
     if known is None:
         return said
@@ -137,24 +137,24 @@ def _joined(known: Views | None, said: Views, wanted: Sequence[View]) -> Views:
 
 
 def _predict(
-    fold: Fold,
+    fold: FoldRun,
     machine: Machine,
     accelerator: Accelerator,
     network: Network,
     snapshot: Snapshot,
     part: str,
     views: Sequence[View],
-) -> Views:
+) -> ViewPredictions:
     on_activations = fold.recipe.stages[snapshot.stage].mode is TrainMode.FEATURES
-    feed = _activations if on_activations else _pictures
+    feed = _activations if on_activations else _images
     rows, looks = feed(fold, machine, accelerator, network, snapshot, part, views)
     module = EachView(network.head if on_activations else network)
-    size = rows_to_look_at(fold.recipe.batch_size, len(views))
-    with looking(accelerator):
+    size = inference_batch_size(fold.recipe.batch_size, len(views))
+    with inference_autocast(accelerator):
         title = f"fold {fold.number} {snapshot.name} {part}"
         logits = predict_logits(accelerator, module, looks, rows, size, title=title)
-    probabilities = probabilities_of(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
-    return Views(
+    probabilities = to_probabilities(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
+    return ViewPredictions(
         _ids(fold, part),
         fold.index.classes,
         tuple(view.name for view in views),
@@ -178,36 +178,36 @@ class EachView(nn.Module):
         return logits.reshape(len(inputs), views, logits.shape[1])
 
 
-def _pictures(
-    fold: Fold,
+def _images(
+    fold: FoldRun,
     machine: Machine,
     _accelerator: Accelerator,
     _network: Network,
     snapshot: Snapshot,
     part: str,
     views: Sequence[View],
-) -> tuple[Rows, Feed]:
-    """Pictures, each read and decoded once for all its views."""
-    looks = ViewedPictures(fold.competition.preset, views, snapshot.size)
+) -> tuple[Rows, Loader]:
+    """Images, each read and decoded once for all its views."""
+    looks = MultiView(fold.competition.preset, views, snapshot.size)
     reader, rows, answers = _part(fold, machine, snapshot, part)
-    return rows, PictureFeed(reader, answers, looks, machine.workers)
+    return rows, ImageLoader(reader, answers, looks, machine.workers)
 
 
 def _activations(
-    fold: Fold,
+    fold: FoldRun,
     machine: Machine,
     accelerator: Accelerator,
     network: Network,
     snapshot: Snapshot,
     part: str,
     views: Sequence[View],
-) -> tuple[Rows, Feed]:
+) -> tuple[Rows, Loader]:
     """Activations that the cache has, where the head alone was trained: all snapshots and folds share them."""
     preset = fold.competition.preset
     usual = default_views(preset)
     seen = usual if set(views) <= set(usual) else tuple(views)
     reader, rows, answers = _part(fold, machine, snapshot, part)
-    array = activations_of(
+    array = cached_features(
         accelerator,
         network,
         reader,
@@ -221,19 +221,19 @@ def _activations(
     return rows, _AllViews(array, [seen.index(view) for view in views], answers)
 
 
-def _part(fold: Fold, machine: Machine, snapshot: Snapshot, part: str) -> tuple[PictureReader, Rows, Answers]:
-    """Pictures, the rows of them that are predicted, and what goes with them."""
+def _part(fold: FoldRun, machine: Machine, snapshot: Snapshot, part: str) -> tuple[ImageReader, Rows, RowTargets]:
+    """Images, the rows of them that are predicted, and what goes with them."""
     if part == "valid":
-        return fold.pictures("train", snapshot.size, machine), fold.valid_rows, fold.answers
+        return fold.images("train", snapshot.size, machine), fold.valid_rows, fold.answers
     nothing = np.zeros((len(fold.index.test), len(fold.index.classes)), dtype=np.float32)
-    reader = fold.pictures("test", snapshot.size, machine)
-    return reader, np.arange(len(reader)), Answers(fold.tabular("test"), nothing)
+    reader = fold.images("test", snapshot.size, machine)
+    return reader, np.arange(len(reader)), RowTargets(fold.tabular("test"), nothing)
 
 
 class _AllViews:
     """Batches of activations shaped (rows, views, width), read from the map a batch at a time."""
 
-    def __init__(self, activations: NDArray[Any], views: Sequence[int], answers: Answers):
+    def __init__(self, activations: NDArray[Any], views: Sequence[int], answers: RowTargets):
         self._activations, self._views, self._answers = activations, list(views), answers
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import RunnerError
-from runner.prediction.averaging import Look, average
+from runner.prediction.averaging import TTAMode, average
 from runner.workspace import atomic_path
 
 Matrix = NDArray[Any]
@@ -30,7 +30,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Views:
+class ViewPredictions:
     """What one network says of some rows through each view: probabilities shaped (rows, views, classes).
 
     `keys` tell the views apart by all that they are, and `weights` the network, so that what is stale is known.
@@ -53,7 +53,7 @@ def path_of(folder: Path, name: str, part: str) -> Path:
     return folder / f"{name}.{part}.npz"
 
 
-def write_views(path: Path, said: Views) -> None:
+def write_view_predictions(path: Path, said: ViewPredictions) -> None:
     """Write one .npz without pickles; single precision holds seven digits, and scores move by none of them."""
     with atomic_path(path) as part:
         np.savez(
@@ -67,10 +67,10 @@ def write_views(path: Path, said: Views) -> None:
         )
 
 
-def read_views(path: Path) -> Views:
+def read_view_predictions(path: Path) -> ViewPredictions:
     """Everything in one file."""
     with _opened(path) as file:
-        return Views(
+        return ViewPredictions(
             tuple(file["ids"].tolist()),
             tuple(file["classes"].tolist()),
             tuple(file["views"].tolist()),
@@ -109,21 +109,21 @@ def _opened(path: Path) -> Iterator[Any]:
         raise RunnerError(
             f"these predictions cannot be read: {error}",
             where=path,
-            cure="delete the file, then: runner COMPETITION predict --run NAME",
+            fix="delete the file, then: runner COMPETITION predict --run NAME",
         ) from error
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions through the plain view alone."""
     through = predictions.probabilities[:, None]
-    write_views(path, Views(predictions.ids, predictions.classes, _PLAIN, _PLAIN, through))
+    write_view_predictions(path, ViewPredictions(predictions.ids, predictions.classes, _PLAIN, _PLAIN, through))
 
 
 def read_predictions(
-    path: Path, views: Sequence[str] = _PLAIN, look: Look = Look.PLAIN, *, multiclass: bool = True
+    path: Path, views: Sequence[str] = _PLAIN, look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> Predictions:
     """The predictions in one file, with its views made one as `look` says."""
-    said = read_views(path)
+    said = read_view_predictions(path)
     through = said.take(look.views(views))
     if through.shape[1] == 1:
         return Predictions(said.ids, said.classes, through[:, 0].astype(np.float64))

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 
 from runner.contract import Competition
-from runner.prediction.averaging import Look
-from runner.prediction.oof_targets import Truth
+from runner.prediction.averaging import TTAMode
+from runner.prediction.oof_targets import OofTargets
 from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
-from runner.prediction.postprocess import Answer, FinalStep, task_of
+from runner.prediction.postprocess import Postprocess, Predicted, task_of
 from runner.prediction.score import Gain, score_rows
-from runner.prediction.tta_choice import LookedNest
+from runner.prediction.tta_choice import TTANestedCV
 from runner.workspace import read_json, write_json
 
 
 @dataclass(frozen=True)
-class Final:
+class FittedPostprocess:
     """What is done with the members' predictions: their views made one, then the final step."""
 
-    step: FinalStep
-    look: Look
+    step: Postprocess
+    look: TTAMode
 
-    def answer(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Answer:
+    def answer(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Predicted:
         """The answer for the test rows, a file at a time."""
         by_name = {member.name: member for member in members}
         multiclass = self.step.multiclass
@@ -34,31 +34,31 @@ class Final:
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write final_step.json: all that turns predictions into the answer, and the facts that are given."""
-        write_json(path, {**facts, "look": self.look.value, **self.step.to_json()})
+        write_json(path, {**facts, "look": self.look.value, **self.step.to_dict()})
 
     @classmethod
-    def read(cls, path: Path) -> Final:
+    def read(cls, path: Path) -> FittedPostprocess:
         """What `write` wrote."""
         plain = read_json(path)
-        return cls(FinalStep.from_json(plain), Look(plain["look"]))
+        return cls(Postprocess.from_dict(plain), TTAMode(plain["look"]))
 
 
-def fit_final(
-    competition: Competition, members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int]
-) -> tuple[Final, dict[str, Any]]:
+def fit_postprocess(
+    competition: Competition, members: Sequence[Member], truth: OofTargets, fold_of: Mapping[str, int]
+) -> tuple[FittedPostprocess, dict[str, Any]]:
     """The final step, and what score.json says of it."""
     task = task_of(competition, truth.classes)
 
-    def read(look: Look) -> OutOfFold:
+    def read(look: TTAMode) -> OutOfFold:
         return read_rows(members, truth, fold_of, look, multiclass=task.multiclass)
 
     several = any(len(member.views) > 1 for member in members)
-    nest = LookedNest(read, tuple(Look) if several else (Look.PLAIN,), task)
-    return Final(nest.final_step(), nest.look), _told(competition, nest)
+    nest = TTANestedCV(read, tuple(TTAMode) if several else (TTAMode.NONE,), task)
+    return FittedPostprocess(nest.final_step(), nest.look), _told(competition, nest)
 
 
 def read_rows(
-    members: Sequence[Member], truth: Truth, fold_of: Mapping[str, int], look: Look, *, multiclass: bool
+    members: Sequence[Member], truth: OofTargets, fold_of: Mapping[str, int], look: TTAMode, *, multiclass: bool
 ) -> OutOfFold:
     """The rows that all members have predicted, with what they truly show; classes in the truth's order."""
     ids, classes, stack = read_members(members, look, multiclass=multiclass)
@@ -69,8 +69,8 @@ def read_rows(
     return OutOfFold(names, ids, stack, targets, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
 
 
-def _told(competition: Competition, nest: LookedNest) -> dict[str, Any]:
-    honest, rows = nest.honest_score(), nest.nest.rows
+def _told(competition: Competition, nest: TTANestedCV) -> dict[str, Any]:
+    honest, rows = nest.nested_score(), nest.nest.rows
     back = np.empty(len(rows.ids), dtype=np.int64)
     back[nest.nest.order] = np.arange(len(back))  # from the order of the parts to that of the values
     targets, groups = rows.targets[back], [rows.groups[row] for row in back]
@@ -93,7 +93,7 @@ def _told(competition: Competition, nest: LookedNest) -> dict[str, Any]:
     }
 
 
-def _told_of_views(look: Look, gain: Gain | None) -> dict[str, Any]:
+def _told_of_views(look: TTAMode, gain: Gain | None) -> dict[str, Any]:
     return {
         "look": look.value,
         "gain": None if gain is None else gain.value,

@@ -30,7 +30,7 @@ class Score:
         return f"{self.value:.5f} ± {self.error:.5f}"
 
 
-def units_of(groups: Sequence[str]) -> NDArray[np.int64]:
+def group_codes(groups: Sequence[str]) -> NDArray[np.int64]:
     """The number of each row's unit: its group, or itself where it has none. Units are kept whole."""
     if len(set(groups)) == len(groups):
         return np.arange(len(groups))  # all of them alone
@@ -53,15 +53,15 @@ def score_rows(
     value = metric.score(targets, predicted)
     if metric.per_row is not None:
         parts = np.asarray(metric.per_row(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
-        return replace(score_parts(metric, parts, seed, groups=groups), value=value)
-    units = np.arange(len(targets)) if groups is None else units_of(groups)
+        return replace(score_per_row(metric, parts, seed, groups=groups), value=value)
+    units = np.arange(len(targets)) if groups is None else group_codes(groups)
     scores = _resampled(metric, targets, (predicted,), units, np.random.Generator(np.random.PCG64(seed)))
     return Score(metric.key, value, _spread(scores[0]), len(targets))
 
 
-def score_parts(metric: Metric, parts: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None) -> Score:
+def score_per_row(metric: Metric, parts: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None) -> Score:
     """The score whose rows' parts these are."""
-    units = np.arange(len(parts)) if groups is None else units_of(groups)
+    units = np.arange(len(parts)) if groups is None else group_codes(groups)
     error = _error_of_mean(parts, units, np.random.Generator(np.random.PCG64(seed)))
     return Score(metric.key, float(parts.mean()), error, len(parts))
 
@@ -74,7 +74,7 @@ class Gain:
     error: float
 
     @property
-    def beyond_chance(self) -> bool:
+    def exceeds_standard_error(self) -> bool:
         """Whether the gain is larger than its own standard error.
 
         A change that does nothing passes one time in six and then does no harm, since it does nothing;
@@ -85,14 +85,14 @@ class Gain:
         return self.value > max(self.error, 1e-9)
 
 
-def gain_of_parts(metric: Metric, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
+def paired_gain(metric: Metric, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
     """The gain where each row's part of both scores is known: of the differences, row by row."""
     gains = (better - simple) * (1 if metric.higher_is_better else -1)
     away = np.bincount(units, weights=gains - gains.mean())
     return Gain(float(gains.mean()), float(np.sqrt((away**2).sum()) / len(gains)))
 
 
-def gain_of_whole(metric: Metric, targets: Matrix, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
+def bootstrap_gain(metric: Metric, targets: Matrix, simple: Matrix, better: Matrix, units: NDArray[np.int64]) -> Gain:
     """The gain where a score is not a mean of rows: both are scored on the same resamples."""
     draws = np.random.Generator(np.random.PCG64(0))
     one, other = _resampled(metric, targets, (simple, better), units, draws, _RESAMPLES_OF_A_GAIN)

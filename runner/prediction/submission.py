@@ -51,7 +51,7 @@ def _known(form: SubmissionFormat, names: Sequence[str]) -> Sequence[str] | None
 def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> list[int]:
     """For each id of the sample the row of its prediction."""
     place = {name: row for row, name in enumerate(ids)}
-    # A blank that the sample has around an id is part of its form, and not of the picture's name.
+    # A blank that the sample has around an id is part of its form, and not of the image's name.
     wanted = [name if name in place else name.strip() for name in form.ids]
     missing = [name for name in wanted if name not in place]
     if missing or len(place) != len(ids):
@@ -60,7 +60,7 @@ def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> li
             if missing
             else f"{len(ids) - len(place)} ids are predicted twice"
         )
-        raise SubmissionFormatError(found, where=path, cure="runner COMPETITION predict")
+        raise SubmissionFormatError(found, where=path, fix="runner COMPETITION predict")
     return [place[name] for name in wanted]
 
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from runner.console import progress
 from runner.contract import TrainMode
 from runner.prediction.predict import Asked, choose_snapshots, fingerprint
-from runner.training.distributed import SharedBatchNorm, by_main
-from runner.training.fold import Fold, Machine, build_empty
-from runner.training.learner import logits_of
-from runner.training.loaders import PictureFeed, order_batches
+from runner.training.distributed import SyncBatchNorm1d, broadcast_from_main
+from runner.training.fold import FoldRun, Machine, empty_network
+from runner.training.learner import forward
+from runner.training.loaders import ImageLoader, shuffled_batches
 from runner.training.model import Network
-from runner.training.optimizer import freeze_for
+from runner.training.optimizer import apply_freezing
 from runner.training.snapshots import Snapshot, read_snapshots, write_snapshot
 from runner.workspace import read_json
 
@@ -41,7 +41,7 @@ class Averaged(Snapshot):
         return NAME
 
 
-def choose_networks(fold: Fold, machine: Machine, accelerator: Accelerator, asked: Asked) -> tuple[Snapshot, ...]:
+def choose_models(fold: FoldRun, machine: Machine, accelerator: Accelerator, asked: Asked) -> tuple[Snapshot, ...]:
     """The networks that are to speak: snapshots, and before them their average; the last snapshot comes last."""
     chosen = choose_snapshots(read_snapshots(fold.folder), asked)
     if not asked.names or NAME in asked.wanted:
@@ -50,7 +50,7 @@ def choose_networks(fold: Fold, machine: Machine, accelerator: Accelerator, aske
 
 
 def with_average(
-    fold: Fold, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot]
+    fold: FoldRun, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot]
 ) -> tuple[Snapshot, ...]:
     """The snapshots, and before them the average of those of the last stage where there is one to make."""
     last = snapshots[-1]
@@ -58,23 +58,23 @@ def with_average(
     if len(alike) < 2 or fold.recipe.stages[last.stage].mode is not TrainMode.UNFROZEN:
         return tuple(snapshots)
     averaged = Averaged(last.cycle, last.stage, last.size, None, {}, tuple(fingerprint(fold, one) for one in alike))
-    if not by_main(accelerator, lambda: _is_there(fold, averaged)):
+    if not broadcast_from_main(accelerator, lambda: _is_there(fold, averaged)):
         network = _mean_network(fold, alike).to(accelerator.device)
-        measure_norms(fold, machine, accelerator, network, last)
+        update_bn(fold, machine, accelerator, network, last)
         if accelerator.is_main_process:
             write_snapshot(fold.folder, averaged, network)
         accelerator.wait_for_everyone()
     return (averaged, *snapshots)
 
 
-def _is_there(fold: Fold, averaged: Averaged) -> bool:
+def _is_there(fold: FoldRun, averaged: Averaged) -> bool:
     """Whether it was made of these very weights; where the snapshots' are gone, none other can be made."""
     facts = fold.folder / f"{NAME}.json"
     return facts.exists() and ("" in averaged.of or tuple(read_json(facts)["of"]) == averaged.of)
 
 
-def _mean_network(fold: Fold, snapshots: Sequence[Snapshot]) -> Network:
-    network = build_empty(fold)
+def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
+    network = empty_network(fold)
     network.set_size(snapshots[-1].size)
     total: dict[str, Tensor] = {}
     for snapshot in snapshots:
@@ -86,29 +86,29 @@ def _mean_network(fold: Fold, snapshots: Sequence[Snapshot]) -> Network:
     return network
 
 
-def measure_norms(fold: Fold, machine: Machine, accelerator: Accelerator, network: Network, snapshot: Snapshot) -> None:
+def update_bn(fold: FoldRun, machine: Machine, accelerator: Accelerator, network: Network, snapshot: Snapshot) -> None:
     """Let every BatchNorm that had learned measure its activations anew, in one pass over the training rows.
 
     Every process makes the whole pass: they then hold the same network.
     """
     stage = fold.recipe.stages[snapshot.stage]
-    freeze_for(network, fold.recipe, stage)
+    apply_freezing(network, fold.recipe, stage)
     network.train()
     norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.training]
     network.eval()
     if not norms:
         return
-    pictures = fold.pictures("train", snapshot.size, machine)
-    feed = PictureFeed(pictures, fold.answers, fold.augmentation(snapshot.size), machine.workers)
-    batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
+    images = fold.images("train", snapshot.size, machine)
+    feed = ImageLoader(images, fold.answers, fold.augmentation(snapshot.size), machine.workers)
+    batches = shuffled_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()
-        if isinstance(norm, SharedBatchNorm):
+        if isinstance(norm, SyncBatchNorm1d):
             norm.shares = False
     with torch.inference_mode(), accelerator.autocast(), progress("measuring the average", len(batches)) as advance:
         for number, batch in enumerate(feed.read(batches, fold.seed("norms"))):
             for norm in norms:
                 norm.momentum = 1 / (number + 1)  # the mean over all batches, whichever came last
-            logits_of(accelerator, network, batch)
+            forward(accelerator, network, batch)
             advance(1)
     network.eval()

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.averaging import Look
-from runner.prediction.nested_cv import HonestScore, Nest
+from runner.prediction.averaging import TTAMode
+from runner.prediction.nested_cv import NestedCV, NestedScore
 from runner.prediction.out_of_fold import OutOfFold
-from runner.prediction.postprocess import FinalStep, Task
-from runner.prediction.score import Gain, gain_of_parts, gain_of_whole
+from runner.prediction.postprocess import Postprocess, Task
+from runner.prediction.score import Gain, bootstrap_gain, paired_gain
 
 Matrix = NDArray[Any]
 
 
-class LookedNest:
+class TTANestedCV:
     """The final step and its score where the members' views may be made one in several ways.
 
     `read` gives the members as a look shows them; one look is held at a time, because planet's are large.
     """
 
-    def __init__(self, read: Callable[[Look], OutOfFold], looks: Sequence[Look], task: Task, seed: int = 0):
+    def __init__(self, read: Callable[[TTAMode], OutOfFold], looks: Sequence[TTAMode], task: Task, seed: int = 0):
         self._read, self._task, self._seed = read, task, seed
         self._looks = tuple(looks)
-        self._nests: dict[Look, Nest] = {}
-        self._values: dict[Look, Matrix] = {}
+        self._nests: dict[TTAMode, NestedCV] = {}
+        self._values: dict[TTAMode, Matrix] = {}
         frame = self._nest(self._looks[0])
         # The same for every look: they differ in what the members say, not in the rows.
         self._slices, self._units, self._nested = frame.slices, frame.units, frame.nested
@@ -41,24 +41,24 @@ class LookedNest:
                 self._values[look] = self._nest(look).unfitted_values()
 
     @property
-    def look(self) -> Look:
+    def look(self) -> TTAMode:
         """The chosen one."""
         return self._choose(None)
 
     @property
-    def nest(self) -> Nest:
+    def nest(self) -> NestedCV:
         """All that is chosen and fitted for the chosen look."""
         return self._nest(self.look)
 
-    def final_step(self) -> FinalStep:
+    def final_step(self) -> Postprocess:
         """The chosen step, fitted on all the rows as the chosen look shows them."""
         return self.nest.final_step()
 
-    def honest_score(self) -> HonestScore:
+    def nested_score(self) -> NestedScore:
         """The score of choosing the look, the steps, and fitting them, on rows that had no part in it."""
         looks = [self._choose(part) for part in range(len(self._slices))]
         values: dict[int, Matrix] = {}
-        # Look by look, the chosen one last: each is read once.
+        # TTAMode by look, the chosen one last: each is read once.
         for look in sorted(set(looks), key=lambda one: one is self.look):
             for part in (part for part, own in enumerate(looks) if own is look):
                 values[part] = self._nest(look).honest_answer(part).values
@@ -66,22 +66,22 @@ class LookedNest:
 
     def gain_of_views(self) -> Gain | None:
         """How much better the best mean of views is than the plain one, nothing else done to either."""
-        return self._gain(Look.PLAIN, self._best_mean(None), None) if self._values else None
+        return self._gain(TTAMode.NONE, self._best_mean(None), None) if self._values else None
 
-    def _choose(self, without: int | None) -> Look:
+    def _choose(self, without: int | None) -> TTAMode:
         """The look, judged without that part."""
         if len(self._looks) == 1:
             return self._looks[0]
         if not self._nested:
-            return Look.MEAN  # too few rows to tell anything by: what is right beforehand
+            return TTAMode.MEAN  # too few rows to tell anything by: what is right beforehand
         mean = self._best_mean(without)
-        return mean if self._gain(Look.PLAIN, mean, without).value > 0 else Look.PLAIN
+        return mean if self._gain(TTAMode.NONE, mean, without).value > 0 else TTAMode.NONE
 
-    def _best_mean(self, without: int | None) -> Look:
-        gain = self._gain(Look.MEAN, Look.MEAN_OF_LOGS, without)
-        return Look.MEAN_OF_LOGS if gain.beyond_chance else Look.MEAN
+    def _best_mean(self, without: int | None) -> TTAMode:
+        gain = self._gain(TTAMode.MEAN, TTAMode.GEOMETRIC_MEAN, without)
+        return TTAMode.GEOMETRIC_MEAN if gain.exceeds_standard_error else TTAMode.MEAN
 
-    def _gain(self, simple: Look, other: Look, without: int | None) -> Gain:
+    def _gain(self, simple: TTAMode, other: TTAMode, without: int | None) -> Gain:
         rows = np.ones(len(self._targets), dtype=bool)
         if without is not None and self._nested:
             rows[self._slices[without]] = False
@@ -89,11 +89,11 @@ class LookedNest:
         units = np.unique(self._units[rows], return_inverse=True)[1]
         one, two = self._values[simple][rows], self._values[other][rows]
         if metric.per_row is None:
-            return gain_of_whole(metric, targets, one, two, units)
-        return gain_of_parts(metric, metric.per_row(targets, one), metric.per_row(targets, two), units)
+            return bootstrap_gain(metric, targets, one, two, units)
+        return paired_gain(metric, metric.per_row(targets, one), metric.per_row(targets, two), units)
 
-    def _nest(self, look: Look) -> Nest:
+    def _nest(self, look: TTAMode) -> NestedCV:
         if look not in self._nests:
             self._nests.clear()
-            self._nests[look] = Nest(self._read(look), self._task, self._seed)
+            self._nests[look] = NestedCV(self._read(look), self._task, self._seed)
         return self._nests[look]

@@ -12,7 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 
 from runner.contract import Competition
 from runner.hosts.ledger import Entry, read_ledger
-from runner.report.figures import COLOURS, MARKERS, Drawn, new_figure, put_legend, style
+from runner.report.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
 from runner.report.page import Block, Cell, Page, Section, Table, Text, write_page
 from runner.report.report import link_to
 from runner.training.run import Run, find_runs
@@ -148,7 +148,7 @@ def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     return sections
 
 
-def scatter_figure(known: Known, number: int) -> Drawn | None:
+def scatter_figure(known: Known, number: int) -> ReportFigure | None:
     """Public and private score over CV, with its error bar; on the dotted line both are the same."""
     rows: list[list[Any]] = [
         [entry.run, float(entry.cv), _number(entry.cv_error), _number(entry.public), _number(entry.private)]
@@ -166,7 +166,7 @@ def scatter_figure(known: Known, number: int) -> Drawn | None:
         put_legend(figure, axes, 3)
     alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")
-    return Drawn(f"cv-{number}", known.title, alt, figure, numbers)
+    return ReportFigure(f"cv-{number}", known.title, alt, figure, numbers)
 
 
 def _draw_scatter(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
@@ -185,7 +185,7 @@ def _draw_scatter(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
     axes.locator_params(nbins=6)
 
 
-def rank_figure(known: Sequence[Known]) -> Drawn | None:
+def rank_figure(known: Sequence[Known]) -> ReportFigure | None:
     """The place of each submission, in percent of the board, over time."""
     rows: list[list[Any]] = []
     with style():
@@ -206,7 +206,9 @@ def rank_figure(known: Sequence[Known]) -> Drawn | None:
         axes.xaxis.set_major_formatter(formatter(axes.xaxis.get_major_locator()))
         put_legend(figure, axes, 4)
     numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The places")
-    return Drawn("ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers)
+    return ReportFigure(
+        "ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers
+    )
 
 
 def _share(standing: str) -> float | None:

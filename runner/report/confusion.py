@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, style
+from runner.report.figures import BLUE, VERMILLION, ReportFigure, new_figure, style
 from runner.report.page import Drawing, Table
 
 Counts = NDArray[np.int64]
@@ -18,7 +18,7 @@ Counts = NDArray[np.int64]
 _WORST = 40
 _BESIDE = 14  # classes; a larger matrix fills the page
 _READABLE = 30  # classes; of more, the worst are shown alone too
-_LABELLED = 60  # classes; beyond that a picture of its own cannot name them all
+_LABELLED = 60  # classes; beyond that an image of its own cannot name them all
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Confusion:
 
     classes: tuple[str, ...]
     counts: Counts
-    totals: Counts  # pictures of each class, those of cells that are not shown included
+    totals: Counts  # images of each class, those of cells that are not shown included
 
     @classmethod
     def of(cls, classes: Sequence[str], true: Counts, said: Counts) -> Confusion:
@@ -111,7 +111,7 @@ def matrix_blocks(confusion: Confusion) -> list[Drawing]:
 
 def _closer_block(confusion: Confusion) -> Drawing:
     alt = f"Confusion matrix of the {len(confusion.classes)} classes of the worst pairs. The table has the pairs."
-    note = "Of each row the cells of these classes alone; the share is that of all its pictures."
+    note = "Of each row the cells of these classes alone; the share is that of all its images."
     numbers = _numbers(confusion)
     return Drawing("confusion-closer", "The most confused classes", alt, _svg(confusion), numbers, note)
 
@@ -209,7 +209,7 @@ def _cells(confusion: Confusion, left: int, step: float) -> list[str]:
     return parts
 
 
-def matrix_figure(confusion: Confusion) -> Drawn:
+def matrix_figure(confusion: Confusion) -> ReportFigure:
     """The matrix as a figure of its own, for a file."""
     from matplotlib.colors import to_rgb
 
@@ -230,7 +230,7 @@ def matrix_figure(confusion: Confusion) -> Drawn:
         font = 9 if size <= _LABELLED else 5
         axes.set_xticks(range(size), [_plain(name) for name in confusion.classes], rotation=90, fontsize=font)
         axes.set_yticks(range(size), [_plain(name) for name in confusion.classes], fontsize=font)
-    return Drawn("confusion", "Confusion matrix", matrix_block(confusion).alt, figure)
+    return ReportFigure("confusion", "Confusion matrix", matrix_block(confusion).alt, figure)
 
 
 def _plain(name: str) -> str:

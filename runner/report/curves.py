@@ -17,25 +17,25 @@ from runner.report.figures import (
     MARKERS,
     ORANGE,
     VERMILLION,
-    Drawn,
+    ReportFigure,
     new_figure,
     put_legend,
     style,
 )
 from runner.report.page import Table
-from runner.report.run_data import Found, Material
+from runner.report.run_data import Found, RunData
 
 _STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
 _LETTER = 0.0125  # of the axes' width, in the small print above them
 _SHOWN = 600  # points of a line; more would be drawn over each other
 
 
-def finder_figures(found: Sequence[Found], recipe: Recipe) -> list[Drawn]:
+def finder_figures(found: Sequence[Found], recipe: Recipe) -> list[ReportFigure]:
     """A figure for each stage of the first fold that the finder was asked for."""
     return [_finder_figure(one, recipe) for one in found if one.fold == found[0].fold]
 
 
-def _finder_figure(one: Found, recipe: Recipe) -> Drawn:
+def _finder_figure(one: Found, recipe: Recipe) -> ReportFigure:
     with style():
         figure = new_figure(height=3.0)
         axes: Any = figure.subplots()
@@ -47,7 +47,7 @@ def _finder_figure(one: Found, recipe: Recipe) -> Drawn:
     numbers = Table(["learning rate of the head", "training loss, smoothed"], rows, "The curve")
     title = f"Learning-rate finder, {_stage_name(recipe, one.stage)}"
     name = f"find-lr-{one.stage + 1}" if one.stage else "find-lr"
-    return Drawn(name, title, f"Loss over learning rate. {told}", figure, numbers, told[:1].upper() + told[1:])
+    return ReportFigure(name, title, f"Loss over learning rate. {told}", figure, numbers, told[:1].upper() + told[1:])
 
 
 def _draw_found(axes: Any, one: Found) -> None:
@@ -73,7 +73,7 @@ def _stage_name(recipe: Recipe, stage: int) -> str:
     return f"stage {stage + 1}: {told.size} px, {told.mode.value}"
 
 
-def schedule_figure(material: Material) -> Drawn | None:
+def schedule_figure(material: RunData) -> ReportFigure | None:
     """The learning rate, mini-batch by mini-batch, as it ran in the first fold."""
     lines = _first_fold(material)
     rates = [rate for line in lines for rate in line.get("rates", ())]
@@ -91,7 +91,7 @@ def schedule_figure(material: Material) -> Drawn | None:
         [
             line["epoch"] + 1,
             line["size"],
-            line["state"],
+            line["mode"],
             line["cycle"] + 1,
             _at(line, "rates", 0),
             _at(line, "rates", -1),
@@ -100,10 +100,10 @@ def schedule_figure(material: Material) -> Drawn | None:
     ]
     numbers = Table(["epoch", "size, px", "learns", "cycle", "rate at start", "rate at end"], rows, "The rate by epoch")
     alt = f"Learning rate over {len(rates):,} mini-batches: {restarts} cycles ended, highest rate {max(rates):.2g}."
-    return Drawn("schedule", "The schedule as it ran", alt, figure, numbers)
+    return ReportFigure("schedule", "The schedule as it ran", alt, figure, numbers)
 
 
-def loss_figure(material: Material) -> Drawn | None:
+def loss_figure(material: RunData) -> ReportFigure | None:
     """Training loss by mini-batch and validation loss by epoch; a colour a fold."""
     if not material.log:
         return None
@@ -120,7 +120,7 @@ def loss_figure(material: Material) -> Drawn | None:
     valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
     train = f"{last['train_loss']:.4f}"
     alt = f"Losses by mini-batch; last epoch of fold {last['fold']}: training {train}, validation {valid}."
-    return Drawn("loss", "Training and validation loss", alt, figure, _epochs_table(material))
+    return ReportFigure("loss", "Training and validation loss", alt, figure, _epochs_table(material))
 
 
 def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: int, several: bool) -> None:
@@ -150,7 +150,7 @@ def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: i
         )
 
 
-def metric_figures(material: Material) -> list[Drawn]:
+def metric_figures(material: RunData) -> list[ReportFigure]:
     """A figure for every metric on the held-out rows, epoch by epoch."""
     metrics = (material.competition.metric, *material.competition.extra_metrics)
     told = [one for one in metrics if any(one.key in line["scores"] for line in material.log)]
@@ -159,7 +159,7 @@ def metric_figures(material: Material) -> list[Drawn]:
     ]
 
 
-def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
+def _metric_figure(material: RunData, metric: Metric, name: str) -> ReportFigure:
     with style():
         figure = new_figure(height=3.4)
         axes: Any = figure.subplots()
@@ -169,10 +169,10 @@ def _metric_figure(material: Material, metric: Metric, name: str) -> Drawn:
     last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
     alt = f"{metric.title} on held-out rows by epoch ({metric.direction}); last {last:.4f}."
     title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
-    return Drawn(name, title, alt, figure, _epochs_table(material))
+    return ReportFigure(name, title, alt, figure, _epochs_table(material))
 
 
-def _draw_metric(axes: Any, material: Material, key: str) -> None:
+def _draw_metric(axes: Any, material: RunData, key: str) -> None:
     every = [line["scores"][key] for line in material.log if key in line["scores"]]
     for place, fold in enumerate(material.folds):
         lines = [line for line in _of_fold(material, fold) if key in line["scores"]]
@@ -193,14 +193,14 @@ def _metric_titles(competition: Competition) -> dict[str, str]:
     return {metric.key: metric.title for metric in (competition.metric, *competition.extra_metrics)}
 
 
-def _epochs_table(material: Material) -> Table:
+def _epochs_table(material: RunData) -> Table:
     titles = _metric_titles(material.competition)
     rows = [
         [
             line["fold"],
             line["epoch"] + 1,
             line["size"],
-            line["state"],
+            line["mode"],
             line["cycle"] + 1,
             line["train_loss"],
             line["valid_loss"],
@@ -213,11 +213,11 @@ def _epochs_table(material: Material) -> Table:
     return Table(header, rows, "Every epoch")
 
 
-def _first_fold(material: Material) -> list[dict[str, Any]]:
+def _first_fold(material: RunData) -> list[dict[str, Any]]:
     return _of_fold(material, material.folds[0]) if material.folds else []
 
 
-def _of_fold(material: Material, fold: int) -> list[dict[str, Any]]:
+def _of_fold(material: RunData, fold: int) -> list[dict[str, Any]]:
     return [line for line in material.log if line["fold"] == fold]
 
 

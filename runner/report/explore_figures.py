@@ -1,4 +1,4 @@
-"""The figures of the page about the pictures."""
+"""The figures of the page about the images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgba
 from numpy.typing import NDArray
 
-from runner.explore.explore import Explored, Measure, Spread
-from runner.report.figures import BLUE, FAINT, GROUND, INK, VERMILLION, Drawn, label_bars, new_figure, put_legend, style
+from runner.explore.explore import Exploration, Measure, Quantiles
+from runner.report.figures import (
+    BLUE,
+    FAINT,
+    GROUND,
+    INK,
+    VERMILLION,
+    ReportFigure,
+    label_bars,
+    new_figure,
+    put_legend,
+    style,
+)
 from runner.report.page import Table
 
 _FEW_CLASSES = 4  # more lines over each other tell nothing
@@ -25,16 +36,16 @@ _UNITS = {
 }
 
 
-def explore_figures(found: Explored) -> Iterator[Drawn]:
+def explore_figures(found: Exploration) -> Iterator[ReportFigure]:
     """Each figure that there is something to show in."""
     with style():
         yield _counts(found)
-        if found.together is not None:
-            yield _together(found, found.together)
+        if found.cooccurrence is not None:
+            yield _together(found, found.cooccurrence)
         for kind, measures in (("size", found.sizes), ("look", found.looks)):
             shown = [measure for measure in measures if _varies(measure)]
             yield from (_compared(measure, f"{kind}-{place}") for place, measure in enumerate(shown))
-        if found.together is None and len(found.classes) <= _FEW_CLASSES:
+        if found.cooccurrence is None and len(found.classes) <= _FEW_CLASSES:
             shown = [measure for measure in found.looks if _varies(measure)]
             marked = _marked(found)[found.looked_rows]
             yield from (_by_class(found, one, marked, f"by-class-{place}") for place, one in enumerate(shown))
@@ -42,14 +53,14 @@ def explore_figures(found: Explored) -> Iterator[Drawn]:
             yield _by_class(found, measure, _marked(found), f"beside-{place}")
 
 
-def _counts(found: Explored) -> Drawn:
+def _counts(found: Exploration) -> ReportFigure:
     counts = sorted(found.classes, key=lambda one: -one.rows)
     total = len(found.index.train)
-    what = "tag" if found.together is not None else "class"
+    what = "tag" if found.cooccurrence is not None else "class"
     numbers = Table(
-        [what, "pictures", "share of the pictures, %"],
+        [what, "images", "share of the images, %"],
         [[one.name, one.rows, round(100 * one.rows / max(total, 1), 2)] for one in counts],
-        f"Pictures of each {what}",
+        f"Images of each {what}",
     )
     values = [one.rows for one in counts]
     if len(counts) <= _NAMED_BARS:
@@ -59,7 +70,7 @@ def _counts(found: Explored) -> Drawn:
         axes.set_yticks(range(len(counts)), [_plain(one.name) for one in counts])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("pictures")
+        axes.set_xlabel("images")
         axes.margins(x=0.1)
         label_bars(axes, [float(value) for value in values], "{:,.0f}")
     else:
@@ -67,16 +78,16 @@ def _counts(found: Explored) -> Drawn:
         axes = figure.subplots()
         axes.bar(range(1, len(counts) + 1), values, color=BLUE, width=0.85)
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel(f"{what}, from the most pictures to the fewest")
-        axes.set_ylabel("pictures")
+        axes.set_xlabel(f"{what}, from the most images to the fewest")
+        axes.set_ylabel("images")
     alt = f"Bars of {len(counts)}: {counts[0].name} has most, {values[0]:,}; {counts[-1].name} fewest, {values[-1]:,}."
-    return Drawn("class-counts", f"How many pictures each {what} has", alt, figure, numbers)
+    return ReportFigure("class-counts", f"How many images each {what} has", alt, figure, numbers)
 
 
-def _together(found: Explored, together: NDArray[np.int64]) -> Drawn:
-    order = np.argsort(-np.diag(together), kind="stable")
+def _together(found: Exploration, cooccurrence: NDArray[np.int64]) -> ReportFigure:
+    order = np.argsort(-np.diag(cooccurrence), kind="stable")
     names = [found.index.classes[place] for place in order]
-    counts = together[np.ix_(order, order)]
+    counts = cooccurrence[np.ix_(order, order)]
     shares = counts / np.diag(counts).clip(1)[:, None]
     side = 1.8 + 0.42 * len(names)
     figure = new_figure(side + 0.8, side)
@@ -92,19 +103,19 @@ def _together(found: Explored, together: NDArray[np.int64]) -> Drawn:
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.set_xlabel("... bear this one too (%)")
-    axes.set_ylabel("of the pictures with this tag ...")
+    axes.set_ylabel("of the images with this tag ...")
     numbers = Table(
-        ["tag", "other tag", "pictures with both", "of the tag's, %"],
+        ["tag", "other tag", "images with both", "of the tag's, %"],
         [
             [names[row], names[column], int(counts[row, column]), round(float(100 * shares[row, column]), 1)]
             for row in range(len(names))
             for column in range(len(names))
             if row != column and counts[row, column]
         ],
-        "Tags on one picture",
+        "Tags on one image",
     )
     alt = "A square of tags by tags; how often the second is there where the first is. The table has the numbers."
-    return Drawn("together", "Which tags come together", alt, figure, numbers)
+    return ReportFigure("cooccurrence", "Which tags come cooccurrence", alt, figure, numbers)
 
 
 def _write_cells(axes: Any, shares: NDArray[np.float64]) -> None:
@@ -114,17 +125,17 @@ def _write_cells(axes: Any, shares: NDArray[np.float64]) -> None:
             axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center", color=colour, size=8)
 
 
-def _compared(measure: Measure, name: str) -> Drawn:
-    """The labelled pictures as an area and the test pictures as a line."""
+def _compared(measure: Measure, name: str) -> ReportFigure:
+    """The labelled images as an area and the test images as a line."""
     figure = new_figure(height=2.9)
     axes: Any = figure.subplots()
     _draw_measure(axes, measure)
-    axes.set(xlabel=_label(measure), ylabel="pictures (%)")
+    axes.set(xlabel=_label(measure), ylabel="images (%)")
     put_legend(figure, axes)
     middles = f"in the middle {_middle(measure.train)} and {_middle(measure.test)}"
-    alt = f"Histogram of {measure.name}, labelled and test pictures: {middles}."
+    alt = f"Histogram of {measure.name}, labelled and test images: {middles}."
     title = measure.name[:1].upper() + measure.name[1:]
-    return Drawn(name, f"{title}: labelled and test pictures", alt, figure, spread_table([measure]))
+    return ReportFigure(name, f"{title}: labelled and test images", alt, figure, spread_table([measure]))
 
 
 def _label(measure: Measure) -> str:
@@ -149,14 +160,14 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linspace(low, high if high > low else low + 1, 31)
 
 
-def _marked(found: Explored) -> NDArray[Any]:
+def _marked(found: Exploration) -> NDArray[Any]:
     """Which labelled row is of which class: a column a class."""
     targets = found.index.targets()
     return np.hstack([targets, 1 - targets]) if targets.shape[1] == 1 else targets
 
 
-def _by_class(found: Explored, measure: Measure, marked: NDArray[Any], name: str) -> Drawn:
-    """A number of each picture: of each class, and of the test pictures."""
+def _by_class(found: Exploration, measure: Measure, marked: NDArray[Any], name: str) -> ReportFigure:
+    """A number of each image: of each class, and of the test images."""
     classes = [one.name for one in found.classes[:_FEW_CLASSES]]
     parts = [(label, measure.train[marked[:, place] >= 0.5]) for place, label in enumerate(classes)]
     parts.append(("test", measure.test))
@@ -164,14 +175,14 @@ def _by_class(found: Explored, measure: Measure, marked: NDArray[Any], name: str
     figure = new_figure(height=3.2)
     axes: Any = figure.subplots()
     _draw_by_class(axes, parts, _edges(known[~np.isnan(known)]))
-    axes.set(xlabel=_label(measure), ylabel="pictures (%)")
+    axes.set(xlabel=_label(measure), ylabel="images (%)")
     put_legend(figure, axes, 3)
     rows = [_spread_row(label, "", values) for label, values in parts]
     missing = [int(np.isnan(values).sum()) for values in (measure.train, measure.test)]
-    note = f"Missing in {missing[0]:,} of the labelled and {missing[1]:,} of the test pictures." if any(missing) else ""
+    note = f"Missing in {missing[0]:,} of the labelled and {missing[1]:,} of the test images." if any(missing) else ""
     title = f"{measure.name[:1].upper()}{measure.name[1:]} of each class"
     alt = f"Histogram of {measure.name} by class. The table has the numbers."
-    return Drawn(name, title, alt, figure, Table(_SPREAD, rows, f"{_label(measure)} by class"), note)
+    return ReportFigure(name, title, alt, figure, Table(_SPREAD, rows, f"{_label(measure)} by class"), note)
 
 
 def _draw_by_class(axes: Any, parts: Sequence[tuple[str, NDArray[np.float64]]], edges: NDArray[np.float64]) -> None:
@@ -184,7 +195,7 @@ def _draw_by_class(axes: Any, parts: Sequence[tuple[str, NDArray[np.float64]]], 
             axes.hist(there, edges, weights=weights, **look)
 
 
-_SPREAD = ["measure", "of", "pictures", "5 % below", "25 % below", "middle", "75 % below", "95 % below"]
+_SPREAD = ["measure", "of", "images", "5 % below", "25 % below", "middle", "75 % below", "95 % below"]
 
 
 def spread_table(measures: Sequence[Measure]) -> Table:
@@ -198,7 +209,7 @@ def spread_table(measures: Sequence[Measure]) -> Table:
 
 
 def _spread_row(name: str, part: str, values: NDArray[np.float64]) -> list[str | int | float | None]:
-    spread = Spread.of(values)
+    spread = Quantiles.of(values)
     if spread is None:
         return [name, part, 0, None, None, None, None, None]
     return [
@@ -216,7 +227,7 @@ def _varies(measure: Measure) -> bool:
 
 
 def _middle(values: NDArray[np.float64]) -> str:
-    spread = Spread.of(values)
+    spread = Quantiles.of(values)
     return "not known" if spread is None else f"{spread.median:.4g}"
 
 

@@ -65,7 +65,7 @@ _STYLE: Any = {  # as matplotlib names its settings: one long literal type
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ReportFigure:
     """A finished figure under its name, with what it shows in words and the numbers behind it."""
 
     name: str

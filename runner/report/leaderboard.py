@@ -9,12 +9,12 @@ import numpy as np
 from runner.hosts.leaderboards import Snapshot, read_terms
 from runner.hosts.ledger import Entry
 from runner.hosts.standings import Standing, find_standing
-from runner.report.figures import BLUE, GREEN, VERMILLION, Drawn, new_figure, put_legend, style
+from runner.report.figures import BLUE, GREEN, VERMILLION, ReportFigure, new_figure, put_legend, style
 from runner.report.page import Table
-from runner.report.run_data import Material
+from runner.report.run_data import RunData
 
 
-def standings_of(material: Material) -> list[Standing]:
+def standings_of(material: RunData) -> list[Standing]:
     """Where the run's best submission stands, on each board that was kept."""
     found = []
     for snapshot in material.boards:
@@ -24,7 +24,7 @@ def standings_of(material: Material) -> list[Standing]:
     return found
 
 
-def _best_entry(material: Material, snapshot: Snapshot) -> float | None:
+def _best_entry(material: RunData, snapshot: Snapshot) -> float | None:
     scores = [value for one in material.entries if (value := _score_on(one, snapshot.board.private)) is not None]
     better = max if material.competition.metric.higher_is_better else min
     return better(scores) if scores else None
@@ -35,7 +35,7 @@ def _score_on(entry: Entry, private: bool) -> float | None:
     return float(cell) if cell else None
 
 
-def _standing(material: Material, snapshot: Snapshot, score: float) -> Standing:
+def _standing(material: RunData, snapshot: Snapshot, score: float) -> Standing:
     terms = read_terms(material.workspace.boards(material.competition.name))
     return find_standing(
         snapshot.board,
@@ -47,12 +47,12 @@ def _standing(material: Material, snapshot: Snapshot, score: float) -> Standing:
     )
 
 
-def leaderboard_figures(material: Material) -> list[Drawn]:
+def leaderboard_figures(material: RunData) -> list[ReportFigure]:
     """A histogram for each board that was kept, with this run in it."""
     return [_board_figure(material, one) for one in material.boards if one.board.rows]
 
 
-def _board_figure(material: Material, kept: Snapshot) -> Drawn:
+def _board_figure(material: RunData, kept: Snapshot) -> ReportFigure:
     scores = np.array([row.score for row in kept.board.rows])
     kind, mine = ("private" if kept.board.private else "public"), _best_entry(material, kept)
     with style():
@@ -66,10 +66,10 @@ def _board_figure(material: Material, kept: Snapshot) -> Drawn:
     alt = f"Histogram of the scores of {len(scores):,} teams; median {quarters[2]:.4f}."
     note = f"{left:,} teams with worse scores are not shown." if left else ""
     title = f"The {kind} board, {len(scores):,} teams"
-    return Drawn(f"leaderboard-{kind}", title, alt, figure, Table(header, rows, "The board in short"), note)
+    return ReportFigure(f"leaderboard-{kind}", title, alt, figure, Table(header, rows, "The board in short"), note)
 
 
-def _draw_board(axes: Any, material: Material, scores: Any, mine: float | None) -> int:
+def _draw_board(axes: Any, material: RunData, scores: Any, mine: float | None) -> int:
     """The histogram and its marks; how many teams are beyond its edge."""
     metric = material.competition.metric
     cv = material.score["cv"] if material.score else None

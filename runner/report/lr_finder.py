@@ -8,13 +8,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.training.lr_finder import Finding
+from runner.training.lr_finder import LRFindResult
 from runner.workspace import atomic_path
 
 _CURVE, _CHOICE, _STEEPEST = "#0072B2", "#D55E00", "#009E73"  # told apart by colour-blind eyes too
 
 
-def draw_findings(findings: Sequence[tuple[str, Finding]], path: Path) -> None:
+def draw_findings(findings: Sequence[tuple[str, LRFindResult]], path: Path) -> None:
     """Loss over rate for each stage, in one file: SVG or PNG by its name."""
     figure = Figure(figsize=(6.4, 3.2 * len(findings)), layout="constrained")
     for axes, (title, finding) in zip(figure.subplots(len(findings), squeeze=False)[:, 0], findings, strict=True):
@@ -23,7 +23,7 @@ def draw_findings(findings: Sequence[tuple[str, Finding]], path: Path) -> None:
         figure.savefig(part, dpi=150)
 
 
-def _draw(axes: Axes, title: str, finding: Finding) -> None:
+def _draw(axes: Axes, title: str, finding: LRFindResult) -> None:
     axes.plot(finding.curve.rates, finding.curve.losses, color=_CURVE)
     for rate, colour, name in (
         (finding.suggested, _CHOICE, "suggested"),

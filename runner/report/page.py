@@ -1,4 +1,4 @@
-"""One self-contained HTML page: sections of prose, facts, tables, figures and pictures. No network, no second file.
+"""One self-contained HTML page: sections of prose, facts, tables, figures and images. No network, no second file.
 
 Every text in a block is shown as text, whatever markup it holds; the one exception is `Drawing.svg`, which only
 `runner.report.figures` and `runner.report.matrix` write.
@@ -53,7 +53,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Points:
+class Bullets:
     """A short list."""
 
     items: Sequence[str]
@@ -61,7 +61,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Facts:
+class KeyFigures:
     """Names and values, the few that matter most: (name, value, remark)."""
 
     facts: Sequence[tuple[str, str, str]]
@@ -112,8 +112,8 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A small picture with a caption and its name, linked to its file where it has one. `image` is JPEG or PNG."""
+class Thumbnail:
+    """A small image with a caption and its name, linked to its file where it has one. `image` is JPEG or PNG."""
 
     image: bytes
     alt: str
@@ -129,10 +129,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures side by side; `title` may be empty."""
+    """Images side by side; `title` may be empty."""
 
     title: str
-    pictures: Sequence[Picture]
+    images: Sequence[Thumbnail]
     kind: ClassVar[str] = "gallery"
 
 

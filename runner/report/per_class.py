@@ -1,4 +1,4 @@
-"""What the run makes of the held-out rows: per class or tag, calibration, and the pictures that tell most."""
+"""What the run makes of the held-out rows: per class or tag, calibration, and the images that tell most."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract.thresholds import DEFAULT_THRESHOLD
-from runner.prediction.thresholds import Deciding
+from runner.prediction.thresholds import DecisionRule
 from runner.report.confusion import Confusion
-from runner.report.figures import BLUE, VERMILLION, Drawn, new_figure, put_legend, style
+from runner.report.figures import BLUE, VERMILLION, ReportFigure, new_figure, put_legend, style
 from runner.report.page import Gallery, Table
-from runner.report.run_data import HeldOut, Material
+from runner.report.run_data import OofPredictions, RunData
 from runner.report.samples import Samples
 
 Matrix = NDArray[Any]
 
 _BINS = 10
 _BARS = 40
-_PICTURES = 12
+_IMAGES = 12
 _SIDE = 176
 _CUTOFFS = np.arange(0.02, 1.0, 0.02)
 
@@ -40,13 +40,13 @@ def classes_table(confusion: Confusion) -> Table:
         )
     rows.sort(key=lambda row: (row[2] is None, row[2]))
     return Table(
-        ["class", "pictures", "found, %", "right when said, %", "mostly taken for"],
+        ["class", "images", "found, %", "right when said, %", "mostly taken for"],
         rows,
         "Every class, the worst first",
     )
 
 
-def classes_figure(confusion: Confusion) -> Drawn:
+def classes_figure(confusion: Confusion) -> ReportFigure:
     """The share of each class that was found, the worst first."""
     rows = classes_table(confusion).rows[:_BARS]
     names, found = [str(row[0]) for row in rows], [float(row[2] or 0) for row in rows]  # type: ignore[arg-type]
@@ -61,16 +61,16 @@ def classes_figure(confusion: Confusion) -> Drawn:
         axes.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names], fontsize=9)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(xlabel="found (% of the class's pictures)", xlim=(0, 108))
+        axes.set(xlabel="found (% of the class's images)", xlim=(0, 108))
     more = f" (the {len(rows)} worst of {len(confusion.classes)})" if len(rows) < len(confusion.classes) else ""
     alt = f"Share of each class that was found{more}; worst {names[0]} with {found[0]:.0f} %."
-    return Drawn("classes", f"How much of each class was found{more}", alt, figure)
+    return ReportFigure("classes", f"How much of each class was found{more}", alt, figure)
 
 
-def tags_table(held: HeldOut) -> Table:
+def tags_table(held: OofPredictions) -> Table:
     """How each tag fares, with its cutoff where each has its own."""
     true, said = held.targets > 0.5, held.values > 0.5
-    cutoffs = held.decoder.cutoffs if held.decoder else ()
+    cutoffs = held.decision.thresholds if held.decision else ()
     rows: list[list[Any]] = []
     for place, name in enumerate(held.classes):
         right = int((true[:, place] & said[:, place]).sum())
@@ -80,16 +80,16 @@ def tags_table(held: HeldOut) -> Table:
             [name, total, named, _percent(right, total), _percent(right, named), _f2(right, total, named), *cutoff]
         )
     rows.sort(key=lambda row: (row[5], -row[1]))
-    header = ["tag", "pictures", "named", "found, %", "right when said, %", "F2"]
+    header = ["tag", "images", "named", "found, %", "right when said, %", "F2"]
     return Table([*header, *(["cutoff"] if cutoffs else [])], rows, "Every tag, the worst first")
 
 
-def tags_figure(held: HeldOut) -> Drawn:
+def tags_figure(held: OofPredictions) -> ReportFigure:
     """For every tag its F2 over the cutoff, with the cutoff that is used where each has its own."""
     columns = 4
     count = len(held.classes)
     used = _cutoffs_used(held)
-    how = held.decoder.how.value if held.decoder else "fixed cutoff"
+    how = held.decision.how.value if held.decision else "fixed cutoff"
     with style():
         lines = -(-count // columns)
         figure = new_figure(9.6, 0.5 + 1.55 * lines)
@@ -113,19 +113,19 @@ def tags_figure(held: HeldOut) -> Drawn:
     ]
     numbers = Table(["tag", "best cutoff by itself", "F2 there", "cutoff used"], rows, "The curves in short")
     note = f"Tags are named by: {how}." + (" The dashed line is the cutoff that is used." if used else "")
-    return Drawn(
+    return ReportFigure(
         "tags", "F2 of each tag, by cutoff", f"Curves of F2 over cutoff for {count} tags.", figure, numbers, note
     )
 
 
-def _cutoffs_used(held: HeldOut) -> tuple[float, ...]:
-    """The cutoff of each tag; none where a picture's tags are decided on together."""
-    if held.decoder is None or held.decoder.how is Deciding.EXPECTED:
+def _cutoffs_used(held: OofPredictions) -> tuple[float, ...]:
+    """The cutoff of each tag; none where an image's tags are decided on together."""
+    if held.decision is None or held.decision.how is DecisionRule.EXPECTED:
         return ()
-    return tuple(held.decoder.cutoffs) or (DEFAULT_THRESHOLD,) * len(held.classes)
+    return tuple(held.decision.thresholds) or (DEFAULT_THRESHOLD,) * len(held.classes)
 
 
-def _f2_by_cutoff(held: HeldOut, place: int) -> Matrix:
+def _f2_by_cutoff(held: OofPredictions, place: int) -> Matrix:
     true, probability = held.targets[:, place] > 0.5, held.probabilities[:, place]
     said = probability[None, :] >= _CUTOFFS[:, None]
     right = (said & true).sum(axis=1)
@@ -136,7 +136,7 @@ def _f2(right: int, total: int, named: int) -> float:
     return round(5 * right / (4 * total + named), 4) if right else 0.0
 
 
-def calibration_figure(held: HeldOut) -> Drawn:
+def calibration_figure(held: OofPredictions) -> ReportFigure:
     """What was said against what came true, in bins."""
     said, came = _confidences(held)
     places = np.minimum((said * _BINS).astype(int), _BINS - 1)
@@ -170,40 +170,40 @@ def calibration_figure(held: HeldOut) -> Drawn:
     )
     numbers = Table(["probability said", "how often", "mean said", "share that came true"], rows, "Calibration by bin")
     note = f"Mean gap {100 * gap:.1f} points; on the whole it is {word} ({100 * sure:+.1f} points)."
-    return Drawn("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
+    return ReportFigure("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
 
 
 def _error_of_share(share: float, count: int) -> float:
-    """How far chance moves a share of so many; a little drawn to one half, or one picture would be certain."""
+    """How far chance moves a share of so many; a little drawn to one half, or one image would be certain."""
     likely = (share * count + 1) / (count + 2)
     return float(np.sqrt(likely * (1 - likely) / count))
 
 
-def confidence_figure(held: HeldOut) -> Drawn:
+def confidence_figure(held: OofPredictions) -> ReportFigure:
     """How often each probability was said."""
     said, _ = _confidences(held)
     counts, edges = np.histogram(said, _BINS, (0, 1))
-    what = "tags of pictures" if held.decoder is not None else "pictures"
+    what = "tags of images" if held.decision is not None else "images"
     with style():
         figure = new_figure(height=3.4)
         axes: Any = figure.subplots()
         axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.09, color=BLUE)
         axes.set(xlabel="probability that was said", ylabel=what, xlim=(0, 1))
-        if held.decoder is not None:
-            axes.set(yscale="log", ylabel=f"{what}, log scale")  # most tags are plainly absent from most pictures
+        if held.decision is not None:
+            axes.set(yscale="log", ylabel=f"{what}, log scale")  # most tags are plainly absent from most images
     alt = f"Histogram of what was said: {counts[-1]:,} of {len(said):,} {what} above 0.9."
-    return Drawn("confidence", "How sure it is, how often", alt, figure)
+    return ReportFigure("confidence", "How sure it is, how often", alt, figure)
 
 
-def _confidences(held: HeldOut) -> tuple[Matrix, Matrix]:
-    if held.targets.shape[1] == 1 or held.decoder is not None:
+def _confidences(held: OofPredictions) -> tuple[Matrix, Matrix]:
+    if held.targets.shape[1] == 1 or held.decision is not None:
         return held.probabilities.ravel(), held.targets.ravel()
     true, said = held.true_and_said
     return held.probabilities.max(axis=1), (true == said).astype(float)
 
 
-def galleries(material: Material, held: HeldOut, page: Path) -> list[Gallery]:
-    """The most wrong, the least sure and the most right pictures, linked to their files."""
+def galleries(material: RunData, held: OofPredictions, page: Path) -> list[Gallery]:
+    """The most wrong, the least sure and the most right images, linked to their files."""
     index = material.index
     if index is None:
         return []
@@ -217,21 +217,21 @@ def galleries(material: Material, held: HeldOut, page: Path) -> list[Gallery]:
             for row in rows.tolist()
             if held.ids[row] in place
         ]
-        pictures = [replace(picture, name=held.ids[row]) for row, picture in shown if picture is not None]
-        made.append(Gallery(title, pictures))
+        images = [replace(image, name=held.ids[row]) for row, image in shown if image is not None]
+        made.append(Gallery(title, images))
     return made
 
 
-def _chosen(held: HeldOut) -> list[tuple[str, NDArray[np.int64]]]:
+def _chosen(held: OofPredictions) -> list[tuple[str, NDArray[np.int64]]]:
     losses = held.losses
     inside = np.clip(held.probabilities, 1e-9, 1 - 1e-9)
-    if held.targets.shape[1] > 1 and held.decoder is None:
+    if held.targets.shape[1] > 1 and held.decision is None:
         doubt = -(inside * np.log(inside)).sum(axis=1)
     else:
         doubt = -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).mean(axis=1)
-    worst = np.argsort(-losses, kind="stable")[:_PICTURES]
-    unsure = np.argsort(-doubt, kind="stable")[:_PICTURES]
-    best = np.argsort(losses, kind="stable")[:_PICTURES]
+    worst = np.argsort(-losses, kind="stable")[:_IMAGES]
+    unsure = np.argsort(-doubt, kind="stable")[:_IMAGES]
+    best = np.argsort(losses, kind="stable")[:_IMAGES]
     return [
         ("Most wrong: the truth was given least", worst),
         ("Least sure: no answer stands out", unsure),
@@ -239,9 +239,9 @@ def _chosen(held: HeldOut) -> list[tuple[str, NDArray[np.int64]]]:
     ]
 
 
-def _caption(held: HeldOut, row: int) -> tuple[str, ...]:
+def _caption(held: OofPredictions, row: int) -> tuple[str, ...]:
     target, probability = held.targets[row], held.probabilities[row]
-    if held.decoder is not None:
+    if held.decision is not None:
         return _tags_caption(held, row)
     if len(target) == 1:
         return f"true: {held.classes[0]} = {target[0]:.0f}", f"said: {probability[0]:.3f}"
@@ -251,7 +251,7 @@ def _caption(held: HeldOut, row: int) -> tuple[str, ...]:
     return f"true: {held.classes[truth]}{given}", said
 
 
-def _tags_caption(held: HeldOut, row: int) -> tuple[str, ...]:
+def _tags_caption(held: OofPredictions, row: int) -> tuple[str, ...]:
     true, said = held.targets[row] > 0.5, held.values[row] > 0.5
 
     def named(chosen: Matrix) -> str:

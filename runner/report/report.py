@@ -13,9 +13,9 @@ from urllib.parse import quote
 from runner.contract import Competition
 from runner.report.confusion import matrix_blocks, matrix_figure, worst_table
 from runner.report.curves import finder_figures, loss_figure, metric_figures, schedule_figure
-from runner.report.figures import Drawn
+from runner.report.figures import ReportFigure
 from runner.report.leaderboard import leaderboard_figures, standings_of
-from runner.report.page import Block, Cell, Facts, Link, Page, Points, Section, Table, Text, write_page
+from runner.report.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
 from runner.report.per_class import (
     calibration_figure,
     classes_figure,
@@ -25,7 +25,7 @@ from runner.report.per_class import (
     tags_figure,
     tags_table,
 )
-from runner.report.run_data import HeldOut, Material, is_tags
+from runner.report.run_data import OofPredictions, RunData, is_tags
 from runner.report.run_summary import (
     LEARNS,
     answer_in_words,
@@ -59,7 +59,7 @@ class Report:
 
     path: Path
     page: Page
-    figures: tuple[Drawn, ...]
+    figures: tuple[ReportFigure, ...]
     essentials: Essentials
 
 
@@ -70,13 +70,13 @@ def report_file(run: Run) -> Path:
 
 def write_report(competition: Competition, workspace: Workspace, run: Run) -> Report:
     """Draw what the run left, and write it beside the run."""
-    material = Material(competition, workspace, run)
+    material = RunData(competition, workspace, run)
     path = report_file(run)
     sections, figures = _sections(material, path)
     title = f"{run.name}: {competition.title}"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = ", ".join(f"{name} {value}" for name, value in material.environment.items() if value is not None)
-    page = Page(title, material.recipe.summary, sections, f"Drawn {made}. {versions}")
+    page = Page(title, material.recipe.summary, sections, f"ReportFigure {made}. {versions}")
     write_page(path, page)
     return Report(path, page, tuple(figures), essentials(material))
 
@@ -86,7 +86,7 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
     return [figure.save(folder, suffix) for figure in report.figures for suffix in ("svg", "png")]
 
 
-def essentials(material: Material) -> Essentials:
+def essentials(material: RunData) -> Essentials:
     """What a terminal shows of the report."""
     lines = [line for line in material.log if line["fold"] == material.folds[0]]
     losses = {
@@ -99,10 +99,10 @@ def essentials(material: Material) -> Essentials:
     return Essentials(material.recipe.summary, said, score_facts(material), losses, worst, next_steps(material))
 
 
-def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn]]:
-    figures: list[Drawn] = []
+def _sections(material: RunData, path: Path) -> tuple[list[Section], list[ReportFigure]]:
+    figures: list[ReportFigure] = []
 
-    def drawn(*made: Drawn | None) -> list[Block]:
+    def drawn(*made: ReportFigure | None) -> list[Block]:
         kept = [one for one in made if one is not None]
         figures.extend(kept)
         return [one.block() for one in kept]
@@ -122,19 +122,19 @@ def _sections(material: Material, path: Path) -> tuple[list[Section], list[Drawn
     return sections, figures
 
 
-def _in_short(material: Material) -> list[Block]:
+def _in_short(material: RunData) -> list[Block]:
     blocks: list[Block] = [Text(summary(material))]
     missing = state(material)
     if missing:
         blocks.append(Text(missing, warns=True))
-    blocks.append(Facts(score_facts(material)))
+    blocks.append(KeyFigures(score_facts(material)))
     steps = next_steps(material)
     if steps:
-        blocks += [Text("What to try next:"), Points(steps)]
+        blocks += [Text("What to try next:"), Bullets(steps)]
     return blocks
 
 
-def _blended(material: Material, path: Path) -> Table:
+def _blended(material: RunData, path: Path) -> Table:
     """The runs of an ensemble, each with its own score and its part in the whole."""
     members = (material.score or {}).get("members", ())
     rows: list[list[Cell]] = []
@@ -156,7 +156,7 @@ def link_to(run: Run, page: Path) -> Cell:
     return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
 
 
-def _recipe(material: Material) -> list[Block]:
+def _recipe(material: RunData) -> list[Block]:
     recipe = material.recipe
     rows: list[list[Any]] = [
         [
@@ -172,7 +172,7 @@ def _recipe(material: Material) -> list[Block]:
     return [Text(recipe_in_words(recipe)), Table(header, rows, "The stages")]
 
 
-def _training(material: Material, drawn: _Draws) -> list[Block]:
+def _training(material: RunData, drawn: _Draws) -> list[Block]:
     figures = drawn(
         *finder_figures(material.found, material.recipe),
         schedule_figure(material),
@@ -182,7 +182,7 @@ def _training(material: Material, drawn: _Draws) -> list[Block]:
     return figures or [Text("No epoch is finished yet.")]
 
 
-def _parts(material: Material) -> list[Block]:
+def _parts(material: RunData) -> list[Block]:
     """The snapshots, what each adds to the ensemble, and what the views gain."""
     score = material.score or {}
     found = [_snapshots_table(material), *_member_tables(score), _views_table(material)]
@@ -204,7 +204,7 @@ def _gain(views: dict[str, Any]) -> str:
     return "" if views["gain"] is None else f" Averaging the views gains {views['gain']:+.5f} ± {views['error']:.5f}."
 
 
-def _snapshots_table(material: Material) -> Table | None:
+def _snapshots_table(material: RunData) -> Table | None:
     titles = {one.key: one.title for one in (material.competition.metric, *material.competition.extra_metrics)}
     rows = [
         [
@@ -235,25 +235,27 @@ def _member_tables(score: dict[str, Any]) -> list[Table]:
     return tables
 
 
-def _views_table(material: Material) -> Table | None:
+def _views_table(material: RunData) -> Table | None:
     header = ["view", f"{material.competition.metric.title} alone", "what it adds"]
     caption = "Views of the last snapshot: each alone, and what their mean gains by it (above 0 is better)"
     return Table(header, material.views, caption, beside=True) if material.views else None
 
 
-def _held_out(material: Material, path: Path, drawn: _Draws) -> list[Section]:
+def _held_out(material: RunData, path: Path, drawn: _Draws) -> list[Section]:
     held = material.held_out
     if held is not None:
-        return [*_outcomes(material, held, drawn), Section("Pictures", _pictures(material, held, path))]
+        return [*_outcomes(material, held, drawn), Section("Images", _images(material, held, path))]
     if material.recipe.all_data:
         repeated = material.recipe.refit_of or ""
         how = f"what it confuses is in the report of {repeated}: {material.typed('report', repeated)}"
-        return [Section("Predictions", [Text(f"No row was held back, so there is nothing to judge it by; {how}")])]
+        return [
+            Section("Predictions", [Text(f"No row was held back, so there is nothing to score_rehearsal it by; {how}")])
+        ]
     how = material.typed("predict", "--run", material.run.name)
     return [Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")])]
 
 
-def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]:
+def _outcomes(material: RunData, held: OofPredictions, drawn: _Draws) -> list[Section]:
     calibration = Section("Calibration", drawn(calibration_figure(held), confidence_figure(held)))
     if is_tags(material.competition):
         return [Section("Tags", [tags_table(held), *drawn(tags_figure(held))]), calibration]
@@ -266,18 +268,16 @@ def _outcomes(material: Material, held: HeldOut, drawn: _Draws) -> list[Section]
     ]
 
 
-def _pictures(material: Material, held: HeldOut, path: Path) -> list[Block]:
+def _images(material: RunData, held: OofPredictions, path: Path) -> list[Block]:
     found: list[Block] = [*galleries(material, held, path)]
     if found:
         bands = material.short_side is None
-        return (
-            [Text("Each picture shows its bands side by side, in one grey scale a band."), *found] if bands else found
-        )
+        return [Text("Each image shows its bands side by side, in one grey scale a band."), *found] if bands else found
     how = material.typed("download")
-    return [Text(f"The pictures themselves are not on this machine, so none are shown: {how}")]
+    return [Text(f"The images themselves are not on this machine, so none are shown: {how}")]
 
 
-def _leaderboard(material: Material, drawn: _Draws) -> list[Block]:
+def _leaderboard(material: RunData, drawn: _Draws) -> list[Block]:
     figures = drawn(*leaderboard_figures(material))
     if not figures:
         return [Text(f"No leaderboard is kept yet: {material.typed('standings', '--refresh')}")]

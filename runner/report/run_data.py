@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from runner.console import say
 from runner.contract import Binary, Competition, Multiclass, Multilabel, Recipe
 from runner.contract.thresholds import apply_thresholds
-from runner.data.download import read_raw
+from runner.data.download import data_folder
 from runner.data.folds import read_folds
 from runner.data.index import Index, build_index
 from runner.errors import RunnerError
 from runner.hosts.leaderboards import Snapshot, latest_snapshots
 from runner.hosts.ledger import Entry, read_ledger
 from runner.images.decode import is_band_path, read_size
-from runner.prediction.averaging import Look, Space
-from runner.prediction.blend import final_step_file, read_blend
-from runner.prediction.oof_targets import Truth, truth_of
+from runner.prediction.averaging import Mean, TTAMode
+from runner.prediction.blend import postprocess_file, read_blend
+from runner.prediction.oof_targets import OofTargets, oof_targets
 from runner.prediction.out_of_fold import Member
-from runner.prediction.postprocess import FinalStep, task_of
-from runner.prediction.predictions import read_views
-from runner.prediction.results import Final, read_rows
-from runner.prediction.thresholds import Deciding, Decoder
+from runner.prediction.postprocess import Postprocess, task_of
+from runner.prediction.predictions import read_view_predictions
+from runner.prediction.results import FittedPostprocess, read_rows
+from runner.prediction.thresholds import Decision, DecisionRule
 from runner.report.confusion import Confusion
 from runner.training.log import read_log
 from runner.training.run import Run, find_run
@@ -37,7 +37,7 @@ from runner.workspace import Workspace, read_json
 
 Matrix = NDArray[Any]
 
-_HEADERS = 60  # how many pictures' sizes are read to know the typical one
+_HEADERS = 60  # how many images' sizes are read to know the typical one
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class OofPredictions:
     """The rows that are predicted by networks that never saw them: what is so, and what was said."""
 
     ids: tuple[str, ...]
@@ -62,7 +62,7 @@ class HeldOut:
     targets: Matrix
     probabilities: Matrix
     values: Matrix  # what is scored: decisions for tags, else the probabilities
-    decoder: Decoder | None
+    decision: Decision | None
 
     @cached_property
     def true_and_said(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -81,7 +81,7 @@ class HeldOut:
     def losses(self) -> Matrix:
         """Each row's log loss: how far off it was, whatever the metric."""
         inside = np.clip(self.probabilities, 1e-15, 1 - 1e-15)
-        if self.targets.shape[1] > 1 and self.decoder is None:
+        if self.targets.shape[1] > 1 and self.decision is None:
             given: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
             return given
         loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
@@ -89,7 +89,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Material:
+class RunData:
     """One run and all that is known of it."""
 
     competition: Competition
@@ -145,7 +145,7 @@ class Material:
 
     @cached_property
     def short_side(self) -> int | None:
-        """The typical short side of the pictures in pixels, from a few headers; None for bands or without data."""
+        """The typical short side of the images in pixels, from a few headers; None for bands or without data."""
         if self.index is None or not len(self.index.train) or is_band_path(self.index.train["path"].iloc[0]):
             return None
         paths = self.index.train["path"].tolist()
@@ -215,15 +215,15 @@ class Material:
 
     @cached_property
     def index(self) -> Index | None:
-        """The table of pictures, where the data is here."""
+        """The table of images, where the data is here."""
         try:
-            return build_index(self.competition, read_raw(self.competition, self.workspace))
+            return build_index(self.competition, data_folder(self.competition, self.workspace))
         except (RunnerError, OSError, ValueError) as error:
-            say(f"the report shows no pictures: {error}")
+            say(f"the report shows no images: {error}")
             return None
 
     @cached_property
-    def held_out(self) -> HeldOut | None:
+    def held_out(self) -> OofPredictions | None:
         """The held-out rows with the run's answer to them; None before there are predictions."""
         if self.recipe.all_data:
             return None
@@ -244,7 +244,7 @@ class Material:
         except (RunnerError, OSError, KeyError, ValueError):
             return []  # `held_out` tells why
 
-    def _held_out(self) -> HeldOut:
+    def _held_out(self) -> OofPredictions:
         runs = [find_run(self.workspace, self.competition.name, name) for name in self.recipe.members] or [self.run]
         blend = read_blend(runs, self._truth)
         final = self._final(tuple(member.name for member in blend.members))
@@ -254,28 +254,30 @@ class Material:
         )
         answer = final.step.apply(lambda name: (rows.members[rows.names.index(name)],))
         names = class_names(self.competition, blend.truth.classes)
-        return HeldOut(rows.ids, names, rows.targets, answer.probabilities, answer.values, final.step.decoder)
+        return OofPredictions(rows.ids, names, rows.targets, answer.probabilities, answer.values, final.step.decision)
 
-    def _truth(self) -> Truth:
+    def _truth(self) -> OofTargets:
 
         if self.index is None:
             raise RunnerError("what the held-out rows show is not known", where=self.run.folder)
-        return truth_of(self.index)
+        return oof_targets(self.index)
 
-    def _final(self, names: tuple[str, ...]) -> Final:
-        path = final_step_file(self.run)
+    def _final(self, names: tuple[str, ...]) -> FittedPostprocess:
+        path = postprocess_file(self.run)
         if path.exists():
-            return Final.read(path)
+            return FittedPostprocess.read(path)
         # A run that was killed between predicting and scoring: the last snapshot as it is.
 
         task = task_of(self.competition, ())
-        decoder = Decoder(Deciding.FIXED) if task.metric.takes_decisions else None
+        decision = Decision(DecisionRule.FIXED) if task.metric.takes_decisions else None
         weights = tuple(float(place == len(names) - 1) for place in range(len(names)))
-        return Final(FinalStep(names, weights, Space.PROBABILITIES, task.multiclass, decoder=decoder), Look.PLAIN)
+        return FittedPostprocess(
+            Postprocess(names, weights, Mean.ARITHMETIC, task.multiclass, decision=decision), TTAMode.NONE
+        )
 
 
-def _views_told(competition: Competition, member: Member, truth: Truth) -> list[list[str | float]]:
-    said = [read_views(path) for path in member.valid]
+def _views_told(competition: Competition, member: Member, truth: OofTargets) -> list[list[str | float]]:
+    said = [read_view_predictions(path) for path in member.valid]
     if len(member.views) < 2:
         return []
     matrix = np.concatenate([one.take(member.views) for one in said])
@@ -301,7 +303,7 @@ def class_names(competition: Competition, classes: Sequence[str]) -> tuple[str, 
 
 
 def is_tags(competition: Competition) -> bool:
-    """Whether a picture bears a set of tags."""
+    """Whether an image bears a set of tags."""
     return isinstance(competition.labels, Multilabel)
 
 

@@ -11,12 +11,12 @@ from runner.contract.recipe import Stage
 from runner.contract.thresholds import apply_thresholds
 from runner.report.leaderboard import standings_of
 from runner.report.per_class import tags_table
-from runner.report.run_data import HeldOut, Material, is_tags
+from runner.report.run_data import OofPredictions, RunData, is_tags
 from runner.training.diagnosis import diagnose
 
 LEARNS = {
     TrainMode.FEATURES: "the head alone learns, on activations computed once",
-    TrainMode.FROZEN: "the head alone learns, on augmented pictures",
+    TrainMode.FROZEN: "the head alone learns, on augmented images",
     TrainMode.UNFROZEN: "the whole network learns",
 }
 _ENOUGH = 20_000  # rows: to score a guess on more would only take memory
@@ -28,7 +28,7 @@ _WEIGHED = {
 }
 
 
-def summary(material: Material) -> str:
+def summary(material: RunData) -> str:
     """What was trained, how good it is, and what it confuses: for one who sees nothing else."""
     said = [_trained(material)]
     if material.held_out is not None and material.score is not None:
@@ -36,23 +36,23 @@ def summary(material: Material) -> str:
     return " ".join(one for one in said if one)
 
 
-def _trained(material: Material) -> str:
+def _trained(material: RunData) -> str:
     recipe, task = material.recipe, _task(material)
     if recipe.members:
         return f"An ensemble of {_count(len(recipe.members), 'run')} ({', '.join(recipe.members)}){task}."
     if recipe.all_data:
         told = f"{recipe.backbone}, trained{task} by the steps of {recipe.refit_of} with no row held back: "
-        return told + f"no row is left to judge it by, and the score told here is that of {recipe.refit_of}."
+        return told + f"no row is left to score_rehearsal it by, and the score told here is that of {recipe.refit_of}."
     if material.rows is None:
         return f"{recipe.backbone}{task}."
     learned, held = material.rows
     if recipe.folds:
-        of = f"{learned:,} pictures in {recipe.folds} folds, a network for each fold that it did not learn from"
+        of = f"{learned:,} images in {recipe.folds} folds, a network for each fold that it did not learn from"
         return f"{recipe.backbone}, trained{task} on {of}."
-    return f"{recipe.backbone}, trained{task} on {learned:,} pictures; {held:,} others were held out."
+    return f"{recipe.backbone}, trained{task} on {learned:,} images; {held:,} others were held out."
 
 
-def _task(material: Material) -> str:
+def _task(material: RunData) -> str:
     labels, count = material.competition.labels, material.class_count
     if isinstance(labels, Multiclass):
         return f" to tell {count} classes apart" if count else ""
@@ -61,31 +61,31 @@ def _task(material: Material) -> str:
     return f" to say how likely {labels.label} is"
 
 
-def _how_good(material: Material, held: HeldOut) -> str:
+def _how_good(material: RunData, held: OofPredictions) -> str:
     metric, score = material.competition.metric, material.score or {}
     value = f"{metric.title} {with_error(score['cv'])} ({metric.direction}; guessing gives {guess(metric, held):.4f})"
     if is_tags(material.competition):
-        return f"On {len(held.ids):,} held-out pictures: {value}."
+        return f"On {len(held.ids):,} held-out images: {value}."
     true, said = held.true_and_said
-    return f"It sees {100 * np.mean(true == said):.1f} % of {len(held.ids):,} held-out pictures right: {value}."
+    return f"It sees {100 * np.mean(true == said):.1f} % of {len(held.ids):,} held-out images right: {value}."
 
 
-def _weakest(material: Material, held: HeldOut) -> str:
+def _weakest(material: RunData, held: OofPredictions) -> str:
     if is_tags(material.competition):
         name, total, _named, _found, _trusted, f2, *_ = tags_table(held).rows[0]
-        return f"The tag it finds worst is {name} (F2 {f2:.2f} on {total:,} pictures)."
+        return f"The tag it finds worst is {name} (F2 {f2:.2f} on {total:,} images)."
     worst = held.confusion.worst[:1]
     return "".join(f"Most often it takes {true} for {said} ({n} of {of})." for true, said, n, of in worst)
 
 
-def guess(metric: Metric, held: HeldOut) -> float:
-    """The score of one who knows how common each class is, and looks at no picture."""
+def guess(metric: Metric, held: OofPredictions) -> float:
+    """The score of one who knows how common each class is, and looks at no image."""
     some = held.targets[:: max(1, len(held.targets) // _ENOUGH)]
     shares = np.tile(held.targets.mean(axis=0), (len(some), 1))
     return metric.score(some, apply_thresholds(shares) if metric.takes_decisions else shares)
 
 
-def state(material: Material) -> str:
+def state(material: RunData) -> str:
     """What is missing of a run that still goes or was killed; else nothing."""
     recipe = material.recipe
     if not recipe.members and material.epochs_done < material.epochs_wanted:
@@ -96,7 +96,7 @@ def state(material: Material) -> str:
     return ""
 
 
-def score_facts(material: Material) -> list[tuple[str, str, str]]:
+def score_facts(material: RunData) -> list[tuple[str, str, str]]:
     """The score with its error bar, what it is made of, and where it stands: name, value, remark."""
     facts = _held_out_facts(material) if material.score is not None else _last_epoch(material)
     facts += [
@@ -109,7 +109,7 @@ def score_facts(material: Material) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _held_out_facts(material: Material) -> list[tuple[str, str, str]]:
+def _held_out_facts(material: RunData) -> list[tuple[str, str, str]]:
     score, metric, held = material.score or {}, material.competition.metric, material.held_out
     whose = f" of {material.recipe.refit_of}" if material.recipe.all_data else ""
 
@@ -127,7 +127,7 @@ def _held_out_facts(material: Material) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _last_epoch(material: Material) -> list[tuple[str, str, str]]:
+def _last_epoch(material: RunData) -> list[tuple[str, str, str]]:
     if not material.log:
         return []
     last = material.log[-1]
@@ -139,12 +139,12 @@ def _last_epoch(material: Material) -> list[tuple[str, str, str]]:
     return told or [("Training loss, last epoch", f"{last['train_loss']:.4f}", "on the rows it learns from")]
 
 
-def next_steps(material: Material) -> list[str]:
+def next_steps(material: RunData) -> list[str]:
     """What the files speak for; never more than they say."""
     return [*_of_training(material), *_of_score(material), *_of_members(material), *_of_submitting(material)]
 
 
-def _of_training(material: Material) -> Iterator[str]:
+def _of_training(material: RunData) -> Iterator[str]:
     if not material.log or material.log[-1]["valid_loss"] is None:
         return
     last = material.log[-1]
@@ -155,12 +155,12 @@ def _of_training(material: Material) -> Iterator[str]:
     larger = short // 32 * 32 if short is not None else 0
     if larger > most:
         yield (
-            f"The pictures' short side is typically {short} px, and the largest size was {most} px: "
+            f"The images' short side is typically {short} px, and the largest size was {most} px: "
             f"{material.typed('train', '--size', f'{most},{larger}')} shows finer differences."
         )
 
 
-def _of_score(material: Material) -> Iterator[str]:
+def _of_score(material: RunData) -> Iterator[str]:
     score, held = material.score, material.held_out
     if score is not None and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
         yield (
@@ -171,10 +171,10 @@ def _of_score(material: Material) -> Iterator[str]:
         worst = held.confusion.worst[:3]
         told = "; ".join(f"{true} taken for {said} ({count} of {total})" for true, said, count, total in worst)
         if told:
-            yield f"Most confused: {told}. Their pictures among the most wrong ones show why, or a wrong label."
+            yield f"Most confused: {told}. Their images among the most wrong ones show why, or a wrong label."
 
 
-def _of_members(material: Material) -> Iterator[str]:
+def _of_members(material: RunData) -> Iterator[str]:
     members = (material.score or {}).get("members", ())
     counting = [one["name"] for one in members if one["weight"] > 0]
     if len(counting) != 1 or material.recipe.all_data:
@@ -186,7 +186,7 @@ def _of_members(material: Material) -> Iterator[str]:
         yield f"One network answers alone. Another run usually helps, blended: {blend}."
 
 
-def _of_submitting(material: Material) -> Iterator[str]:
+def _of_submitting(material: RunData) -> Iterator[str]:
     if material.score is not None and not material.entries:
         yield f"It was not submitted yet: {material.typed('submit', material.run.name)}."
 
@@ -235,7 +235,7 @@ def answer_in_words(plan: str, look: str) -> str:
     way, _, space = weighing.partition(" of ")
     told = _WEIGHED.get(way, weighing).format(space=space)
     then = f"; after it: {rest}" if rest else ""
-    return f"For each picture {told}; what a network says is {look}{then}."
+    return f"For each image {told}; what a network says is {look}{then}."
 
 
 def with_error(score: dict[str, float]) -> str:

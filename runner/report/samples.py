@@ -1,4 +1,4 @@
-"""Small pictures for a page: read, shrunk, and named; what cannot be read is left out."""
+"""Small images for a page: read, shrunk, and named; what cannot be read is left out."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from PIL import Image
 
 from runner.data.index import Index
 from runner.errors import DataError
-from runner.images.decode import is_band_path, open_pictures
-from runner.report.page import Picture
+from runner.images.decode import is_band_path, open_images
+from runner.report.page import Thumbnail
 
-_SCALED_BY = 200  # pictures of bands: enough to know the values that they all have
+_SCALED_BY = 200  # images of bands: enough to know the values that they all have
 
 
 class Samples:
-    """Pictures of an index, by their row in its table, as a page shows them."""
+    """Images of an index, by their row in its table, as a page shows them."""
 
     def __init__(self, index: Index, page: Path, side: int):
         self._index, self._page, self._side = index, page, side
         self.paths: list[str] = index.table["path"].tolist()
-        self._reader = open_pictures(index.raw, self.paths, at_least=side)
+        self._reader = open_images(index.raw, self.paths, min_side=side)
         self._ranges = _ranges(index.raw, self.paths)
 
     @property
     def has_bands(self) -> bool:
-        """Whether the pictures are measured bands, and not files."""
+        """Whether the images are measured bands, and not files."""
         return bool(self._ranges)
 
-    def show(self, row: int, caption: Sequence[str], of: str = "") -> Picture | None:
-        """The picture of a row; None where it cannot be read."""
+    def show(self, row: int, caption: Sequence[str], of: str = "") -> Thumbnail | None:
+        """The image of a row; None where it cannot be read."""
         try:
             pixels = self._reader[row]
         except DataError:
             return None
         words = of or ", ".join(caption)
-        return Picture(self.encode(pixels), f"{words}: {self.paths[row]}", caption, self._href(row))
+        return Thumbnail(self.encode(pixels), f"{words}: {self.paths[row]}", caption, self._href(row))
 
     def read_whole(self, row: int) -> NDArray[Any]:
-        """The picture with every pixel that it has."""
-        return open_pictures(self._index.raw, [self.paths[row]])[0]
+        """The image with every pixel that it has."""
+        return open_images(self._index.raw, [self.paths[row]])[0]
 
     def encode(self, pixels: NDArray[Any]) -> bytes:
         """A JPEG no larger than the side; of measured bands a PNG, the bands side by side."""
@@ -66,13 +66,13 @@ class Samples:
 
 
 def _ranges(raw: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
-    """For each band the values that become black and white: the same for every picture, so that they compare."""
+    """For each band the values that become black and white: the same for every image, so that they compare."""
     if not paths or not all(map(is_band_path, paths)):
         return []
     chosen = paths[:: max(1, len(paths) // _SCALED_BY)]
-    reader = open_pictures(raw, chosen)
-    pictures = np.stack([reader[place] for place in range(len(chosen))])
-    low, high = np.percentile(pictures, (1, 99.8), axis=(0, 1, 2))
+    reader = open_images(raw, chosen)
+    images = np.stack([reader[place] for place in range(len(chosen))])
+    low, high = np.percentile(images, (1, 99.8), axis=(0, 1, 2))
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 

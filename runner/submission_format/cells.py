@@ -17,7 +17,7 @@ SUM_TOLERANCE = 1e-3
 
 _NUMERALS = b"0123456789.eE+-"
 
-# A kind of problem, what was found, and the cure.
+# A kind of problem, what was found, and the fix.
 Fault = tuple[str, str, str]
 
 
@@ -27,9 +27,9 @@ def number_faults(cells: list[str], columns: list[str], sums_to_one: bool) -> It
     if values is None or not (min(values) >= 0 and max(values) <= 1):
         # The first bad cell speaks for its row: the others are nearly always bad in the same way.
         yield next(
-            (kind, f"column {shown(column)} {found}", cure)
+            (kind, f"column {shown(column)} {found}", fix)
             for column, cell in zip(columns, cells, strict=True)
-            for kind, found, cure in _cell_faults(cell)
+            for kind, found, fix in _cell_faults(cell)
         )
     elif sums_to_one and abs(sum(values) - 1) > SUM_TOLERANCE:
         found = f"the probabilities sum to {sum(values):.6g}"

@@ -89,7 +89,7 @@ def format_error(path: Path, problems: Sequence[Problem]) -> SubmissionFormatErr
     return SubmissionFormatError(
         "the submission would be rejected for its form:\n" + "\n".join(f"  {problem}" for problem in problems),
         where=path,
-        cure=f"mend what is listed, or {_ANEW}",
+        fix=f"mend what is listed, or {_ANEW}",
     )
 
 
@@ -104,7 +104,7 @@ def column_order(form: SubmissionFormat, classes: Sequence[str]) -> list[int]:
         raise SubmissionFormatError(
             f"the classes and the sample submission's columns differ: {len(lone)} columns without a class "
             f"{lone[:3]}, {len(surplus)} classes without a column {surplus[:3]}",
-            cure="runner COMPETITION download --force; or mend `labels` in the competition file",
+            fix="runner COMPETITION download --force; or mend `labels` in the competition file",
         )
     return [place[name] for name in columns]
 
@@ -116,7 +116,7 @@ def _broken_sample(sample: Path, competition: str, fault: str) -> DataError:
     return DataError(
         f"the sample submission is broken: {fault}",
         where=sample,
-        cure=f"runner {competition} download --force",
+        fix=f"runner {competition} download --force",
     )
 
 
@@ -211,8 +211,8 @@ def _find_row_flaws(form: SubmissionFormat, table: Table, names: Sequence[str] |
         if len(row) != width:
             _add_ragged_row(form, row, line, width, ragged)
         elif present:
-            for kind, found, cure in check([row[place] for place in places]):
-                values.add(kind, line, found, cure)
+            for kind, found, fix in check([row[place] for place in places]):
+                values.add(kind, line, found, fix)
     problems.extend(ragged)
     if id_place is not None:
         _find_id_flaws(form, ids, problems)

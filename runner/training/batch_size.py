@@ -11,14 +11,14 @@ import torch
 from runner.console import say
 from runner.contract import Recipe
 from runner.errors import TrainingError
-from runner.training.distributed import any_of
-from runner.training.learner import Learner, logits_of
-from runner.training.loaders import Feed, Rows
+from runner.training.distributed import any_process
+from runner.training.learner import Learner, forward
+from runner.training.loaders import Loader, Rows
 from runner.training.losses import loss_of
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:
-    from runner.training.fold import Fold
+    from runner.training.fold import FoldRun
 
 
 def starting_batch_size(recipe: Recipe, cache: Path) -> int:
@@ -42,15 +42,15 @@ def check_shares(rows: int, batch_size: int, processes: int, where: Path) -> Non
         raise TrainingError(
             f"{processes} processes cannot share a mini-batch of {smallest}",
             where=where,
-            cure=f"--batch-size {2 * processes} or more in a new run, or fewer processes",
+            fix=f"--batch-size {2 * processes} or more in a new run, or fewer processes",
         )
 
 
-class DoesNotFit(torch.OutOfMemoryError):
+class BatchTooLarge(torch.OutOfMemoryError):
     """A batch does not fit into the memory of some process, and all of them know it."""
 
 
-def try_batch(learner: Learner, feed: Feed, rows: Rows) -> None:
+def dry_run_batch(learner: Learner, feed: Loader, rows: Rows) -> None:
     """Let every process take its share of a batch through the network alone, and all hear whether it fitted.
 
     In the midst of learning, a process that runs out of memory cannot tell those that wait for its gradients.
@@ -62,11 +62,11 @@ def try_batch(learner: Learner, feed: Feed, rows: Rows) -> None:
     except torch.OutOfMemoryError:
         full = True
     learner.optimizer.zero_grad(set_to_none=True)
-    if any_of(accelerator, full):
-        raise DoesNotFit(f"a batch of {len(rows)} rows")
+    if any_process(accelerator, full):
+        raise BatchTooLarge(f"a batch of {len(rows)} rows")
 
 
-def _go_through(learner: Learner, feed: Feed, rows: Rows) -> None:
+def _go_through(learner: Learner, feed: Loader, rows: Rows) -> None:
     module = learner.accelerator.unwrap_model(learner.module)
     module.train()
     for part in module.modules():
@@ -74,23 +74,23 @@ def _go_through(learner: Learner, feed: Feed, rows: Rows) -> None:
             part.eval()  # neither to learn from this, nor to wait for the other processes
     for batch in feed.read([rows]):
         targets = batch.targets.to(learner.accelerator.device)
-        loss = loss_of(learner.labels, logits_of(learner.accelerator, module, batch).float(), targets)
+        loss = loss_of(learner.labels, forward(learner.accelerator, module, batch).float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def halve(batch_size: int, fold: Fold, error: Exception, *, processes: int = 1) -> int:
-    """Half the batch, said; a TrainingError where that was not asked for, or nothing is left to halve."""
-    if processes > 1 and not isinstance(error, DoesNotFit):
+def halve_batch_size(batch_size: int, fold: FoldRun, error: Exception, *, processes: int = 1) -> int:
+    """Half the batch, said; a TrainingError where that was not asked for, or nothing is left to halve_batch_size."""
+    if processes > 1 and not isinstance(error, BatchTooLarge):
         raise TrainingError(
             f"one of {processes} processes ran out of memory in the midst of an epoch",
             where=fold.folder,
-            cure=f"--batch-size {max(processes, batch_size // 2)} in a new run",
+            fix=f"--batch-size {max(processes, batch_size // 2)} in a new run",
         ) from error
     if not fold.recipe.auto_batch or batch_size == 1:
         raise TrainingError(
             f"the memory of the device does not hold a batch of {batch_size}",
             where=fold.folder,
-            cure="--batch-size auto, or a smaller --size or --model",
+            fix="--batch-size auto, or a smaller --size or --model",
         ) from error
     say(f"a batch of {batch_size} does not fit into memory: going on with {batch_size // 2} from the last epoch")
     return batch_size // 2

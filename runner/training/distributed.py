@@ -42,7 +42,7 @@ def build_accelerator(device: str) -> Accelerator:
     return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[waiting])
 
 
-def looking_precision(accelerator: Accelerator) -> str:
+def inference_dtype(accelerator: Accelerator) -> str:
     """The arithmetic for what only looks and never learns: bf16 on processors that have it, too; else as ever."""
     if accelerator.device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in _NATIVE_BF16):
         return "bf16"
@@ -50,15 +50,15 @@ def looking_precision(accelerator: Accelerator) -> str:
 
 
 @contextmanager
-def looking(accelerator: Accelerator) -> Iterator[None]:
+def inference_autocast(accelerator: Accelerator) -> Iterator[None]:
     """In the block the network looks, without gradients, by the arithmetic for it."""
     on_cpu = accelerator.device.type == "cpu"
-    chosen = torch.autocast("cpu", torch.bfloat16, enabled=looking_precision(accelerator) == "bf16")
+    chosen = torch.autocast("cpu", torch.bfloat16, enabled=inference_dtype(accelerator) == "bf16")
     with torch.inference_mode(), chosen if on_cpu else accelerator.autocast():
         yield
 
 
-def by_main(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
+def broadcast_from_main(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
     """What the main process makes of a step, on every process. Its fault is everyone's, so nobody waits for ever."""
     if accelerator.num_processes == 1:
         return step()
@@ -75,16 +75,16 @@ def by_main(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
     return box[0]  # type: ignore[no-any-return]
 
 
-def main_first(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
+def main_process_first(accelerator: Accelerator, step: Callable[[], Made]) -> Made:
     """A step that every process takes for itself, and the main process first: it fetches or writes, they find."""
     if accelerator.num_processes == 1:
         return step()
     made: list[Made] = []
-    by_main(accelerator, lambda: made.append(step()))
+    broadcast_from_main(accelerator, lambda: made.append(step()))
     return made[0] if made else step()
 
 
-def any_of(accelerator: Accelerator, mine: bool) -> bool:
+def any_process(accelerator: Accelerator, mine: bool) -> bool:
     """Whether it is so on any process; every process gets the same answer."""
     votes = torch.tensor([float(mine)], device=accelerator.device)
     return float(accelerator.reduce(votes, reduction="sum")) > 0
@@ -105,7 +105,7 @@ def leave() -> None:
         torch.distributed.destroy_process_group()
 
 
-class SharedBatchNorm(nn.BatchNorm1d):
+class SyncBatchNorm1d(nn.BatchNorm1d):
     """BatchNorm over the rows of all processes: what the head learns does not depend on how many there are."""
 
     shares = True  # False: every process has all the rows itself

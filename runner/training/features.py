@@ -1,6 +1,6 @@
-"""Precomputed activations: what a frozen body says of every picture, through every view, computed once.
+"""Precomputed activations: what a frozen body says of every image, through every view, computed once.
 
-They lie in the cache under a name that is a hash of all that takes_decisions them: the pictures' contents, the
+They lie in the cache under a name that is a hash of all that takes_decisions them: the images' contents, the
 body and its weights, the size, the views, the normalisation. What is there under that name is right, and
 half of it is never there.
 """
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from runner.console import progress
 from runner.contract import Preset
-from runner.images.decode import PictureReader
-from runner.images.views import View, ViewedPictures
-from runner.training.distributed import by_main, looking, looking_precision
-from runner.training.loaders import Answers, PictureFeed, Rows, cut_batches, rows_to_look_at
+from runner.images.decode import ImageReader
+from runner.images.views import MultiView, View
+from runner.training.distributed import broadcast_from_main, inference_autocast, inference_dtype
+from runner.training.loaders import ImageLoader, Rows, RowTargets, even_batches, inference_batch_size
 from runner.training.model import Network
 from runner.workspace import atomic_path
 
@@ -33,10 +33,10 @@ _BLOCK = 1024
 _LAYOUT = 3
 
 
-def activations_of(
+def cached_features(
     accelerator: Accelerator,
     network: Network,
-    reader: PictureReader,
+    reader: ImageReader,
     *,
     preset: Preset,
     views: Sequence[View],
@@ -46,10 +46,10 @@ def activations_of(
     workers: int,
 ) -> NDArray[np.float32]:
     """Activations shaped (rows, views, width), memory-mapped; computed now where they are not there yet."""
-    key = _key(network, reader, preset, views, size, looking_precision(accelerator))
+    key = _key(network, reader, preset, views, size, inference_dtype(accelerator))
     path = cache / "activations" / f"{key}.npy"
-    if not by_main(accelerator, lambda: _is_whole(path)):
-        _compute(accelerator, network, reader, ViewedPictures(preset, views, size), path, batch_size, workers)
+    if not broadcast_from_main(accelerator, lambda: _is_whole(path)):
+        _compute(accelerator, network, reader, MultiView(preset, views, size), path, batch_size, workers)
     array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
@@ -64,13 +64,13 @@ def _is_whole(path: Path) -> bool:
 
 
 def _key(
-    network: Network, reader: PictureReader, preset: Preset, views: Sequence[View], size: int, precision: str
+    network: Network, reader: ImageReader, preset: Preset, views: Sequence[View], size: int, precision: str
 ) -> str:
     content = hashlib.sha256()
     versions = (_LAYOUT, timm.__version__, torch.__version__, precision)
-    for part in (*versions, preset, tuple(views), size, repr(network.body)):
+    for part in (*versions, preset, tuple(views), size, repr(network.backbone)):
         content.update(repr(part).encode() + b"\0")
-    for name, tensor in [*network.body.state_dict().items(), ("mean", network.mean), ("std", network.std)]:
+    for name, tensor in [*network.backbone.state_dict().items(), ("mean", network.mean), ("std", network.std)]:
         content.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
     for row in range(len(reader)):
         content.update(reader.digest(row))
@@ -80,8 +80,8 @@ def _key(
 def _compute(
     accelerator: Accelerator,
     network: Network,
-    reader: PictureReader,
-    looks: ViewedPictures,
+    reader: ImageReader,
+    looks: MultiView,
     path: Path,
     batch_size: int,
     workers: int,
@@ -92,7 +92,7 @@ def _compute(
     blocks = _activate_rows(accelerator, network, reader, looks, mine, batch_size, workers)
     _write_rows(_shard(path, place, processes), len(mine), blocks)
     accelerator.wait_for_everyone()
-    by_main(accelerator, lambda: _join(path, processes, len(reader)))
+    broadcast_from_main(accelerator, lambda: _join(path, processes, len(reader)))
 
 
 def _shard(path: Path, process: int, processes: int) -> Path:
@@ -103,17 +103,17 @@ def _shard(path: Path, process: int, processes: int) -> Path:
 def _activate_rows(
     accelerator: Accelerator,
     network: Network,
-    reader: PictureReader,
-    looks: ViewedPictures,
+    reader: ImageReader,
+    looks: MultiView,
     rows: Rows,
     batch_size: int,
     workers: int,
 ) -> Iterator[NDArray[np.float32]]:
     """Activations of these rows, shaped (some rows, views, width) at a time."""
-    feed = PictureFeed(reader, Answers.none(len(reader)), looks, workers)
+    feed = ImageLoader(reader, RowTargets.none(len(reader)), looks, workers)
     network.to(accelerator.device).eval()
     with progress("activations", len(rows)) as advance:
-        for batch in feed.read(cut_batches(rows, rows_to_look_at(batch_size, len(looks.views)))):
+        for batch in feed.read(even_batches(rows, inference_batch_size(batch_size, len(looks.views)))):
             yield _activate(accelerator, network, batch.inputs).numpy()
             advance(len(batch.rows))
 
@@ -143,6 +143,6 @@ def _write_rows(path: Path, rows: int, blocks: Iterable[NDArray[np.float32]]) ->
 def _activate(accelerator: Accelerator, network: Network, looks: torch.Tensor) -> torch.Tensor:
     """Activations of a batch shaped (rows, views, channels, height, width)."""
     flat = looks.flatten(0, 1).to(accelerator.device, non_blocking=True)
-    with looking(accelerator):
+    with inference_autocast(accelerator):
         said = network.features(flat)
     return said.float().cpu().reshape(*looks.shape[:2], -1)

@@ -1,4 +1,4 @@
-"""What a stage learns from: augmented pictures, or activations computed before."""
+"""What a stage learns from: augmented images, or activations computed before."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 from accelerate import Accelerator
 
 from runner.contract import Stage, TrainMode
-from runner.images.center_crop import CentreSquare
+from runner.images.center_crop import CenterCrop
 from runner.images.views import default_views
-from runner.training.features import activations_of
-from runner.training.fold import Fold, Machine
-from runner.training.loaders import ActivationFeed, Feed, PictureFeed, Rows
+from runner.training.features import cached_features
+from runner.training.fold import FoldRun, Machine
+from runner.training.loaders import FeatureLoader, ImageLoader, Loader, Rows
 from runner.training.model import Network
 
 
 def build_feeds(
-    fold: Fold, machine: Machine, accelerator: Accelerator, network: Network, stage: Stage, batch_size: int
-) -> tuple[Feed, Feed]:
+    fold: FoldRun, machine: Machine, accelerator: Accelerator, network: Network, stage: Stage, batch_size: int
+) -> tuple[Loader, Loader]:
     """The feed to train from, and the plain one to validate with."""
     preset, answers = fold.competition.preset, fold.answers
-    reader = fold.pictures("train", stage.size, machine)
+    reader = fold.images("train", stage.size, machine)
     if stage.mode is TrainMode.FEATURES:
-        activations = activations_of(
+        activations = cached_features(
             accelerator,
             network,
             reader,
@@ -33,14 +33,14 @@ def build_feeds(
             workers=machine.workers,
         )
         held = np.asarray(activations)
-        return ActivationFeed(held, answers, draws_views=True), ActivationFeed(held, answers, draws_views=False)
+        return FeatureLoader(held, answers, draws_views=True), FeatureLoader(held, answers, draws_views=False)
     return (
-        PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers),
-        PictureFeed(reader, answers, CentreSquare(preset, stage.size), machine.workers),
+        ImageLoader(reader, answers, fold.augmentation(stage.size), machine.workers),
+        ImageLoader(reader, answers, CenterCrop(preset, stage.size), machine.workers),
     )
 
 
-def oversampled(fold: Fold) -> Rows:
+def oversampled(fold: FoldRun) -> Rows:
     """The training rows; with `oversample`, those of rare classes several times, up to the recipe's bound."""
     bound, rows = fold.recipe.oversample, fold.train_rows
     if bound <= 1:

@@ -15,20 +15,20 @@ from runner.contract import Competition, Metric, Recipe
 from runner.data.index import Index
 from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.errors import TrainingError, UsageError
-from runner.images.cache import Keeping
-from runner.images.cached import open_small_pictures
-from runner.images.decode import PictureReader, open_pictures
-from runner.training.loaders import Answers, Rows, Transform
+from runner.images.cache import CacheOptions
+from runner.images.cached import open_cached_images
+from runner.images.decode import ImageReader, open_images
+from runner.training.loaders import Rows, RowTargets, Transform
 from runner.training.model import Network, build_network
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
 
-# Dog-breed's 20,000 pictures at three sizes, or planet's 100,000 at one.
+# Dog-breed's 20,000 images at three sizes, or planet's 100,000 at one.
 DEFAULT_CACHE_BYTES = 20 * 10**9
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldRun:
     """What one fold trains on, and where it keeps what comes of it."""
 
     competition: Competition
@@ -47,7 +47,7 @@ class Fold:
         return seed_for(self.recipe.seed, "fold", self.number, *place)
 
     @property
-    def state_file(self) -> Path:
+    def checkpoint_file(self) -> Path:
         return self.folder / "state.safetensors"
 
     @property
@@ -55,27 +55,27 @@ class Fold:
         return (self.competition.metric, *self.competition.extra_metrics)
 
     @cached_property
-    def reader(self) -> PictureReader:
-        """The labelled pictures as they are."""
-        return open_pictures(self.index.raw, self.index.train["path"].tolist())
+    def reader(self) -> ImageReader:
+        """The labelled images as they are."""
+        return open_images(self.index.raw, self.index.train["path"].tolist())
 
-    def pictures(self, part: str, size: int, machine: Machine) -> PictureReader:
-        """The labelled ("train") or the test pictures, as a network of this size needs them."""
+    def images(self, part: str, size: int, machine: Machine) -> ImageReader:
+        """The labelled ("train") or the test images, as a network of this size needs them."""
         table = self.index.train if part == "train" else self.index.test
-        keeping = Keeping(self.cache / "pictures", machine.cache_bytes)
-        return open_small_pictures(self.index.raw, table["path"].tolist(), self.competition.preset, size, keeping)
+        keeping = CacheOptions(self.cache / "images", machine.cache_bytes)
+        return open_cached_images(self.index.raw, table["path"].tolist(), self.competition.preset, size, keeping)
 
     def augmentation(self, size: int) -> Transform:
-        """How the pictures are changed to be learned from."""
+        """How the images are changed to be learned from."""
         from runner.images.augment import build_augmentation
 
         light = self.reader.channels == 3
-        return build_augmentation(self.competition.preset, size, channels_are_light=light)
+        return build_augmentation(self.competition.preset, size, is_rgb=light)
 
     @cached_property
-    def answers(self) -> Answers:
+    def answers(self) -> RowTargets:
         """Scalars and targets of the labelled rows."""
-        return Answers(self.tabular("train"), self.index.targets())
+        return RowTargets(self.tabular("train"), self.index.targets())
 
     def tabular(self, part: str) -> NDArray[np.float32]:
         """The tabular of the labelled ("train") or the test rows, on the scale of this fold's training rows."""
@@ -96,20 +96,20 @@ class Machine:
     minutes: float | None = None  # plan for no longer than this
     only_fold: int | None = None
     on: str | None = None  # the engine that folds are spread over: ray, or ray:ADDRESS
-    cache_bytes: int = DEFAULT_CACHE_BYTES  # what resized pictures may take of the disk
+    cache_bytes: int = DEFAULT_CACHE_BYTES  # what resized images may take of the disk
 
 
 def default_workers() -> int:
-    """Processes that read pictures: beside a GPU as many as help, beside a busy processor two."""
+    """Processes that read images: beside a GPU as many as help, beside a busy processor two."""
     cores = os.cpu_count() or 1
     return min(cores, 8 if torch.cuda.is_available() else 2)
 
 
-def build_start(fold: Fold, machine: Machine) -> Network:
+def initial_network(fold: FoldRun, machine: Machine) -> Network:
     """The network before its first step: the same for the same seed."""
     if fold.recipe.weights and machine.weights is None and fold.start is None:
         raise UsageError(
-            f"the run starts from a weights file: {fold.recipe.weights}", cure="name it again with --weights FILE"
+            f"the run starts from a weights file: {fold.recipe.weights}", fix="name it again with --weights FILE"
         )
     torch.manual_seed(fold.seed("network"))
     channels = fold.reader.channels
@@ -128,15 +128,15 @@ def build_start(fold: Fold, machine: Machine) -> Network:
     return network
 
 
-def load_snapshot(fold: Fold, snapshot: Snapshot) -> Network:
+def load_snapshot(fold: FoldRun, snapshot: Snapshot) -> Network:
     """The network as a snapshot has it; nothing is fetched or measured for it."""
-    network = build_empty(fold)
+    network = empty_network(fold)
     network.set_size(snapshot.size)
     load_weights(fold.folder / f"{snapshot.name}.safetensors", network)
     return network
 
 
-def build_empty(fold: Fold) -> Network:
+def empty_network(fold: FoldRun) -> Network:
     """A network of the fold's shape, to put weights into."""
     channels = fold.reader.channels
     return build_network(
@@ -151,12 +151,12 @@ def build_empty(fold: Fold) -> Network:
     )
 
 
-def _measure_bands(reader: PictureReader, rows: Rows) -> tuple[list[float], list[float]]:
+def _measure_bands(reader: ImageReader, rows: Rows) -> tuple[list[float], list[float]]:
     """Mean and spread of each band over this fold's training rows, and no others."""
     pixels = np.stack([reader[int(row)] for row in rows]).reshape(-1, reader.channels).astype(np.float64)
     return pixels.mean(axis=0).tolist(), pixels.std(axis=0).tolist()
 
 
-def broken_by(fold: Fold, found: str, cure: str) -> TrainingError:
+def training_error(fold: FoldRun, found: str, fix: str) -> TrainingError:
     """A fault of the training itself, told with the run it happened in."""
-    return TrainingError(found, where=fold.folder, cure=cure)
+    return TrainingError(found, where=fold.folder, fix=fix)

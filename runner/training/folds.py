@@ -15,8 +15,8 @@ from runner.data.folds import Folds, copy_folds, read_folds, shared_folds
 from runner.data.index import Index
 from runner.data.write_split import SplitPlan, write_split
 from runner.errors import UsageError
-from runner.training.distributed import by_main, main_first
-from runner.training.fold import Fold, Machine
+from runner.training.distributed import broadcast_from_main, main_process_first
+from runner.training.fold import FoldRun, Machine
 from runner.training.model import check_weights_file
 from runner.training.run import Run, find_run, fingerprint
 from runner.training.snapshots import read_snapshots
@@ -24,7 +24,7 @@ from runner.training.time_budget import fit_to_budget, measure_costs, seconds_of
 from runner.workspace import Workspace, read_json, write_json
 
 
-def settle_recipe(
+def resolve_recipe(
     recipe: Recipe,
     competition: Competition,
     workspace: Workspace,
@@ -38,17 +38,17 @@ def settle_recipe(
         recipe = replace(recipe, from_run=_whole_name(recipe.from_run, workspace, competition))
     if machine.minutes is None:
         return recipe
-    fold = main_first(accelerator, lambda: fold_without_run(competition, workspace, index, recipe))
+    fold = main_process_first(accelerator, lambda: preview_fold(competition, workspace, index, recipe))
     # Every process takes its part in the measuring; they would differ by a little, so one of them takes_decisions.
     costs = measure_costs(fold, machine, accelerator)
-    costs = by_main(accelerator, lambda: costs)
+    costs = broadcast_from_main(accelerator, lambda: costs)
     plan = fit_to_budget(recipe, costs, machine.minutes * 60)
     minutes = seconds_of(plan, costs) / 60
     say(f"the plan for {machine.minutes:g} minutes: {plan.summary}, about {minutes:.1f} of training")
     return plan
 
 
-def folds_of_run(competition: Competition, workspace: Workspace, index: Index, run: Run) -> tuple[Fold, ...]:
+def build_folds(competition: Competition, workspace: Workspace, index: Index, run: Run) -> tuple[FoldRun, ...]:
     """The run's folds: its own folds.csv, made from the shared one so that runs can be compared."""
     recipe = run.read_recipe()
     if recipe.all_data:
@@ -60,13 +60,13 @@ def folds_of_run(competition: Competition, workspace: Workspace, index: Index, r
     return tuple(_fold(competition, workspace, index, recipe, run, fold_of, number) for number in range(folds.count))
 
 
-def fold_without_run(competition: Competition, workspace: Workspace, index: Index, recipe: Recipe) -> Fold:
+def preview_fold(competition: Competition, workspace: Workspace, index: Index, recipe: Recipe) -> FoldRun:
     """The first fold as a run of this recipe would have it, for what only looks and keeps nothing."""
     shared = shared_folds(workspace, competition)
     if not shared.exists():
         write_split(index, SplitPlan(folds=recipe.folds), shared)
     fold_of = _fold_of_rows(read_folds(shared, competition=competition.name), index)
-    nowhere = Run(competition.name, "", workspace.cache(competition.name) / "looking")
+    nowhere = Run(competition.name, "", workspace.cache(competition.name) / "inference_autocast")
     return _fold(competition, workspace, index, recipe, nowhere, fold_of, 0)
 
 
@@ -77,7 +77,7 @@ def copy_score(workspace: Workspace, run: Run) -> None:
     if score is None:
         raise UsageError(
             f"{run.name} has the score of {original.name}, which is not predicted yet",
-            cure=f"runner {run.competition} predict --run {original.name}",
+            fix=f"runner {run.competition} predict --run {original.name}",
         )
     write_json(run.score_file, {**score, "refit_of": original.name})
 
@@ -96,8 +96,8 @@ def _fold(
     run: Run,
     fold_of: NDArray[np.int64],
     number: int,
-) -> Fold:
-    return Fold(
+) -> FoldRun:
+    return FoldRun(
         competition=competition,
         recipe=recipe,
         index=index,
@@ -135,7 +135,7 @@ def _with_weights(recipe: Recipe, weights: Path | None) -> Recipe:
         raise UsageError(
             f"the run started from other weights: {recipe.weights}, and not {given}",
             where=weights,
-            cure="name the file that it started from",
+            fix="name the file that it started from",
         )
     return replace(recipe, weights=given)
 
@@ -149,7 +149,7 @@ def _whole_name(name: str, workspace: Workspace, competition: Competition) -> st
         raise UsageError(
             f"run {run_name} has no snapshot {wanted!r}" if wanted else f"run {run_name} has no snapshot yet",
             where=f"{run.fold(0)} holds {', '.join(names) or 'none'}",
-            cure=f"--from-run {run_name}:{names[-1]}" if names else f"runner {competition.name} runs",
+            fix=f"--from-run {run_name}:{names[-1]}" if names else f"runner {competition.name} runs",
         )
     return f"{run_name}:{wanted or names[-1]}"
 
@@ -170,13 +170,13 @@ def _start(
     theirs = run.read_recipe()
     if theirs.backbone != recipe.backbone:
         raise UsageError(
-            f"{run_name} trained {theirs.backbone}, and not {recipe.backbone}", cure=f"--model {theirs.backbone}"
+            f"{run_name} trained {theirs.backbone}, and not {recipe.backbone}", fix=f"--model {theirs.backbone}"
         )
     if not recipe.all_data and not _held_out_the_same(run, theirs, index, fold_of, number):
         raise UsageError(
             f"{run_name} has learned from rows that this run holds out: its score would flatter",
             where=run.folds,
-            cure="start from a run with the same folds, or from pretrained weights",
+            fix="start from a run with the same folds, or from pretrained weights",
         )
     return run.fold(number) / f"{snapshot}.safetensors"
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from runner.console import is_live, progress
 from runner.contract import Labels
 from runner.training.distributed import mean_buffers
-from runner.training.loaders import Batch, Feed, Rows, cut_batches
+from runner.training.loaders import Batch, Loader, Rows, even_batches
 from runner.training.losses import loss_of
 
 Item = TypeVar("Item")
@@ -27,7 +27,7 @@ Rates = Callable[[int], Sequence[float]]  # the rate of every group at a mini-ba
 _READ_EVERY = 10
 
 
-class NotANumber(Exception):  # noqa: N818  # a state of the training, told to the user by whoever catches it
+class NonFiniteLoss(Exception):  # noqa: N818  # a state of the training, told to the user by whoever catches it
     """The loss is no number any more."""
 
     def __init__(self, batch: int, rate: float):
@@ -36,7 +36,7 @@ class NotANumber(Exception):  # noqa: N818  # a state of the training, told to t
 
 
 @dataclass(frozen=True)
-class Trained:
+class EpochStats:
     """What an epoch of training leaves to tell."""
 
     loss: float
@@ -58,7 +58,7 @@ class Learner:
     def step(self, batch: Batch, share: float) -> Tensor:
         """One step on one batch; the loss stays on the device. `share` is the batch's weight in the whole's."""
         targets = batch.targets.to(self.accelerator.device, non_blocking=True)
-        loss = loss_of(self.labels, logits_of(self.accelerator, self.module, batch).float(), targets)
+        loss = loss_of(self.labels, forward(self.accelerator, self.module, batch).float(), targets)
         # Gradients are averaged over processes; the share gives every row the same say when the
         # processes hold one row more or less.
         self.accelerator.backward(loss * share)
@@ -67,17 +67,17 @@ class Learner:
         return loss.detach() * share
 
 
-def logits_of(accelerator: Accelerator, module: nn.Module, batch: Batch) -> Tensor:
+def forward(accelerator: Accelerator, module: nn.Module, batch: Batch) -> Tensor:
     """What a module says of a batch."""
     inputs, tabular = (one.to(accelerator.device, non_blocking=True) for one in (batch.inputs, batch.tabular))
     return module(inputs, tabular)  # type: ignore[no-any-return]
 
 
 def train_epoch(
-    learner: Learner, feed: Feed, batches: Sequence[Rows], *, seed: int, rates: Rates, title: str
-) -> Trained:
+    learner: Learner, feed: Loader, batches: Sequence[Rows], *, seed: int, rates: Rates, title: str
+) -> EpochStats:
     """One pass over the batches, the rates set before each."""
-    started, patience = time.perf_counter(), _Patience()
+    started, patience = time.perf_counter(), _DataTimer()
     learner.module.train()
     held: list[Tensor] = []  # on the device, since the last reading
     losses: list[float] = []
@@ -96,10 +96,10 @@ def train_epoch(
     _stop_if_no_number(losses, tops)
     mean_buffers(learner.accelerator, learner.module)
     mean = np.average(losses, weights=[len(rows) for rows in batches])
-    return Trained(float(mean), time.perf_counter() - started, tuple(losses), tuple(tops), patience.seconds)
+    return EpochStats(float(mean), time.perf_counter() - started, tuple(losses), tuple(tops), patience.seconds)
 
 
-class _Patience:
+class _DataTimer:
     """How long whoever takes items has waited for them."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Patience:
 
 
 def predict_logits(
-    accelerator: Accelerator, module: nn.Module, feed: Feed, rows: Rows, batch_size: int, *, title: str
+    accelerator: Accelerator, module: nn.Module, feed: Loader, rows: Rows, batch_size: int, *, title: str
 ) -> Tensor:
     """Logits of these rows, in their order, in single precision, on every process."""
     # Processes may have unlike numbers of batches here: the wrapper, which lets them meet at each, must go.
@@ -126,8 +126,8 @@ def predict_logits(
     mine = rows[accelerator.process_index :: accelerator.num_processes]
     parts: list[Tensor] = []
     with torch.inference_mode(), progress(title, len(mine)) as advance:
-        for batch in feed.read(cut_batches(mine, batch_size) if len(mine) else []):
-            parts.append(logits_of(accelerator, module, batch).float().cpu())
+        for batch in feed.read(even_batches(mine, batch_size) if len(mine) else []):
+            parts.append(forward(accelerator, module, batch).float().cpu())
             advance(len(batch.rows))
     return gather_rows(accelerator, parts, len(rows))
 
@@ -142,7 +142,7 @@ def gather_rows(accelerator: Accelerator, parts: Sequence[Tensor], rows: int) ->
 
 
 def read_shares(
-    accelerator: Accelerator, feed: Feed, batches: Sequence[Rows], seed: int
+    accelerator: Accelerator, feed: Loader, batches: Sequence[Rows], seed: int
 ) -> Iterator[tuple[Batch, float]]:
     """This process's part of each batch, and its weight: its rows over an even part's."""
     processes, place = accelerator.num_processes, accelerator.process_index
@@ -162,13 +162,13 @@ def _stop_if_no_number(losses: Sequence[float], tops: Sequence[float]) -> None:
     if math.isfinite(losses[-1]):
         return
     first = next(place for place, loss in enumerate(losses) if not math.isfinite(loss))
-    raise NotANumber(first, tops[first])
+    raise NonFiniteLoss(first, tops[first])
 
 
 def _note(loss: float, rate: float, seen: int, started: float) -> str:
     if not is_live():
         return ""
-    return f"loss {loss:.4f}  rate {rate:.2e}  {seen / (time.perf_counter() - started):.0f} pictures/s"
+    return f"loss {loss:.4f}  rate {rate:.2e}  {seen / (time.perf_counter() - started):.0f} images/s"
 
 
 def _read_losses(accelerator: Accelerator, held: list[Tensor], losses: list[float]) -> None:

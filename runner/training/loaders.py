@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from runner.images.decode import PictureReader
+from runner.images.decode import ImageReader
 from runner.training.seeds import seed_for
 
 Rows = NDArray[np.int64]
 Transform = Callable[[NDArray[Any], int], NDArray[Any]]
 
 
-def order_batches(rows: Sequence[int] | Rows, batch_size: int, seed: int) -> list[Rows]:
+def shuffled_batches(rows: Sequence[int] | Rows, batch_size: int, seed: int) -> list[Rows]:
     """All rows once, shuffled, in batches whose sizes differ by at most one.
 
     Evenly cut, so that no last batch of one row upsets BatchNorm and no row is dropped.
     """
     shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(np.asarray(rows, dtype=np.int64))
-    return cut_batches(shuffled, batch_size)
+    return even_batches(shuffled, batch_size)
 
 
-def rows_to_look_at(batch_size: int, views: int) -> int:
+def inference_batch_size(batch_size: int, views: int) -> int:
     """How many rows, each through so many views, make a batch that is only looked at.
 
     Without gradients twice the looks take less memory than a mini-batch that is learned from, and half the waiting.
@@ -36,7 +36,7 @@ def rows_to_look_at(batch_size: int, views: int) -> int:
     return max(1, 2 * batch_size // views)
 
 
-def cut_batches(rows: Rows, batch_size: int) -> list[Rows]:
+def even_batches(rows: Rows, batch_size: int) -> list[Rows]:
     """The rows in their order, in the fewest even batches that are no larger than `batch_size`."""
     return np.array_split(rows, max(1, -(-len(rows) // batch_size)))
 
@@ -46,28 +46,28 @@ class Batch:
     """Some rows, stacked: what the network takes in, and their targets."""
 
     rows: Rows
-    inputs: Tensor  # pictures (rows, channels, height, width) as stored; activations (rows, width) for a head
+    inputs: Tensor  # images (rows, channels, height, width) as stored; activations (rows, width) for a head
     tabular: Tensor  # (rows, tabular), none for most competitions
     targets: Tensor
 
 
-class Feed(Protocol):
-    """Where batches come from: pictures from the disk, or activations from the cache."""
+class Loader(Protocol):
+    """Where batches come from: images from the disk, or activations from the cache."""
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
         """These batches, in this order; the seed takes_decisions all that is drawn."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What goes with every picture, by row."""
+class RowTargets:
+    """What goes with every image, by row."""
 
     tabular: NDArray[np.float32]
     targets: NDArray[np.float32]
 
     @classmethod
-    def none(cls, rows: int) -> Answers:
-        """For pictures that are only looked at."""
+    def none(cls, rows: int) -> RowTargets:
+        """For images that are only looked at."""
         nothing = np.zeros((rows, 0), dtype=np.float32)
         return cls(nothing, nothing)
 
@@ -76,10 +76,10 @@ class Answers:
         return Batch(rows, inputs, torch.from_numpy(self.tabular[rows]), torch.from_numpy(self.targets[rows]))
 
 
-class _Reading(Dataset[Batch]):
+class ImageDataset(Dataset[Batch]):
     """One item is one whole batch: a worker hands over one tensor, not a list to be collated."""
 
-    def __init__(self, reader: PictureReader, answers: Answers, transform: Transform):
+    def __init__(self, reader: ImageReader, answers: RowTargets, transform: Transform):
         self.reader, self.answers, self.transform = reader, answers, transform
 
     def __getitem__(self, order: tuple[Rows, int]) -> Batch:
@@ -106,7 +106,7 @@ def _empty_batch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
     return whole
 
 
-class _Orders(Sampler[tuple[Rows, int]]):
+class EpochSampler(Sampler[tuple[Rows, int]]):
     """What the workers are to read next. Walked in the main process, so it may change between epochs."""
 
     def __init__(self) -> None:
@@ -120,16 +120,16 @@ class _Orders(Sampler[tuple[Rows, int]]):
         return len(self.batches)
 
 
-class PictureFeed:
+class ImageLoader:
     """Batches from the disk through a transform, by workers that start once.
 
-    Each picture's random numbers come from its own seed, so the number of workers changes nothing.
+    Each image's random numbers come from its own seed, so the number of workers changes nothing.
     """
 
-    def __init__(self, reader: PictureReader, answers: Answers, transform: Transform, workers: int):
-        self._orders = _Orders()
+    def __init__(self, reader: ImageReader, answers: RowTargets, transform: Transform, workers: int):
+        self._orders = EpochSampler()
         self._loader = DataLoader(
-            _Reading(reader, answers, transform),
+            ImageDataset(reader, answers, transform),
             sampler=self._orders,
             batch_size=None,
             num_workers=workers,
@@ -147,10 +147,10 @@ class PictureFeed:
         return iter(self._loader)
 
 
-class ActivationFeed:
+class FeatureLoader:
     """Batches of precomputed activations; each row seen through a view drawn anew each epoch, or the plain one."""
 
-    def __init__(self, activations: NDArray[np.float32], answers: Answers, *, draws_views: bool):
+    def __init__(self, activations: NDArray[np.float32], answers: RowTargets, *, draws_views: bool):
         self._activations, self._answers, self._draws_views = activations, answers, draws_views
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:

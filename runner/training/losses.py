@@ -19,7 +19,7 @@ def loss_of(labels: Labels, logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def probabilities_of(labels: Labels, logits: Tensor) -> NDArray[Any]:
+def to_probabilities(labels: Labels, logits: Tensor) -> NDArray[Any]:
     """Probabilities shaped (rows, classes), in double precision: a row's sum is then 1 to the last digit."""
     exact = logits.double()
     probabilities = exact.softmax(dim=1) if isinstance(labels, Multiclass) else torch.sigmoid(exact)

@@ -18,14 +18,14 @@ import torch
 
 from runner.console import progress, say, sparkline
 from runner.contract import Stage
-from runner.training.distributed import by_main
+from runner.training.distributed import broadcast_from_main
 from runner.training.learner import Learner, read_shares, set_rates
-from runner.training.loaders import Feed, order_batches
-from runner.training.optimizer import rates_by_depth, rates_of_groups
+from runner.training.loaders import Loader, shuffled_batches
+from runner.training.optimizer import group_lrs_for, lrs_of_groups
 from runner.workspace import read_json, write_json
 
 if TYPE_CHECKING:
-    from runner.training.fold import Fold
+    from runner.training.fold import FoldRun
 
 _LOWEST, _HIGHEST, _STEPS = 1e-6, 1.0, 100
 _SMOOTHING = 0.9
@@ -46,7 +46,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LRFindResult:
     """What the curve says. `suggested` is None where it has no minimum to go by."""
 
     curve: Curve
@@ -56,13 +56,15 @@ class Finding:
     reason: str
 
 
-def stage_rate(fold: Fold, stage: Stage, number: int, learner: Learner, feed: Feed, batch_size: int) -> float | None:
+def stage_rate(
+    fold: FoldRun, stage: Stage, number: int, learner: Learner, feed: Loader, batch_size: int
+) -> float | None:
     """The rate found for a stage, where the recipe asks for one; found once, and kept with the fold."""
     if not fold.recipe.find_lr:
         return None
     path = finding_file(fold.folder, number)
-    if not by_main(learner.accelerator, path.exists):
-        finding = find_rate(fold, stage, learner, feed, batch_size)
+    if not broadcast_from_main(learner.accelerator, path.exists):
+        finding = find_lr(fold, stage, learner, feed, batch_size)
         if learner.accelerator.is_main_process:
             write_json(path, asdict(finding))
             say(tell(finding))
@@ -76,29 +78,29 @@ def finding_file(folder: Path, stage: int) -> Path:
     return folder / f"find-lr-{stage}.json"
 
 
-def find_rate(fold: Fold, stage: Stage, learner: Learner, feed: Feed, batch_size: int) -> Finding:
+def find_lr(fold: FoldRun, stage: Stage, learner: Learner, feed: Loader, batch_size: int) -> LRFindResult:
     """Sweep, and put weights, optimizer and random state back exactly."""
     with _put_back(learner):
         curve = _sweep(fold, stage, learner, feed, batch_size)
     return read_curve(curve)
 
 
-def read_curve(curve: Curve) -> Finding:
+def read_curve(curve: Curve) -> LRFindResult:
     """The suggestion a curve bears, or the reason why it bears none."""
     losses, rates = curve.losses, curve.rates
     if len(losses) < 5:
-        return Finding(curve, None, None, None, "too few mini-batches before the loss broke away")
+        return LRFindResult(curve, None, None, None, "too few mini-batches before the loss broke away")
     lowest = min(range(len(losses)), key=losses.__getitem__)
     steepest = _steepest(curve, lowest)
     if losses[lowest] > losses[0] * (1 - _DEPTH):
-        return Finding(curve, None, None, None, "the loss never fell: there is no minimum to go by")
+        return LRFindResult(curve, None, None, None, "the loss never fell: there is no minimum to go by")
     if lowest == len(losses) - 1:
-        return Finding(curve, None, None, steepest, "the loss was still falling at the highest rate: no minimum")
+        return LRFindResult(curve, None, None, steepest, "the loss was still falling at the highest rate: no minimum")
     suggested = rates[lowest] / _BELOW_MINIMUM
-    return Finding(curve, suggested, rates[lowest], steepest, "a factor of ten below the minimum")
+    return LRFindResult(curve, suggested, rates[lowest], steepest, "a factor of ten below the minimum")
 
 
-def tell(finding: Finding) -> str:
+def tell(finding: LRFindResult) -> str:
     """The finding in a sentence, and the curve as a line."""
     steepest = f"; steepest at {finding.steepest:.2g}" if finding.steepest else ""
     if finding.suggested is None:
@@ -108,8 +110,8 @@ def tell(finding: Finding) -> str:
     return f"{told}\n  {sparkline(finding.curve.losses)}  {finding.curve.rates[0]:.0e} to {finding.curve.rates[-1]:.0e}"
 
 
-def _sweep(fold: Fold, stage: Stage, learner: Learner, feed: Feed, batch_size: int) -> Curve:
-    shape = rates_by_depth(fold.recipe, stage, 1.0)
+def _sweep(fold: FoldRun, stage: Stage, learner: Learner, feed: Loader, batch_size: int) -> Curve:
+    shape = group_lrs_for(fold.recipe, stage, 1.0)
     head = shape[-1]
     torch.manual_seed(fold.seed("find-lr"))
     learner.module.train()
@@ -119,7 +121,7 @@ def _sweep(fold: Fold, stage: Stage, learner: Learner, feed: Feed, batch_size: i
     with progress("finding the rate", _STEPS) as advance:
         for step, (batch, share) in enumerate(islice(_endless(fold, learner, feed, batch_size), _STEPS)):
             rate = _LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1))
-            set_rates(learner.optimizer, rates_of_groups(learner.optimizer, shape, rate / head))
+            set_rates(learner.optimizer, lrs_of_groups(learner.optimizer, shape, rate / head))
             loss = float(learner.accelerator.reduce(learner.step(batch, share), reduction="mean"))
             average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
             smooth = average / (1 - _SMOOTHING ** (step + 1))
@@ -131,11 +133,11 @@ def _sweep(fold: Fold, stage: Stage, learner: Learner, feed: Feed, batch_size: i
     return Curve(tuple(rates), tuple(losses))
 
 
-def _endless(fold: Fold, learner: Learner, feed: Feed, batch_size: int) -> Iterator[tuple[Any, float]]:
+def _endless(fold: FoldRun, learner: Learner, feed: Loader, batch_size: int) -> Iterator[tuple[Any, float]]:
     """Batches of the training rows, epoch after epoch."""
     epoch = 0
     while True:
-        batches = order_batches(fold.train_rows, batch_size, fold.seed("find-lr", "order", epoch))
+        batches = shuffled_batches(fold.train_rows, batch_size, fold.seed("find-lr", "order", epoch))
         yield from read_shares(learner.accelerator, feed, batches, fold.seed("find-lr", "augment", epoch))
         epoch += 1
 

@@ -15,23 +15,27 @@ from runner.training.model import Network
 EARLY, LATE, HEAD = range(3)
 
 
-def depth_of(network: Network) -> dict[str, int]:
+def group_of_parameter(network: Network) -> dict[str, int]:
     """For each parameter's name which group it is in: timm says in what order the body's parts follow."""
-    matcher = getattr(network.body, "group_matcher", None)
+    matcher = getattr(network.backbone, "group_matcher", None)
     if matcher:
-        order: dict[str, int] = group_parameters(network.body, matcher(coarse=True), reverse=True)
+        order: dict[str, int] = group_parameters(network.backbone, matcher(coarse=True), reverse=True)
     else:
-        order = {name: place for place, (name, _) in enumerate(network.body.named_parameters())}
+        order = {name: place for place, (name, _) in enumerate(network.backbone.named_parameters())}
     middle = (max(order.values()) + 1) / 2
-    depths = {f"body.{name}": EARLY if place < middle else LATE for name, place in order.items()}
+    depths = {f"backbone.{name}": EARLY if place < middle else LATE for name, place in order.items()}
     return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
 
 
-def freeze_for(network: Network, recipe: Recipe, stage: Stage) -> None:
+def apply_freezing(network: Network, recipe: Recipe, stage: Stage) -> None:
     """Let that learn which learns in the stage."""
-    depths = depth_of(network)
+    depths = group_of_parameter(network)
     lowest = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
-    learning = [name[5:] for name, depth in depths.items() if name.startswith("body.") and depth >= lowest]
+    learning = [
+        name.removeprefix("backbone.")
+        for name, depth in depths.items()
+        if name.startswith("backbone.") and depth >= lowest
+    ]
     # Of random weights a norm knows nothing: kept, it would never normalise.
     network.freeze(learning, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
 
@@ -41,7 +45,7 @@ def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimi
 
     Biases and the scales of normalisation are left out of the decay: shrinking them helps nothing.
     """
-    depths = depth_of(network)
+    depths = group_of_parameter(network)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -53,7 +57,7 @@ def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimi
     return torch.optim.AdamW(settings, lr=0.0, fused=True)
 
 
-def rates_by_depth(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
+def group_lrs_for(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
     """The top rates of early, late and head in a stage; `found` by the finder takes the declared one's place."""
     if recipe.group_lrs:
         return recipe.group_lrs
@@ -61,6 +65,6 @@ def rates_by_depth(recipe: Recipe, stage: Stage, found: float | None = None) -> 
     return (top / recipe.lr_divisor**2, top / recipe.lr_divisor, top)
 
 
-def rates_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:
+def lrs_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:
     """The rate of each of the optimizer's groups at a share of the top."""
     return [share * rates[group["depth"]] for group in optimizer.param_groups]

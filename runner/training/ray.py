@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from runner.contract import Competition
-from runner.data.download import read_raw
+from runner.data.download import data_folder
 from runner.data.index import build_index
 from runner.errors import RunnerError, TrainingError, UsageError
 from runner.training.distributed import build_accelerator
 from runner.training.fold import Machine
-from runner.training.folds import folds_of_run
+from runner.training.folds import build_folds
 from runner.training.run import find_run
 from runner.training.train import train_fold
 from runner.workspace import Workspace
 
-Fault = tuple[str, str | None, str | None]  # found, where, cure
+Fault = tuple[str, str | None, str | None]  # found, where, fix
 
 
 def check_engine(machine: Machine) -> None:
@@ -35,11 +35,11 @@ def check_engine(machine: Machine) -> None:
         return
     name = machine.on.partition(":")[0]
     if name != "ray":
-        raise UsageError(f"folds cannot be trained on {name!r}", cure="--on ray, or --on ray:ADDRESS of a cluster")
+        raise UsageError(f"folds cannot be trained on {name!r}", fix="--on ray, or --on ray:ADDRESS of a cluster")
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("ray is not installed", cure="pip install 'competition-runner[ray]'")
+        raise UsageError("ray is not installed", fix="pip install 'competition-runner[ray]'")
     if machine.tracker:
-        raise UsageError("a tracker follows one process, and --on ray starts several", cure="leave --track out")
+        raise UsageError("a tracker follows one process, and --on ray starts several", fix="leave --track out")
 
 
 def train_on_ray(
@@ -62,20 +62,20 @@ def train_on_ray(
     finally:
         ray.shutdown()
     if faults:
-        found, where, cure = faults[0]
-        raise TrainingError(found, where=where, cure=cure)
+        found, where, fix = faults[0]
+        raise TrainingError(found, where=where, fix=fix)
 
 
 def train_one(competition: Competition, root: Path, run_name: str, number: int, machine: Machine) -> Fault | None:
     """Train one fold, in whatever process this is; a fault that a message explains travels as its words."""
     workspace = Workspace(root)
     try:
-        index = build_index(competition, read_raw(competition, workspace))
+        index = build_index(competition, data_folder(competition, workspace))
         run = find_run(workspace, competition.name, run_name)
-        fold = folds_of_run(competition, workspace, index, run)[number]
+        fold = build_folds(competition, workspace, index, run)[number]
         train_fold(fold, machine, build_accelerator(machine.device))
     except RunnerError as error:
-        return error.found, error.where, error.cure
+        return error.message, error.where, error.fix
     return None
 
 

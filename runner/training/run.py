@@ -46,7 +46,7 @@ class Run:
 
     def read_recipe(self) -> Recipe:
         """The recipe that this run trains."""
-        return Recipe.from_json(read_json(self.recipe_file))
+        return Recipe.from_dict(read_json(self.recipe_file))
 
     def read_score(self) -> dict[str, Any] | None:
         """The held-out score and what it rests on; None before there are predictions."""
@@ -70,7 +70,7 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     raise RunnerError(
         f"there is no run {name!r}" if name else "there is no run yet",
         where=f"{workspace.runs(competition)} ({f'holds {found}' if found else 'holds none'})",
-        cure=f"runner {competition} runs" if found else f"runner {competition} train",
+        fix=f"runner {competition} runs" if found else f"runner {competition} train",
     )
 
 
@@ -83,10 +83,10 @@ def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str 
         raise UsageError(
             f"run {name!r} is there already, with another recipe",
             where=run.recipe_file,
-            cure=f"another --run NAME, or `runner {competition} train --run {name} --resume` to go on with its own",
+            fix=f"another --run NAME, or `runner {competition} train --run {name} --resume` to go on with its own",
         )
     write_json(run.folder / "environment.json", describe_environment())
-    write_json(run.recipe_file, recipe.to_json())
+    write_json(run.recipe_file, recipe.to_dict())
     return run
 
 
@@ -106,7 +106,7 @@ def check_run_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
             f"{name!r} cannot name a run",
-            cure="use letters, digits, '.', '-' and '_', beginning with a letter or digit",
+            fix="use letters, digits, '.', '-' and '_', beginning with a letter or digit",
         )
 
 

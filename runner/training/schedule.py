@@ -36,6 +36,6 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def rate_share(epoch: Epoch, batch: int, batches: int) -> float:
+def lr_factor(epoch: Epoch, batch: int, batches: int) -> float:
     """The share of the top rate at a mini-batch of an epoch that has `batches` of them."""
     return cosine(epoch.within * batches + batch, epoch.length * batches)

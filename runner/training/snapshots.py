@@ -58,7 +58,7 @@ def load_weights(path: Path, network: Network) -> None:
         network.load_state_dict(load_file(path))
 
 
-def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
     """Everything the next epoch starts from, in one file: no half of it can be newer than the other.
 
     Of a frozen body nothing is written: it is still that of the last snapshot, or of the start.
@@ -70,22 +70,22 @@ def write_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, 
     _save(path, tensors, {"facts": json.dumps({**facts, "head_only": network.frozen})})
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_checkpoint_meta(path: Path) -> dict[str, Any]:
     """The facts alone: which epoch was the last that finished."""
-    cure = "delete it and type the same command: this fold is then trained from its start"
-    with _naming("the state of a broken-off training", path, cure), safe_open(path, framework="pt") as file:
+    fix = "delete it and type the same command: this fold is then trained from its start"
+    with _naming("the state of a broken-off training", path, fix), safe_open(path, framework="pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()["facts"])
     return facts
 
 
-def load_network_state(path: Path, network: Network) -> None:
+def load_network_checkpoint(path: Path, network: Network) -> None:
     """Put back what had been learned; into a head alone where the body was frozen."""
-    learned = network.head if read_facts(path)["head_only"] else network
+    learned = network.head if read_checkpoint_meta(path)["head_only"] else network
     tensors = load_file(path)
     learned.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
 
 
-def load_optimizer_state(path: Path, optimizer: torch.optim.Optimizer) -> None:
+def load_optimizer_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Put back the optimizer's moments, laid out as its parameters are."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
@@ -102,13 +102,13 @@ def _read_snapshot(path: Path) -> Snapshot:
 
 
 @contextmanager
-def _naming(what: str, path: Path, cure: str) -> Iterator[None]:
+def _naming(what: str, path: Path, fix: str) -> Iterator[None]:
     """A file that is not whole is named, and nothing of it is used."""
     try:
         yield
     except Exception as error:  # safetensors, json and torch each have their own
         found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"{what} cannot be read: {found}", where=path, cure=cure) from error
+        raise TrainingError(f"{what} cannot be read: {found}", where=path, fix=fix) from error
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

@@ -14,17 +14,17 @@ from accelerate import Accelerator
 from runner.console import say
 from runner.contract import Recipe, Stage, TrainMode
 from runner.contract.recipe import scale_epochs
-from runner.images.center_crop import CentreSquare
+from runner.images.center_crop import CenterCrop
 from runner.images.views import default_views
-from runner.training.fold import Fold, Machine, build_start
-from runner.training.learner import Learner, logits_of, read_shares
-from runner.training.loaders import Batch, PictureFeed, order_batches
-from runner.training.optimizer import build_optimizer, freeze_for
+from runner.training.fold import FoldRun, Machine, initial_network
+from runner.training.learner import Learner, forward, read_shares
+from runner.training.loaders import Batch, ImageLoader, shuffled_batches
+from runner.training.optimizer import apply_freezing, build_optimizer
 
 Work = Callable[[Batch], float]
 
 _WARM, _MEASURED = 1, 4
-# An epoch on activations is matrix products of a megabyte: next to nothing beside anything with a picture in it.
+# An epoch on activations is matrix products of a megabyte: next to nothing beside anything with an image in it.
 _HEAD_EPOCH_SECONDS = 0.5
 # Importing, checking, predicting the test rows and writing: what the plan must leave free.
 _RESERVE = 0.15
@@ -59,7 +59,7 @@ def seconds_of(recipe: Recipe, costs: Sequence[Cost]) -> float:
     return stages * (recipe.folds or 1)
 
 
-def measure_costs(fold: Fold, machine: Machine, accelerator: Accelerator) -> list[Cost]:
+def measure_costs(fold: FoldRun, machine: Machine, accelerator: Accelerator) -> list[Cost]:
     """Train a few mini-batches of each stage and see how long they take; nothing of it is kept."""
     return [_measure(fold, machine, accelerator, stage) for stage in fold.recipe.stages]
 
@@ -71,34 +71,34 @@ def _scaled(recipe: Recipe, scale: float) -> Recipe:
     return replace(recipe, stages=tuple(replace(stage, cycles=1, cycle_len=1) for stage in recipe.stages))
 
 
-def _measure(fold: Fold, machine: Machine, accelerator: Accelerator, stage: Stage) -> Cost:
-    network = build_start(fold, machine).to(accelerator.device)
+def _measure(fold: FoldRun, machine: Machine, accelerator: Accelerator, stage: Stage) -> Cost:
+    network = initial_network(fold, machine).to(accelerator.device)
     network.set_size(stage.size)
-    freeze_for(network, fold.recipe, stage)
+    apply_freezing(network, fold.recipe, stage)
     answers = fold.answers
     labelled = len(fold.train_rows) + len(fold.valid_rows)
-    reader = fold.pictures("train", stage.size, machine)
-    plain = PictureFeed(reader, answers, CentreSquare(fold.competition.preset, stage.size), machine.workers)
+    reader = fold.images("train", stage.size, machine)
+    plain = ImageLoader(reader, answers, CenterCrop(fold.competition.preset, stage.size), machine.workers)
 
     def look(batch: Batch) -> float:
         with torch.inference_mode():
-            return float(logits_of(accelerator, network.eval(), batch).sum())
+            return float(forward(accelerator, network.eval(), batch).sum())
 
-    looking = _seconds_a_row(fold, accelerator, plain, look)
+    inference_autocast = _seconds_a_row(fold, accelerator, plain, look)
     if stage.mode is TrainMode.FEATURES:
         views = len(default_views(fold.competition.preset))
-        return Cost(once=looking * views * labelled, epoch=_HEAD_EPOCH_SECONDS)
-    feed = PictureFeed(reader, answers, fold.augmentation(stage.size), machine.workers)
+        return Cost(once=inference_autocast * views * labelled, epoch=_HEAD_EPOCH_SECONDS)
+    feed = ImageLoader(reader, answers, fold.augmentation(stage.size), machine.workers)
     module, optimizer = accelerator.prepare(network, build_optimizer(network, fold.recipe.weight_decay))
     learner = Learner(accelerator, module, optimizer, fold.competition.labels)
     network.train()
     learning = _seconds_a_row(fold, accelerator, feed, lambda batch: float(learner.step(batch, 1.0)))
     accelerator.free_memory()
-    return Cost(once=0.0, epoch=learning * len(fold.train_rows) + looking * len(fold.valid_rows))
+    return Cost(once=0.0, epoch=learning * len(fold.train_rows) + inference_autocast * len(fold.valid_rows))
 
 
-def _seconds_a_row(fold: Fold, accelerator: Accelerator, feed: PictureFeed, work: Work) -> float:
-    batches = order_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("plan"))
+def _seconds_a_row(fold: FoldRun, accelerator: Accelerator, feed: ImageLoader, work: Work) -> float:
+    batches = shuffled_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("plan"))
     taken = list(islice(batches, _WARM + _MEASURED))
     ends, rows = [], []
     for batch, _ in read_shares(accelerator, feed, taken, 0):

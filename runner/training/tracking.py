@@ -20,7 +20,7 @@ def check_tracker(tracker: str | None) -> None:
     """Refuse a tracker whose package is not here, before anything is begun."""
     if tracker is None or importlib.util.find_spec(tracker):
         return
-    raise UsageError(f"--track {tracker} needs a package that is not here", cure=f"pip install {tracker}")
+    raise UsageError(f"--track {tracker} needs a package that is not here", fix=f"pip install {tracker}")
 
 
 def start_tracking(accelerator: Accelerator, tracker: str | None, run: Run, recipe: Recipe) -> None:
@@ -61,5 +61,5 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     """The recipe as trackers take it: names with plain values."""
     return {
         name: value if isinstance(value, bool | int | float | str) else str(value)
-        for name, value in recipe.to_json().items()
+        for name, value in recipe.to_dict().items()
     }

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.archives.extract import Allowance, declared_size, unpack
+from runner.archives.extract import ExtractionLimit, declared_size, unpack
 from runner.archives.names import has_archive_name, without_suffixes
 from runner.archives.readers import kind_of
 from runner.errors import ArchiveError, DataError
@@ -72,14 +72,14 @@ def with_names(path: Path, kind: str, names: list[str]) -> Path:
     return path
 
 
-def refusal(archive: Path, **options: Allowance) -> str:
+def refusal(archive: Path, **options: ExtractionLimit) -> str:
     """What an archive is refused with, after a look that nothing at all was written."""
     before = sorted(archive.parent.rglob("*"))
     with pytest.raises(ArchiveError) as raised:
         unpack(archive, archive.parent / "target", again="runner dog-breed download", **options)
     assert sorted(archive.parent.rglob("*")) == before
-    assert raised.value.cure and raised.value.cure.endswith("runner dog-breed download")
-    return raised.value.found
+    assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download")
+    return raised.value.message
 
 
 @EVERY_KIND
@@ -202,11 +202,11 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
 
 def test_a_bomb_that_declares_nothing_is_stopped_while_it_unpacks(tmp_path: Path) -> None:
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(5 * 2**20)))
-    assert "goes on after the 1.0 MB" in refusal(tmp_path / "bomb.gz", allowance=Allowance(2**20))
+    assert "goes on after the 1.0 MB" in refusal(tmp_path / "bomb.gz", allowance=ExtractionLimit(2**20))
 
 
 def test_archives_within_archives_share_one_allowance(tmp_path: Path) -> None:
-    allowance = Allowance(size=1500)
+    allowance = ExtractionLimit(size=1500)
     unpack(write_zip(tmp_path / "1.zip", {"a": bytes(1000)}), tmp_path / "1", allowance=allowance)
     with pytest.raises(ArchiveError, match="bomb"):
         unpack(write_zip(tmp_path / "2.zip", {"a": bytes(1000)}), tmp_path / "2", allowance=allowance)

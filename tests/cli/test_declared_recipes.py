@@ -27,7 +27,7 @@ def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: R
     run = workspace_folder / "practice" / "runs" / name / "declared"
     lines = read_log(run / "log.jsonl")
     declared = competition.recipe.stages
-    assert [line["state"] for line in lines if line["ends_cycle"]] == [
+    assert [line["mode"] for line in lines if line["ends_cycle"]] == [
         stage.mode.value for stage in declared for _ in range(stage.cycles)
     ]
     assert sorted({line["size"] for line in lines}) == sorted(map(int, SIZES[name].split(",")))

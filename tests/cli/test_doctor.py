@@ -1,4 +1,4 @@
-"""The doctor: one line a thing, each with its cure, and a code that a script can ask."""
+"""The doctor: one line a thing, each with its fix, and a code that a script can ask."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def examine(typed: Runner, *words: object) -> tuple[int, Table]:
 def test_without_credentials_it_is_1_and_says_how_to_come_by_them(typed: Runner) -> None:
     code, table = examine(typed)
     assert code == 1
-    assert table["credentials"][0]["state"] == "wrong"
-    assert "https://www.kaggle.com/settings" in table["credentials"][0]["cure"]
+    assert table["credentials"][0]["status"] == "error"
+    assert "https://www.kaggle.com/settings" in table["credentials"][0]["fix"]
     assert {"GPU", "memory", "disk", "versions"} <= set(table)
 
 
@@ -38,7 +38,7 @@ def test_all_is_well(server: FaultyServer, typed: Runner, shapes: Path) -> None:
     typed("shapes", "download")
     code, table = examine(typed, "shapes")
     assert code == 0
-    states = {what: lines[0]["state"] for what, lines in table.items()}
+    states = {what: lines[0]["status"] for what, lines in table.items()}
     assert all(states[what] == "ok" for what in ("credentials", "host", "rules", "submissions", "data"))
     assert table["submissions"][0]["found"] == "2 of 2 left today"
     assert "KAGGLE_API_TOKEN" in table["credentials"][0]["found"]
@@ -70,8 +70,8 @@ def test_shadowed_and_open_credentials_are_told(
     assert code == 0
     _used, shadowed, opened = table["credentials"]
     assert "never count" in shadowed["found"]
-    assert "unset KAGGLE_API_TOKEN" in shadowed["cure"]
-    assert opened["cure"] == f"chmod 600 {folder / 'kaggle.json'}"
+    assert "unset KAGGLE_API_TOKEN" in shadowed["fix"]
+    assert opened["fix"] == f"chmod 600 {folder / 'kaggle.json'}"
     assert "hush" not in json.dumps(table)
 
 
@@ -79,7 +79,7 @@ def test_rules_that_are_not_accepted(server: FaultyServer, typed: Runner) -> Non
     server.stages["shapes"].entered = False
     code, table = examine(typed, "shapes")
     assert code == 1
-    assert "https://www.kaggle.com/competitions/shapes/rules" in table["rules"][0]["cure"]
+    assert "https://www.kaggle.com/competitions/shapes/rules" in table["rules"][0]["fix"]
 
 
 @pytest.mark.parametrize(("field", "told"), [("notebooks_only", "notebooks only"), ("disabled", "no submissions")])
@@ -99,20 +99,20 @@ def test_no_submission_left_is_told_with_its_hour_and_is_no_fault(
         host.submit_file("shapes", tmp_path / f"{number}.csv", "")
     code, table = examine(typed, "shapes")
     assert code == 0
-    assert table["submissions"][0]["state"] == "note"
-    assert "00:00 UTC" in table["submissions"][0]["cure"]
+    assert table["submissions"][0]["status"] == "warning"
+    assert "00:00 UTC" in table["submissions"][0]["fix"]
 
 
 def test_data_that_is_not_here_broken_off_or_not_whole_any_more(
     server: FaultyServer, typed: Runner, shapes: Path
 ) -> None:
-    assert examine(typed, "shapes")[1]["data"][0]["state"] == "note"
+    assert examine(typed, "shapes")[1]["data"][0]["status"] == "warning"
     typed("shapes", "download")
     (shapes / "data" / "shapes" / "train" / "train003.jpg").unlink()
     code, table = examine(typed, "shapes")
     assert code == 1
     assert "1 files are gone" in table["data"][0]["found"]
-    assert "--force" in table["data"][0]["cure"]
+    assert "--force" in table["data"][0]["fix"]
     (shapes / "data" / "shapes" / ".complete").unlink()
     assert "not complete" in examine(typed, "shapes")[1]["data"][0]["found"]
 
@@ -130,7 +130,7 @@ def test_a_full_disk(server: FaultyServer, typed: Runner, monkeypatch: pytest.Mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 0))
     code, table = examine(typed, "shapes")
     assert code == 1
-    assert table["disk"][0]["state"] == "wrong"
+    assert table["disk"][0]["status"] == "error"
 
 
 def test_practice_needs_no_account(typed: Runner) -> None:

@@ -15,11 +15,11 @@ def test_explore_tells_and_writes(typed: Runner, shapes: Path, shapes_folder: Pa
     said = typed("shapes", "explore", "--figures", shapes / "figures")
     page = shapes / "runs" / "shapes" / "explore.html"
     assert said.code == 0 and said.out.endswith(f"{page}\n") and page.is_file()
-    assert "32 px: the typical picture is reduced to 80% of its short side" in said.out
+    assert "32 px: the typical image is reduced to 80% of its short side" in said.out
     assert {path.name for path in (shapes / "figures").iterdir()} >= {"class-counts.svg", "class-counts.png"}
     assert typed("shapes", "split").code == 0
     told = json.loads(typed("shapes", "explore", "--json").out)
-    assert told["pictures"] == {"train": 60, "test": 21}
+    assert told["images"] == {"train": 60, "test": 21}
     assert set(told["folds"]) == {"fold 0", "never held out"}
     # What lies in the folder of runs is no run.
     assert typed("shapes", "runs", "--json").out == "[]\n"

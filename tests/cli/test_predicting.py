@@ -14,7 +14,7 @@ from runner.cli import run_command
 from runner.contract import SIDE_ON, Competition, Stage, TrainMode
 from runner.images.views import default_views
 from runner.prediction import predict as predict_module
-from runner.prediction.predictions import read_views, write_views
+from runner.prediction.predictions import read_view_predictions, write_view_predictions
 from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
@@ -33,7 +33,7 @@ def type_in(folder: Path, *words: object) -> None:
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
-    """Two competitions with the same pictures, one run each: four folds of a whole network, and of a head."""
+    """Two competitions with the same images, one run each: four folds of a whole network, and of a head."""
     folder = tmp_path_factory.mktemp("trained")
     for name, state in (("shapes", TrainMode.UNFROZEN), ("heads", TrainMode.FEATURES)):
         write_plugin(folder, two_snapshots(name, state))
@@ -84,7 +84,7 @@ def test_each_snapshot_and_fold_has_its_files_and_every_view_is_in_them(run: Pat
     predict(typed)
     parts = {f"fold-{k}/{n}.{part}.npz" for k in range(4) for n in NETWORKS for part in ("valid", "test")}
     assert set(files_of(run)) == parts
-    said = read_views(run / "fold-1" / "snapshot-2.test.npz")
+    said = read_view_predictions(run / "fold-1" / "snapshot-2.test.npz")
     assert said.probabilities.shape == (21, len(VIEWS), 3)
     assert said.probabilities.dtype == np.float32
     assert said.names == VIEWS
@@ -113,16 +113,16 @@ def test_other_views_are_added_to_the_files_and_the_old_ones_stay(
     run: Path, typed: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict(typed, "--snapshots", 1, "--views", "none")
-    plain = read_views(run / "fold-0" / "snapshot-2.valid.npz")
+    plain = read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz")
     asked = count_predicted(monkeypatch)
     predict(typed, "--snapshots", 1)
     assert {views for _, _, views in asked} == {VIEWS[1:]}
-    more = read_views(run / "fold-0" / "snapshot-2.valid.npz")
+    more = read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz")
     assert more.names == VIEWS
     assert np.array_equal(more.probabilities[:, :1], plain.probabilities)
     predict(typed, "--snapshots", 1, "--views", "none")
     assert json.loads((run / "final_step.json").read_text())["views"] == ["plain"]
-    assert read_views(run / "fold-0" / "snapshot-2.valid.npz").names == VIEWS
+    assert read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz").names == VIEWS
 
 
 @pytest.mark.parametrize("harm", ["cut off", "other weights", "other rows", "another view of that name"])
@@ -131,7 +131,7 @@ def test_a_file_that_is_stale_or_broken_is_written_anew(
 ) -> None:
     predict(typed, "--snapshots", 1)
     path = run / "fold-3" / "snapshot-2.valid.npz"
-    right = read_views(path)
+    right = read_view_predictions(path)
     if harm == "cut off":
         path.write_bytes(path.read_bytes()[:-200])
     else:
@@ -140,14 +140,16 @@ def test_a_file_that_is_stale_or_broken_is_written_anew(
             "other rows": {"ids": (*right.ids[:-1], "nobody")},
             "another view of that name": {"keys": (right.keys[0], "View('other')", *right.keys[2:])},
         }
-        write_views(path, type(right)(**{**right.__dict__, "probabilities": 1 - right.probabilities, **changes[harm]}))
+        write_view_predictions(
+            path, type(right)(**{**right.__dict__, "probabilities": 1 - right.probabilities, **changes[harm]})
+        )
     asked = count_predicted(monkeypatch)
     predict(typed, "--snapshots", 1)
     assert [(one, part) for one, part, _ in asked] == [("3/snapshot-2", "valid")]
     if harm == "another view of that name":
         assert asked[0][2] == (VIEWS[1],)
     else:
-        np.testing.assert_array_equal(read_views(path).probabilities, right.probabilities)
+        np.testing.assert_array_equal(read_view_predictions(path).probabilities, right.probabilities)
 
 
 def test_predictions_outlive_the_weights(run: Path, typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,10 +166,10 @@ def test_a_head_is_predicted_from_activations_and_says_what_the_whole_network_sa
 ) -> None:
     run = here / "runs" / "heads" / "head"
     predict(typed, name="heads")
-    quick = read_views(run / "fold-0" / "snapshot-2.test.npz")
+    quick = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     for path in run.glob("fold-0/*.npz"):
         path.unlink()
-    monkeypatch.setattr(predict_module, "_activations", predict_module._pictures)
+    monkeypatch.setattr(predict_module, "_activations", predict_module._images)
     network = predict_module.load_snapshot
 
     def whole(fold, snapshot):
@@ -177,28 +179,28 @@ def test_a_head_is_predicted_from_activations_and_says_what_the_whole_network_sa
 
     monkeypatch.setattr(predict_module, "load_snapshot", whole)
     predict(typed, name="heads")
-    slow = read_views(run / "fold-0" / "snapshot-2.test.npz")
+    slow = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     np.testing.assert_allclose(quick.probabilities, slow.probabilities, atol=1e-5)
 
 
 class _Whole(predict_module.nn.Module):
     def __init__(self, network):
         super().__init__()
-        self.body, self.head, self.features = network.body, network.head, network.features
+        self.backbone, self.head, self.features = network.backbone, network.head, network.features
 
-    def forward(self, pictures, tabular):
-        return self.head(self.features(pictures), tabular)
+    def forward(self, images, tabular):
+        return self.head(self.features(images), tabular)
 
 
 def test_random_views_are_drawn_once_for_all(run: Path, typed: Runner) -> None:
     predict(typed, "--snapshots", 1, "--views", "random:2")
     path = run / "fold-0" / "snapshot-2.test.npz"
-    first = read_views(path)
+    first = read_view_predictions(path)
     assert first.names == ("plain", "random 1", "random 2")
     assert not np.allclose(first.probabilities[:, 1], first.probabilities[:, 2])
     path.unlink()
     predict(typed, "--snapshots", 1, "--views", "random:2")
-    assert np.array_equal(read_views(path).probabilities, first.probabilities)
+    assert np.array_equal(read_view_predictions(path).probabilities, first.probabilities)
 
 
 @pytest.mark.parametrize("command", ["predict", "run"])
@@ -235,7 +237,11 @@ def test_all_the_data_is_answered_by_the_final_step_of_the_run_it_repeats(run: P
     assert typed("shapes", "train", "--all-data", "--run", "one", "--workers", 0).code == 0
     predict(typed, "--run", "one-all")
     assert list(files_of(run.parent / "one-all")) == ["fold-0/snapshot-1.test.npz"]
-    said = read_views(run.parent / "one-all" / "fold-0" / "snapshot-1.test.npz").probabilities[:, 0].astype(float)
+    said = (
+        read_view_predictions(run.parent / "one-all" / "fold-0" / "snapshot-1.test.npz")
+        .probabilities[:, 0]
+        .astype(float)
+    )
     softened = np.sqrt(said) / np.sqrt(said).sum(axis=1, keepdims=True)
     lines = (run.parents[2] / "submissions/shapes/one-all.csv").read_text().splitlines()[1:]
     submitted = np.array([[float(cell) for cell in line.split(",")[1:]] for line in lines])
@@ -318,13 +324,13 @@ def test_what_would_leak_or_is_not_there_is_refused(here: Path, run: Path, typed
 
 
 def test_labels_that_were_planted_in_one_run_are_refused(here: Path, run: Path, typed: Runner) -> None:
-    from runner.prediction.oof_targets import Truth, read_truth, write_truth
+    from runner.prediction.oof_targets import Truth, read_oof_targets, write_oof_targets
 
     predict(typed, "--snapshots", 1, "--views", "none")
     second = second_run(here, typed)
-    truth = read_truth(second / "truth.npz")
+    truth = read_oof_targets(second / "truth.npz")
     planted = np.roll(truth.targets, 1, axis=1)
-    write_truth(second / "truth.npz", Truth(truth.ids, truth.classes, planted, truth.groups))
+    write_oof_targets(second / "truth.npz", Truth(truth.ids, truth.classes, planted, truth.groups))
     said = typed("shapes", "ensemble", "one", "two")
     assert said.code == 1
     assert "scored on other labels" in said.err

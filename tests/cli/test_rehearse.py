@@ -16,9 +16,9 @@ from runner.contract import Multiclass
 from runner.data.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
 from runner.practice import rehearsal as rehearsal_module
-from runner.practice.build import build_practice, painted_names
-from runner.practice.rehearsal import Hiding, build_rehearsal, ground_of, hide_rows
-from runner.practice.rehearsal_result import Verdict, find_board
+from runner.practice.build import build_practice, practice_names
+from runner.practice.rehearsal import RehearsalOptions, build_rehearsal, choose_hidden_rows, rehearsal_workspace
+from runner.practice.rehearsal_result import RehearsalResult, find_board
 from runner.prediction.predict import Asked
 from runner.prediction.score import Score
 from runner.training.fold import Machine
@@ -41,7 +41,7 @@ def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
 
 @pytest.fixture
 def folders(shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) -> Path:
-    """A competition whose folders are the labels, and whose pictures' names tell them too."""
+    """A competition whose folders are the labels, and whose images' names tell them too."""
     write_plugin(shapes, FOLDERS)
     lines = (shapes_folder / "labels.csv").read_text().splitlines()[1:]
     for id, breed in (line.split(",") for line in lines):
@@ -87,12 +87,12 @@ def test_the_whole_line_is_rehearsed_and_both_scores_are_told(here: Path, typed:
     assert len(list(ground.glob("runs/shapes/*/rehearsal.json"))) == 1
 
 
-def test_pictures_are_linked_and_not_copied(here: Path) -> None:
+def test_images_are_linked_and_not_copied(here: Path) -> None:
     workspace = Workspace(here)
     competition = load("shapes", here / "competitions")
     index = build_index(competition, workspace.data("shapes"))
-    ground = ground_of(workspace, competition, Hiding())
-    build_rehearsal(competition, index, ground, Hiding(0.25))
+    ground = rehearsal_workspace(workspace, competition, RehearsalOptions())
+    build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
     inodes = {path.stat().st_ino for path in (here / "data/shapes/train").iterdir()}
     linked = [*ground.data("shapes").glob("train/*"), *ground.data("shapes").glob("test/*")]
     assert {path.stat().st_ino for path in linked} == inodes
@@ -111,12 +111,12 @@ def test_folders_that_are_labels_are_rehearsed_and_hidden_names_tell_nothing(fol
 @pytest.fixture(scope="session")
 def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace.at(tmp_path_factory.mktemp("painted"))
-    for name in painted_names():
+    for name in practice_names():
         build_practice(load(name), workspace.for_host("practice"), scale=0.05)
     return workspace.root
 
 
-@pytest.mark.parametrize("name", painted_names())
+@pytest.mark.parametrize("name", practice_names())
 def test_every_shipped_competition_is_rehearsed(name: str, practice: Path, typed: Runner) -> None:
     host = ("--workspace", practice, "--host", "practice")
     assert typed(name, "download", *host).code == 0
@@ -128,7 +128,7 @@ def test_every_shipped_competition_is_rehearsed(name: str, practice: Path, typed
 
 
 def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace, ground: Workspace) -> None:
-    """No id of them is in anything that the line reads or wrote, and none of their pictures is a training picture."""
+    """No id of them is in anything that the line reads or wrote, and none of their images is a training image."""
     whole = build_index(competition, workspace.data(competition.name))
     seen = build_index(competition, ground.data(competition.name))
     hidden = set(whole.train["id"]) - set(seen.train["id"])
@@ -137,15 +137,15 @@ def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace
     texts = b"\0".join(name.encode() + content for name, content in read.items() if not name.endswith(".safetensors"))
     words = set(texts.replace(b",", b" ").replace(b"/", b" ").replace(b".", b" ").split())
     assert not {id.encode() for id in hidden} & words
-    assert not pictures_of(seen, "train") & pictures_of(seen, "test")
-    assert pictures_of(seen, "train") | pictures_of(seen, "test") == pictures_of(whole, "train")
+    assert not images_of(seen, "train") & images_of(seen, "test")
+    assert images_of(seen, "train") | images_of(seen, "test") == images_of(whole, "train")
 
 
-def pictures_of(index: Index, part: str) -> set[bytes]:
-    from runner.images.decode import open_pictures
+def images_of(index: Index, part: str) -> set[bytes]:
+    from runner.images.decode import open_images
 
     table = index.train if part == "train" else index.test
-    reader = open_pictures(index.raw, table["path"].tolist())
+    reader = open_images(index.raw, table["path"].tolist())
     return {reader.digest(row) for row in range(len(reader))}
 
 
@@ -153,11 +153,11 @@ def test_scenes_are_hidden_whole_and_their_labels_are_in_no_table(practice: Path
     assert typed("iceberg", "download", "--workspace", practice, "--host", "practice").code == 0
     workspace, competition = Workspace(practice).for_host("practice"), load("iceberg")
     index = build_index(competition, workspace.data("iceberg"))
-    hidden = hide_rows(index, Hiding(0.25))
+    hidden = choose_hidden_rows(index, RehearsalOptions(0.25))
     groups = index.train["group"]
     assert not set(groups[hidden]) & set(groups[~hidden])
     ground = Workspace(practice / "other")
-    build_rehearsal(competition, index, ground, Hiding(0.25))
+    build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
     data = ground.data("iceberg")
     assert "is_iceberg" not in (data / "test.csv").read_text().splitlines()[0]
     assert len((data / "train.csv").read_text().splitlines()) == 1 + (~hidden).sum()
@@ -171,7 +171,7 @@ def test_no_byte_of_a_run_depends_on_the_hidden_labels(
     honest = rehearsed(here, competition)
     # Other labels would hide other rows: the same ones are hidden here, and lied about.
     whole = build_index(competition, here / "data" / "shapes")
-    hidden = hide_rows(whole, Hiding(0.25))
+    hidden = choose_hidden_rows(whole, RehearsalOptions(0.25))
     table = (here / "data/shapes/labels.csv").read_text().splitlines()
     other = {"akita": "beagle", "beagle": "collie", "collie": "akita"}
     lied = [
@@ -179,7 +179,7 @@ def test_no_byte_of_a_run_depends_on_the_hidden_labels(
         for (id, breed), hide in zip((line.split(",") for line in table[1:]), hidden, strict=True)
     ]
     (here / "data/shapes/labels.csv").write_text("\n".join([table[0], *lied]) + "\n")
-    monkeypatch.setattr(rehearsal_module, "hide_rows", lambda *_: hidden)
+    monkeypatch.setattr(rehearsal_module, "choose_hidden_rows", lambda *_: hidden)
     planted = rehearsed(here, competition)
     assert honest[0] == planted[0]
     assert {"fold-0/snapshot-0.safetensors", "score.json", "final_step.json"} <= {
@@ -189,18 +189,18 @@ def test_no_byte_of_a_run_depends_on_the_hidden_labels(
     assert honest[1].hidden.value != planted[1].hidden.value
 
 
-def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], Verdict]:
-    """Every byte that the line read or wrote, but for times (of the pictures' files too) and grades."""
+def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], RehearsalResult]:
+    """Every byte that the line read or wrote, but for times (of the images' files too) and grades."""
     workspace = Workspace(here)
     _, verdict = rehearse(
         competition,
         workspace,
         competition.recipe,
-        hiding=Hiding(0.25),
+        hiding=RehearsalOptions(0.25),
         machine=Machine(device="cpu"),
         asked=Asked("none"),
     )
-    ground = ground_of(workspace, competition, Hiding(0.25))
+    ground = rehearsal_workspace(workspace, competition, RehearsalOptions(0.25))
     graded = ("host/", "submissions/ledger.csv", "boards/")
     timed = ("rehearsal.json", "/marks")
     kept = {
@@ -228,11 +228,11 @@ def test_a_run_that_saw_the_hidden_rows_is_no_start_for_a_rehearsal(here: Path, 
 
 def test_changed_labels_make_a_new_ground(here: Path) -> None:
     workspace, competition = Workspace(here), load("shapes", here / "competitions")
-    ground = ground_of(workspace, competition, Hiding(0.25))
+    ground = rehearsal_workspace(workspace, competition, RehearsalOptions(0.25))
 
     def build() -> str:
         index = build_index(competition, workspace.data("shapes"))
-        build_rehearsal(competition, index, ground, Hiding(0.25))
+        build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
         return (ground.data("shapes") / "labels.csv").read_text()
 
     first = build()
@@ -263,9 +263,9 @@ def test_what_is_asked_wrongly_is_answered(flags: tuple[str, ...], told: str, he
 
 def test_the_difference_is_told_in_standard_errors_of_both_whichever_way_the_metric_goes() -> None:
     promised, hidden = Score("any", 0.5, 0.03, 400), Score("any", 0.6, 0.04, 100)
-    assert Verdict(promised, hidden, 0.1, None).standard_errors == pytest.approx(2)
-    assert "0.10000 worse: 2.0 standard errors" in str(Verdict(promised, hidden, 0.1, None))
-    assert "0.10000 better: 2.0 standard errors" in str(Verdict(promised, hidden, -0.1, None))
+    assert RehearsalResult(promised, hidden, 0.1, None).standard_errors == pytest.approx(2)
+    assert "0.10000 worse: 2.0 standard errors" in str(RehearsalResult(promised, hidden, 0.1, None))
+    assert "0.10000 better: 2.0 standard errors" in str(RehearsalResult(promised, hidden, -0.1, None))
 
 
 def test_the_board_is_the_one_that_was_downloaded_and_stands_best_first(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import pytest
 
 from competitions import load
-from runner.hosts.grading import Answer, Scores, hide_answers
+from runner.hosts.grading import Answer, Scores, split_public_private
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
 from tests.cli.conftest import Runner, Said
@@ -37,7 +37,7 @@ def server(
             for path in sorted((shapes_folder / part).iterdir()):
                 archive.write(path, f"{part}/{path.name}")
     rows = [line.split(",") for line in (shapes_folder / "answers.csv").read_text().splitlines()[1:]]
-    answers: tuple[Answer, ...] = hide_answers([row[0] for row in rows], [row[1] for row in rows], seed=1)
+    answers: tuple[Answer, ...] = split_public_private([row[0] for row in rows], [row[1] for row in rows], seed=1)
     create_practice_competition(
         competition,
         tmp_path / "host",
@@ -171,7 +171,7 @@ def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(
     typed("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)
-    recipe = json.dumps(load("shapes", shapes / "competitions").recipe.to_json())
+    recipe = json.dumps(load("shapes", shapes / "competitions").recipe.to_dict())
     for number, cv in ((1, 0.9), (2, 0.3), (3, 0.5), (4, 0.7)):
         made = shapes / "runs" / "shapes" / f"test-resnet-{number}"
         made.mkdir(parents=True)
@@ -187,7 +187,7 @@ def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(
         ("test-resnet-2", "0.3"),
         ("test-resnet-3", "0.5"),
     }
-    assert told["agreements"][0]["submissions"] == 2
+    assert told["cv_correlations"][0]["submissions"] == 2
     refused = typed("shapes", "submit", "--best", 1)
     assert refused.code == 1
     assert "used up" in refused.err

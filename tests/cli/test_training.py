@@ -22,7 +22,7 @@ def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
 
 
 def recipe_of(workspace: Path, run: str) -> Recipe:
-    return Recipe.from_json(json.loads((workspace / "runs" / "shapes" / run / "recipe.json").read_text()))
+    return Recipe.from_dict(json.loads((workspace / "runs" / "shapes" / run / "recipe.json").read_text()))
 
 
 def lines_of(workspace: Path, run: str) -> list[dict[str, object]]:
@@ -52,7 +52,7 @@ def test_another_model_is_trained_and_named(here: Path, typed: Runner) -> None:
 def test_quick_finds_the_rate_then_one_frozen_epoch_then_three_cycles(here: Path, typed: Runner) -> None:
     train(typed, "--quick", "--run", "quick")
     lines = lines_of(here, "quick")
-    assert [(line["state"], line["ends_cycle"]) for line in lines] == [
+    assert [(line["mode"], line["ends_cycle"]) for line in lines] == [
         ("frozen", True),
         ("unfrozen", True),
         *(("unfrozen", False), ("unfrozen", True)),
@@ -166,7 +166,7 @@ def test_find_lr_tells_each_stage_draws_and_trains_nothing(here: Path, typed: Ru
     said = typed("shapes", "find-lr", "--json", "--figure", figure)
     assert said.code == 0, said.err
     told = json.loads(said.out)
-    assert [(one["size"], one["state"]) for one in told] == [(32, TrainMode.UNFROZEN.value)]
+    assert [(one["size"], one["mode"]) for one in told] == [(32, TrainMode.UNFROZEN.value)]
     assert len(told[0]["curve"]["rates"]) == len(told[0]["curve"]["losses"]) > 10
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert not list((here / "runs" / "shapes").glob("*/recipe.json"))

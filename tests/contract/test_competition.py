@@ -56,7 +56,7 @@ def build(**changes: Any) -> Competition:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"train_images": "train/picture.jpg"}, "train_images"),
+        ({"train_images": "train/image.jpg"}, "train_images"),
         ({"test_images": ("test/{id}.jpg", "{id}.jpg")}, "test_images"),
         ({"labels": Multiclass(csv=None)}, "labels"),
         ({"train_images": "train/{label}/{id}"}, "labels"),
@@ -111,7 +111,7 @@ def test_a_folder_a_class_needs_no_table():
     assert competition.required_files == (("sample.csv",), ("train/",), ("test/",))
 
 
-def test_rows_of_an_array_have_no_folder_of_pictures():
+def test_rows_of_an_array_have_no_folder_of_images():
     competition = build(
         train_images=ImageArray("train.npy", table="train.csv"),
         test_images=ImageArray("test.npy", table="test.csv"),
@@ -140,7 +140,7 @@ def test_rows_of_an_array_have_no_folder_of_pictures():
     ],
 )
 def test_a_shipped_competition_says_what_a_download_must_bring(name, required):
-    assert competitions.load(name).required == required
+    assert competitions.load(name).required_files == required
 
 
 @pytest.mark.parametrize(

@@ -101,12 +101,12 @@ def test_a_row_of_zeros_costs_what_a_wrong_answer_costs():
         ([0, 0, 0, 0], [0, 0, 0, 0], 0.0),
     ],
 )
-def test_f2_of_one_picture_is_what_the_formula_gives_by_hand(true, chosen, expected):
+def test_f2_of_one_image_is_what_the_formula_gives_by_hand(true, chosen, expected):
     score = MEAN_F2.score(np.array([true], dtype=float), np.array([chosen], dtype=float))
     assert score == pytest.approx(expected)
 
 
-def test_f2_is_averaged_over_pictures_and_not_over_tags():
+def test_f2_is_averaged_over_images_and_not_over_tags():
     targets = np.array([[1, 1, 0], [0, 0, 1]], dtype=float)
     decisions = np.array([[1, 0, 0], [0, 0, 1]], dtype=float)
     assert MEAN_F2.score(targets, decisions) == pytest.approx((5 / 9 + 1) / 2)

@@ -1,4 +1,4 @@
-"""Presets: which pictures bear which moves, as data."""
+"""Presets: which images bear which moves, as data."""
 
 from __future__ import annotations
 

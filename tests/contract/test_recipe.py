@@ -15,7 +15,7 @@ from runner.contract import Recipe, Stage, TrainMode
 stages = st.builds(
     Stage,
     size=st.integers(8, 512),
-    state=st.sampled_from(TrainMode),
+    mode=st.sampled_from(TrainMode),
     cycles=st.integers(1, 4),
     cycle_len=st.integers(1, 3),
     cycle_mult=st.integers(1, 3),
@@ -34,7 +34,7 @@ recipes = st.builds(
 @settings(deadline=None, max_examples=50)
 @given(recipe=recipes)
 def test_a_recipe_comes_back_from_its_json_as_it_was(recipe: Recipe):
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
 def test_three_cycles_that_double_are_seven_epochs():
@@ -53,7 +53,7 @@ def test_a_recipe_has_the_epochs_of_all_its_stages():
 @pytest.mark.parametrize("name", ["dog-breed", "iceberg", "planet"])
 def test_the_recipe_of_a_shipped_competition_survives_being_written_down(name: str):
     recipe = competitions.load(name).recipe
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
 def test_a_recipe_cannot_be_changed_in_place():

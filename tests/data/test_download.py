@@ -18,7 +18,7 @@ import pytest
 import competitions
 from runner.console import Advance
 from runner.contract import Competition, Multiclass
-from runner.data.download import download, read_raw
+from runner.data.download import data_folder, download
 from runner.errors import ArchiveError, DataError, HostError, PluginError
 from runner.hosts.protocol import Host, RemoteFile
 from runner.workspace import Workspace
@@ -78,7 +78,7 @@ def one(files: Files, name: str) -> dict[str, bytes]:
 
 
 def zipped(files: Files, *names: str) -> dict[str, bytes]:
-    """`labels.csv.zip` for `labels.csv`, and `train.zip` of bare pictures for `train/`."""
+    """`labels.csv.zip` for `labels.csv`, and `train.zip` of bare images for `train/`."""
     return {
         f"{name.rstrip('/')}.zip": packed("x.zip", inside(files, name) if name[-1] == "/" else one(files, name))
         for name in names
@@ -88,8 +88,8 @@ def zipped(files: Files, *names: str) -> dict[str, bytes]:
 DOG_LAYOUTS = {
     "laid open": DOG_FILES,
     "deep in folders": under(DOG_FILES, "old/dogs/"),
-    "old vintage, bare pictures": zipped(DOG_FILES, "labels.csv", "sample_submission.csv", "train/", "test/"),
-    "old vintage, pictures in a folder": {
+    "old vintage, bare images": zipped(DOG_FILES, "labels.csv", "sample_submission.csv", "train/", "test/"),
+    "old vintage, images in a folder": {
         **zipped(DOG_FILES, "labels.csv", "sample_submission.csv"),
         "train.zip": packed("x.zip", under(inside(DOG_FILES, "train/"), "train/")),
         "test.zip": packed("x.zip", under(inside(DOG_FILES, "test/"), "all/test/")),
@@ -228,7 +228,7 @@ def test_every_layout_becomes_the_same_folder(
 ) -> None:
     source = lay(tmp_path / "source", layout)
     folder = download(competition, workspace, source)
-    assert folder == workspace.data(competition.name) == read_raw(competition, workspace)
+    assert folder == workspace.data(competition.name) == data_folder(competition, workspace)
     made = content(folder)
     assert {name: data for name, data in made.items() if name not in UNPACKED} == files
     assert set(made) >= UNPACKED if competition.prepare else UNPACKED.isdisjoint(made)
@@ -258,11 +258,9 @@ def test_a_host_is_asked_only_for_what_is_needed(tmp_path: Path, workspace: Work
     ]  # fmt: skip
 
 
-def test_a_host_that_lists_pictures_one_by_one_is_asked_for_the_one_archive(
-    tmp_path: Path, workspace: Workspace
-) -> None:
-    pictures = {f"train/{number}.jpg": b"x" for number in range(60)}
-    files = {**DOG_FILES, **pictures}
+def test_a_host_that_lists_images_one_by_one_is_asked_for_the_one_archive(tmp_path: Path, workspace: Workspace) -> None:
+    images = {f"train/{number}.jpg": b"x" for number in range(60)}
+    files = {**DOG_FILES, **images}
     held = shelf(tmp_path / "shelf", {**files, f"{DOG.slug}.zip": packed("x.zip", files)})
     assert content(download(DOG, workspace, as_host(held))) == files
     assert held.fetched == [f"{DOG.slug}.zip"]
@@ -274,9 +272,9 @@ def test_a_host_that_lacks_something_is_told_so_before_anything_is_fetched(
     held = shelf(tmp_path / "shelf", {"labels.csv.zip": b"x", "train-tif.tar.7z": b"x"})
     with pytest.raises(DataError) as raised:
         download(DOG, workspace, as_host(held))
-    assert raised.value.found.startswith("missing: sample_submission.csv, train/, test/\n")
-    assert "labels.csv.zip, train-tif.tar.7z" in raised.value.found
-    assert raised.value.cure and raised.value.cure.endswith("runner dog-breed download --from DIR")
+    assert raised.value.message.startswith("missing: sample_submission.csv, train/, test/\n")
+    assert "labels.csv.zip, train-tif.tar.7z" in raised.value.message
+    assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download --from DIR")
     assert held.fetched == []
 
 
@@ -293,7 +291,7 @@ def test_a_name_that_leads_out_is_not_taken_from_a_host_either(tmp_path: Path, w
 
 
 def test_what_was_fetched_is_not_fetched_again(tmp_path: Path, workspace: Workspace) -> None:
-    held = shelf(tmp_path / "shelf", DOG_LAYOUTS["old vintage, bare pictures"])
+    held = shelf(tmp_path / "shelf", DOG_LAYOUTS["old vintage, bare images"])
     whole = (held.folder / "train.zip").read_bytes()
     (held.folder / "train.zip").write_bytes(whole[:-9])
     with pytest.raises(ArchiveError, match=r"(?s)train.zip is a zip cut off.*runner dog-breed download$"):
@@ -327,10 +325,10 @@ def test_everything_missing_is_said_at_once(tmp_path: Path, workspace: Workspace
     source = lay(tmp_path / "source", {"label.csv": b"x", "train/a.jpg": b"a", "train/b.jpg": b"b"})
     with pytest.raises(DataError) as raised:
         download(DOG, workspace, source)
-    assert raised.value.found == (
+    assert raised.value.message == (
         "missing: labels.csv, sample_submission.csv, test/\n  found instead: label.csv, train/ (2 files)"
     )
-    assert raised.value.cure and raised.value.cure.endswith(f"runner dog-breed download --from {source}")
+    assert raised.value.fix and raised.value.fix.endswith(f"runner dog-breed download --from {source}")
     assert not workspace.data("dog-breed").exists()
 
 
@@ -417,7 +415,7 @@ def test_force_that_fails_leaves_the_old_data(tmp_path: Path, workspace: Workspa
     folder = download(DOG, workspace, lay(tmp_path / "1", DOG_FILES))
     with pytest.raises(DataError):
         download(DOG, workspace, lay(tmp_path / "2", {"labels.csv": b"x"}), force=True)
-    assert content(read_raw(DOG, workspace)) == content(folder) == DOG_FILES
+    assert content(data_folder(DOG, workspace)) == content(folder) == DOG_FILES
 
 
 @pytest.mark.parametrize("extra", ["notes.txt", "train/mine.jpg"])
@@ -434,21 +432,21 @@ def test_files_put_in_the_data_folder_by_hand_are_not_lost(tmp_path: Path, works
     folder = lay(workspace.data("dog-breed"), {"dogs.zip": packed("x.zip", DOG_FILES)})
     by_hand = tree(folder)
     with pytest.raises(DataError, match="is not complete") as raised:
-        read_raw(DOG, workspace)
+        data_folder(DOG, workspace)
     with pytest.raises(DataError, match=r"did not put there") as raised:
         download(DOG, workspace, as_host(shelf(tmp_path / "shelf", DOG_FILES)))
-    assert f"runner dog-breed download --from {folder}" in str(raised.value.cure)
+    assert f"runner dog-breed download --from {folder}" in str(raised.value.fix)
     assert tree(folder) == by_hand
-    download(DOG, workspace, folder)  # what the cure says
+    download(DOG, workspace, folder)  # what the fix says
     assert content(folder) == DOG_FILES
     assert tree(folder.with_name("dog-breed.kept-1")) == by_hand
 
 
 def test_raw_data_that_is_not_here_names_the_command_that_brings_it(workspace: Workspace) -> None:
     with pytest.raises(DataError) as raised:
-        read_raw(DOG, workspace)
-    assert raised.value.found == "the data of dog-breed is not here"
-    assert raised.value.cure and "runner dog-breed download" in raised.value.cure
+        data_folder(DOG, workspace)
+    assert raised.value.message == "the data of dog-breed is not here"
+    assert raised.value.fix and "runner dog-breed download" in raised.value.fix
 
 
 def test_an_unpack_that_fails_names_the_row_and_the_command(tmp_path: Path, workspace: Workspace) -> None:
@@ -456,12 +454,12 @@ def test_an_unpack_that_fails_names_the_row_and_the_command(tmp_path: Path, work
     held = shelf(tmp_path / "shelf", broken)
     with pytest.raises(DataError) as raised:
         download(ICEBERG, workspace, as_host(held))
-    assert "band_1 has 1 numbers" in raised.value.found
+    assert "band_1 has 1 numbers" in raised.value.message
     assert str(raised.value.where).endswith("test.json, row 1")
-    assert raised.value.cure and raised.value.cure.endswith("runner iceberg download")
+    assert raised.value.fix and raised.value.fix.endswith("runner iceberg download")
     lay(held.folder, {"test.json": ICEBERG_FILES["test.json"]})
     download(ICEBERG, workspace, as_host(held))
-    assert read_raw(ICEBERG, workspace)
+    assert data_folder(ICEBERG, workspace)
 
 
 def test_an_unpack_with_a_bug_is_the_plugins_fault(tmp_path: Path, workspace: Workspace) -> None:

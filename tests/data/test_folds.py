@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runner.data.folds import ClassCounts, count_classes, digest, read_folds, remarks, write_folds
-from runner.data.splits import NEVER_HELD_OUT, split_folds
+from runner.data.splits import TRAIN_ONLY, split_folds
 from runner.errors import DataError
 
 IDS, LABELS = ["a", "b", "c", "d"], ["pug", "pug", "boxer", "boxer"]
@@ -54,14 +54,14 @@ def test_data_that_changed_is_refused_with_the_command_that_splits_anew(path, id
     folds = read_folds(path, competition="dog-breed")
     with pytest.raises(DataError, match=words) as caught:
         folds.for_rows(ids, labels)
-    assert caught.value.cure == "runner dog-breed split"
+    assert caught.value.fix == "runner dog-breed split"
     assert caught.value.where == str(path)
 
 
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(DataError, match="not split yet") as caught:
         read_folds(tmp_path / "folds.csv", competition="planet")
-    assert caught.value.cure == "runner planet split"
+    assert caught.value.fix == "runner planet split"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_split_that_a_person_wrote_needs_no_sidecar(tmp_path):
     path = tmp_path / "folds.csv"
     path.write_bytes(b"\xef\xbb\xbfid,fold\r\na,0\r\nb,-1\r\n")
     folds = read_folds(path)
-    assert folds.for_rows(["b", "a"], ["any", "label"]).tolist() == [NEVER_HELD_OUT, 0]
+    assert folds.for_rows(["b", "a"], ["any", "label"]).tolist() == [TRAIN_ONLY, 0]
     assert folds.facts == {}
 
 

@@ -1,4 +1,4 @@
-"""The index: one table of all pictures, and every complaint about the data at once."""
+"""The index: one table of all images, and every problem about the data at once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from PIL import Image
 
 import competitions
 from runner.contract import Competition, Multiclass
-from runner.data.classes import slips_among
+from runner.data.classes import probable_typos
 from runner.data.index import Index, build_index
-from runner.data.problems import Complaint, describe
+from runner.data.problems import Problem, describe
 from runner.errors import DataError
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
@@ -32,7 +32,7 @@ def paint(path: Path, seed: int = 0) -> None:
 
 
 def touch(*paths: Path) -> None:
-    """Pictures that nobody opens."""
+    """Images that nobody opens."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -103,8 +103,8 @@ def faults(competition: Competition, raw: Path) -> str:
 
 
 def remarks(index: Index) -> list[tuple[str, str]]:
-    assert not any(complaint.fatal for complaint in index.complaints)
-    return [(complaint.kind, complaint.place) for complaint in index.complaints]
+    assert not any(problem.fatal for problem in index.problems)
+    return [(problem.kind, problem.place) for problem in index.problems]
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -116,7 +116,7 @@ def edit(path: Path, old: str, new: str) -> None:
 # What a sound index holds
 
 
-def test_one_row_a_picture_with_id_path_label_group_and_part(dog: Path) -> None:
+def test_one_row_a_image_with_id_path_label_group_and_part(dog: Path) -> None:
     index = build_index(DOG, dog)
     assert index.table.columns.tolist() == ["id", "path", "label", "group", "part"]
     assert index.train["id"].tolist() == ["a", "b", "c", "d"]
@@ -124,7 +124,7 @@ def test_one_row_a_picture_with_id_path_label_group_and_part(dog: Path) -> None:
     assert index.train["label"].tolist() == ["beagle", "boxer", "beagle", "boxer"]
     assert index.test["label"].tolist() == ["", ""]
     assert index.table["part"].tolist() == ["train"] * 4 + ["test"] * 2
-    assert index.complaints == ()
+    assert index.problems == ()
     assert index.raw == dog
 
 
@@ -209,7 +209,7 @@ def test_the_folder_is_the_label(pets: Path) -> None:
         ["cat/7.jpg", "valid/cat/7.jpg", "cat", "valid"],
         ["dog/8.jpg", "valid/dog/8.jpg", "dog", "valid"],
     ]
-    assert index.classes == ("cat", "dog") and index.complaints == ()
+    assert index.classes == ("cat", "dog") and index.problems == ()
     assert index.targets().argmax(axis=1).tolist() == [0, 0, 1, 0, 1]
 
 
@@ -227,18 +227,18 @@ def test_a_template_may_say_the_suffix_and_then_the_id_lacks_it(pets: Path) -> N
     assert build_index(suffixed, pets).train["id"].tolist() == ["cat/10", "cat/2", "dog/1"]
 
 
-def test_held_out_pictures_named_like_training_pictures_get_their_whole_path_as_id(pets: Path) -> None:
+def test_held_out_images_named_like_training_images_get_their_whole_path_as_id(pets: Path) -> None:
     touch(pets / "valid/dog/1.jpg")
     index = build_index(FOLDERS, pets)
     assert index.train["id"].is_unique
     assert index.train["id"].tolist()[-1] == "valid/dog/8.jpg"
 
 
-def test_hidden_files_are_ignored_and_others_that_are_no_pictures_remarked(pets: Path) -> None:
+def test_hidden_files_are_ignored_and_others_that_are_no_images_remarked(pets: Path) -> None:
     touch(pets / "train/cat/.DS_Store", pets / "train/.cache/x.jpg", pets / "train/cat/Thumbs.db")
     index = build_index(FOLDERS, pets)
     assert len(index.train) == 5
-    assert remarks(index) == [("file that is no picture", "train/cat/Thumbs.db")]
+    assert remarks(index) == [("file that is no image", "train/cat/Thumbs.db")]
 
 
 def test_an_empty_class_folder_stops(pets: Path) -> None:
@@ -257,25 +257,25 @@ def test_a_folder_that_is_no_class_of_the_sample_is_told_once_with_a_guess(pets:
 def test_missing_or_empty_training_folders_stop(pets: Path) -> None:
     shutil.rmtree(pets / "train/cat")
     shutil.rmtree(pets / "train/dog")
-    assert "no picture below it is of the form train/{label}/{id}" in faults(FOLDERS, pets)
+    assert "no image below it is of the form train/{label}/{id}" in faults(FOLDERS, pets)
     shutil.rmtree(pets / "train")
     assert "missing folder: 1\n    train: the folder is not there" in faults(FOLDERS, pets)
 
 
-# Pictures and ids
+# Images and ids
 
 
-def test_an_id_without_a_picture_is_told_with_its_line_and_its_cure(dog: Path) -> None:
+def test_an_id_without_a_image_is_told_with_its_line_and_its_cure(dog: Path) -> None:
     (dog / "train/c.jpg").unlink()
     text = faults(DOG, dog)
-    assert "labels.csv:4: 'c' has no picture train/c.jpg" in text
-    assert "cure: runner dog-breed download --force" in text
+    assert "labels.csv:4: 'c' has no image train/c.jpg" in text
+    assert "fix: runner dog-breed download --force" in text
 
 
-def test_a_test_id_without_a_picture_stops(planet: Path) -> None:
+def test_a_test_id_without_a_image_stops(planet: Path) -> None:
     (planet / "test-jpg/test_0.jpg").unlink()
     touch(planet / "test-jpg/other.jpg")
-    wanted = "sample_submission_v2.csv:3: 'test_0' has no picture test-jpg/test_0.jpg or test-jpg-additional/test_0.jpg"
+    wanted = "sample_submission_v2.csv:3: 'test_0' has no image test-jpg/test_0.jpg or test-jpg-additional/test_0.jpg"
     assert wanted in faults(PLANET, planet)
 
 
@@ -291,14 +291,14 @@ def test_both_test_sets_in_one_folder_will_do(planet: Path) -> None:
     assert set(build_index(PLANET, planet).test["path"]) == {"test-jpg/file_0.jpg", "test-jpg/test_0.jpg"}
 
 
-def test_a_picture_without_a_label_is_a_remark(dog: Path) -> None:
+def test_a_image_without_a_label_is_a_remark(dog: Path) -> None:
     touch(dog / "train/e.jpg")
-    assert remarks(build_index(DOG, dog)) == [("picture without a label", "train/e.jpg")]
+    assert remarks(build_index(DOG, dog)) == [("image without a label", "train/e.jpg")]
 
 
-def test_a_test_picture_that_the_sample_lacks_is_a_remark(dog: Path) -> None:
+def test_a_test_image_that_the_sample_lacks_is_a_remark(dog: Path) -> None:
     touch(dog / "test/x.jpg")
-    assert remarks(build_index(DOG, dog)) == [("picture that is not asked for", "test/x.jpg")]
+    assert remarks(build_index(DOG, dog)) == [("image that is not asked for", "test/x.jpg")]
 
 
 def test_where_train_and_test_share_a_folder_neither_complains_of_the_other(dog: Path) -> None:
@@ -320,18 +320,18 @@ def test_a_suffix_in_another_spelling_is_taken_and_said_once(dog: Path) -> None:
 def test_ids_that_bear_the_suffix_already_are_met_with_the_right_template(dog: Path) -> None:
     (dog / "labels.csv").write_text("id,breed\na.jpg,beagle\nb.jpg,boxer\n")
     text = faults(DOG, dog)
-    assert "'a.jpg' has no picture train/a.jpg.jpg" in text
+    assert "'a.jpg' has no image train/a.jpg.jpg" in text
     assert "the ids end in .jpg already: write 'train/{id}' in the plugin" in text
 
 
 def test_a_template_that_lacks_the_suffix_is_met_with_the_right_one(dog: Path) -> None:
     text = faults(replace(DOG, train_images="train/{id}"), dog)
-    assert "the pictures end in .jpg: write 'train/{id}.jpg' in the plugin" in text
+    assert "the images end in .jpg: write 'train/{id}.jpg' in the plugin" in text
 
 
 def test_an_id_cannot_lead_out_of_its_folder(dog: Path) -> None:
     edit(dog / "labels.csv", "a,beagle", "../test/y,beagle")
-    assert "'../test/y' has no picture" in faults(DOG, dog)
+    assert "'../test/y' has no image" in faults(DOG, dog)
 
 
 def test_an_id_twice_with_one_label_is_said_and_used_once(dog: Path) -> None:
@@ -402,7 +402,7 @@ def test_planets_own_tags_with_their_own_frequencies_are_no_slips() -> None:
         "bare_ground": 862, "selective_logging": 340, "artisinal_mine": 339, "blooming": 332,
         "slash_burn": 209, "blow_down": 101, "conventional_mine": 100,
     }  # fmt: skip
-    assert slips_among(Counter(counts)) == {}
+    assert probable_typos(Counter(counts)) == {}
 
 
 @pytest.mark.parametrize(
@@ -416,8 +416,8 @@ def test_planets_own_tags_with_their_own_frequencies_are_no_slips() -> None:
     ],
 )
 def test_what_is_a_slip_and_what_is_a_word(rare: str, frequent: str, slip: bool) -> None:
-    assert (rare in slips_among(Counter({rare: 1, frequent: 500}))) == slip
-    assert slips_among(Counter({rare: 100, frequent: 500})) == {}
+    assert (rare in probable_typos(Counter({rare: 1, frequent: 500}))) == slip
+    assert probable_typos(Counter({rare: 100, frequent: 500})) == {}
 
 
 @pytest.mark.parametrize("label", ["0.5", "2", "yes", "-1", "nan"])
@@ -442,14 +442,14 @@ def test_one_kind_of_probability_only_stops(iceberg: Path) -> None:
     assert "one class only" in faults(ICEBERG, iceberg)
 
 
-def test_a_class_that_no_picture_shows_is_a_remark(dog: Path) -> None:
+def test_a_class_that_no_image_shows_is_a_remark(dog: Path) -> None:
     (dog / "sample_submission.csv").write_text("id,beagle,boxer,pug\nz,1,0,0\ny,1,0,0\n")
     index = build_index(DOG, dog)
     assert index.classes == ("beagle", "boxer", "pug") and index.targets().shape == (4, 3)
-    assert remarks(index) == [("class without a picture", "labels.csv")]
+    assert remarks(index) == [("class without an image", "labels.csv")]
 
 
-# Tables as people and programs leave them
+# CsvFiles as people and programs leave them
 
 
 def test_a_byte_order_mark_is_accepted_and_said(dog: Path) -> None:
@@ -466,14 +466,14 @@ def test_other_line_ends_are_accepted_silently(dog: Path, end: bytes) -> None:
         (dog / name).write_bytes((dog / name).read_bytes().replace(b"\n", end))
     index = build_index(DOG, dog)
     assert index.train["label"].tolist() == ["beagle", "boxer", "beagle", "boxer"]
-    assert index.complaints == ()
+    assert index.problems == ()
 
 
 def test_quotes_are_accepted_silently(dog: Path) -> None:
     (dog / "labels.csv").write_text('"id","breed"\n"a","beagle"\n"b","boxer"\nc,beagle\nd,"boxer"\n')
     index = build_index(DOG, dog)
     assert index.train["label"].tolist() == ["beagle", "boxer", "beagle", "boxer"]
-    assert index.complaints == ()
+    assert index.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -565,7 +565,7 @@ def test_rows_of_the_wrong_length_stop(dog: Path) -> None:
 
 def test_commas_left_over_at_the_end_are_no_matter(dog: Path) -> None:
     edit(dog / "labels.csv", "a,beagle", "a,beagle,,")
-    assert build_index(DOG, dog).complaints == ()
+    assert build_index(DOG, dog).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_no_table_whatever_it_holds_ends_in_anything_but_a_message(
 
 def test_an_array_and_its_table_must_be_of_one_length(iceberg: Path) -> None:
     np.save(iceberg / "train.npy", np.zeros((4, 2, 75, 75), dtype=np.float32))
-    assert "train.npy: it holds 4 pictures, and train.csv 5 rows" in faults(ICEBERG, iceberg)
+    assert "train.npy: it holds 4 images, and train.csv 5 rows" in faults(ICEBERG, iceberg)
 
 
 def test_a_missing_or_broken_array_stops(iceberg: Path) -> None:
@@ -615,14 +615,14 @@ def test_a_missing_or_broken_array_stops(iceberg: Path) -> None:
 
 def test_bands_that_the_sample_lacks_or_has_in_excess(iceberg: Path) -> None:
     (iceberg / "sample_submission.csv").write_text("id,is_iceberg\nt0,0.5\nt1,0.5\n")
-    assert remarks(build_index(ICEBERG, iceberg)) == [("picture that is not asked for", "test.npy#2")]
+    assert remarks(build_index(ICEBERG, iceberg)) == [("image that is not asked for", "test.npy#2")]
     (iceberg / "sample_submission.csv").write_text("id,is_iceberg\nt0,0.5\nt9,0.5\n")
-    assert "sample_submission.csv:3: 't9' has no picture: test.csv does not list it" in faults(ICEBERG, iceberg)
+    assert "sample_submission.csv:3: 't9' has no image: test.csv does not list it" in faults(ICEBERG, iceberg)
 
 
-def test_two_pictures_for_one_id_stop_and_are_told_once(iceberg: Path) -> None:
+def test_two_images_for_one_id_stop_and_are_told_once(iceberg: Path) -> None:
     edit(iceberg / "train.csv", "i1,0,30.5", "i0,1,30.5")
-    assert "two pictures for one id: 1\n    train.csv:3" in faults(ICEBERG, iceberg)
+    assert "two images for one id: 1\n    train.csv:3" in faults(ICEBERG, iceberg)
 
 
 # All at once
@@ -634,18 +634,18 @@ def test_everything_is_told_at_once_and_not_the_first(dog: Path) -> None:
     (dog / "test/z.jpg").unlink()
     text = faults(DOG, dog)
     assert text.startswith("the data of dog-breed has 5 faults\n")
-    for kind in ("empty label: 1", "unknown class: 1", "same id with two labels: 1", "id without a picture: 2"):
+    for kind in ("empty label: 1", "unknown class: 1", "same id with two labels: 1", "id without an image: 2"):
         assert kind in text
     assert f"where: {dog}" in text
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
-    alike = [Complaint("id without a picture", "labels.csv", n, f"no {n}", "again", fatal=True) for n in range(47)]
-    text = describe([*alike, Complaint("empty label", "labels.csv", 9, "none", "fill it in", fatal=True)])
+    alike = [Problem("id without an image", "labels.csv", n, f"no {n}", "again", fatal=True) for n in range(47)]
+    text = describe([*alike, Problem("empty label", "labels.csv", 9, "none", "fill it in", fatal=True)])
     lines = text.splitlines()
-    assert lines[0] == "- id without a picture: 47"
-    assert lines[10:13] == ["    labels.csv:9: no 9", "    and 37 more like this", "      cure: again"]
-    assert lines[13:] == ["- empty label: 1", "    labels.csv:9: none", "      cure: fill it in"]
+    assert lines[0] == "- id without an image: 47"
+    assert lines[10:13] == ["    labels.csv:9: no 9", "    and 37 more like this", "      fix: again"]
+    assert lines[13:] == ["- empty label: 1", "    labels.csv:9: none", "      fix: fill it in"]
 
 
 def test_each_folder_is_listed_once_and_no_file_is_asked_for(dog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

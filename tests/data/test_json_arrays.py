@@ -1,4 +1,4 @@
-"""A JSON list of pictures becomes an array and a table, digit for digit; a broken one is named by its row."""
+"""A JSON list of images becomes an array and a table, digit for digit; a broken one is named by its row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.data import json_arrays
-from runner.data.json_arrays import unpack_records
+from runner.data.json_arrays import extract_json_arrays
 from runner.errors import DataError
 
 BANDS, SHAPE = ("band_1", "band_2"), (2, 3)
@@ -38,16 +38,16 @@ def fault(folder: Path, text: str) -> str:
     """What a broken text is called, after a look that it left nothing behind."""
     path = write(folder, text)
     with pytest.raises(DataError) as raised:
-        unpack_records(path, BANDS, SHAPE)
+        extract_json_arrays(path, BANDS, SHAPE)
     assert [other.name for other in folder.iterdir()] == ["train.json"]
-    assert raised.value.cure and str(path) in str(raised.value.where)
-    return f"{raised.value.found} @ {str(raised.value.where).rpartition(', ')[2]}"
+    assert raised.value.fix and str(path) in str(raised.value.where)
+    return f"{raised.value.message} @ {str(raised.value.where).rpartition(', ')[2]}"
 
 
 def test_bands_become_one_array_and_all_else_a_table(tmp_path: Path) -> None:
     rows = [record(inc_angle=34.5, is_iceberg=1), record(id="b2", inc_angle="na", is_iceberg=0)]
     path = write(tmp_path, json.dumps(rows))
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     array = np.load(tmp_path / "train.npy", mmap_mode="r")
     assert array.shape == (2, 2, 2, 3)
     assert array.dtype == np.float32
@@ -63,7 +63,7 @@ def test_bands_become_one_array_and_all_else_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["34.0", "34", "34.4721000", "3.44E1", "43.923899999999996", "-0.0", "1e400"])
 def test_the_text_of_a_number_is_kept_digit_for_digit(text: str, tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps([record(inc_angle=0)]).replace('"inc_angle": 0', f'"inc_angle": {text}'))
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     assert table(path)[1] == ["a1", text]
 
 
@@ -71,7 +71,7 @@ def test_the_fields_of_the_first_object_name_the_columns_and_a_later_order_does_
     tmp_path: Path,
 ) -> None:
     path = write(tmp_path, json.dumps([record(x="1", y=None), {"y": True, "x": "NaN", **record(id="b")}]))
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     assert table(path) == [["id", "x", "y"], ["a1", "1", ""], ["b", "", "1"]]
 
 
@@ -100,7 +100,7 @@ def test_whatever_the_texts_hold_and_wherever_the_window_ends_nothing_is_lost(
         patch.setattr(json_arrays, "_CHUNK", window)
         path = Path(name) / "train.json"
         path.write_text(json.dumps(objects, indent=indent, ensure_ascii=plain), encoding="utf-8")
-        unpack_records(path, BANDS, SHAPE)
+        extract_json_arrays(path, BANDS, SHAPE)
         array = np.load(path.with_suffix(".npy"))
         with path.with_suffix(".csv").open(newline="", encoding="utf-8") as handle:
             written = list(csv.reader(handle))
@@ -110,21 +110,21 @@ def test_whatever_the_texts_hold_and_wherever_the_window_ends_nothing_is_lost(
 
 def test_a_text_that_looks_like_an_array_is_kept(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps([record(id="a[0]", note='x", "y": [1, 2')]))
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     assert table(path)[1] == ["a[0]", 'x", "y": [1, 2']
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = write(tmp_path, "\ufeff\n [" + json.dumps(record()) + "] \n")
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     assert table(path) == [["id"], ["a1"]]
 
 
 def test_done_twice_it_leaves_the_same(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps([record()] * 3))
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     first = {other.name: other.read_bytes() for other in tmp_path.iterdir()}
-    unpack_records(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE)
     assert {other.name: other.read_bytes() for other in tmp_path.iterdir()} == first
 
 
@@ -168,7 +168,7 @@ def test_a_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_bytes(b'[{"id": "\xff\xfe"')
     with pytest.raises(DataError, match="not UTF-8"):
-        unpack_records(path, BANDS, SHAPE)
+        extract_json_arrays(path, BANDS, SHAPE)
 
 
 @settings(deadline=None, max_examples=60)

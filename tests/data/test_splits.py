@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.data.splits import NEVER_HELD_OUT, assign_folds, split_folds, split_given, split_holdout
+from runner.data.splits import TRAIN_ONLY, assign_folds, split_folds, split_given, split_holdout
 from runner.errors import UsageError
 
 split_law = settings(deadline=None, max_examples=40)
@@ -96,7 +96,7 @@ def test_every_class_is_within_one_row_of_even_and_folds_differ_by_one_row(shape
 def test_a_holdout_has_its_share_of_every_class_to_the_row(shape, fraction):
     targets = one_hot(**shape)
     assigned = split_holdout(names(shape["rows"]), targets, alone(shape["rows"]), fraction=fraction, seed=3)
-    assert set(assigned.tolist()) <= {0, NEVER_HELD_OUT}
+    assert set(assigned.tolist()) <= {0, TRAIN_ONLY}
     held = np.hstack([targets, np.ones((len(targets), 1))])[assigned == 0].sum(axis=0)
     even = np.append(targets.sum(axis=0), len(targets)) * fraction
     assert (np.abs(held - even) < 1.001).all()

@@ -1,4 +1,4 @@
-"""What is told of the pictures is true: sizes, copies, differences, and what cannot be read."""
+"""What is told of the images is true: sizes, copies, differences, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from runner.contract import Stage, TrainMode
 from runner.data.index import build_index
 from runner.explore.duplicates import MOST_BITS, near_pairs
-from runner.explore.explore import Explored, Measure, explore, fit_sizes, spread_out
+from runner.explore.explore import Exploration, Measure, explore, fit_sizes, spread_out
 from runner.explore.image_stats import read_sizes
 from tests.competitions import SHAPES
 
@@ -29,7 +29,7 @@ def raw(shapes_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(shapes_folder, tmp_path / "raw"))
 
 
-def _explore(raw: Path, most: int = 1000) -> Explored:
+def _explore(raw: Path, most: int = 1000) -> Exploration:
     return explore(COMPETITION, build_index(COMPETITION, raw), raw / "folds.csv", most=most)
 
 
@@ -47,13 +47,13 @@ def test_counts_sizes_and_fits_are_those_of_the_files(raw: Path) -> None:
     assert not found.broken and not found.alike
 
 
-def test_a_picture_saved_again_smaller_is_nearly_the_same_and_a_copy_is_the_same(raw: Path) -> None:
+def test_a_image_saved_again_smaller_is_nearly_the_same_and_a_copy_is_the_same(raw: Path) -> None:
     _scene(1).save(raw / "train/train000.jpg", quality=95)
     _scene(1).resize((250, 187)).save(raw / "train/train001.jpg", quality=70)
     _scene(2).save(raw / "train/train004.jpg")
     shutil.copy(raw / "train/train004.jpg", raw / "test/test005.jpg")
     found = _explore(raw)
-    told = {one.paths: (one.exact, one.disagrees, one.crosses) for one in found.alike}
+    told = {one.paths: (one.exact, one.label_conflict, one.train_test) for one in found.alike}
     assert told == {
         ("train/train000.jpg", "train/train001.jpg"): (False, True, False),
         ("train/train004.jpg", "test/test005.jpg"): (True, False, True),
@@ -65,11 +65,11 @@ def test_copies_on_both_sides_of_a_fold_are_a_leak(raw: Path) -> None:
     rows = "".join(f"train{number:03d},{0 if number == 0 else -1}\n" for number in range(60))
     (raw / "folds.csv").write_text("id,fold\n" + rows)
     found = _explore(raw)
-    assert [(one.leaks, one.disagrees) for one in found.alike] == [(True, False)]
+    assert [(one.fold_leak, one.label_conflict) for one in found.alike] == [(True, False)]
     assert found.fold_rows == {"never held out": 59, "fold 0": 1}
 
 
-def test_broken_pictures_are_named_and_stop_nothing(raw: Path) -> None:
+def test_broken_images_are_named_and_stop_nothing(raw: Path) -> None:
     whole = (raw / "train/train007.jpg").read_bytes()
     (raw / "train/train007.jpg").write_bytes(whole[: len(whole) // 2])
     (raw / "train/train008.jpg").write_bytes(b"")
@@ -78,21 +78,21 @@ def test_broken_pictures_are_named_and_stop_nothing(raw: Path) -> None:
     assert found.looked_at == 79
 
 
-def test_flat_pictures_are_not_taken_for_one_another(raw: Path) -> None:
+def test_flat_images_are_not_taken_for_one_another(raw: Path) -> None:
     for number, shade in enumerate((10, 90, 91, 200)):
         Image.new("RGB", (40, 40), (shade, shade, shade)).save(raw / f"train/train{number:03d}.jpg")
     assert _explore(raw).alike == ()
 
 
-def test_darker_and_larger_test_pictures_are_told(raw: Path) -> None:
+def test_darker_and_larger_test_images_are_told(raw: Path) -> None:
     for path in (raw / "test").iterdir():
-        picture = Image.open(io.BytesIO(path.read_bytes())).resize((90, 60)).point(lambda value: value // 3)
-        picture.save(path)
+        image = Image.open(io.BytesIO(path.read_bytes())).resize((90, 60)).point(lambda value: value // 3)
+        image.save(path)
     verdicts = {one.name: one.verdict for one in _explore(raw).differences}
     assert verdicts["width"] == verdicts["height"] == verdicts["brightness"] == "different"
 
 
-def test_a_small_gap_is_no_difference_however_many_pictures_show_it() -> None:
+def test_a_small_gap_is_no_difference_however_many_images_show_it() -> None:
     random = np.random.default_rng(0)
     slight = Measure("x", random.normal(0, 1, 200_000), random.normal(0.05, 1, 200_000))
     assert slight.gap > slight.by_chance and slight.verdict == "alike"

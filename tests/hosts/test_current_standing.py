@@ -13,8 +13,15 @@ from scipy.stats import spearmanr
 
 from competitions import load
 from runner.contract import LOG_LOSS, MEAN_F2
-from runner.hosts.current_standing import find_agreements, find_places, rank_correlation
-from runner.hosts.leaderboards import Terms, keep_snapshot, keep_terms, latest_snapshots, read_board, read_terms
+from runner.hosts.current_standing import find_current_standings, find_cv_correlations, rank_correlation
+from runner.hosts.leaderboards import (
+    LeaderboardContext,
+    keep_snapshot,
+    keep_terms,
+    latest_snapshots,
+    read_board,
+    read_terms,
+)
 from runner.hosts.ledger import Entry
 from runner.hosts.protocol import BoardRow, Leaderboard
 from tests.hosts.test_ledger import entry
@@ -97,36 +104,36 @@ def test_the_best_submission_has_the_place_and_its_movement_is_told(tmp_path: Pa
     entries = [entry(ref="1", public="0.35"), entry(ref="2", public="0.25"), entry(ref="3")]
     keep_snapshot(tmp_path, board_of(0.1, 0.2, 0.3), START)
     keep_snapshot(tmp_path, board_of(0.1, 0.2, 0.21, 0.24, 0.3), START + timedelta(days=2))
-    (place,) = find_places(DOGS, entries, tmp_path)
+    (place,) = find_current_standings(DOGS, entries, tmp_path)
     assert (place.ref, place.standing.rank, place.moved) == ("2", 5, -2)
     assert "place 5 of 5" in str(place)
     assert "2 places down since 2026-03-01" in str(place)
 
 
 def test_on_a_closed_board_the_place_is_what_it_would_have_been(tmp_path: Path) -> None:
-    keep_terms(tmp_path, Terms(START - timedelta(days=1), "me"))
+    keep_terms(tmp_path, LeaderboardContext(START - timedelta(days=1), "me"))
     for private in (False, True):
         keep_snapshot(tmp_path, board_of(0.1, 0.2, 0.3, private=private), START)
-    places = find_places(DOGS, [entry(ref="1", public="0.25", private="0.05")], tmp_path)
+    places = find_current_standings(DOGS, [entry(ref="1", public="0.25", private="0.05")], tmp_path)
     assert [place.standing.rank for place in places] == [3, 1]
     assert all("would have been place" in str(place) for place in places)
     assert "would be gold" in str(places[1])
 
 
 def test_ones_own_row_is_not_in_ones_own_way(tmp_path: Path) -> None:
-    keep_terms(tmp_path, Terms(START + timedelta(days=900), "team 1"))
+    keep_terms(tmp_path, LeaderboardContext(START + timedelta(days=900), "team 1"))
     keep_snapshot(tmp_path, board_of(0.1, 0.25, 0.3), START)
     late = "2026-05-01T00:00:00Z"
-    (place,) = find_places(DOGS, [entry(ref="1", public="0.25", submitted=late)], tmp_path)
+    (place,) = find_current_standings(DOGS, [entry(ref="1", public="0.25", submitted=late)], tmp_path)
     assert (place.standing.rank, place.standing.teams) == (2, 3)
     assert "would" not in str(place).replace("would be", "")
 
 
 def test_without_a_board_or_a_score_there_is_no_place(tmp_path: Path) -> None:
-    assert find_places(DOGS, [entry(public="0.1")], tmp_path) == ()
+    assert find_current_standings(DOGS, [entry(public="0.1")], tmp_path) == ()
     keep_snapshot(tmp_path, board_of(0.1), START)
-    assert find_places(DOGS, [entry()], tmp_path) == ()
-    assert read_terms(tmp_path) == Terms()
+    assert find_current_standings(DOGS, [entry()], tmp_path) == ()
+    assert read_terms(tmp_path) == LeaderboardContext()
 
 
 # --- whether CV can be believed ------------------------------------------------------------------
@@ -137,7 +144,7 @@ def scored(*pairs: tuple[str, str]) -> list[Entry]:
 
 
 def test_the_order_and_the_gap_of_cv_and_public_are_told() -> None:
-    (told,) = find_agreements(LOG_LOSS, scored(("0.20", "0.23"), ("0.30", "0.32"), ("0.40", "0.41"), ("0.1", "")))
+    (told,) = find_cv_correlations(LOG_LOSS, scored(("0.20", "0.23"), ("0.30", "0.32"), ("0.40", "0.41"), ("0.1", "")))
     assert (told.board, told.submissions, told.rank_correlation) == ("public", 3, pytest.approx(1))
     assert told.gap == pytest.approx(2)
     assert (
@@ -146,14 +153,14 @@ def test_the_order_and_the_gap_of_cv_and_public_are_told() -> None:
 
 
 def test_worse_is_less_where_more_is_better() -> None:
-    (told,) = find_agreements(MEAN_F2, scored(("0.90", "0.92"), ("0.91", "0.90")))
+    (told,) = find_cv_correlations(MEAN_F2, scored(("0.90", "0.92"), ("0.91", "0.90")))
     assert told.rank_correlation == pytest.approx(-1)
     assert told.gap == pytest.approx(-0.5)
     assert "better than CV" in str(told)
 
 
 def test_one_submission_has_no_order() -> None:
-    (told,) = find_agreements(LOG_LOSS, [entry(cv="0.2", public="0.3")])
+    (told,) = find_cv_correlations(LOG_LOSS, [entry(cv="0.2", public="0.3")])
     assert (told.rank_correlation, told.gap) == (None, None)
     assert str(told) == "CV and public, 1 submission: too few to tell"
 

@@ -16,7 +16,7 @@ import pytest
 from competitions import load
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, Competition
 from runner.errors import HostError, SubmissionFormatError
-from runner.hosts.grading import Answer, Grader, Scores, Usage, hide_answers, read_answers, write_answers
+from runner.hosts.grading import Answer, Grader, Scores, Usage, read_answers, split_public_private, write_answers
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition, read_origin
 from runner.hosts.protocol import Host, RemoteFile, Status
 
@@ -119,7 +119,7 @@ def test_another_competitions_slug_is_refused(host: PracticeHost) -> None:
 def test_without_practice_data_the_cure_is_the_demo(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         PracticeHost(DOGS, tmp_path).list_files(DOGS.slug)
-    assert caught.value.cure == "runner demo dog-breed"
+    assert caught.value.fix == "runner demo dog-breed"
 
 
 def test_practice_data_scored_by_another_metric_is_refused(host: PracticeHost) -> None:
@@ -190,7 +190,7 @@ def test_the_daily_limit_says_when_it_reopens(host: PracticeHost, text_file: Tex
         host.submit_file(DOGS.slug, text_file("3.csv", GOOD), "")
     limits = host.fetch_limits(DOGS.slug)
     assert (limits.per_day, limits.left_today) == (2, 0)
-    assert limits.reopens == datetime(2026, 3, 2, tzinfo=UTC)
+    assert limits.resets_at == datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def test_a_new_day_in_utc_brings_a_new_allowance(host: PracticeHost, text_file: TextFile) -> None:
@@ -279,7 +279,7 @@ def test_board_scores_keep_every_digit(tmp_path: Path, text_file: TextFile) -> N
 def test_each_score_is_the_metric_over_the_rows_of_its_usage(text_file: TextFile) -> None:
     random = np.random.default_rng(3)
     ids, labels = [f"i{n}" for n in range(40)], [str(n % 2) for n in range(40)]
-    answers = hide_answers(ids, labels, seed=1, public_share=0.3, ignored={"i3", "i5"})
+    answers = split_public_private(ids, labels, seed=1, public_share=0.3, ignored={"i3", "i5"})
     said = random.random(40)
     sample = text_file("sample.csv", "id,is_iceberg\n" + "".join(f"{id},0.5\n" for id in ids))
     path = text_file(
@@ -325,18 +325,18 @@ def test_a_wrong_form_is_no_score(text_file: TextFile) -> None:
 
 def test_answers_are_hidden_once_each_in_the_share_that_is_asked_for() -> None:
     ids = [str(number) for number in range(50)]
-    answers = hide_answers(ids, ids, seed=4, public_share=0.3, ignored=ids[:10])
+    answers = split_public_private(ids, ids, seed=4, public_share=0.3, ignored=ids[:10])
     usages = [answer.usage for answer in answers]
     assert [answer.id for answer in answers] == ids
     assert [usages.count(usage) for usage in Usage] == [12, 28, 10]
     assert usages[:10] == [Usage.IGNORED] * 10
-    assert answers == hide_answers(ids, ids, seed=4, public_share=0.3, ignored=ids[:10])
-    assert answers != hide_answers(ids, ids, seed=5, public_share=0.3, ignored=ids[:10])
+    assert answers == split_public_private(ids, ids, seed=4, public_share=0.3, ignored=ids[:10])
+    assert answers != split_public_private(ids, ids, seed=5, public_share=0.3, ignored=ids[:10])
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_both_scores_have_a_row_whatever_the_share(share: float) -> None:
-    usages = [answer.usage for answer in hide_answers(["a", "b"], ["x", "y"], seed=0, public_share=share)]
+    usages = [answer.usage for answer in split_public_private(["a", "b"], ["x", "y"], seed=0, public_share=share)]
     assert sorted(usage.value for usage in usages) == ["Private", "Public"]
 
 

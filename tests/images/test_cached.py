@@ -1,4 +1,4 @@
-"""Small pictures are what their files make of them, whoever remembers them, and never more than their room."""
+"""Small images are what their files make of them, whoever remembers them, and never more than their room."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from PIL import Image
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN
 from runner.errors import DataError
 from runner.images import cache_budget as room_module
-from runner.images.cache import Keeping
+from runner.images.cache import CacheOptions
 from runner.images.cache_budget import used_by
-from runner.images.cached import Smallness, open_small_pictures, read_small
-from runner.images.decode import PictureReader, band_path, read_picture
+from runner.images.cached import TargetSize, open_cached_images, read_small
+from runner.images.decode import ImageReader, band_path, read_image
 
 SIZE, PLENTY = 32, 10**8
 NAMES = tuple(f"{number}.jpg" for number in range(12))
@@ -51,16 +51,16 @@ def a_disk_with_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-def opened(folder: Path, cache: Path, limit: int = PLENTY, names: Sequence[str] = NAMES) -> PictureReader:
-    return open_small_pictures(folder, names, SIDE_ON, SIZE, Keeping(cache, limit))
+def opened(folder: Path, cache: Path, limit: int = PLENTY, names: Sequence[str] = NAMES) -> ImageReader:
+    return open_cached_images(folder, names, SIDE_ON, SIZE, CacheOptions(cache, limit))
 
 
-def all_of(reader: PictureReader) -> list[Any]:
+def all_of(reader: ImageReader) -> list[Any]:
     return [np.array(reader[number]) for number in range(len(reader))]
 
 
-def small(size: int) -> Smallness:
-    found = Smallness.of(SIDE_ON, size)
+def small(size: int) -> TargetSize:
+    found = TargetSize.of(SIDE_ON, size)
     assert found is not None
     return found
 
@@ -79,18 +79,18 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     seen: list[Path] = []
 
-    def spied(path: Path, *, at_least: int | None = None) -> Any:
+    def spied(path: Path, *, min_side: int | None = None) -> Any:
         seen.append(path)
-        return read_picture(path, at_least=at_least)
+        return read_image(path, min_side=min_side)
 
-    monkeypatch.setattr(module, "read_picture", spied)
+    monkeypatch.setattr(module, "read_image", spied)
     return seen
 
 
 @given(st.integers(16, 512))
 def test_the_nearest_look_finds_a_pixel_for_each_of_its_own(size: int) -> None:
     for preset in (SIDE_ON, TOP_DOWN):
-        found = Smallness.of(preset, size)
+        found = TargetSize.of(preset, size)
         assert found is not None
         assert size <= found.decoded / preset.max_zoom + 1e-9 <= found.resized
 
@@ -105,7 +105,7 @@ def test_a_photograph_is_decoded_at_the_smallest_scale_that_is_enough(
     assert read_small(tmp_path / "a.jpg", small(size)).shape == shape
 
 
-def test_a_small_picture_is_never_enlarged(tmp_path: Path) -> None:
+def test_a_small_image_is_never_enlarged(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", 1, 30, 20)
     assert read_small(tmp_path / "a.png", small(160)).shape == (20, 30, 3)
 
@@ -121,22 +121,24 @@ def test_the_short_side_is_half_as_long_again_as_is_seen_or_a_little_more(
     assert found.shape[0] / found.shape[1] == pytest.approx(height / width, rel=0.05)
 
 
-def test_small_pictures_look_like_large_ones(folder: Path) -> None:
-    whole = read_picture(folder / NAMES[0]).astype(float)
+def test_small_images_look_like_large_ones(folder: Path) -> None:
+    whole = read_image(folder / NAMES[0]).astype(float)
     shrunk = read_small(folder / NAMES[0], small(SIZE)).astype(float)
     assert np.abs(whole.mean((0, 1)) - shrunk.mean((0, 1))).max() < 2
 
 
 def test_radar_is_never_resized(tmp_path: Path) -> None:
     np.save(tmp_path / "bands.npy", np.random.default_rng(1).normal(size=(2, 2, 75, 75)).astype(np.float32))
-    reader = open_small_pictures(tmp_path, [band_path("bands.npy", 1)], RADAR, 32, Keeping(tmp_path / "cache", PLENTY))
+    reader = open_cached_images(
+        tmp_path, [band_path("bands.npy", 1)], RADAR, 32, CacheOptions(tmp_path / "cache", PLENTY)
+    )
     assert reader[0].shape == (75, 75, 2)
 
 
 def test_files_that_must_keep_their_pixels_are_read_whole(folder: Path, tmp_path: Path) -> None:
     still = replace(SIDE_ON, max_rotate=0, max_zoom=1)
-    reader = open_small_pictures(folder, NAMES, still, SIZE, Keeping(tmp_path, PLENTY))
-    assert np.array_equal(reader[3], read_picture(folder / NAMES[3]))
+    reader = open_cached_images(folder, NAMES, still, SIZE, CacheOptions(tmp_path, PLENTY))
+    assert np.array_equal(reader[3], read_image(folder / NAMES[3]))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -159,10 +161,10 @@ def test_each_file_is_decoded_once_for_all_epochs_and_runs(
     assert sorted(path.name for path in seen) == sorted(NAMES)
 
 
-def test_other_sizes_and_other_pictures_have_their_own(folder: Path, tmp_path: Path) -> None:
+def test_other_sizes_and_other_images_have_their_own(folder: Path, tmp_path: Path) -> None:
     all_of(opened(folder, tmp_path))
     assert same(all_of(opened(folder, tmp_path, names=NAMES[::-1])), expected(folder, NAMES[::-1]))
-    larger = open_small_pictures(folder, NAMES, SIDE_ON, 64, Keeping(tmp_path, PLENTY))
+    larger = open_cached_images(folder, NAMES, SIDE_ON, 64, CacheOptions(tmp_path, PLENTY))
     assert min(larger[0].shape[:2]) == 75  # half of 150, which the decoder gives
     assert same(all_of(opened(folder, tmp_path)), expected(folder))
 
@@ -207,7 +209,7 @@ def test_a_slot_whose_pixels_were_lost_with_the_power_is_read_anew(folder: Path,
     assert same(all_of(opened(folder, tmp_path)), expected(folder))
 
 
-def _look_again_and_again(reader: PictureReader, seed: int, answers: Any) -> None:
+def _look_again_and_again(reader: ImageReader, seed: int, answers: Any) -> None:
     order = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(reader)), 5))
     answers.put({int(number): reader[int(number)].tobytes() for number in order})
 
@@ -226,7 +228,7 @@ def test_several_processes_may_fill_it_at_once(folder: Path, tmp_path: Path, how
     told = [answers.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
-    right = {number: picture.tobytes() for number, picture in enumerate(expected(folder))}
+    right = {number: image.tobytes() for number, image in enumerate(expected(folder))}
     assert told == [right] * 3
 
 
@@ -236,10 +238,10 @@ def test_a_pickled_reader_reads_the_same(folder: Path, tmp_path: Path) -> None:
     assert same(all_of(pickle.loads(pickle.dumps(reader))), expected(folder))
 
 
-@pytest.mark.parametrize("pictures", [0, 1, 5])
-def test_the_disk_it_takes_is_held_to_the_bound(folder: Path, tmp_path: Path, pictures: int) -> None:
+@pytest.mark.parametrize("images", [0, 1, 5])
+def test_the_disk_it_takes_is_held_to_the_bound(folder: Path, tmp_path: Path, images: int) -> None:
     """Each of these takes less than five pages, two files of marks and signs a page each."""
-    limit = 20_480 * pictures + 8_192
+    limit = 20_480 * images + 8_192
     reader = opened(folder, tmp_path, limit=limit)
     assert same(all_of(reader), expected(folder))
     assert used_by(tmp_path) <= limit
@@ -292,10 +294,10 @@ def test_a_disk_that_is_nearly_full_is_left_alone(
 
 def test_a_folder_that_cannot_be_written_to_is_no_reason_to_stop(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("in the way")
-    assert same(all_of(opened(folder, tmp_path / "a file" / "pictures")), expected(folder))
+    assert same(all_of(opened(folder, tmp_path / "a file" / "images")), expected(folder))
 
 
-def test_a_picture_that_is_gone_is_named_though_the_cache_knows_it(folder: Path, tmp_path: Path) -> None:
+def test_a_image_that_is_gone_is_named_though_the_cache_knows_it(folder: Path, tmp_path: Path) -> None:
     paint(tmp_path / "0.jpg", 1)
     reader = opened(tmp_path, tmp_path / "cache", names=["0.jpg"])
     all_of(reader)

@@ -1,4 +1,4 @@
-"""Pictures are read right whatever they are, and a bad one is named."""
+"""Images are read right whatever they are, and a bad one is named."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from PIL import Image, ImageCms, ImageDraw
 
 from runner.errors import DataError
 from runner.images import decode
-from runner.images.decode import band_path, open_pictures, read_picture, read_size
+from runner.images.decode import band_path, open_images, read_image, read_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
 
 
 def quarters(width: int = 48, height: int = 32) -> Image.Image:
-    """Red and green above, blue and white below: every turn and mirror image of it is another picture."""
+    """Red and green above, blue and white below: every turn and mirror image of it is another image."""
     image = Image.new("RGB", (width, height), RED)
     image.paste(GREEN, (width // 2, 0, width, height // 2))
     image.paste(BLUE, (0, height // 2, width // 2, height))
@@ -33,12 +33,12 @@ def quarters(width: int = 48, height: int = 32) -> Image.Image:
     return image
 
 
-def corners(picture: NDArray[np.uint8]) -> list[tuple[int, ...]]:
+def corners(image: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     """The colours well inside the four quarters, each channel cut to 0 or 255."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     spots = [(height // 4, width // 4), (height // 4, width * 3 // 4)]
     spots += [(height * 3 // 4, width // 4), (height * 3 // 4, width * 3 // 4)]
-    return [tuple(255 * (int(value) > 127) for value in picture[spot]) for spot in spots]
+    return [tuple(255 * (int(value) > 127) for value in image[spot]) for spot in spots]
 
 
 def noisy(width: int, height: int) -> Image.Image:
@@ -62,12 +62,12 @@ def noisy(width: int, height: int) -> Image.Image:
         ("a.ppm", {}),
     ],
 )
-def test_a_plain_picture_is_rgb_rows_by_columns(tmp_path: Path, name: str, options: dict[str, object]) -> None:
+def test_a_plain_image_is_rgb_rows_by_columns(tmp_path: Path, name: str, options: dict[str, object]) -> None:
     quarters().save(tmp_path / name, **options)
-    picture = read_picture(tmp_path / name)
-    assert picture.shape == (32, 48, 3) and picture.dtype == np.uint8
-    assert corners(picture) == [RED, GREEN, BLUE, WHITE]
-    assert picture.flags.writeable and picture.flags.c_contiguous  # torch takes it without a copy or a warning
+    image = read_image(tmp_path / name)
+    assert image.shape == (32, 48, 3) and image.dtype == np.uint8
+    assert corners(image) == [RED, GREEN, BLUE, WHITE]
+    assert image.flags.writeable and image.flags.c_contiguous  # torch takes it without a copy or a warning
 
 
 def test_a_jpeg_in_cmyk_has_its_own_colours_and_not_their_negative(tmp_path: Path) -> None:
@@ -76,24 +76,24 @@ def test_a_jpeg_in_cmyk_has_its_own_colours_and_not_their_negative(tmp_path: Pat
     assert b"Adobe" in path.read_bytes()  # Adobe's inverted kind, the only one there is in practice
     with Image.open(path) as stored:
         assert stored.mode == "CMYK"
-    assert corners(read_picture(path)) == [RED, GREEN, BLUE, WHITE]
-    assert corners(read_picture(path, at_least=8)) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(path)) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(path, min_side=8)) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("mode", ["L", "1"])
-def test_a_picture_without_colour_gets_three_equal_channels(tmp_path: Path, mode: str) -> None:
+def test_a_image_without_colour_gets_three_equal_channels(tmp_path: Path, mode: str) -> None:
     noisy(40, 30).convert(mode).save(tmp_path / "grey.png")
-    picture = read_picture(tmp_path / "grey.png")
-    assert picture.shape == (30, 40, 3)
-    assert (picture == np.asarray(Image.open(tmp_path / "grey.png").convert("L"))[..., None]).all()
-    assert picture.min() < 50 and picture.max() > 150
+    image = read_image(tmp_path / "grey.png")
+    assert image.shape == (30, 40, 3)
+    assert (image == np.asarray(Image.open(tmp_path / "grey.png").convert("L"))[..., None]).all()
+    assert image.min() < 50 and image.max() > 150
 
 
 def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     quarters().convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "a.png")
     quarters().save(tmp_path / "a.gif")
-    assert corners(read_picture(tmp_path / "a.png")) == [RED, GREEN, BLUE, WHITE]
-    assert corners(read_picture(tmp_path / "a.gif")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.png")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.gif")) == [RED, GREEN, BLUE, WHITE]
 
 
 def transparent_top_left(mode: str) -> Image.Image:
@@ -107,20 +107,20 @@ def transparent_top_left(mode: str) -> Image.Image:
 def test_transparent_parts_are_white_and_not_what_lies_beneath(tmp_path: Path, suffix: str) -> None:
     options = {"lossless": True} if suffix == ".webp" else {}
     transparent_top_left("RGBA").save(tmp_path / f"a{suffix}", **options)
-    assert corners(read_picture(tmp_path / f"a{suffix}")) == [WHITE, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / f"a{suffix}")) == [WHITE, GREEN, BLUE, WHITE]
 
 
 def test_grey_with_alpha_is_put_on_white(tmp_path: Path) -> None:
     image = Image.new("LA", (20, 10), (0, 255))
     image.paste((0, 0), (0, 0, 10, 10))
     image.save(tmp_path / "a.png")
-    picture = read_picture(tmp_path / "a.png")
-    assert (picture[:, :10] == 255).all() and (picture[:, 10:] == 0).all()
+    image = read_image(tmp_path / "a.png")
+    assert (image[:, :10] == 255).all() and (image[:, 10:] == 0).all()
 
 
 def test_half_transparent_is_half_way_to_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (0, 0, 0, 128)).save(tmp_path / "a.png")
-    assert abs(int(read_picture(tmp_path / "a.png")[0, 0, 0]) - 127) <= 1
+    assert abs(int(read_image(tmp_path / "a.png")[0, 0, 0]) - 127) <= 1
 
 
 @pytest.mark.parametrize("transparency", [0, b"\x00\xff\xff\xff"])
@@ -129,29 +129,29 @@ def test_a_palette_with_a_transparent_colour_is_put_on_white(tmp_path: Path, tra
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0])
     image.paste(1, (10, 0, 20, 10))
     image.save(tmp_path / "a.png", transparency=transparency)
-    picture = read_picture(tmp_path / "a.png")
-    assert (picture[:, :10] == WHITE).all() and (picture[:, 10:] == GREEN).all()
+    image = read_image(tmp_path / "a.png")
+    assert (image[:, :10] == WHITE).all() and (image[:, 10:] == GREEN).all()
 
 
-def test_a_picture_transparent_everywhere_keeps_its_colours(tmp_path: Path) -> None:
+def test_a_image_transparent_everywhere_keeps_its_colours(tmp_path: Path) -> None:
     image = quarters().convert("RGBA")
     image.putalpha(0)
     image.save(tmp_path / "a.png")
-    assert corners(read_picture(tmp_path / "a.png")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.png")) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path, suffix: str) -> None:
     ramp = np.linspace(0, 65_535, 256).astype(np.uint16)[None].repeat(8, axis=0)
     Image.fromarray(ramp).save(tmp_path / f"a{suffix}")
-    picture = read_picture(tmp_path / f"a{suffix}")
-    assert picture.shape == (8, 256, 3)
-    assert (picture[0, :, 0] == np.arange(256)).all()
+    image = read_image(tmp_path / f"a{suffix}")
+    assert image.shape == (8, 256, 3)
+    assert (image[0, :, 0] == np.arange(256)).all()
 
 
 def test_sixteen_bit_colour_is_scaled_too(tmp_path: Path) -> None:
     write_png16(tmp_path / "a.png", np.array([[[65_535, 32_768, 257]]], dtype=np.uint16))
-    assert read_picture(tmp_path / "a.png")[0, 0].tolist() == [255, 128, 1]
+    assert read_image(tmp_path / "a.png")[0, 0].tolist() == [255, 128, 1]
 
 
 def test_values_of_no_known_range_are_refused_and_not_guessed(tmp_path: Path) -> None:
@@ -159,21 +159,21 @@ def test_values_of_no_known_range_are_refused_and_not_guessed(tmp_path: Path) ->
     Image.fromarray(np.full((4, 4), 70_000, dtype=np.int32)).save(tmp_path / "wide.tif")
     for name in ("float.tif", "wide.tif"):
         with pytest.raises(DataError, match="no known range") as caught:
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
         assert name in str(caught.value)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_a_picture_that_lies_on_its_side_is_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+def test_a_image_that_lies_on_its_side_is_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's moves that lay it the way a camera does
     stored = quarters() if orientation == 1 else quarters().transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored.save(path, exif=exif)
-    assert corners(read_picture(path)) == [RED, GREEN, BLUE, WHITE]
-    assert read_picture(path).shape == (32, 48, 3)
+    assert corners(read_image(path)) == [RED, GREEN, BLUE, WHITE]
+    assert read_image(path).shape == (32, 48, 3)
     assert read_size(path) == (48, 32)
 
 
@@ -181,33 +181,33 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright(tmp_path: Path, orien
 @pytest.mark.parametrize(
     "metadata", [b"XX\x2a\x00not a directory", b"II\x2a\x00\xff", b"MM\x00\x2a\x00\x00\x00\x08\x00\x09"]
 )
-def test_broken_metadata_does_not_cost_the_picture(tmp_path: Path, suffix: str, metadata: bytes) -> None:
+def test_broken_metadata_does_not_cost_the_image(tmp_path: Path, suffix: str, metadata: bytes) -> None:
     quarters().save(tmp_path / f"a{suffix}", exif=b"Exif\x00\x00" + metadata, quality=95)
-    assert corners(read_picture(tmp_path / f"a{suffix}")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / f"a{suffix}")) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_an_orientation_that_does_not_exist_is_none(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 77
     quarters().save(tmp_path / "b.jpg", exif=exif, quality=95)
-    assert corners(read_picture(tmp_path / "b.jpg")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "b.jpg")) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_a_colour_profile_is_no_obstacle(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     quarters().save(tmp_path / "a.jpg", icc_profile=profile, quality=95)
-    assert corners(read_picture(tmp_path / "a.jpg")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.jpg")) == [RED, GREEN, BLUE, WHITE]
 
 
-def test_of_a_moving_picture_the_first_frame_is_read(tmp_path: Path) -> None:
+def test_of_a_moving_image_the_first_frame_is_read(tmp_path: Path) -> None:
     others = [Image.new("RGB", (48, 32), BLUE)]
     quarters().save(tmp_path / "a.gif", save_all=True, append_images=others)
-    assert corners(read_picture(tmp_path / "a.gif")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.gif")) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
     quarters().save(tmp_path / "a.jpg", format="PNG")
-    assert corners(read_picture(tmp_path / "a.jpg")) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(tmp_path / "a.jpg")) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
@@ -217,34 +217,34 @@ def test_a_truncated_jpeg_is_named(tmp_path: Path, share: float, options: dict[s
     content = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(DataError, match=r"(?s)broken.*half\.jpg.*--force"):
-        read_picture(tmp_path / "half.jpg")
+        read_image(tmp_path / "half.jpg")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
         ("empty.jpg", b"", "empty: 0 bytes"),
-        ("page.jpg", b"<!doctype html><title>Sign in</title>", "not a picture"),
-        ("text.png", b"id,breed\n", "not a picture"),
-        ("stub.jpg", b"\xff\xd8\xff", "not a picture|broken"),
-        ("stub.png", b"\x89PNG\r\n\x1a\n", "not a picture|broken"),
+        ("page.jpg", b"<!doctype html><title>Sign in</title>", "not an image"),
+        ("text.png", b"id,breed\n", "not an image"),
+        ("stub.jpg", b"\xff\xd8\xff", "not an image|broken"),
+        ("stub.png", b"\x89PNG\r\n\x1a\n", "not an image|broken"),
         # Pillow would hand this to Ghostscript, if it were let.
-        ("script.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture"),
+        ("script.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path: Path, name: str, content: bytes, found: str) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path, name: str, content: bytes, found: str) -> None:
     (tmp_path / name).write_bytes(content)
-    for read in (read_picture, read_size):
+    for read in (read_image, read_size):
         with pytest.raises(DataError, match=f"(?s)({found}).*{name}"):
             read(tmp_path / name)
 
 
-def test_a_missing_picture_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_image_and_a_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     with pytest.raises(DataError, match="not there"):
-        read_picture(tmp_path / "gone.jpg")
+        read_image(tmp_path / "gone.jpg")
     with pytest.raises(DataError, match="a folder"):
-        read_picture(tmp_path / "folder.jpg")
+        read_image(tmp_path / "folder.jpg")
 
 
 def encoded(format: str, **options: object) -> bytes:
@@ -282,7 +282,7 @@ def test_a_damaged_file_is_read_or_named_but_never_crashes_or_warns(
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for read in (read_size, read_picture):
+        for read in (read_size, read_image):
             try:
                 read(path)
             except DataError as error:
@@ -310,27 +310,27 @@ def test_absurd_dimensions_are_refused_before_memory_is_taken(
 ) -> None:
     (tmp_path / "bomb.png").write_bytes(png(*size, 2, 8, b"\x00" * 1000))
     monkeypatch.setattr(decode, "_decode", lambda _image: pytest.fail("it was decoded"))
-    for read in (read_picture, read_size):
+    for read in (read_image, read_size):
         with pytest.raises(DataError, match=r"(?s)too large.*bomb\.png"):
             read(tmp_path / "bomb.png")
 
 
-def test_a_large_but_possible_picture_is_read_without_a_warning(tmp_path: Path) -> None:
+def test_a_large_but_possible_image_is_read_without_a_warning(tmp_path: Path) -> None:
     # 96 million pixels: above the line where Pillow warns, below ours. Reading its header is enough.
     (tmp_path / "large.png").write_bytes(png(12_000, 8_000, 0, 1, b""))
     assert read_size(tmp_path / "large.png") == (12_000, 8_000)
 
 
-@pytest.mark.parametrize("at_least", [1, 20, 64, 100, 101, 160, 500])
+@pytest.mark.parametrize("min_side", [1, 20, 64, 100, 101, 160, 500])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_reduced_jpeg_is_the_whole_one_made_smaller(tmp_path: Path, at_least: int, orientation: int) -> None:
+def test_a_reduced_jpeg_is_the_whole_one_made_smaller(tmp_path: Path, min_side: int, orientation: int) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     noisy(648, 400).save(tmp_path / "a.jpg", quality=92, exif=exif)
-    whole = read_picture(tmp_path / "a.jpg")
-    reduced = read_picture(tmp_path / "a.jpg", at_least=at_least)
+    whole = read_image(tmp_path / "a.jpg")
+    reduced = read_image(tmp_path / "a.jpg", min_side=min_side)
     factor = whole.shape[0] / reduced.shape[0]
-    assert factor == max(scale for scale in (1, 2, 4, 8) if scale == 1 or 400 // scale >= at_least)
+    assert factor == max(scale for scale in (1, 2, 4, 8) if scale == 1 or 400 // scale >= min_side)
     expected = Image.fromarray(whole).resize(reduced.shape[1::-1], Image.Resampling.BOX)
     difference = np.abs(reduced.astype(int) - np.asarray(expected).astype(int))
     assert difference.mean() < 1.5 and difference.max() < 16
@@ -338,7 +338,7 @@ def test_a_reduced_jpeg_is_the_whole_one_made_smaller(tmp_path: Path, at_least: 
 
 def test_only_a_jpeg_is_reduced(tmp_path: Path) -> None:
     noisy(80, 60).save(tmp_path / "a.png")
-    assert read_picture(tmp_path / "a.png", at_least=10).shape == (60, 80, 3)
+    assert read_image(tmp_path / "a.png", min_side=10).shape == (60, 80, 3)
 
 
 def test_the_size_is_read_from_the_header_alone(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_files_are_opened_by_number(tmp_path: Path) -> None:
     canvas = Image.new("L", (10, 10))
     ImageDraw.Draw(canvas).rectangle((0, 0, 4, 9), fill=255)
     canvas.save(tmp_path / "b#1.png")  # a number sign alone does not make an array
-    reader = open_pictures(tmp_path, ["a.png", "b#1.png"])
+    reader = open_images(tmp_path, ["a.png", "b#1.png"])
     assert len(reader) == 2 and reader.channels == 3
     assert corners(reader[0]) == [RED, GREEN, BLUE, WHITE]
     assert reader[1][0, 0].tolist() == [255, 255, 255]
@@ -361,7 +361,7 @@ def test_files_are_opened_by_number(tmp_path: Path) -> None:
 def test_bands_are_rows_of_an_array_height_by_width_by_band(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(-20, 5, (3, 2, 5, 4)).astype(np.float32)
     np.save(tmp_path / "train.npy", values)
-    reader = open_pictures(tmp_path, [band_path("train.npy", row) for row in (2, 0)])
+    reader = open_images(tmp_path, [band_path("train.npy", row) for row in (2, 0)])
     assert len(reader) == 2 and reader.channels == 2
     assert reader[0].shape == (5, 4, 2) and reader[0].dtype == np.float32
     assert (reader[0][..., 1] == values[2, 1]).all()
@@ -370,7 +370,7 @@ def test_bands_are_rows_of_an_array_height_by_width_by_band(tmp_path: Path) -> N
 
 def test_a_reader_of_bands_travels_to_a_worker_without_its_array(tmp_path: Path) -> None:
     np.save(tmp_path / "train.npy", np.zeros((50, 2, 75, 75), dtype=np.float32))
-    reader = open_pictures(tmp_path, [f"train.npy#{row}" for row in range(50)])
+    reader = open_images(tmp_path, [f"train.npy#{row}" for row in range(50)])
     assert reader[3].shape == (75, 75, 2)
     parcel = pickle.dumps(reader)
     assert len(parcel) < 5_000
@@ -384,4 +384,4 @@ def test_a_bad_array_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:200])
     for path in ("flat.npy#0", "gone.npy#0", "short.npy#5", "code.npy#0", "cut.npy#0"):
         with pytest.raises(DataError, match=path.split("#")[0]):
-            open_pictures(tmp_path, [path])[0]
+            open_images(tmp_path, [path])[0]

@@ -1,4 +1,4 @@
-"""Making the practice hosts: whole or anew, with bots that were really fitted."""
+"""Making the practice hosts: whole or anew, with baselines that were really fitted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runner.hosts.grading import Usage, read_answers
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
 from runner.practice.baselines import BOTS, fit_logistic, fit_neighbours, fit_prior
-from runner.practice.build import build_practice, painted_names
+from runner.practice.build import build_practice, practice_names
 from runner.workspace import Workspace
 
 DOGS = load("dog-breed")
@@ -91,15 +91,15 @@ def test_a_competition_without_a_painter_names_those_that_have_one(tmp_path: Pat
 
 def test_the_list_of_painted_names_costs_no_heavy_import() -> None:
     script = (
-        "import sys; from runner.practice.build import painted_names; print(*painted_names());"
+        "import sys; from runner.practice.build import practice_names; print(*practice_names());"
         "print(*{'cv2', 'sklearn', 'torch', 'pandas', 'py7zr', 'PIL'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout.split() == list(painted_names())
+    assert done.stdout.split() == list(practice_names())
     assert done.stderr.strip() == ""
 
 
-# --- the bots -----------------------------------------------------------------------------------
+# --- the baselines -----------------------------------------------------------------------------------
 
 
 def test_every_bot_is_on_both_boards(practice_host: PracticeHost) -> None:
@@ -170,12 +170,12 @@ def test_neighbours_are_the_nearest() -> None:
 # --- the line that begins here ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", painted_names())
+@pytest.mark.parametrize("name", practice_names())
 def test_practice_data_downloads_into_an_index_without_complaints(name: str, practice_workspace: Workspace) -> None:
     competition: Competition = load(name)
     host = PracticeHost(competition, practice_workspace.practice(name))
     index = build_index(competition, download(competition, practice_workspace, host))
-    assert [str(complaint) for complaint in index.complaints] == []
+    assert [str(problem) for problem in index.problems] == []
     answers = read_answers(host.folder / "answers.csv")
     assert index.test["id"].tolist() == [answer.id for answer in answers]
     assert set(index.classes) >= {tag for answer in answers for tag in answer.label.split()} - {"0", "1"}

@@ -1,4 +1,4 @@
-"""What the painters paint: Kaggle's layouts, and pictures that bear what their labels say."""
+"""What the painters paint: Kaggle's layouts, and images that bear what their labels say."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from runner.hosts.grading import Usage, read_answers
-from runner.practice.dog_breed import paint_dog_breed
+from runner.practice.dog_breed import generate_dog_breed
 from runner.practice.dogs import BREEDS, paint_dog
-from runner.practice.iceberg import paint_iceberg
+from runner.practice.iceberg import generate_iceberg
 from runner.practice.noise import NoiseBank
 from runner.practice.packing import pack
-from runner.practice.planet import paint_planet
+from runner.practice.planet import generate_planet
 from runner.practice.radar import LOWEST, draw_scene, paint_target
 from runner.practice.synthetic_data import Archive, Packing
 from runner.practice.tiles import TAGS, WEATHER, draw_tags, paint_tile
@@ -71,8 +71,8 @@ def test_dogs_come_in_the_older_layout(files: Files) -> None:
 
 
 def test_dogs_are_photographed_in_many_sizes_and_shapes(files: Files) -> None:
-    pictures = read_zip(files["dog-breed"] / "train.zip").values()
-    sizes = [Image.open(io.BytesIO(content)).size for content in pictures]
+    images = read_zip(files["dog-breed"] / "train.zip").values()
+    sizes = [Image.open(io.BytesIO(content)).size for content in images]
     assert len(set(sizes)) > len(sizes) * 0.8
     assert min(width / height for width, height in sizes) < 1 < max(width / height for width, height in sizes)
 
@@ -104,21 +104,21 @@ def test_tiles_come_in_archives_of_archives(files: Files, tmp_path: Path) -> Non
         "train-jpg.tar.7z",
         "train_v2.csv.zip",
     ]
-    pictures = set()
+    images = set()
     for name in ("train-jpg", "test-jpg", "test-jpg-additional"):
         ((inner, content),) = read_seven(folder / f"{name}.tar.7z", tmp_path).items()
         assert inner == f"{name}.tar"
         with tarfile.open(fileobj=io.BytesIO(content)) as packed:
-            pictures |= set(packed.getnames())
+            images |= set(packed.getnames())
     labels, sample = read_table(folder / "train_v2.csv.zip"), read_table(folder / "sample_submission_v2.csv.zip")
     folders = {"train": "train-jpg", "test": "test-jpg", "file": "test-jpg-additional"}
     names = [row["image_name"] for row in labels + sample]
-    assert {f"{folders[name.split('_')[0]]}/{name}.jpg" for name in names} == pictures
+    assert {f"{folders[name.split('_')[0]]}/{name}.jpg" for name in names} == images
     assert {name.split("_")[0] for name in names} == set(folders)
 
 
 def test_some_tiles_are_cmyk() -> None:
-    (train,) = (a for a in paint_planet(1, 0.05).archives if a.name == "train-jpg.tar.7z")
+    (train,) = (a for a in generate_planet(1, 0.05).archives if a.name == "train-jpg.tar.7z")
     modes = Counter(Image.open(io.BytesIO(content)).mode for content in train.members.values())
     assert modes["CMYK"] >= 1
     assert modes["RGB"] > 50
@@ -188,14 +188,14 @@ def test_targets_are_two_bands_of_75_by_75_decibels(records: Records) -> None:
 
 
 def test_the_json_says_what_was_painted(records: Records) -> None:
-    painted = paint_iceberg(2017, 0.05)
+    painted = generate_iceberg(2017, 0.05)
     read = np.array([[record["band_1"], record["band_2"]] for record in records["train"]])
-    painted_bands = np.stack([p.transpose(2, 0, 1).reshape(2, -1) for p in painted.train.pictures])
+    painted_bands = np.stack([p.transpose(2, 0, 1).reshape(2, -1) for p in painted.train.images])
     assert np.abs(read - painted_bands).max() < 1e-4
 
 
 def test_angles_are_shared_by_scenes_and_missing_in_train_only(records: Records) -> None:
-    angles = [record["inc_angle"] for record in paint_records(paint_iceberg(3, 0.4))]
+    angles = [record["inc_angle"] for record in paint_records(generate_iceberg(3, 0.4))]
     missing = angles.count("na")
     assert 0.03 < missing / len(angles) < 0.15
     assert len(set(angles)) < len(angles) / 2
@@ -233,7 +233,7 @@ def test_both_kinds_are_as_bright_and_ice_is_relatively_weaker_in_hv() -> None:
 # --- all of them --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("paint", [paint_dog_breed, paint_iceberg, paint_planet])
+@pytest.mark.parametrize("paint", [generate_dog_breed, generate_iceberg, generate_planet])
 def test_one_seed_paints_the_same_bytes_and_another_does_not(paint: Any, tmp_path: Path) -> None:
     def packed(seed: int, place: str) -> dict[str, bytes]:
         archives = paint(seed, 0.01).archives

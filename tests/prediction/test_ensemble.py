@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS
-from runner.prediction.averaging import Space, average, into_space
+from runner.prediction.averaging import Mean, average, to_mean_space
 from runner.prediction.ensemble import (
     ROUNDS,
     ByMetric,
+    EnsembleMethod,
     LogLoss,
     SquaredError,
-    Weighing,
+    ensemble_weights,
     error_table,
-    select_greedily,
-    weigh,
+    hill_climb,
     without_member,
 )
 
@@ -38,8 +38,8 @@ def draw(seed: int, multiclass: bool, members: int = 4, rows: int = 40) -> tuple
 
 
 def objectives(truth: np.ndarray, stack: np.ndarray, multiclass: bool):
-    for space in Space:
-        inside = into_space(space, stack, multiclass)
+    for space in Mean:
+        inside = to_mean_space(space, stack, multiclass)
         yield LogLoss(inside, truth, space, multiclass)
         yield ByMetric(ACCURACY, inside, truth, space, multiclass)
     yield SquaredError(error_table(stack, truth))
@@ -60,7 +60,7 @@ def test_greedy_weights_sum_to_one_and_are_never_worse_than_the_best_single_wher
 ):
     truth, stack = draw(seed, multiclass, members)
     for objective in objectives(truth, stack, multiclass):
-        weights = select_greedily(objective)
+        weights = hill_climb(objective)
         assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
         singles = objective.losses(np.zeros(members))
         assert loss(objective, weights) <= singles.min() + 1e-4 * abs(singles.min())
@@ -72,8 +72,8 @@ def test_the_losses_are_the_metrics(seed, multiclass):
     truth, stack = draw(seed, multiclass, members=3)
     metric = LOG_LOSS if multiclass else BINARY_LOG_LOSS
     counts = np.array([2.0, 0, 1])
-    for space in Space:
-        inside = into_space(space, stack, multiclass)
+    for space in Mean:
+        inside = to_mean_space(space, stack, multiclass)
         quick = LogLoss(inside, truth, space, multiclass).losses(counts)
         slow = ByMetric(metric, inside, truth, space, multiclass).losses(counts)
         grown = average(space, [(2, stack[0]), (1, stack[1]), (1, stack[2])], multiclass)
@@ -96,10 +96,10 @@ def test_the_order_of_members_and_of_rows_does_not_matter(seed, multiclass, data
     truth, stack = draw(seed, multiclass, members=5, rows=60)
     order = np.array(data.draw(st.permutations(range(5))))
     rows = np.random.default_rng(seed).permutation(60)
-    for space in Space:
-        weights = select_greedily(LogLoss(into_space(space, stack, multiclass), truth, space, multiclass))
-        shuffled = into_space(space, stack[order][:, rows], multiclass)
-        again = select_greedily(LogLoss(shuffled, truth[rows], space, multiclass))
+    for space in Mean:
+        weights = hill_climb(LogLoss(to_mean_space(space, stack, multiclass), truth, space, multiclass))
+        shuffled = to_mean_space(space, stack[order][:, rows], multiclass)
+        again = hill_climb(LogLoss(shuffled, truth[rows], space, multiclass))
         np.testing.assert_allclose(again, weights[order])
 
 
@@ -110,30 +110,30 @@ def test_a_little_of_a_worse_member_is_found_though_the_half_of_it_would_harm():
     objective = SquaredError(error_table((truth + errors).astype(np.float32), truth))
     assert objective.losses(np.array([1.0, 0])).argmin() == 0
     # Errors of unlike size are best weighed by their inverse squares.
-    assert select_greedily(objective)[1] == pytest.approx(0.1**2 / (0.1**2 + 0.35**2), abs=0.04)
+    assert hill_climb(objective)[1] == pytest.approx(0.1**2 / (0.1**2 + 0.35**2), abs=0.04)
 
 
 def test_a_member_that_is_the_truth_takes_all_the_weight():
     truth, stack = draw(3, ONE_OF_MANY)
     stack[2] = 0.998 * truth + 0.001
-    assert select_greedily(SquaredError(error_table(stack, truth)))[2] == 1
+    assert hill_climb(SquaredError(error_table(stack, truth)))[2] == 1
 
 
 def test_a_round_is_bounded_and_weights_are_whole_parts():
     truth, stack = draw(9, COLUMNS, members=6, rows=300)
-    weights = select_greedily(LogLoss(stack, truth, Space.PROBABILITIES, COLUMNS))
+    weights = hill_climb(LogLoss(stack, truth, Mean.ARITHMETIC, COLUMNS))
     assert any(np.allclose(weights * size, np.round(weights * size)) for size in range(1, ROUNDS + 1))
 
 
 def test_the_plain_ways_need_no_rows_and_the_fitted_ones_do():
-    assert weigh(Weighing.LAST, 3).tolist() == [0, 0, 1]
-    assert weigh(Weighing.MEAN, 4).tolist() == [0.25] * 4
+    assert ensemble_weights(EnsembleMethod.LAST, 3).tolist() == [0, 0, 1]
+    assert ensemble_weights(EnsembleMethod.MEAN, 4).tolist() == [0.25] * 4
     truth, stack = draw(3, ONE_OF_MANY)
     stack[1] = truth
-    assert weigh(Weighing.BEST, 4, SquaredError(error_table(stack, truth))).tolist() == [0, 1, 0, 0]
-    for fitted in (Weighing.BEST, Weighing.GREEDY):
+    assert ensemble_weights(EnsembleMethod.BEST, 4, SquaredError(error_table(stack, truth))).tolist() == [0, 1, 0, 0]
+    for fitted in (EnsembleMethod.BEST, EnsembleMethod.GREEDY):
         with pytest.raises(ValueError, match="nothing to fit"):
-            weigh(fitted, 3)
+            ensemble_weights(fitted, 3)
 
 
 def test_without_a_member_the_others_share_its_weight():

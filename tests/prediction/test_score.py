@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import ACCURACY, BINARY_LOG_LOSS, MEAN_F2, ROC_AUC, Metric
-from runner.prediction.score import Gain, gain_of_parts, gain_of_whole, score_rows, units_of
+from runner.prediction.score import Gain, bootstrap_gain, group_codes, paired_gain, score_rows
 
 law = settings(deadline=None, max_examples=25)
 
@@ -77,22 +77,22 @@ def test_planets_rows_are_resampled_in_less_than_two_seconds():
 
 
 def test_units_are_groups_and_lone_rows_and_a_lone_row_is_never_taken_for_a_group():
-    assert units_of(["a", "", "a", "", "3"]).tolist() == [0, 1, 0, 2, 3]
+    assert group_codes(["a", "", "a", "", "3"]).tolist() == [0, 1, 0, 2, 3]
 
 
 def test_a_gain_is_told_the_same_from_parts_and_from_scores():
     truth, good = rows_of(7, 300)
     bad = np.clip(good + np.random.default_rng(8).normal(scale=0.2, size=good.shape), 0.01, 0.99)
     parts = [BINARY_LOG_LOSS.per_row(truth, answer) for answer in (bad, good)]
-    quick = gain_of_parts(BINARY_LOG_LOSS, *parts, np.arange(300))
-    slow = gain_of_whole(BINARY_LOG_LOSS, truth, bad, good, np.arange(300))
+    quick = paired_gain(BINARY_LOG_LOSS, *parts, np.arange(300))
+    slow = bootstrap_gain(BINARY_LOG_LOSS, truth, bad, good, np.arange(300))
     assert quick.value == pytest.approx(slow.value) and quick.value > 0
     assert quick.error == pytest.approx(slow.error, rel=0.2)
-    assert quick.beyond_chance
+    assert quick.exceeds_standard_error
 
 
 def test_a_gain_that_is_rounding_or_smaller_than_its_error_is_none():
-    assert not Gain(1e-12, 0.0).beyond_chance
-    assert not Gain(0.01, 0.011).beyond_chance
-    assert not Gain(-0.1, 0.0).beyond_chance
-    assert Gain(0.012, 0.011).beyond_chance
+    assert not Gain(1e-12, 0.0).exceeds_standard_error
+    assert not Gain(0.01, 0.011).exceeds_standard_error
+    assert not Gain(-0.1, 0.0).exceeds_standard_error
+    assert Gain(0.012, 0.011).exceeds_standard_error

@@ -123,7 +123,7 @@ def test_what_the_host_would_reject_is_refused_and_the_older_file_stays(dogs, tm
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_picture_without_a_tag_is_refused_with_its_line(tiles, tmp_path):
+def test_a_image_without_a_tag_is_refused_with_its_line(tiles, tmp_path):
     with pytest.raises(SubmissionFormatError, match="line 3: the tag list is empty"):
         write_submission(
             tiles,

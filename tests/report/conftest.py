@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner.prediction.oof_targets import Truth, write_truth
-from runner.prediction.predictions import Views, write_views
+from runner.prediction.oof_targets import OofTargets, write_oof_targets
+from runner.prediction.predictions import ViewPredictions, write_view_predictions
 from runner.workspace import write_json, write_text
 from tests.competitions import SHAPES, write_plugin
 
@@ -87,7 +87,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def shapes(workspace_folder: Path, shapes_folder: Path) -> Path:
-    """A workspace with a competition of its own and its pictures."""
+    """A workspace with a competition of its own and its images."""
     write_plugin(workspace_folder, replace(SHAPES, title="Shapes & <i>light</i>"))
     data = workspace_folder / "data" / "shapes"
     shutil.copytree(shapes_folder, data)
@@ -116,7 +116,7 @@ def make_run(shapes: Path) -> MakeRun:
 
 
 def _write_training(folder: Path, epochs: int, folds: int) -> None:
-    stage = {"size": 32, "state": "unfrozen", "cycle_len": 3}
+    stage = {"size": 32, "mode": "unfrozen", "cycle_len": 3}
     recipe = {"backbone": "test_resnet", "lr": 0.01, "stages": [stage], "folds": folds if folds > 1 else None}
     write_json(folder / "recipe.json", recipe)
     write_json(folder / "environment.json", {"runner": "0.1.0", "gpu": None})
@@ -126,7 +126,7 @@ def _write_training(folder: Path, epochs: int, folds: int) -> None:
             "epoch": epoch,
             "stage": 0,
             "size": 32,
-            "state": "unfrozen",
+            "mode": "unfrozen",
             "cycle": 0,
             "ends_cycle": epoch == 2,
             "batch_size": 16,
@@ -134,7 +134,7 @@ def _write_training(folder: Path, epochs: int, folds: int) -> None:
             "valid_loss": 1.1 / (epoch + 1),
             "scores": {"log_loss": 1.1 / (epoch + 1), "accuracy": 0.5 + epoch / 10},
             "seconds": 1.5,
-            "pictures_per_second": 40.0,
+            "images_per_second": 40.0,
             "losses": [1.0 / (epoch + 1)] * 4,
             "rates": [0.01 / (step + 1) for step in range(4)],
         }
@@ -159,11 +159,13 @@ def _write_predictions(folder: Path, classes: tuple[str, ...], ids: tuple[str, .
     shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     looks = ("plain", "mirror")
     for fold in range(folds):
-        views = Views(ids[fold::folds], classes, looks, looks, shares[fold::folds])
-        write_views(folder / f"fold-{fold}" / "snapshot-0.valid.npz", views)
-        write_views(folder / f"fold-{fold}" / "snapshot-0.test.npz", Views(ids, classes, looks, looks, shares))
-    write_truth(
-        folder / "truth.npz", Truth(ids, classes, np.eye(len(classes), dtype=np.float32)[true], ("",) * len(ids))
+        views = ViewPredictions(ids[fold::folds], classes, looks, looks, shares[fold::folds])
+        write_view_predictions(folder / f"fold-{fold}" / "snapshot-0.valid.npz", views)
+        write_view_predictions(
+            folder / f"fold-{fold}" / "snapshot-0.test.npz", ViewPredictions(ids, classes, looks, looks, shares)
+        )
+    write_oof_targets(
+        folder / "truth.npz", OofTargets(ids, classes, np.eye(len(classes), dtype=np.float32)[true], ("",) * len(ids))
     )
     write_text(
         folder / "folds.csv", "id,fold\n" + "".join(f"{name},{place % folds}\n" for place, name in enumerate(ids))

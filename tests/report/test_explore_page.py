@@ -1,4 +1,4 @@
-"""The page about the pictures holds everything itself, and shows whatever names it meets as text."""
+"""The page about the images holds everything itself, and shows whatever names it meets as text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Seen(HTMLParser):
 
 @pytest.fixture
 def raw(shapes_folder: Path, tmp_path: Path) -> Path:
-    """The shapes, one breed with a name that is markup, one picture twice, one cut off."""
+    """The shapes, one breed with a name that is markup, one image twice, one cut off."""
     folder = Path(shutil.copytree(shapes_folder, tmp_path / "data" / "shapes"))
     for name in ("labels.csv", "sample_submission.csv"):
         path = folder / name
@@ -72,8 +72,8 @@ def test_the_page_holds_everything_itself_and_says_what_is_wrong(raw: Path, tmp_
     files = [link for link in seen.links if not link.startswith("#")]
     assert files and all((page.parent / link).is_file() for link in files)
     assert NASTY in seen.text
-    assert "1 picture cannot be read: train/train002.jpg" in seen.text
-    assert "1 group of pictures that are one picture, or nearly, lies in train and in test" in seen.text
+    assert "1 image cannot be read: train/train002.jpg" in seen.text
+    assert "1 group of images that are one image, or nearly, lies in train and in test" in seen.text
     assert "runner shapes split" in seen.text
 
 
@@ -87,15 +87,15 @@ def test_a_page_of_many_classes_stays_small(shapes_folder: Path, tmp_path: Path)
     page = tmp_path / "explore.html"
     seen = _seen(raw, page)
     assert page.stat().st_size < 2e6
-    assert "60 classes: 1 picture each" in seen.text
+    assert "60 classes: 1 image each" in seen.text
 
 
 def test_the_words_have_no_alarm_where_nothing_is_wrong(shapes_folder: Path) -> None:
     found = explore(SHAPES, build_index(SHAPES, shapes_folder), shapes_folder / "folds.csv")
     said = findings(found)
-    assert said[0] == "3 classes: 20 pictures each"
-    assert "no picture is there twice" in said
-    json.dumps(found.to_json())
+    assert said[0] == "3 classes: 20 images each"
+    assert "no image is there twice" in said
+    json.dumps(found.to_dict())
 
 
 def test_a_browser_shows_it_and_asks_for_nothing(raw: Path, tmp_path: Path, browser: Any) -> None:

@@ -187,9 +187,12 @@ def _folds(make: Any, shapes: Path) -> Path:
 @pytest.mark.parametrize(
     ("make_kind", "told"),
     [
-        (_ensemble, "An ensemble of 2 runs (one, two) to tell 3 classes apart. It sees 71.7 % of 60 held-out pictures"),
-        (_all_data, "with no row held back: no row is left to judge it by, and the score told here is that of one."),
-        (_folds, "on 60 pictures in 3 folds, a network for each fold that it did not learn from."),
+        (_ensemble, "An ensemble of 2 runs (one, two) to tell 3 classes apart. It sees 71.7 % of 60 held-out images"),
+        (
+            _all_data,
+            "with no row held back: no row is left to score_rehearsal it by, and the score told here is that of one.",
+        ),
+        (_folds, "on 60 images in 3 folds, a network for each fold that it did not learn from."),
     ],
 )
 def test_every_kind_of_run_has_a_whole_page(
@@ -259,7 +262,7 @@ def test_a_run_that_has_only_its_recipe_has_a_report(make_run: Any, shapes: Path
     assert "No epoch is finished yet" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_without_the_data_the_pictures_are_missed_and_nothing_else(make_run: Any, shapes: Path) -> None:
+def test_without_the_data_the_images_are_missed_and_nothing_else(make_run: Any, shapes: Path) -> None:
     folder = make_run()
     shutil.rmtree(shapes / "data")
     assert _report(shapes) == 0

@@ -1,4 +1,4 @@
-"""Everything that would make a host reject a submission for its form is told, with its row and a cure."""
+"""Everything that would make a host reject a submission for its form is told, with its row and a fix."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_file_with_a_flaw_is_refused_with_its_row_and_reason(tmp_path, kind, c
     first = check(kind, tmp_path, content)[0]
     assert first.row == line
     assert re.search(words, str(first)), str(first)
-    assert first.cure
+    assert first.fix
     assert "\n" not in str(first)
 
 
@@ -177,13 +177,13 @@ def test_a_workbook_with_a_csv_name_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as book:
         book.writestr("xl/workbook.xml", "<workbook/>")
     (problem,) = check(DOG, tmp_path, (tmp_path / "book.xlsx").read_bytes())
-    assert "Excel workbook" in problem.found
+    assert "Excel workbook" in problem.message
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "."])
 def test_a_path_that_is_no_file_is_a_flaw_and_not_a_crash(tmp_path, name):
     (problem,) = find_problems(form_of(DOG, tmp_path), tmp_path / name)
-    assert "cannot be read" in problem.found
+    assert "cannot be read" in problem.message
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -203,7 +203,7 @@ def test_the_sample_submission_has_no_flaw_however_it_is_typed(tmp_path, kind, r
 
 def test_every_kind_of_flaw_is_told_at_once(tmp_path):
     rows = ["id,boxer,pug,whipet", "d0,0.33,0.33,0.34", "d0,1.5,0,0", "d9,0,x,1"]
-    words = [problem.found for problem in check(DOG, tmp_path, "\n".join(rows))]
+    words = [problem.message for problem in check(DOG, tmp_path, "\n".join(rows))]
     for expected in ("'whipet'", "'d0' was on line 2", "'d9'", "'d1' is missing", "above 1", "'x'"):
         assert any(expected in found for found in words), (expected, words)
 
@@ -287,8 +287,8 @@ def test_the_id_column_is_the_one_the_labels_name_and_else_the_first(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("is_iceberg,id\n0.5,a\n")
     assert read_submission_format(ICE, sample).id_column == "id"
-    sample.write_text("picture,is_iceberg\na,0.5\n")
-    assert read_submission_format(ICE, sample).id_column == "picture"
+    sample.write_text("image,is_iceberg\na,0.5\n")
+    assert read_submission_format(ICE, sample).id_column == "image"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_broken_sample_is_refused_with_the_command_that_mends_it(tmp_path, lab
         sample.write_bytes(content)
     with pytest.raises(DataError, match=words) as caught:
         read_submission_format(labels, sample, competition="iceberg")
-    assert caught.value.cure == "runner iceberg download --force"
+    assert caught.value.fix == "runner iceberg download --force"
     assert caught.value.where == str(sample)
 
 

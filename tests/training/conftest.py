@@ -12,7 +12,7 @@ import pytest
 from competitions import load
 from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.data.index import Index, build_index
-from runner.training.fold import Fold
+from runner.training.fold import FoldRun
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +38,11 @@ def tiny_index(tiny_competition: Competition, shapes_folder: Path) -> Index:
 
 
 @pytest.fixture(scope="session")
-def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[..., Fold]:
-    def make(run: Path, recipe: Recipe = tiny_competition.recipe, number: int = 0) -> Fold:
+def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[..., FoldRun]:
+    def make(run: Path, recipe: Recipe = tiny_competition.recipe, number: int = 0) -> FoldRun:
         rows = np.arange(len(tiny_index.train))
         held_out = rows % 5 == number
-        return Fold(
+        return FoldRun(
             competition=tiny_competition,
             recipe=recipe,
             index=tiny_index,

@@ -56,7 +56,7 @@ def watch_reading(folder: Path, trouble: str) -> None:
     def spy(*arguments: Any) -> Iterator[Any]:
         epochs.append(1)
         if trouble == "fault" and RANK == 1 and len(epochs) == 2:
-            raise RunnerError("the second process stumbled", cure="pick it up")
+            raise RunnerError("the second process stumbled", fix="pick it up")
         seen: list[list[int]] = []
         for batch, share in really(*arguments):
             seen.append(batch.rows.tolist())

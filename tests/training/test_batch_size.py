@@ -13,7 +13,7 @@ import torch
 from runner.contract import Recipe
 from runner.errors import TrainingError
 from runner.training.distributed import build_accelerator
-from runner.training.fold import Fold, Machine
+from runner.training.fold import FoldRun, Machine
 from runner.training.learner import Learner
 from runner.training.log import read_log
 from runner.training.train import train_fold
@@ -37,7 +37,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
-    small_memory: Callable[..., None], make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    small_memory: Callable[..., None], make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     small_memory(5)
     fold = make_fold(tmp_path, replace(tiny_recipe, auto_batch=True))
@@ -49,7 +49,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 
 
 def test_nothing_that_was_finished_is_lost(
-    small_memory: Callable[..., None], make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    small_memory: Callable[..., None], make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     small_memory(8, after=3 + 3 + 1)  # two epochs of three batches, then one more
     fold = make_fold(tmp_path, replace(tiny_recipe, auto_batch=True))
@@ -64,7 +64,7 @@ def test_nothing_that_was_finished_is_lost(
 
 
 def test_what_fitted_is_remembered(
-    small_memory: Callable[..., None], make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    small_memory: Callable[..., None], make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     small_memory(8)
     recipe = replace(tiny_recipe, auto_batch=True)
@@ -76,7 +76,7 @@ def test_what_fitted_is_remembered(
 
 
 def test_without_auto_it_is_a_fault_with_a_cure(
-    small_memory: Callable[..., None], make_fold: Callable[..., Fold], tmp_path: Path
+    small_memory: Callable[..., None], make_fold: Callable[..., FoldRun], tmp_path: Path
 ) -> None:
     small_memory(8)
     with pytest.raises(TrainingError, match="--batch-size auto"):

@@ -13,10 +13,10 @@ from runner.contract import Recipe, Stage, TrainMode
 from runner.training import lr_finder
 from runner.training import stage as stage_module
 from runner.training.distributed import build_accelerator
-from runner.training.fold import Fold, Machine
+from runner.training.fold import FoldRun, Machine
 from runner.training.train import train_fold
 
-MakeFold = Callable[..., Fold]
+MakeFold = Callable[..., FoldRun]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,12 +44,12 @@ def expected(make_fold: MakeFold, recipe: Recipe, tmp_path_factory: pytest.TempP
     return train(make_fold(tmp_path_factory.mktemp("peaceful"), recipe))
 
 
-def train(fold: Fold, **machine: int) -> list[bytes]:
+def train(fold: FoldRun, **machine: int) -> list[bytes]:
     train_fold(fold, Machine(**machine), build_accelerator("cpu"))
     return [path.read_bytes() for path in sorted(fold.folder.glob("snapshot-*.safetensors"))]
 
 
-def break_off(fold: Fold, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def break_off(fold: FoldRun, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train until this epoch begins."""
     really = stage_module._train_one
 
@@ -68,12 +68,12 @@ def test_workers_do_not_matter(make_fold: MakeFold, recipe: Recipe, expected: li
     assert train(make_fold(tmp_path, recipe), workers=2) == expected
 
 
-def test_the_cache_of_small_pictures_does_not_matter(
+def test_the_cache_of_small_images_does_not_matter(
     make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path
 ) -> None:
     fold = make_fold(tmp_path, recipe)
     assert train(fold, cache_bytes=0) == expected
-    assert not (fold.cache / "pictures").exists()
+    assert not (fold.cache / "images").exists()
 
 
 def test_what_torch_drew_before_does_not_matter(

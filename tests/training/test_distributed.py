@@ -165,7 +165,7 @@ def test_one_process_writes_and_speaks(two: Launched) -> None:
     assert written
     # The other puts its share of the activations where the first finds it, and what it has read into the cache
     # that anyone may fill; nothing else.
-    shares = [path for path in written if not path.startswith("cache/shapes/pictures/")]
+    shares = [path for path in written if not path.startswith("cache/shapes/images/")]
     assert shares
     assert all(path.startswith("cache/shapes/activations/") and "1-of-2" in path for path in shares)
     assert "runs/shapes/tiny/log.jsonl" in two.noted("written", 0)

@@ -12,19 +12,19 @@ import torch
 from PIL import Image
 
 from runner.contract import NO_FLIP, SIDE_ON, TOP_DOWN, Preset
-from runner.images.decode import open_pictures
-from runner.images.views import PLAIN, View, ViewedPictures, default_views
-from runner.training import activations as activations_module
+from runner.images.decode import open_images
+from runner.images.views import PLAIN, MultiView, View, default_views
 from runner.training import distributed
+from runner.training import features as activations_module
 from runner.training.distributed import build_accelerator
-from runner.training.features import activations_of
+from runner.training.features import cached_features
 from runner.training.model import Network, build_network
 
 Compute = Callable[..., tuple[np.ndarray, bool]]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
     for number in range(6):
         Image.fromarray(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
@@ -38,23 +38,23 @@ def network() -> Network:
 
 
 @pytest.fixture
-def compute(pictures: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> Compute:
-    """Activations of the pictures, and whether they were computed or found."""
+def compute(images: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> Compute:
+    """Activations of the images, and whether they were computed or found."""
     computed: list[int] = []
     really = activations_module._compute
     monkeypatch.setattr(activations_module, "_compute", lambda *a: (computed.append(1), really(*a)))
 
     def run(*, views: tuple[View, ...] = (PLAIN,), size: int = 32, preset: Preset = SIDE_ON) -> tuple[np.ndarray, bool]:
         computed.clear()
-        names = sorted(path.name for path in pictures.glob("*.png"))
-        array = activations_of(
+        names = sorted(path.name for path in images.glob("*.png"))
+        array = cached_features(
             build_accelerator("cpu"),
             network,
-            open_pictures(pictures, names),
+            open_images(images, names),
             preset=preset,
             views=views,
             size=size,
-            cache=pictures / "cache",
+            cache=images / "cache",
             batch_size=4,
             workers=0,
         )
@@ -65,15 +65,15 @@ def compute(pictures: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, NO_FLIP], ids=lambda preset: preset.name)
 def test_they_are_what_the_body_says_of_each_view(
-    preset: Preset, compute: Compute, network: Network, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    preset: Preset, compute: Compute, network: Network, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_by("no", monkeypatch)
     views = default_views(preset)
     array, _ = compute(views=views, preset=preset)
     assert array.shape == (6, len(views), 96)
-    picture = np.asarray(Image.open(pictures / "3.png"))
+    image = np.asarray(Image.open(images / "3.png"))
     for number, view in enumerate(views):
-        look = ViewedPictures(preset, (view,), 32)(picture)[0]
+        look = MultiView(preset, (view,), 32)(image)[0]
         with torch.inference_mode():
             said = network.eval().features(torch.from_numpy(look.transpose(2, 0, 1)[None].copy()))
         assert np.allclose(array[3, number], said[0].numpy(), atol=1e-5)
@@ -81,7 +81,7 @@ def test_they_are_what_the_body_says_of_each_view(
 
 def look_by(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (distributed, activations_module):
-        monkeypatch.setattr(module, "looking_precision", lambda _accelerator: arithmetic)
+        monkeypatch.setattr(module, "inference_dtype", lambda _accelerator: arithmetic)
 
 
 def test_in_the_short_arithmetic_they_are_nearly_the_same_under_another_name(
@@ -104,25 +104,25 @@ def test_they_are_computed_once_and_read_by_memory_map(compute: Compute) -> None
     assert np.array_equal(first, again)
 
 
-def test_everything_that_changes_them_changes_their_name(compute: Compute, network: Network, pictures: Path) -> None:
+def test_everything_that_changes_them_changes_their_name(compute: Compute, network: Network, images: Path) -> None:
     compute()
     assert compute(size=40)[1]
-    assert compute(views=(PLAIN, View("mirror", mirrored=True)))[1]
+    assert compute(views=(PLAIN, View("mirror", hflip=True)))[1]
     assert compute(preset=replace(SIDE_ON, max_zoom=1.2))[1]
     assert not compute()[1]
     with torch.no_grad():
-        next(network.body.parameters()).add_(1e-3)
+        next(network.backbone.parameters()).add_(1e-3)
     assert compute()[1]
     with torch.no_grad():
         network.mean.add_(1)
     assert compute()[1]
-    Image.fromarray(np.zeros((40, 50, 3), dtype=np.uint8)).save(pictures / "2.png")
+    Image.fromarray(np.zeros((40, 50, 3), dtype=np.uint8)).save(images / "2.png")
     assert compute()[1]
 
 
-def test_a_picture_changed_under_its_name_is_not_mistaken(compute: Compute, pictures: Path) -> None:
+def test_a_image_changed_under_its_name_is_not_mistaken(compute: Compute, images: Path) -> None:
     before = np.array(compute()[0])
-    Image.fromarray(np.full((40, 50, 3), 200, dtype=np.uint8)).save(pictures / "0.png")
+    Image.fromarray(np.full((40, 50, 3), 200, dtype=np.uint8)).save(images / "0.png")
     after, _ = compute()
     assert not np.allclose(before[0], after[0])
     assert np.allclose(before[1:], after[1:])

@@ -14,25 +14,25 @@ from safetensors.torch import load_file
 from runner.contract import Recipe
 from runner.contract.thresholds import apply_thresholds
 from runner.errors import TrainingError
-from runner.images.center_crop import CentreSquare
+from runner.images.center_crop import CenterCrop
 from runner.training import stage as stage_module
 from runner.training.distributed import build_accelerator
-from runner.training.fold import Fold, Machine, load_snapshot
+from runner.training.fold import FoldRun, Machine, load_snapshot
 from runner.training.learner import predict_logits
-from runner.training.loaders import PictureFeed
+from runner.training.loaders import ImageLoader
 from runner.training.log import append_line, keep_lines, read_log
 from runner.training.losses import loss_of
 from runner.training.snapshots import Snapshot, read_snapshots
 from runner.training.train import train_fold as train_fold_on
 
-MakeFold = Callable[..., Fold]
+MakeFold = Callable[..., FoldRun]
 
 
-def train_fold(fold: Fold, machine: Machine | None = None) -> tuple[Snapshot, ...]:
+def train_fold(fold: FoldRun, machine: Machine | None = None) -> tuple[Snapshot, ...]:
     return train_fold_on(fold, machine or Machine(), build_accelerator("cpu"))
 
 
-def weights(fold: Fold, cycle: int) -> dict[str, torch.Tensor]:
+def weights(fold: FoldRun, cycle: int) -> dict[str, torch.Tensor]:
     return load_file(fold.folder / f"snapshot-{cycle}.safetensors")
 
 
@@ -45,7 +45,7 @@ def test_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: P
     snapshots = train_fold(fold, Machine())
     assert [(s.cycle, s.stage, s.size) for s in snapshots] == [(0, 0, 24), (1, 1, 32), (2, 1, 32)]
     lines = read_log(fold.log)
-    assert [(line["epoch"], line["state"], line["ends_cycle"]) for line in lines] == [
+    assert [(line["epoch"], line["mode"], line["ends_cycle"]) for line in lines] == [
         (0, "frozen", True),
         (1, "unfrozen", False),
         (2, "unfrozen", True),
@@ -68,7 +68,7 @@ def test_a_reloaded_snapshot_scores_what_was_written_beside_it(make_fold: MakeFo
     fold = make_fold(tmp_path)
     snapshot = train_fold(fold, Machine())[-1]
     network = load_snapshot(fold, snapshot)
-    feed = PictureFeed(fold.reader, fold.answers, CentreSquare(fold.competition.preset, snapshot.size), 0)
+    feed = ImageLoader(fold.reader, fold.answers, CenterCrop(fold.competition.preset, snapshot.size), 0)
     logits = predict_logits(build_accelerator("cpu"), network, feed, fold.valid_rows, 16, title="again")
     targets = torch.from_numpy(fold.index.targets()[fold.valid_rows])
     assert float(loss_of(fold.competition.labels, logits, targets)) == snapshot.valid_loss
@@ -104,7 +104,7 @@ def test_a_run_broken_off_after_any_epoch_ends_with_the_same_weights(
     assert untimed[0] == untimed[1]
 
 
-def _break_off_in_epoch(number: int, fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+def _break_off_in_epoch(number: int, fold: FoldRun, monkeypatch: pytest.MonkeyPatch) -> None:
     train = stage_module._train_one
 
     def breaks(*arguments: object) -> object:
@@ -128,14 +128,14 @@ def test_a_finished_fold_is_not_trained_again(
 
 def test_no_held_out_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fold, seen = make_fold(tmp_path), []
-    order = stage_module.order_batches
+    order = stage_module.shuffled_batches
 
     def spy(rows: np.ndarray, *rest: int) -> list[np.ndarray]:
         batches = order(rows, *rest)
         seen.extend(np.concatenate(batches).tolist())
         return batches
 
-    monkeypatch.setattr(stage_module, "order_batches", spy)
+    monkeypatch.setattr(stage_module, "shuffled_batches", spy)
     train_fold(fold, Machine())
     assert sorted(set(seen)) == fold.train_rows.tolist()
     assert len(seen) == 5 * len(fold.train_rows)
@@ -160,6 +160,6 @@ def test_a_half_written_line_of_the_log_is_no_line(tmp_path: Path) -> None:
     assert read_log(log) == [{"epoch": 0}, {"epoch": 1}]
 
 
-def test_a_picture_without_a_likely_tag_gets_the_likeliest() -> None:
+def test_a_image_without_a_likely_tag_gets_the_likeliest() -> None:
     decisions = apply_thresholds(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]))
     assert decisions.tolist() == [[0, 1, 0], [1, 0, 1]]

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from runner.training.fuse import ConvNorm, fold_norms
+from runner.training.fuse import ConvNorm, fuse_batchnorm
 from runner.training.model import build_network
 
 FAMILIES = ("test_resnet", "mobilenetv2_100", "test_efficientnet", "regnety_002", "densenet121", "resnext50_32x4d")
@@ -28,7 +28,7 @@ def body_of(name: str) -> nn.Module:
     return body
 
 
-def pictures(seed: int = 3, side: int = 64) -> Tensor:
+def images(seed: int = 3, side: int = 64) -> Tensor:
     return torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
@@ -43,11 +43,11 @@ def close(one: Tensor, other: Tensor) -> bool:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_at_rest_it_says_what_the_original_says(name: str) -> None:
     body = body_of(name).eval()
-    folded = fold_norms(body, 3)
+    folded = fuse_batchnorm(body, 3)
     assert pairs(folded) > 0
     with torch.inference_mode():
         for side in (64, 96):
-            assert close(folded(pictures(side=side)), body(pictures(side=side)))
+            assert close(folded(images(side=side)), body(images(side=side)))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv2_100"])
@@ -56,7 +56,7 @@ def test_it_learns_what_the_original_learns(name: str, norms_learn: bool) -> Non
     def step(folds: bool) -> dict[str, Tensor]:
         body = body_of(name).train(norms_learn)
         optimizer = torch.optim.SGD(body.parameters(), lr=0.01)
-        said = (fold_norms(body, 3) if folds else body)(pictures())
+        said = (fuse_batchnorm(body, 3) if folds else body)(images())
         said.square().mean().backward()
         optimizer.step()
         return {key: value for key, value in body.state_dict().items() if value.is_floating_point()}
@@ -68,9 +68,9 @@ def test_it_learns_what_the_original_learns(name: str, norms_learn: bool) -> Non
 
 def test_norms_that_learn_measure_what_they_see_once() -> None:
     body = body_of("test_resnet").train()
-    folded = fold_norms(body, 3)
+    folded = fuse_batchnorm(body, 3)
     assert body.training
-    folded(pictures())
+    folded(images())
     (counted,) = {int(one.num_batches_tracked) for one in body.modules() if isinstance(one, nn.BatchNorm2d)}  # type: ignore[arg-type]
     assert counted == 1
 
@@ -82,7 +82,7 @@ def test_each_norm_goes_on_learning_or_resting_as_it_did() -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.train(number % 2 == 0)
         modes[name] = module.training
-    fold_norms(body, 3)
+    fuse_batchnorm(body, 3)
     assert {name: module.training for name, module in body.named_modules()} == modes
     assert len(set(modes.values())) == 2
 
@@ -90,15 +90,15 @@ def test_each_norm_goes_on_learning_or_resting_as_it_did() -> None:
 def test_it_is_folded_also_while_a_shorter_precision_is_asked_for() -> None:
     body = body_of("mobilenetv2_100").eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert pairs(fold_norms(body, 3)) > 0
+        assert pairs(fuse_batchnorm(body, 3)) > 0
 
 
 def test_new_weights_count_at_once() -> None:
     body, other = body_of("test_resnet").eval(), timm.create_model("test_resnet", num_classes=0).eval()
-    folded = fold_norms(body, 3)
+    folded = fuse_batchnorm(body, 3)
     body.load_state_dict(other.state_dict())
     with torch.inference_mode():
-        assert close(folded(pictures()), other(pictures()))
+        assert close(folded(images()), other(images()))
 
 
 class Branched(nn.Module):
@@ -108,20 +108,20 @@ class Branched(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        said = self.conv(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        said = self.conv(images)
         return (self.norm(said) + said).mean((2, 3))  # type: ignore[no-any-return]
 
 
 class Undecided(nn.Module):
-    """What it does depends on the pictures' values: no trace can say."""
+    """What it does depends on the images' values: no trace can say."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        said = self.norm(self.conv(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        said = self.norm(self.conv(images))
         return said.mean((2, 3)) if said.sum() > 0 else said.amax((2, 3))  # type: ignore[no-any-return]
 
 
@@ -132,20 +132,20 @@ class Forgetful(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        said = self.norm(self.conv(pictures)).mean((2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        said = self.norm(self.conv(images)).mean((2, 3))
         return nn.functional.dropout(said, 0.5, training=self.training)
 
 
 @pytest.mark.parametrize("body", [Branched(), Undecided(), Forgetful()])
 def test_what_cannot_be_folded_is_left_as_it_is(body: Any) -> None:
-    assert pairs(fold_norms(body, 3)) == 0
-    assert fold_norms(body, 3)(pictures()).shape == (4, 8)
+    assert pairs(fuse_batchnorm(body, 3)) == 0
+    assert fuse_batchnorm(body, 3)(images()).shape == (4, 8)
 
 
 def test_a_body_without_norms_is_left_as_it_is() -> None:
     body = timm.create_model("test_vit", num_classes=0)
-    assert fold_norms(body, 3) is body
+    assert fuse_batchnorm(body, 3) is body
 
 
 def test_a_network_keeps_the_names_of_its_weights() -> None:

@@ -16,15 +16,15 @@ import pytest
 
 from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import TrainingError
-from runner.training import activations as activations_module
+from runner.training import features as activations_module
 from runner.training.distributed import build_accelerator
-from runner.training.fold import Fold, Machine
+from runner.training.fold import FoldRun, Machine
 from runner.training.log import read_log
-from runner.training.snapshots import read_facts, read_snapshots
+from runner.training.snapshots import read_checkpoint_meta, read_snapshots
 from runner.training.train import train_fold
 from tests.competitions import SHAPES, write_plugin
 
-MakeFold = Callable[..., Fold]
+MakeFold = Callable[..., FoldRun]
 
 # Each state of the network; cycles of one epoch and of two; a cycle that ends with the first epoch of its stage.
 RECIPE = Recipe(
@@ -69,7 +69,7 @@ def hunt(ground: Path, *calls: str, kills: int, seed: int) -> dict[str, Any]:
 def test_killed_after_each_snapshot_and_at_random_it_ends_the_same_bit_for_bit(hunting_ground: Path) -> None:
     # Between a snapshot and the state that calls its epoch finished lies the one moment when the disk holds both
     # what an epoch starts from and what it ends with.
-    found = hunt(hunting_ground, "snapshots.py:write_state()", kills=6, seed=1)
+    found = hunt(hunting_ground, "snapshots.py:write_checkpoint()", kills=6, seed=1)
     assert len(found["kills"]) >= 12
     assert found["wrong"] == []
 
@@ -93,14 +93,14 @@ def three_states(tiny_recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(make_fold: MakeFold, three_states: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Fold:
+def unbroken(make_fold: MakeFold, three_states: Recipe, tmp_path_factory: pytest.TempPathFactory) -> FoldRun:
     """A fold that was trained in peace."""
     fold = make_fold(tmp_path_factory.mktemp("unbroken"), three_states)
     train(fold)
     return fold
 
 
-def train(fold: Fold, epochs: int | None = None, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+def train(fold: FoldRun, epochs: int | None = None, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
     """Train to the end, or until so many epochs are finished."""
     from runner.training import stage as stage_module
 
@@ -120,7 +120,7 @@ def train(fold: Fold, epochs: int | None = None, monkeypatch: pytest.MonkeyPatch
         train(fold)
 
 
-def weights(fold: Fold) -> list[bytes]:
+def weights(fold: FoldRun) -> list[bytes]:
     return [path.read_bytes() for path in sorted(fold.folder.glob("snapshot-*.safetensors"))]
 
 
@@ -131,7 +131,7 @@ def cut(path: Path, seed: int) -> None:
 
 
 def test_what_a_killed_writer_left_is_never_taken_for_a_file(
-    make_fold: MakeFold, three_states: Recipe, unbroken: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_fold: MakeFold, three_states: Recipe, unbroken: FoldRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = make_fold(tmp_path, three_states)
     for path in [*unbroken.folder.iterdir(), *unbroken.cache.rglob("*.npy")]:
@@ -149,7 +149,7 @@ def test_activations_that_are_cut_short_are_computed_again(
     seed: int,
     make_fold: MakeFold,
     three_states: Recipe,
-    unbroken: Fold,
+    unbroken: FoldRun,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -168,18 +168,18 @@ def test_a_state_that_is_cut_short_is_named_and_not_used(
     seed: int,
     make_fold: MakeFold,
     three_states: Recipe,
-    unbroken: Fold,
+    unbroken: FoldRun,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = make_fold(tmp_path, three_states)
     train(broken, 3, monkeypatch)
-    assert read_facts(broken.state_file)["epoch"] == 2
-    cut(broken.state_file, seed)
+    assert read_checkpoint_meta(broken.checkpoint_file)["epoch"] == 2
+    cut(broken.checkpoint_file, seed)
     with pytest.raises(TrainingError, match="state of a broken-off training cannot be read") as caught:
         train(broken)
-    assert "delete it" in str(caught.value.cure)
-    broken.state_file.unlink()
+    assert "delete it" in str(caught.value.fix)
+    broken.checkpoint_file.unlink()
     train(broken)
     assert weights(broken) == weights(unbroken)
 

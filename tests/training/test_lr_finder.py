@@ -14,11 +14,11 @@ from runner.console import sparkline
 from runner.contract import Recipe, Stage, TrainMode
 from runner.training.distributed import build_accelerator
 from runner.training.feeds import build_feeds
-from runner.training.fold import Fold, Machine, build_start
+from runner.training.fold import FoldRun, Machine, initial_network
 from runner.training.learner import Learner
 from runner.training.log import read_log
-from runner.training.lr_finder import Curve, find_rate, finding_file, read_curve, tell
-from runner.training.optimizer import build_optimizer, freeze_for
+from runner.training.lr_finder import Curve, find_lr, finding_file, read_curve, tell
+from runner.training.optimizer import apply_freezing, build_optimizer
 from runner.training.train import train_fold
 from runner.workspace import read_json
 
@@ -73,20 +73,20 @@ def test_the_sparkline_has_its_low_where_the_curve_has() -> None:
 
 @pytest.mark.parametrize("state", list(TrainMode))
 def test_weights_optimizer_and_random_state_are_put_back_exactly(
-    state: TrainMode, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    state: TrainMode, make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     stage = Stage(24, state)
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(stage,)))
     accelerator = build_accelerator("cpu")
-    network = build_start(fold, Machine())
-    freeze_for(network, fold.recipe, stage)
+    network = initial_network(fold, Machine())
+    apply_freezing(network, fold.recipe, stage)
     feed, _ = build_feeds(fold, Machine(), accelerator, network, stage, 16)
     module, optimizer = accelerator.prepare(
         network.head if state is TrainMode.FEATURES else network, build_optimizer(network, 0.01)
     )
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    finding = find_rate(fold, stage, Learner(accelerator, module, optimizer, fold.competition.labels), feed, 16)
+    finding = find_lr(fold, stage, Learner(accelerator, module, optimizer, fold.competition.labels), feed, 16)
     assert len(finding.curve.rates) > 20
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert torch.equal(random, torch.get_rng_state())
@@ -95,7 +95,7 @@ def test_weights_optimizer_and_random_state_are_put_back_exactly(
 
 
 def test_a_run_that_finds_its_rate_trains_by_it_and_keeps_the_curve(
-    make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     fold = make_fold(tmp_path, replace(tiny_recipe, find_lr=True))
     train_fold(fold, Machine(), build_accelerator("cpu"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.contract import Stage, TrainMode
-from runner.training.schedule import Epoch, cosine, plan_epochs, rate_share
+from runner.training.schedule import Epoch, cosine, lr_factor, plan_epochs
 
 SGDR = Stage(64, TrainMode.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
 
@@ -38,7 +38,7 @@ def test_a_cycle_of_four_steps_takes_these_shares() -> None:
 
 
 def test_the_rates_of_three_cycles_are_this_list() -> None:
-    shares = [round(rate_share(epoch, batch, 2), 4) for epoch in plan_epochs((SGDR,)) for batch in range(2)]
+    shares = [round(lr_factor(epoch, batch, 2), 4) for epoch in plan_epochs((SGDR,)) for batch in range(2)]
     assert shares == [
         *(1.0, 0.5),
         *(1.0, 0.8536, 0.5, 0.1464),
@@ -51,7 +51,7 @@ def test_lr_restarts_at_the_first_step_of_each_cycle_and_is_nearly_none_at_the_l
     cycles: int, mult: int, length: int, batches: int
 ) -> None:
     for epoch in plan_epochs((Stage(64, TrainMode.FROZEN, cycles, length, mult),)):
-        first, last = rate_share(epoch, 0, batches), rate_share(epoch, batches - 1, batches)
+        first, last = lr_factor(epoch, 0, batches), lr_factor(epoch, batches - 1, batches)
         assert (first == 1.0) == (epoch.within == 0)
         if epoch.ends_cycle:
             steps = epoch.length * batches
@@ -63,9 +63,9 @@ def test_restarts_do_not_drift_over_a_thousand_cycles() -> None:
     epochs = plan_epochs((Stage(64, TrainMode.FROZEN, cycles=1000, cycle_len=3),))
     starts = [epoch for epoch in epochs if epoch.within == 0]
     assert [epoch.number for epoch in starts] == list(range(0, 3000, 3))
-    assert {rate_share(epoch, 0, 7) for epoch in starts} == {1.0}
-    assert {rate_share(epoch, 6, 7) for epoch in epochs if epoch.ends_cycle} == {cosine(20, 21)}
+    assert {lr_factor(epoch, 0, 7) for epoch in starts} == {1.0}
+    assert {lr_factor(epoch, 6, 7) for epoch in epochs if epoch.ends_cycle} == {cosine(20, 21)}
 
 
 def test_an_epoch_can_be_repeated_alone() -> None:
-    assert rate_share(Epoch(9, 1, 4, 2, 4), 3, 5) == cosine(13, 20)
+    assert lr_factor(Epoch(9, 1, 4, 2, 4), 3, 5) == cosine(13, 20)

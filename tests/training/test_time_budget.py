@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runner.contract import Recipe, Stage, TrainMode
 from runner.training.distributed import build_accelerator
-from runner.training.fold import Fold, Machine
+from runner.training.fold import FoldRun, Machine
 from runner.training.time_budget import Cost, fit_to_budget, measure_costs, seconds_of
 
 RECIPE = Recipe(
@@ -51,7 +51,7 @@ def test_folds_cost_their_number() -> None:
 
 @pytest.mark.parametrize("state", list(TrainMode))
 def test_a_stage_is_measured_on_its_first_batches(
-    state: TrainMode, make_fold: Callable[..., Fold], tmp_path: Path, tiny_recipe: Recipe
+    state: TrainMode, make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, state),)))
     (cost,) = measure_costs(fold, Machine(), build_accelerator("cpu"))

@@ -84,7 +84,7 @@ def test_a_tracker_that_is_not_here_is_named_with_its_cure(
     monkeypatch.setattr(tracking_module.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="wandb") as caught:
         train(tiny_competition, workspace, tiny_competition.recipe, name="x", machine=Machine(tracker="wandb"))
-    assert caught.value.cure == "pip install wandb"
+    assert caught.value.fix == "pip install wandb"
     assert not workspace.run(tiny_competition.name, "x").exists()
 
 

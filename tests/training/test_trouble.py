@@ -16,13 +16,13 @@ from runner.data.tabular import standardise_and_impute
 from runner.errors import TrainingError
 from runner.training.distributed import build_accelerator
 from runner.training.feeds import oversampled
-from runner.training.fold import Fold, Machine
-from runner.training.loaders import Answers
+from runner.training.fold import FoldRun, Machine
+from runner.training.loaders import RowTargets
 from runner.training.log import read_log
 from runner.training.snapshots import read_snapshots
 from runner.training.train import train_fold
 
-MakeFold = Callable[..., Fold]
+MakeFold = Callable[..., FoldRun]
 
 
 def test_a_loss_that_is_no_number_names_the_rate_and_keeps_the_last_snapshot(
@@ -45,7 +45,7 @@ def test_rare_classes_are_shown_as_often_as_the_common_ones_up_to_the_bound(
     targets[:, 0] = 1
     targets[fold.train_rows[:10]] = (0, 1, 0)
     targets[fold.train_rows[10]] = (0, 0, 1)
-    fold.__dict__["answers"] = Answers(np.zeros((len(targets), 0), np.float32), targets)
+    fold.__dict__["answers"] = RowTargets(np.zeros((len(targets), 0), np.float32), targets)
     shown = oversampled(fold)
     times = np.bincount(shown, minlength=len(targets))
     assert set(times[fold.train_rows[11:]]) == {1}

@@ -13,7 +13,7 @@ import pytest
 
 from competitions import load
 from runner.hosts.grading import Answer, Scores, Usage
-from runner.hosts.http.errors import Patience
+from runner.hosts.http.errors import RetryPolicy
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
@@ -102,7 +102,7 @@ def waits() -> Waits:
 @pytest.fixture
 def kaggle(server: FaultyServer, waits: Waits) -> KaggleHost:
     """The Kaggle host, with little patience for silence."""
-    return KaggleHost(DOGS, patience=Patience(pause=waits), timeouts=(2.0, 0.3))
+    return KaggleHost(DOGS, patience=RetryPolicy(pause=waits), timeouts=(2.0, 0.3))
 
 
 @pytest.fixture

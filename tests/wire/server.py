@@ -15,24 +15,24 @@ from runner.hosts.loopback import Call, LoopbackServer, Reply, ranged
 from runner.hosts.practice import PracticeHost
 
 # What a fault does with an answer: another answer, or None where it has written to the wire itself.
-Fault = Callable[["FaultyServer", BaseHTTPRequestHandler, Call, Reply], Reply | None]
+RequestError = Callable[["FaultyServer", BaseHTTPRequestHandler, Call, Reply], Reply | None]
 
 PAGE = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
 class FaultyServer(LoopbackServer):
-    """Answers rightly but where a fault is ordered: the next call of that name gets it."""
+    """RowTargets rightly but where a fault is ordered: the next call of that name gets it."""
 
     def __init__(self, hosts: Mapping[str, PracticeHost], **more: Any):
         super().__init__(hosts, **more)
-        self.orders: list[tuple[str, Fault]] = []
+        self.orders: list[tuple[str, RequestError]] = []
         self.closing = threading.Event()
 
-    def order(self, name: str, *faults: Fault) -> None:
+    def order(self, name: str, *faults: RequestError) -> None:
         """The next calls of that name get these faults, in this order."""
         self.orders += [(name, fault) for fault in faults]
 
-    def always(self, name: str, fault: Fault, times: int = 50) -> None:
+    def always(self, name: str, fault: RequestError, times: int = 50) -> None:
         """Every call of that name gets the fault."""
         self.order(name, *[fault] * times)
 
@@ -53,13 +53,13 @@ class FaultyServer(LoopbackServer):
         super().__exit__(*rest)
 
 
-def answers(status: int, content: bytes = b"", **headers: str) -> Fault:
+def answers(status: int, content: bytes = b"", **headers: str) -> RequestError:
     """Another answer. Headers are named with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda *_: Reply(status, named, content)
 
 
-def refuses(status: int, message: str = "no", **headers: str) -> Fault:
+def refuses(status: int, message: str = "no", **headers: str) -> RequestError:
     """A refusal as the service words it."""
     named = {name.replace("_", "-"): value for name, value in headers.items()} | {"Content-Type": "application/json"}
     told = {"code": status, "message": message}
@@ -68,12 +68,12 @@ def refuses(status: int, message: str = "no", **headers: str) -> Fault:
     return lambda *_: Reply(status, named, json.dumps(told).encode())
 
 
-def gateway_page(status: int = 502) -> Fault:
+def gateway_page(status: int = 502) -> RequestError:
     """A page from something in between."""
     return answers(status, PAGE, Content_Type="text/html; charset=utf-8")
 
 
-def drops(after: int, *, reset: bool = True) -> Fault:
+def drops(after: int, *, reset: bool = True) -> RequestError:
     """The first bytes, then the connection breaks off: reset, or closed as if all were said."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
@@ -88,7 +88,7 @@ def drops_before_any_answer(server: FaultyServer, handler: BaseHTTPRequestHandle
     _hang_up(handler, reset=True)
 
 
-def stalls(after: int) -> Fault:
+def stalls(after: int) -> RequestError:
     """The first bytes, then silence."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
@@ -99,7 +99,7 @@ def stalls(after: int) -> Fault:
     return fault
 
 
-def with_headers(**headers: str | None) -> Fault:
+def with_headers(**headers: str | None) -> RequestError:
     """The right content under other headers; None takes one away."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> Reply:
@@ -122,7 +122,7 @@ def knows_no_ranges(server: FaultyServer, handler: BaseHTTPRequestHandler, call:
     return Reply(200, headers, reply.content)
 
 
-def no_length(cut_after: int | None = None, *, proofs: bool = True) -> Fault:
+def no_length(cut_after: int | None = None, *, proofs: bool = True) -> RequestError:
     """No Content-Length: the end of the connection is the end of the file, or seems so."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
@@ -138,7 +138,7 @@ def no_length(cut_after: int | None = None, *, proofs: bool = True) -> Fault:
     return fault
 
 
-def chunked(cut_after: int | None = None) -> Fault:
+def chunked(cut_after: int | None = None) -> RequestError:
     """Sent in chunks; cut, where asked, without the last one."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
@@ -175,7 +175,7 @@ def changes_the_file(server: FaultyServer, handler: BaseHTTPRequestHandler, call
     return ranged(reply.content, call.headers.get("Range"), call.headers.get("If-Range"))
 
 
-def edits(change: Callable[[Any], Any]) -> Fault:
+def edits(change: Callable[[Any], Any]) -> RequestError:
     """The answer's JSON, changed."""
 
     def fault(server: FaultyServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> Reply:

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from runner.errors import HostError
-from runner.hosts.current_standing import find_places
-from runner.hosts.entries import Origin
+from runner.hosts.current_standing import find_current_standings
+from runner.hosts.entries import RunInfo
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.leaderboards import latest_snapshots
 from runner.hosts.ledger import read_ledger
 from runner.hosts.loopback import redirect
-from runner.hosts.submit import Handing, refresh_ledger, submit_and_record
+from runner.hosts.submit import SubmitOptions, refresh_ledger, submit_and_record
 from tests.wire.conftest import DOGS, SLUG, TEAMS
-from tests.wire.server import Fault, FaultyServer, answers, edits, gateway_page, refuses
+from tests.wire.server import FaultyServer, RequestError, answers, edits, gateway_page, refuses
 
 
 def test_the_public_board_is_downloaded_whole(kaggle: KaggleHost, server: FaultyServer) -> None:
@@ -31,7 +31,9 @@ def test_the_public_board_is_downloaded_whole(kaggle: KaggleHost, server: Faulty
     [refuses(404), answers(200, b"no zip", Content_Type="application/zip"), gateway_page(200), refuses(500)],
     ids=["404", "no zip", "page", "500"],
 )
-def test_where_the_download_fails_the_board_is_paged(fault: Fault, kaggle: KaggleHost, server: FaultyServer) -> None:
+def test_where_the_download_fails_the_board_is_paged(
+    fault: RequestError, kaggle: KaggleHost, server: FaultyServer
+) -> None:
     whole = kaggle.fetch_leaderboard(SLUG)
     server.page_limit = 20
     server.order("DownloadLeaderboard", *[fault] * 7)
@@ -69,7 +71,7 @@ def test_a_score_without_a_board_is_told_without_a_place(
 ) -> None:
     server.always("DownloadLeaderboard", refuses(500))
     server.always("GetLeaderboard", refuses(400))
-    outcome = submit_and_record(kaggle, DOGS, submission, tmp_path / "ledger.csv", Origin(), Handing())
+    outcome = submit_and_record(kaggle, DOGS, submission, tmp_path / "ledger.csv", RunInfo(), SubmitOptions())
     assert outcome.submission.public is not None and outcome.standings == ()
     assert "no public board" in capsys.readouterr().err
 
@@ -81,7 +83,7 @@ def test_a_refresh_keeps_the_boards_and_the_next_tells_the_movement(
     kaggle.submit_file(SLUG, submission, "")
     refresh_ledger(kaggle, DOGS, ledger, boards=boards)
     assert [len(latest_snapshots(boards, private=private)) for private in (False, True)] == [1, 1]
-    public, private = find_places(DOGS, read_ledger(ledger), boards)
+    public, private = find_current_standings(DOGS, read_ledger(ledger), boards)
     assert (public.standing.rank, public.standing.teams, public.moved) == (5, TEAMS, None)
     assert "would have been place 5 of 57" in str(public)
 
@@ -90,7 +92,7 @@ def test_a_refresh_keeps_the_boards_and_the_next_tells_the_movement(
     server.order("GetLeaderboard", edits(lambda told: {"submissions": rows + told["submissions"], "nextPageToken": ""}))
     monkeypatch.setattr(KaggleHost, "now", lambda _: datetime.now(UTC) + timedelta(hours=1))
     refresh_ledger(kaggle, DOGS, ledger, boards=boards)
-    moved, still = find_places(DOGS, read_ledger(ledger), boards)
+    moved, still = find_current_standings(DOGS, read_ledger(ledger), boards)
     assert (moved.standing.rank, moved.moved) == (8, -3)
     assert "3 places down since 20" in str(moved)
     assert still.standing.rank == private.standing.rank

@@ -16,8 +16,8 @@ from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import RemoteFile
 from tests.wire.conftest import SLUG, Waits
 from tests.wire.server import (
-    Fault,
     FaultyServer,
+    RequestError,
     answers,
     changes_the_file,
     chunked,
@@ -92,7 +92,7 @@ def test_the_bundle_of_all_files_comes_as_one_archive(kaggle: KaggleHost, tmp_pa
         assert set(archive.namelist()) >= {"labels.csv", "train/deep/0.jpg", "test/deep/0.jpg"}
 
 
-MENDED: dict[str, tuple[Fault, ...]] = {
+MENDED: dict[str, tuple[RequestError, ...]] = {
     "reset": (drops(100_000),),
     "reset at once": (drops(0),),
     "reset thrice": (drops(100_000), drops(100_000), drops(50_000)),
@@ -121,7 +121,7 @@ MENDED: dict[str, tuple[Fault, ...]] = {
 
 @pytest.mark.parametrize("faults", MENDED.values(), ids=list(MENDED))
 def test_what_goes_wrong_on_the_way_is_mended(
-    faults: tuple[Fault, ...], kaggle: KaggleHost, practice: PracticeHost, server: FaultyServer, tmp_path: Path
+    faults: tuple[RequestError, ...], kaggle: KaggleHost, practice: PracticeHost, server: FaultyServer, tmp_path: Path
 ) -> None:
     if changes_the_file in faults:
         name = "test/deep/0.jpg"  # a zip that changes is no zip any more
@@ -166,7 +166,7 @@ def test_an_address_that_has_expired_is_asked_for_anew(
     assert (tmp_path / "train.zip").read_bytes() == stored(practice)
 
 
-HOPELESS: dict[str, tuple[Fault, str]] = {
+HOPELESS: dict[str, tuple[RequestError, str]] = {
     "always reset": (drops(0), "broke off"),
     "always silent": (stalls(0), "stopped answering"),
     "always 503": (refuses(503), "trouble of its own"),
@@ -182,17 +182,17 @@ HOPELESS: dict[str, tuple[Fault, str]] = {
 
 @pytest.mark.parametrize(("fault", "told"), HOPELESS.values(), ids=list(HOPELESS))
 def test_what_cannot_be_mended_is_refused_and_nothing_false_is_left(
-    fault: Fault, told: str, server: FaultyServer, waits: Waits, tmp_path: Path
+    fault: RequestError, told: str, server: FaultyServer, waits: Waits, tmp_path: Path
 ) -> None:
-    from runner.hosts.http.errors import Patience
+    from runner.hosts.http.errors import RetryPolicy
     from tests.wire.conftest import DOGS
 
-    kaggle = KaggleHost(DOGS, patience=Patience(pause=waits, tries=3), timeouts=(2.0, 0.1))
+    kaggle = KaggleHost(DOGS, patience=RetryPolicy(pause=waits, tries=3), timeouts=(2.0, 0.1))
     server.always("store", fault)
     path = tmp_path / "new" / "train.zip"
     with pytest.raises(HostError, match=told) as caught:
         bring(kaggle, path)
-    assert caught.value.cure
+    assert caught.value.fix
     assert not path.exists()
 
 
@@ -248,13 +248,13 @@ def test_a_spoilt_part_on_the_disk_is_found_out(
 def test_what_the_store_packs_is_unpacked(tmp_path: Path, server: FaultyServer, practice: PracticeHost) -> None:
     from zipfile import ZIP_DEFLATED, ZipFile
 
-    from runner.hosts.http.download import Order, fetch
+    from runner.hosts.http.download import DownloadRequest, fetch
 
     content = b"id,breed\n" * 1000
     with ZipFile(practice.folder / "files" / "big.csv.zip", "w", ZIP_DEFLATED) as archive:
         archive.writestr("big.csv", content)
     url = redirect(server, f"competitions/{SLUG}/big.csv.zip").headers["Location"]
-    fetch(Order("big.csv", len(content), lambda: url), tmp_path / "big.csv", lambda _: None)
+    fetch(DownloadRequest("big.csv", len(content), lambda: url), tmp_path / "big.csv", lambda _: None)
     assert (tmp_path / "big.csv").read_bytes() == content
     assert [one.name for one in tmp_path.iterdir() if "big" in one.name] == ["big.csv"]
 

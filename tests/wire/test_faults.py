@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import HostError
-from runner.hosts.http.errors import Patience
+from runner.hosts.http.errors import RetryPolicy
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.practice import PracticeHost
 from tests.wire.conftest import DOGS, SLUG, Waits, build_dogs
 from tests.wire.server import (
-    Fault,
     FaultyServer,
+    RequestError,
     answers,
     changes_the_file,
     chunked,
@@ -38,7 +38,7 @@ from tests.wire.server import (
 )
 
 NAME = "test/deep/0.jpg"
-OF_THE_STORE: list[tuple[str, Fault]] = [
+OF_THE_STORE: list[tuple[str, RequestError]] = [
     ("reset at once", drops(0)),
     ("reset", drops(15_000)),
     ("closed", drops(15_000, reset=False)),
@@ -66,7 +66,7 @@ OF_THE_STORE: list[tuple[str, Fault]] = [
     ("changed", changes_the_file),
     ("mute", with_headers(Content_Type=None, ETag=None, x_goog_hash=None, Last_Modified=None)),
 ]
-OF_THE_SERVICE: list[tuple[str, Fault]] = [
+OF_THE_SERVICE: list[tuple[str, RequestError]] = [
     ("reset", drops_before_any_answer),
     ("silent", stalls(0)),
     ("429", refuses(429, Retry_After="2")),
@@ -78,7 +78,7 @@ OF_THE_SERVICE: list[tuple[str, Fault]] = [
 ]
 
 
-def named(faults: list[tuple[str, Fault]]) -> st.SearchStrategy[list[tuple[str, Fault]]]:
+def named(faults: list[tuple[str, RequestError]]) -> st.SearchStrategy[list[tuple[str, RequestError]]]:
     return st.lists(st.sampled_from(faults), max_size=6)
 
 
@@ -93,13 +93,13 @@ def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
     small: PracticeHost,
     tmp_path_factory: pytest.TempPathFactory,
     server: FaultyServer,
-    store: list[tuple[str, Fault]],
-    service: list[tuple[str, Fault]],
+    store: list[tuple[str, RequestError]],
+    service: list[tuple[str, RequestError]],
 ) -> None:
     server.stages[SLUG].host = small
     server.orders = [("store", fault) for _, fault in store]
     server.orders += [("DownloadDataFile" if n % 2 else "ListDataFiles", f) for n, (_, f) in enumerate(service)]
-    kaggle = KaggleHost(DOGS, patience=Patience(pause=Waits(), tries=5), timeouts=(2.0, 0.05))
+    kaggle = KaggleHost(DOGS, patience=RetryPolicy(pause=Waits(), tries=5), timeouts=(2.0, 0.05))
     path = tmp_path_factory.mktemp("drawn") / "0.jpg"
     source = small.folder / "files" / NAME
     contents = [source.read_bytes()]
@@ -107,8 +107,8 @@ def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
         (file,) = kaggle.list_files(SLUG)
         kaggle.download_file(SLUG, file, path, lambda _: None)
     except HostError as error:
-        assert error.cure
-        assert error.found
+        assert error.fix
+        assert error.message
         assert not path.exists()
         return
     finally:

@@ -45,8 +45,8 @@ def test_a_submission_is_taken_scored_and_told(host: Host, submission: Path) -> 
     assert abs((told.submitted - datetime.now(UTC)).total_seconds()) < 60
     after = host.fetch_limits(SLUG)
     assert (after.per_day, after.left_today) == (before.per_day, before.left_today - 1)
-    assert after.reopens > datetime.now(UTC)
-    assert (after.reopens.hour, after.reopens.minute, after.reopens.utcoffset()) == (0, 0, UTC.utcoffset(None))
+    assert after.resets_at > datetime.now(UTC)
+    assert (after.resets_at.hour, after.resets_at.minute, after.resets_at.utcoffset()) == (0, 0, UTC.utcoffset(None))
 
 
 def test_a_malformed_submission_turns_to_an_error_with_the_reason(host: Host, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_boards_are_whole_and_best_first(host: Host, private: bool) -> None:
 def test_what_is_not_there_is_refused_with_a_cure(host: Host, submission: Path) -> None:
     with pytest.raises(HostError) as caught:
         host.fetch_submission(SLUG, "999")
-    assert caught.value.cure
+    assert caught.value.fix
     with pytest.raises(HostError):
         host.list_files("no-such-competition")
 

@@ -33,13 +33,13 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def planet_files(pictures: int = 3) -> dict[str, bytes]:
+def planet_files(images: int = 3) -> dict[str, bytes]:
     rows = "".join(f"train_{n},clear\n" for n in range(3))
     test = "".join(f"test_{n},clear\n" for n in range(2))
     return {
         "train_v2.csv": b"image_name,tags\n" + rows.encode(),
         "sample_submission_v2.csv": b"image_name,tags\n" + test.encode(),
-        **{f"train-jpg/train_{n}.jpg": b"jpg" for n in range(pictures)},
+        **{f"train-jpg/train_{n}.jpg": b"jpg" for n in range(images)},
         **{f"test-jpg/test_{n}.jpg": b"jpg" for n in range(2)},
     }
 
@@ -77,11 +77,11 @@ Hosts = Callable[[Competition], KaggleHost]
 
 def test_planet_comes_without_its_tifs(server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts) -> None:
     files = planet_files()
-    pictures = {part: {n: c for n, c in files.items() if n.startswith(part)} for part in ("train-jpg", "test-jpg")}
+    images = {part: {n: c for n, c in files.items() if n.startswith(part)} for part in ("train-jpg", "test-jpg")}
     offered = {
         "train_v2.csv.zip": zipped({"train_v2.csv": files["train_v2.csv"]}),
         "sample_submission_v2.csv.zip": zipped({"sample_submission_v2.csv": files["sample_submission_v2.csv"]}),
-        **{f"{part}.zip": zipped(held) for part, held in pictures.items()},
+        **{f"{part}.zip": zipped(held) for part, held in images.items()},
         "train-tif-v2.tar.7z": b"32 GB of them",
         "test-tif-v2.tar.7z": b"and more",
         "test_v2_file_mapping.csv.zip": zipped({"x.csv": b"x"}),
@@ -112,7 +112,7 @@ def test_files_of_one_name_in_two_folders_stay_two(
     assert server.count("DownloadDataFiles") == 0
 
 
-def test_many_single_pictures_come_as_the_one_archive(
+def test_many_single_images_come_as_the_one_archive(
     server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(70))
@@ -121,7 +121,7 @@ def test_many_single_pictures_come_as_the_one_archive(
     assert (server.count("DownloadDataFiles"), server.count("DownloadDataFile")) == (1, 0)
 
 
-def test_many_pictures_among_far_more_come_one_by_one(
+def test_many_images_among_far_more_come_one_by_one(
     server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(60) | {"extra.bin": b"x" * 100_000})
@@ -156,10 +156,10 @@ def test_what_the_host_lists_no_more_is_missed_and_named(
         download(PLANET, workspace, host(PLANET))
 
 
-def mirror(server: FaultyServer, tmp_path: Path, pictures: int) -> None:
+def mirror(server: FaultyServer, tmp_path: Path, images: int) -> None:
     """The mirror's own layout: other names for the tables, and two folders around everything."""
     names = {"train_v2.csv": "train_classes.csv", "sample_submission_v2.csv": "sample_submission.csv"}
-    files = {f"planet/planet/{names.get(name, name)}": one for name, one in planet_files(pictures).items()}
+    files = {f"planet/planet/{names.get(name, name)}": one for name, one in planet_files(images).items()}
     (tmp_path / "mirror.zip").write_bytes(zipped(files))
     server.datasets[PLANET.mirror] = tmp_path / "mirror.zip"
 
@@ -167,7 +167,7 @@ def mirror(server: FaultyServer, tmp_path: Path, pictures: int) -> None:
 def test_the_mirror_brings_what_the_host_lists_no_more(
     server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
-    mirror(server, tmp_path, pictures=3)
+    mirror(server, tmp_path, images=3)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
     folder = download(PLANET, workspace, dataset, verify=lambda found: check_counts(PLANET, found))
     assert len(list((folder / "train-jpg").iterdir())) == 3
@@ -175,12 +175,12 @@ def test_the_mirror_brings_what_the_host_lists_no_more(
     assert "mirror" in (folder / "manifest.json").read_text()
 
 
-def test_a_mirror_that_lacks_pictures_is_refused(
+def test_a_mirror_that_lacks_images_is_refused(
     server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
-    mirror(server, tmp_path, pictures=2)
+    mirror(server, tmp_path, images=2)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
-    with pytest.raises(DataError, match="2 train pictures, and 3 rows"):
+    with pytest.raises(DataError, match="2 train images, and 3 rows"):
         download(PLANET, workspace, dataset, verify=lambda found: check_counts(PLANET, found))
     assert not workspace.data("planet").exists()
 

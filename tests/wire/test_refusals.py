@@ -13,23 +13,31 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError
-from runner.hosts.http.errors import Patience
+from runner.hosts.http.errors import RetryPolicy
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.protocol import RemoteFile
 from tests.wire.conftest import DOGS, SLUG, Waits
-from tests.wire.server import Fault, FaultyServer, answers, drops_before_any_answer, gateway_page, refuses, stalls
+from tests.wire.server import (
+    FaultyServer,
+    RequestError,
+    answers,
+    drops_before_any_answer,
+    gateway_page,
+    refuses,
+    stalls,
+)
 
 Ask = Callable[[KaggleHost], object]
 
 
 def impatient(**more: str) -> KaggleHost:
-    return KaggleHost(replace(DOGS, **more), patience=Patience(pause=Waits(), tries=2), timeouts=(1.0, 0.2))
+    return KaggleHost(replace(DOGS, **more), patience=RetryPolicy(pause=Waits(), tries=2), timeouts=(1.0, 0.2))
 
 
 def refusal(ask: Ask, host: KaggleHost) -> HostError:
     with pytest.raises(HostError) as caught:
         ask(host)
-    assert caught.value.cure
+    assert caught.value.fix
     return caught.value
 
 
@@ -40,16 +48,16 @@ def about(host: KaggleHost) -> object:
 def test_no_credentials(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     told = refusal(about, impatient())
-    assert "no Kaggle credentials" in told.found
+    assert "no Kaggle credentials" in told.message
     assert "kaggle.json" in str(told.where)
-    assert "https://www.kaggle.com/settings" in str(told.cure)
+    assert "https://www.kaggle.com/settings" in str(told.fix)
     assert server.calls == []
 
 
 def test_a_bad_token(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "bad-secret")
     told = refusal(about, impatient())
-    assert "does not accept the API token from KAGGLE_API_TOKEN" in told.found
+    assert "does not accept the API token from KAGGLE_API_TOKEN" in told.message
 
 
 def test_a_bad_token_that_hides_a_good_key(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +65,7 @@ def test_a_bad_token_that_hides_a_good_key(server: FaultyServer, monkeypatch: py
     monkeypatch.setenv("KAGGLE_USERNAME", "practice")
     monkeypatch.setenv("KAGGLE_KEY", "practice-key")
     told = refusal(about, impatient())
-    assert "unset KAGGLE_API_TOKEN" in str(told.cure)
+    assert "unset KAGGLE_API_TOKEN" in str(told.fix)
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     assert impatient().fetch_about(SLUG).entered  # the key was good all along
 
@@ -72,33 +80,33 @@ def test_rules_that_are_not_accepted_wherever_one_meets_them(server: FaultyServe
     ]
     for ask in asks:
         told = refusal(ask, impatient())
-        assert "rules of dog-breed-identification are not accepted" in told.found
+        assert "rules of dog-breed-identification are not accepted" in told.message
         assert told.where == "https://www.kaggle.com/competitions/dog-breed-identification/rules"
 
 
 def test_a_refusal_that_is_not_about_rules_is_told_in_the_hosts_words(server: FaultyServer) -> None:
     server.order("ListDataFiles", refuses(403, "This data is only for phase two"))
     told = refusal(lambda host: host.list_files(SLUG), impatient())
-    assert "only for phase two" in told.found
+    assert "only for phase two" in told.message
 
 
 def test_a_wrong_slug_brings_the_nearest_real_ones(server: FaultyServer) -> None:
     told = refusal(about, impatient(slug="dog-bred-identification"))
-    assert "'dog-bred-identification'" in told.found
-    assert "dog-breed-identification" in told.found
+    assert "'dog-bred-identification'" in told.message
+    assert "dog-breed-identification" in told.message
     # Kaggle answers some wrong slugs as if they were forbidden ones.
     server.order("GetCompetition", refuses(403, "Permission 'competitions.get' was denied"))
     told = refusal(about, impatient(slug="dog-bred-identification"))
-    assert "dog-breed-identification" in told.found
+    assert "dog-breed-identification" in told.message
     server.order("GetCompetition", refuses(403, "a private one"))
-    assert "a private one" in refusal(about, impatient()).found
+    assert "a private one" in refusal(about, impatient()).message
 
 
 def test_an_address_for_a_slug_is_taken_apart(server: FaultyServer) -> None:
     assert about(impatient(slug=f"https://www.kaggle.com/c/{SLUG}/data")) == about(impatient())
 
 
-TROUBLE: dict[str, tuple[Fault, str]] = {
+TROUBLE: dict[str, tuple[RequestError, str]] = {
     "429": (refuses(429, "slow down"), "too many requests"),
     "429 for hours": (refuses(429, Retry_After="7200"), "asks to wait 7200 s"),
     "500": (refuses(500), "trouble of its own (500)"),
@@ -116,10 +124,10 @@ TROUBLE: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize(("fault", "told"), TROUBLE.values(), ids=list(TROUBLE))
-def test_trouble_is_told_as_what_it_is(fault: Fault, told: str, server: FaultyServer) -> None:
+def test_trouble_is_told_as_what_it_is(fault: RequestError, told: str, server: FaultyServer) -> None:
     server.always("GetCompetition", fault)
     error = refusal(about, impatient())
-    assert told in error.found
+    assert told in error.message
     # ... and once it is over, the same question is answered.
     server.orders.clear()
     assert about(impatient())
@@ -131,8 +139,8 @@ def test_no_network(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
     told = refusal(about, impatient())
-    assert "does not let through" in told.found
-    assert "HTTP_PROXY" in str(told.cure)
+    assert "does not let through" in told.message
+    assert "HTTP_PROXY" in str(told.fix)
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -141,7 +149,7 @@ def test_no_network(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> No
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
-    assert "no network: localhost is not found" in refusal(about, impatient()).found
+    assert "no network: localhost is not found" in refusal(about, impatient()).message
 
 
 def test_a_clock_that_is_wrong_is_told_where_it_may_be_the_reason(
@@ -151,14 +159,14 @@ def test_a_clock_that_is_wrong_is_told_where_it_may_be_the_reason(
     monkeypatch.setattr(FaultyServer, "now", lambda self: now(self) - timedelta(hours=3))
     monkeypatch.setenv("KAGGLE_API_TOKEN", "bad-secret")
     told = refusal(about, impatient())
-    assert "this machine's clock is 180 min ahead" in told.found or "this machine's clock is 179 min" in told.found
+    assert "this machine's clock is 180 min ahead" in told.message or "this machine's clock is 179 min" in told.message
 
 
 def test_the_reopening_is_told_by_the_hosts_clock(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = FaultyServer.now
     monkeypatch.setattr(FaultyServer, "now", lambda self: now(self) + timedelta(days=10))
-    reopens = impatient().fetch_limits(SLUG).reopens
-    assert timedelta(days=9) < reopens - now(server) < timedelta(days=12)
+    resets_at = impatient().fetch_limits(SLUG).resets_at
+    assert timedelta(days=9) < resets_at - now(server) < timedelta(days=12)
 
 
 def test_no_secret_is_in_any_message_or_traceback(
@@ -190,7 +198,7 @@ def test_a_browser_login_is_renewed_and_used(server: FaultyServer, monkeypatch: 
     folder.mkdir()
     login = {"refresh_token": "r", "access_token": "", "username": "ann", "scopes": []}
     (folder / "credentials.json").write_text(json.dumps(login))
-    assert "has run out" in refusal(about, impatient()).found  # the server knows no such login
+    assert "has run out" in refusal(about, impatient()).message  # the server knows no such login
     token = {"token": "practice-token", "expiresIn": 3600}
     server.order("GenerateAccessToken", answers(200, json.dumps(token).encode(), Content_Type="application/json"))
     assert about(impatient())

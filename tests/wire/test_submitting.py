@@ -16,17 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import HostError
-from runner.hosts.entries import Origin
-from runner.hosts.http.errors import Patience
+from runner.hosts.entries import RunInfo
+from runner.hosts.http.errors import RetryPolicy
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.ledger import Entry, read_ledger
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Status, UnreachableError
-from runner.hosts.submit import Handing, Outcome, refresh_ledger, require_open, submit_and_record
+from runner.hosts.submit import SubmitOptions, SubmitResult, refresh_ledger, require_open, submit_and_record
 from tests.wire.conftest import DOGS, GOOD, SLUG, Waits, build_dogs
 from tests.wire.server import (
-    Fault,
     FaultyServer,
+    RequestError,
     answers,
     drops_before_any_answer,
     edits,
@@ -36,8 +36,8 @@ from tests.wire.server import (
     with_headers,
 )
 
-ORIGIN = Origin(run="resnet-1", recipe="resnet", commit="abc1234", cv="0.25", cv_error="0.01")
-Submit = Callable[..., Outcome]
+ORIGIN = RunInfo(run="resnet-1", recipe="resnet", commit="abc1234", cv="0.25", cv_error="0.01")
+Submit = Callable[..., SubmitResult]
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def ledger(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def submit(kaggle: KaggleHost, submission: Path, ledger: Path, waits: Waits) -> Submit:
-    def run(path: Path = submission, **more: Any) -> Outcome:
-        handing = Handing(pause=waits, **more)
+    def run(path: Path = submission, **more: Any) -> SubmitResult:
+        handing = SubmitOptions(pause=waits, **more)
         return submit_and_record(kaggle, DOGS, path, ledger, ORIGIN, handing)
 
     return run
@@ -92,7 +92,7 @@ def test_the_run_is_not_forgotten_when_its_file_is_named_by_hand(
     submit: Submit, kaggle: KaggleHost, submission: Path, ledger: Path
 ) -> None:
     submit()
-    submit_and_record(kaggle, DOGS, submission, ledger, Origin(), Handing())
+    submit_and_record(kaggle, DOGS, submission, ledger, RunInfo(), SubmitOptions())
     (entry,) = read_ledger(ledger)
     assert (entry.run, entry.cv, entry.commit, entry.public) == ("resnet-1", "0.25", "abc1234", "0.22314")
 
@@ -121,7 +121,7 @@ def test_a_file_that_turned_to_an_error_may_be_sent_again(
     for _ in range(2):
         with pytest.raises(HostError, match=r"(?s)refused submission \d: .*zz") as caught:
             submit(path)
-        assert "check" in str(caught.value.cure)
+        assert "check" in str(caught.value.fix)
     assert [(entry.status, entry.public) for entry in read_ledger(ledger)] == [("error", "")] * 2
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_turned_to_an_error_may_be_sent_again(
     ids=["reset", "page", "500", "silence", "half"],
 )
 def test_a_break_at_the_moment_of_creation_is_settled_by_looking(
-    fault: Fault, submit: Submit, server: FaultyServer, ledger: Path
+    fault: RequestError, submit: Submit, server: FaultyServer, ledger: Path
 ) -> None:
     server.order("CreateSubmission", fault)  # heard and done: only the answer is lost
     assert submit().submission.ref == "1"
@@ -208,7 +208,7 @@ def test_a_creation_that_was_refused_for_haste_is_tried_again(submit: Submit, se
     ids=["reset", "page", "503", "500", "other md5", "other size", "other hash", "a part"],
 )
 def test_an_upload_that_fails_is_begun_anew_and_counts_only_when_whole(
-    fault: Fault, submit: Submit, server: FaultyServer, practice: PracticeHost, submission: Path
+    fault: RequestError, submit: Submit, server: FaultyServer, practice: PracticeHost, submission: Path
 ) -> None:
     server.order("upload", fault)
     assert submit().submission.status is Status.COMPLETE
@@ -265,7 +265,7 @@ def test_an_hour_without_a_score_ends_and_the_ledger_knows(
     server.stages[SLUG].looks_until_scored = 10_000
     with pytest.raises(HostError, match="still not scored after 60 minutes") as caught:
         submit()
-    assert caught.value.cure == "runner dog-breed standings --refresh"
+    assert caught.value.fix == "runner dog-breed standings --refresh"
     assert [entry.status for entry in read_ledger(ledger)] == ["pending"]
     assert 3600 <= sum(waits.seconds) < 3700
 
@@ -392,8 +392,8 @@ def test_what_would_take_no_file_is_told_before_anything_is_sent(
     for ask in (submit, lambda: require_open(kaggle, DOGS)):
         with pytest.raises(HostError) as caught:
             ask()
-        assert re.search(told, caught.value.found)
-        assert caught.value.cure
+        assert re.search(told, caught.value.message)
+        assert caught.value.fix
     assert server.count("StartSubmissionUpload") == 0
 
 
@@ -418,7 +418,7 @@ def test_a_fate_that_cannot_be_looked_up_is_told_as_unknown(
     assert server.count("CreateSubmission") == 1
 
 
-BROKEN: list[tuple[str, Fault]] = [
+BROKEN: list[tuple[str, RequestError]] = [
     ("reset", drops_before_any_answer),
     ("silence", stalls(0)),
     ("page", gateway_page(502)),
@@ -447,21 +447,21 @@ def test_after_any_faults_and_another_try_the_file_is_there_exactly_once(
     server: FaultyServer,
     submission: Path,
     tmp_path_factory: pytest.TempPathFactory,
-    drawn: list[tuple[str, tuple[str, Fault]]],
+    drawn: list[tuple[str, tuple[str, RequestError]]],
 ) -> None:
     folder = tmp_path_factory.mktemp("drawn")
     server.stages[SLUG].host = build_dogs(folder)
     server.orders = [(step, fault) for step, (_, fault) in drawn]
     pause = Waits()
-    kaggle = KaggleHost(DOGS, patience=Patience(pause=pause, tries=3), timeouts=(2.0, 0.05))
-    handing, ledger = Handing(pause=pause), folder / "ledger.csv"
+    kaggle = KaggleHost(DOGS, patience=RetryPolicy(pause=pause, tries=3), timeouts=(2.0, 0.05))
+    handing, ledger = SubmitOptions(pause=pause), folder / "ledger.csv"
     try:
         submit_and_record(kaggle, DOGS, submission, ledger, ORIGIN, handing)
     except HostError as error:
-        assert error.cure
+        assert error.fix
     server.orders = []
     # What is silent for a twentieth of a second may be a busy machine.
-    calm = KaggleHost(DOGS, patience=Patience(pause=pause), timeouts=(2.0, 5.0))
+    calm = KaggleHost(DOGS, patience=RetryPolicy(pause=pause), timeouts=(2.0, 5.0))
     outcome = submit_and_record(calm, DOGS, submission, ledger, ORIGIN, handing)
     assert outcome.submission.status is Status.COMPLETE
     assert len(server.stages[SLUG].host.fetch_submissions(SLUG)) == 1

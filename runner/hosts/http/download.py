@@ -15,11 +15,11 @@ from zipfile import BadZipFile, ZipFile
 import requests
 import urllib3
 
-from runner.archives.integrity import flaw_of_archive
+from runner.archives.integrity import test_archive
 from runner.console import Advance
 from runner.errors import HostError
-from runner.hosts.http.errors import TIMEOUTS, Fault, Patience, fault_of_error, fault_of_response
-from runner.hosts.http.file_version import Identity, extent_of, identity_of
+from runner.hosts.http.errors import TIMEOUTS, RequestError, RetryPolicy, error_from_exception, error_from_response
+from runner.hosts.http.file_version import FileVersion, extent_of, identity_of
 from runner.hosts.protocol import PART, PART_NOTE
 from runner.workspace import read_json, write_json
 
@@ -36,7 +36,7 @@ _RESERVE = 64 << 20
 
 
 @dataclass(frozen=True)
-class Order:
+class DownloadRequest:
     """A file to bring: its name, its size as the host lists it (None: not told), and a fresh URL on demand."""
 
     name: str
@@ -46,11 +46,11 @@ class Order:
 
 
 def fetch(
-    order: Order,
+    order: DownloadRequest,
     path: Path,
     advance: Advance,
     *,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
     timeouts: tuple[float, float] = TIMEOUTS,
 ) -> None:
     """Bring the file to `path`, whole and verified or not at all; what came before a fault is kept beside it.
@@ -59,17 +59,17 @@ def fetch(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
-        _Transfer(order, path, advance, session, patience or Patience(), timeouts).run()
+        _Transfer(order, path, advance, session, patience or RetryPolicy(), timeouts).run()
 
 
 class _Transfer:
     def __init__(
         self,
-        order: Order,
+        order: DownloadRequest,
         path: Path,
         advance: Advance,
         session: requests.Session,
-        patience: Patience,
+        patience: RetryPolicy,
         timeouts: tuple[float, float],
     ):
         self.order, self.path, self.advance = order, path, advance
@@ -77,7 +77,7 @@ class _Transfer:
         self.part = path.with_name(path.name + PART)
         self.note = path.with_name(path.name + PART_NOTE)
         self.spoiled = 0
-        self.known: Identity | None = None
+        self.known: FileVersion | None = None
         self.have = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
 
@@ -92,9 +92,9 @@ class _Transfer:
                     self._pull(self.order.locate())
                 self._check()
                 break
-            except Fault as fault:
+            except RequestError as fault:
                 failures = 1 if self.have - begun >= _PROGRESS else failures + 1
-                if not self.patience.before_next(failures, fault, self.order.name):
+                if not self.patience.wait(failures, fault, self.order.name):
                     raise self._refusal(fault) from None
         self._finish()
 
@@ -111,9 +111,9 @@ class _Transfer:
         self.known = known
         self.advance(self.have)
 
-    def _read_note(self) -> Identity | None:
+    def _read_note(self) -> FileVersion | None:
         try:
-            known = Identity(**read_json(self.note))
+            known = FileVersion(**read_json(self.note))
         except (OSError, ValueError, TypeError):
             return None
         return known if known.can_resume else None
@@ -135,7 +135,7 @@ class _Transfer:
         try:
             response = self.session.get(url, headers=self._headers(), stream=True, timeout=self.timeouts)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise fault_of_error(error, url) from None
+            raise error_from_exception(error, url) from None
         with response:
             told = self._judge(response)
             self._reserve(told)
@@ -152,22 +152,22 @@ class _Transfer:
                 headers["If-Range"] = self.known.validator
         return headers
 
-    def _judge(self, response: requests.Response) -> Identity:
-        """What the answer is of, with `have` set to where its bytes begin; a Fault where it is of no use."""
+    def _judge(self, response: requests.Response) -> FileVersion:
+        """What the answer is of, with `have` set to where its bytes begin; a RequestError where it is of no use."""
         status = response.status_code
         if status in (400, 401, 403, 410):
             # A signed URL ends so when it expires; the next try asks for a fresh one.
-            raise Fault(
+            raise RequestError(
                 f"the address of the file has expired ({status})", self._again, status=status, again=True, wait=0
             )
         if status == 416:
             self._forget()
-            raise Fault("the file is shorter than what is here of it", self._again, again=True, wait=0)
+            raise RequestError("the file is shorter than what is here of it", self._again, again=True, wait=0)
         may_be_a_page = self.order.name.lower().endswith((".html", ".htm"))
-        if not (status < 400 and may_be_a_page) and (fault := fault_of_response(response)):
+        if not (status < 400 and may_be_a_page) and (fault := error_from_response(response)):
             raise fault
         if status not in (200, 206) or response.headers.get("Content-Encoding", "identity") != "identity":
-            raise Fault(f"the store answers in a way that is not understood ({status})", self._again, again=True)
+            raise RequestError(f"the store answers in a way that is not understood ({status})", self._again, again=True)
         start, total = extent_of(response)
         told = identity_of(response, total, self.order.name)
         self._compare(start, told)
@@ -175,18 +175,18 @@ class _Transfer:
             return self.known.joined(told)
         return told
 
-    def _compare(self, start: int, told: Identity) -> None:
+    def _compare(self, start: int, told: FileVersion) -> None:
         """Whether these bytes follow those that are here."""
         if start == 0 and self.have:
             self._forget()  # the store knows no ranges, or holds another content by now
         elif start != self.have or (self.known and self.known.contradicts(told)):
             self._forget()
-            raise Fault("the file has changed since the first part of it came", self._again, again=True, wait=0)
+            raise RequestError("the file has changed since the first part of it came", self._again, again=True, wait=0)
         listed = self.order.size
         if listed is not None and told.size is not None and told.size != listed and not told.zipped:
-            raise Fault(f"the host lists {listed:,} bytes and the store has {told.size:,}", self._again)
+            raise RequestError(f"the host lists {listed:,} bytes and the store has {told.size:,}", self._again)
 
-    def _reserve(self, told: Identity) -> None:
+    def _reserve(self, told: FileVersion) -> None:
         size = told.size or self.order.size or 0
         free = shutil.disk_usage(self.part.parent).free - _RESERVE
         # What is packed by the store is unpacked beside it.
@@ -195,10 +195,10 @@ class _Transfer:
             raise HostError(
                 f"the disk is too full for {self.order.name}: {needed:,} bytes needed, {max(free, 0):,} free",
                 where=self.path.parent,
-                cure=f"make room, then: {self._again}",
+                fix=f"make room, then: {self._again}",
             )
 
-    def _store(self, response: requests.Response, told: Identity) -> None:
+    def _store(self, response: requests.Response, told: FileVersion) -> None:
         with self.part.open("ab" if self.have else "wb", buffering=0) as file:
             for chunk in self._chunks(response):
                 if told.size is not None and self.have + len(chunk) > told.size:
@@ -209,7 +209,7 @@ class _Transfer:
                 self.advance(len(chunk))
         if told.size is not None and self.have < told.size:
             missing = told.size - self.have
-            raise Fault(f"the connection was closed {missing:,} bytes before the end", self._again, again=True)
+            raise RequestError(f"the connection was closed {missing:,} bytes before the end", self._again, again=True)
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The bytes as they come, none of them held back: what came before a fault is not lost."""
@@ -219,14 +219,14 @@ class _Transfer:
             try:
                 chunk = raw.read1(_CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                raise fault_of_error(error, response.url) from None
+                raise error_from_exception(error, response.url) from None
             if not chunk:
                 return
             yield chunk
             came += len(chunk)
             if (passed := time.monotonic() - window) > _PATIENCE_SECONDS:
                 if came < _SLOWEST * passed:
-                    raise Fault("the connection has all but stopped", self._again, again=True)
+                    raise RequestError("the connection has all but stopped", self._again, again=True)
                 window, came = time.monotonic(), 0
 
     def _check(self) -> None:
@@ -243,17 +243,17 @@ class _Transfer:
                 raise self._spoil(f"{self.have:,} bytes where the host lists {self.order.size:,}")
             proofs.append(True)
         name = self.order.name + ".zip" * known.zipped
-        flaw = flaw_of_archive(self.part, name)
+        flaw = test_archive(self.part, name)
         if flaw:
             raise self._spoil(f"an archive that is broken: {flaw}")
         if not any(proofs) and flaw is None:
             # Closed without a length, and nothing to hold it against: a cut file looks just so.
             raise self._spoil("neither size nor md5: nothing says that it is whole")
 
-    def _spoil(self, what: str) -> Fault:
+    def _spoil(self, what: str) -> RequestError:
         self._forget()
         self.spoiled += 1
-        return Fault(f"the store sent {what}", self._again, again=self.spoiled < _SPOILED)
+        return RequestError(f"the store sent {what}", self._again, again=self.spoiled < _SPOILED)
 
     def _finish(self) -> None:
         if self.known and self.known.zipped and self.order.size not in (None, self.have):
@@ -276,19 +276,21 @@ class _Transfer:
         except (ValueError, BadZipFile) as error:
             inner.unlink(missing_ok=True)
             self._forget()
-            raise self._refusal(Fault(f"the store sent it packed, and not as it should be: {error}", "")) from None
+            raise self._refusal(
+                RequestError(f"the store sent it packed, and not as it should be: {error}", "")
+            ) from None
         inner.replace(self.part)
 
     @property
     def _again(self) -> str:
         return self.order.again or "type the same command again"
 
-    def _refusal(self, fault: Fault) -> HostError:
+    def _refusal(self, fault: RequestError) -> HostError:
         if fault.status == 404:
-            fault = Fault("the store does not hold it any more", self._again)
+            fault = RequestError("the store does not hold it any more", self._again)
         kept = f"; the first {self.have:,} bytes are kept" if self.have else ""
         return HostError(
-            f"{self.order.name} could not be fetched: {fault.found}{kept}", where=self.path, cure=fault.cure
+            f"{self.order.name} could not be fetched: {fault.message}{kept}", where=self.path, fix=fault.fix
         )
 
 

@@ -25,13 +25,13 @@ _LONGEST_PAUSE = 60.0
 _LONGEST_ASKED = 15 * 60.0
 
 
-class Fault(Exception):  # noqa: N818 - it is caught where it is settled, and is no error until then
+class RequestError(Exception):
     """One try went wrong."""
 
     def __init__(
         self,
-        found: str,
-        cure: str,
+        message: str,
+        fix: str,
         *,
         status: int | None = None,
         again: bool = False,  # the same try may go well in a while
@@ -39,62 +39,62 @@ class Fault(Exception):  # noqa: N818 - it is caught where it is settled, and is
         arrived: bool = True,  # the host may have seen the request
         detail: str = "",  # the host's own words
     ):
-        super().__init__(found)
-        self.found, self.cure, self.status, self.detail = found, cure, status, detail
+        super().__init__(message)
+        self.message, self.fix, self.status, self.detail = message, fix, status, detail
         self.again, self.wait, self.arrived = again, wait, arrived
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often to try, and how to wait in between."""
 
     pause: Callable[[float], None] = time.sleep
     tries: int = 7
     first: float = 1.0
 
-    def before_next(self, failures: int, fault: Fault, what: str) -> bool:
+    def wait(self, failures: int, fault: RequestError, what: str) -> bool:
         """Wait, as long as the host asks or twice as long as before; False where there is no next try."""
         delay = self.first * 2 ** (failures - 1) if fault.wait is None else fault.wait
         if not fault.again or failures >= self.tries or delay > _LONGEST_ASKED:
             return False
         delay = min(delay, _LONGEST_PAUSE) if fault.wait is None else delay
-        say(f"{what}: {fault.found}; trying again in {delay:.0f} s")
+        say(f"{what}: {fault.message}; trying again in {delay:.0f} s")
         self.pause(delay)
         return True
 
 
-def fault_of_error(error: Exception, url: str) -> Fault:
+def error_from_exception(error: Exception, url: str) -> RequestError:
     """A connection that failed, as a fault. The URL's query is left out: a signed one is a secret."""
     where = urlsplit(url).hostname or "the host"
     reason = _innermost(error)
     if isinstance(reason, OSError) and "CERTIFICATE" in str(reason).upper():
-        return Fault(
+        return RequestError(
             f"the certificate of {where} is not trusted here",
             "check this machine's clock (`runner doctor`), and whether a proxy opens your connections",
             arrived=False,
         )
-    cure = "check the network, HTTP_PROXY and HTTPS_PROXY, then type the same command again"
+    fix = "check the network, HTTP_PROXY and HTTPS_PROXY, then type the same command again"
     is_new = isinstance(reason, urllib3.exceptions.NewConnectionError)
     # urllib3 says "proxy" of any connection that runs through one, even where the call got through it.
     if isinstance(error, requests.exceptions.ProxyError) and (is_new or "unnel" in str(reason)):
-        return Fault(f"the proxy on the way to {where} does not let through", cure, again=True, arrived=False)
+        return RequestError(f"the proxy on the way to {where} does not let through", fix, again=True, arrived=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return Fault(f"{where} does not answer", cure, again=True, arrived=False)
+        return RequestError(f"{where} does not answer", fix, again=True, arrived=False)
     late = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if isinstance(error, late) or isinstance(reason, late):
-        return Fault(f"{where} stopped answering", cure, again=True)
+        return RequestError(f"{where} stopped answering", fix, again=True)
     if is_new:
         lost = isinstance(reason, urllib3.exceptions.NameResolutionError)
         found = f"no network: {where} is not found" if lost else f"no network: {where} cannot be reached"
-        return Fault(found, cure, again=True, arrived=False)
+        return RequestError(found, fix, again=True, arrived=False)
     if isinstance(error, requests.JSONDecodeError) or not isinstance(
         error, requests.RequestException | urllib3.exceptions.HTTPError | OSError
     ):
-        return Fault(f"{where} answered something that is not understood", cure, again=True)
-    return Fault(f"the connection to {where} broke off", cure, again=True)
+        return RequestError(f"{where} answered something that is not understood", fix, again=True)
+    return RequestError(f"the connection to {where} broke off", fix, again=True)
 
 
-def fault_of_response(response: requests.Response) -> Fault | None:
+def error_from_response(response: requests.Response) -> RequestError | None:
     """An answer that is a refusal, as a fault; None where it is none."""
     status, where = response.status_code, urlsplit(response.url or "").hostname or "the host"
     is_page = "text/html" in response.headers.get("Content-Type", "")
@@ -107,7 +107,7 @@ def fault_of_response(response: requests.Response) -> Fault | None:
     if status == 429:
         wait = _asked_wait(response)
         asks = f", and asks to wait {wait:.0f} s" if wait else ""
-        return Fault(
+        return RequestError(
             f"{where} has had too many requests{asks}",
             f"wait {(wait or 600) / 60:.0f} min, then type the same command again",
             status=status,
@@ -116,7 +116,7 @@ def fault_of_response(response: requests.Response) -> Fault | None:
             detail=detail,
         )
     if status >= 500 or status == 408:
-        return Fault(
+        return RequestError(
             f"{where} has trouble of its own ({status})",
             "type the same command again in a while",
             status=status,
@@ -124,15 +124,15 @@ def fault_of_response(response: requests.Response) -> Fault | None:
             wait=_asked_wait(response),
             detail=detail,
         )
-    return Fault(
+    return RequestError(
         f"{where} refuses ({status}){': ' + detail if detail else ''}", "runner doctor", status=status, detail=detail
     )
 
 
-def _fault_of_page(status: int, where: str, text: str, wait: float | None) -> Fault:
+def _fault_of_page(status: int, where: str, text: str, wait: float | None) -> RequestError:
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     called = f" ({' '.join(html.unescape(title[1]).split())[:80]})" if title else ""
-    return Fault(
+    return RequestError(
         f"a gateway on the way to {where} answered with a web page{called}, status {status}",
         "check whether a proxy or a login page stands between, then type the same command again",
         status=status,

@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from runner.hosts.http.errors import Fault
+from runner.hosts.http.errors import RequestError
 
 
 @dataclass(frozen=True)
-class Identity:
+class FileVersion:
     """What tells one content from another: only bytes of the same are ever put together."""
 
     validator: str | None  # the strong ETag: a date would tell two contents of one second as one
@@ -27,14 +27,14 @@ class Identity:
         """Whether the rest of it can be asked for and known as the same."""
         return self.validator is not None or self.md5 is not None
 
-    def contradicts(self, other: Identity) -> bool:
+    def contradicts(self, other: FileVersion) -> bool:
         """Whether the two cannot be one content. What one of them does not tell is no contradiction."""
         pairs = ((self.validator, other.validator), (self.size, other.size), (self.md5, other.md5))
         return any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
-    def joined(self, other: Identity) -> Identity:
+    def joined(self, other: FileVersion) -> FileVersion:
         """What both tell together."""
-        return Identity(
+        return FileVersion(
             self.validator or other.validator,
             other.size if self.size is None else self.size,
             self.md5 or other.md5,
@@ -51,17 +51,17 @@ def extent_of(response: requests.Response) -> tuple[int, int | None]:
     span, _, total = rest.partition("/")
     start, _, stop = span.partition("-")
     if unit != "bytes" or not (start.isdigit() and stop.isdigit()):
-        raise Fault("the store's answer to a range is not understood", "type the same command again", again=True)
+        raise RequestError("the store's answer to a range is not understood", "type the same command again", again=True)
     return int(start), int(total) if total.isdigit() else None
 
 
-def identity_of(response: requests.Response, total: int | None, name: str) -> Identity:
+def identity_of(response: requests.Response, total: int | None, name: str) -> FileVersion:
     """The content that an answer is of, as far as its headers tell."""
     etag = response.headers.get("ETag", "")
     strong = etag if etag and not etag.startswith("W/") else None
     stored = PurePosixPath(unquote(urlsplit(response.url).path)).name
     zipped = stored == f"{PurePosixPath(name).name}.zip"
-    return Identity(strong, total, _md5_of(response), zipped)
+    return FileVersion(strong, total, _md5_of(response), zipped)
 
 
 def _md5_of(response: requests.Response) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import urllib3
 
-from runner.hosts.http.errors import Fault, Patience, fault_of_error, fault_of_response
+from runner.hosts.http.errors import RequestError, RetryPolicy, error_from_exception, error_from_response
 from runner.hosts.http.file_version import file_md5
 
 
@@ -24,7 +24,9 @@ class Upload:
     url: str
 
 
-def put_file(begin: Callable[[], Upload], path: Path, patience: Patience, timeouts: tuple[float, float]) -> Upload:
+def upload_file(
+    begin: Callable[[], Upload], path: Path, patience: RetryPolicy, timeouts: tuple[float, float]
+) -> Upload:
     """Upload the file. Every try begins anew, at a fresh place: nothing counts until its token is handed in."""
     failures = 0
     while True:
@@ -32,13 +34,13 @@ def put_file(begin: Callable[[], Upload], path: Path, patience: Patience, timeou
             upload = begin()
             _put(upload, path, timeouts)
             return upload
-        except Fault as fault:
+        except RequestError as fault:
             failures += 1
-            if not patience.before_next(failures, fault, f"uploading {path.name}"):
+            if not patience.wait(failures, fault, f"uploading {path.name}"):
                 # Whatever arrived, it is in no submission.
-                raise Fault(
-                    f"{path.name} could not be uploaded: {fault.found}",
-                    fault.cure,
+                raise RequestError(
+                    f"{path.name} could not be uploaded: {fault.message}",
+                    fault.fix,
                     status=fault.status,
                     arrived=False,
                     detail=fault.detail,
@@ -52,27 +54,27 @@ def _put(upload: Upload, path: Path, timeouts: tuple[float, float]) -> None:
             body: Any = file if path.stat().st_size else b""
             response = session.put(upload.url, data=body, timeout=timeouts, allow_redirects=False, stream=True)
             with response:
-                if fault := fault_of_response(response):
+                if fault := error_from_response(response):
                     raise fault
                 _verify(response, path)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise fault_of_error(error, upload.url) from None
+        raise error_from_exception(error, upload.url) from None
 
 
 def _verify(response: requests.Response, path: Path) -> None:
     """Taken whole, as far as the store tells: it mostly gives size and md5 of what it holds now."""
     if response.status_code not in (200, 201):
-        raise Fault(f"the store takes only a part of it ({response.status_code})", "", again=True)
+        raise RequestError(f"the store takes only a part of it ({response.status_code})", "", again=True)
     told = _told(response)
     size = told.get("size") or response.headers.get("x-goog-stored-content-length")
     if size is not None and str(size) != str(path.stat().st_size):
-        raise Fault(f"the store holds {size} bytes of {path.stat().st_size}", "", again=True)
+        raise RequestError(f"the store holds {size} bytes of {path.stat().st_size}", "", again=True)
     hashes = response.headers.get("x-goog-hash", "").split(",")
     named = [one.strip().removeprefix("md5=") for one in hashes if one.strip().startswith("md5=")]
     ours = base64.b64encode(bytes.fromhex(file_md5(path))).decode()
     for theirs in [*named, *([told["md5Hash"]] if told.get("md5Hash") else [])]:
         if theirs != ours:
-            raise Fault("the store holds other bytes than were sent", "", again=True)
+            raise RequestError("the store holds other bytes than were sent", "", again=True)
 
 
 def _told(response: requests.Response) -> dict[str, Any]:

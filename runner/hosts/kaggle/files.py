@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.console import Advance
-from runner.hosts.http.download import Order
-from runner.hosts.http.errors import Fault
+from runner.hosts.http.download import DownloadRequest
+from runner.hosts.http.errors import RequestError
 from runner.hosts.kaggle.answers import int_of
-from runner.hosts.kaggle.questions import Questions
+from runner.hosts.kaggle.questions import KaggleApi
 from runner.hosts.protocol import RemoteFile
 
 
-class DataFiles(Questions):
+class DataFiles(KaggleApi):
     """What is asked about the data files."""
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every file, and where there are many one archive of them all."""
         try:
             told = list(self.pages("ListDataFiles", {"competitionName": slug}, "files"))
-        except Fault as fault:
+        except RequestError as fault:
             self.refuse(fault, slug)
         files = tuple(RemoteFile(str(one["name"]), int_of(one.get("totalBytes"))) for one in told if one.get("name"))
         if len(files) < 2 or any(file.name == f"{slug}.zip" for file in files):
@@ -34,9 +34,11 @@ class DataFiles(Questions):
         def locate() -> str:
             try:
                 return self.wire.locate(method, body)
-            except Fault as fault:
+            except RequestError as fault:
                 self.refuse(fault, slug, file=file.name)
 
         self.wire.fetch(
-            Order(file.name, None if file.bundle else file.size, locate, self.again("download")), path, advance
+            DownloadRequest(file.name, None if file.bundle else file.size, locate, self.again("download")),
+            path,
+            advance,
         )

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from runner.console import whisper
 from runner.errors import HostError
-from runner.hosts.http.download import Order
-from runner.hosts.http.errors import Fault
+from runner.hosts.http.download import DownloadRequest
+from runner.hosts.http.errors import RequestError
 from runner.hosts.kaggle.answers import NEVER, score_of, time_of
-from runner.hosts.kaggle.questions import Questions
+from runner.hosts.kaggle.questions import KaggleApi
 from runner.hosts.leaderboards import read_board
 from runner.hosts.protocol import BoardRow, Leaderboard
 
 
-class Leaderboards(Questions):
+class Leaderboards(KaggleApi):
     """What is asked about the public and the private board."""
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
@@ -24,11 +24,11 @@ class Leaderboards(Questions):
             about = self.fetch_about(slug)
             if not about.is_over(self.now()):
                 when = f"on {about.deadline:%Y-%m-%d}" if about.deadline else "when the competition ends"
-                raise HostError(f"the private board opens {when}", cure=f"{self.again('standings')} --refresh, then")
+                raise HostError(f"the private board opens {when}", fix=f"{self.again('standings')} --refresh, then")
             return self._page_board(slug, private=True)
         try:
             board = self._download_board(slug)
-        except (Fault, HostError, ValueError) as error:
+        except (RequestError, HostError, ValueError) as error:
             whisper(f"the board cannot be downloaded ({type(error).__name__}); it is paged through instead")
             board = None
         return board or self._page_board(slug, private=False)
@@ -44,7 +44,7 @@ class Leaderboards(Questions):
             else:
                 urls = iter([answer])
                 # The first URL is there already; a second is asked for only where a try goes wrong.
-                order = Order(
+                order = DownloadRequest(
                     path.name, None, lambda: next(urls, None) or self.wire.locate("DownloadLeaderboard", body)
                 )
                 self.wire.fetch(order, path, lambda *_: None)
@@ -57,7 +57,7 @@ class Leaderboards(Questions):
         body = {"competitionName": slug} | ({} if private else {"overridePublic": True})
         try:
             told = list(self.pages("GetLeaderboard", body, "submissions"))
-        except Fault as fault:
+        except RequestError as fault:
             self.refuse(fault, slug)
         rows = [
             BoardRow(

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from runner.console import Advance
 from runner.errors import HostError
-from runner.hosts.http.download import Order
-from runner.hosts.http.errors import Fault
+from runner.hosts.http.download import DownloadRequest
+from runner.hosts.http.errors import RequestError
 from runner.hosts.kaggle.answers import int_of
 from runner.hosts.kaggle.host import KaggleHost
 from runner.hosts.kaggle.wire import DATASETS, SITE
@@ -31,7 +31,7 @@ class KaggleDataset:
         """The one archive."""
         try:
             told = self._host.wire.ask("GetDataset", self._body, service=DATASETS)
-        except Fault as fault:
+        except RequestError as fault:
             self._refuse(fault, slug)
         return (RemoteFile(f"{self._body['datasetSlug']}.zip", int_of(told.get("totalBytes")), bundle=True),)
 
@@ -41,17 +41,17 @@ class KaggleDataset:
         def locate() -> str:
             try:
                 return self._host.wire.locate("DownloadDataset", self._body, service=DATASETS)
-            except Fault as fault:
+            except RequestError as fault:
                 self._refuse(fault, slug)
 
         again = f"runner {self._host.competition.name} download --mirror"
-        self._host.wire.fetch(Order(file.name, None, locate, again), path, advance)
+        self._host.wire.fetch(DownloadRequest(file.name, None, locate, again), path, advance)
 
-    def _refuse(self, fault: Fault, slug: str) -> NoReturn:
+    def _refuse(self, fault: RequestError, slug: str) -> NoReturn:
         if fault.status in (403, 404):
             raise HostError(
                 f"there is no dataset {self._dataset} on Kaggle, or not for you",
                 where=f"{SITE}/datasets/{self._dataset}",
-                cure=f"runner {self._host.competition.name} download --from DIR",
+                fix=f"runner {self._host.competition.name} download --from DIR",
             ) from None
         self._host.refuse(fault, slug, knows_of_rules=False)

@@ -15,8 +15,15 @@ import urllib3
 from runner.console import Advance, say, whisper
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, Kind, find_credentials, places
-from runner.hosts.http.download import Order, fetch
-from runner.hosts.http.errors import TIMEOUTS, Fault, Patience, fault_of_error, fault_of_response, server_time
+from runner.hosts.http.download import DownloadRequest, fetch
+from runner.hosts.http.errors import (
+    TIMEOUTS,
+    RequestError,
+    RetryPolicy,
+    error_from_exception,
+    error_from_response,
+    server_time,
+)
 
 SITE = "https://www.kaggle.com"
 
@@ -50,7 +57,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         if response.is_redirect:
             response.close()
             raise _Redirected(urljoin(str(request.url), response.headers["Location"]))
-        if fault := fault_of_response(response):
+        if fault := error_from_response(response):
             response.close()
             raise fault
         return response
@@ -64,11 +71,11 @@ class _Untouched:
         return response
 
 
-class KaggleWire:
+class KaggleClient:
     """Kaggle's calls, made by its own client: with timeouts, with patience, and told as what they are."""
 
-    def __init__(self, *, patience: Patience | None = None, timeouts: tuple[float, float] = TIMEOUTS):
-        self.patience, self.timeouts = patience or Patience(), timeouts
+    def __init__(self, *, patience: RetryPolicy | None = None, timeouts: tuple[float, float] = TIMEOUTS):
+        self.patience, self.timeouts = patience or RetryPolicy(), timeouts
         self.credentials: Credentials | None = None
         self.skew = timedelta(0)  # how far this machine's clock is ahead
         self._client: Any = None
@@ -77,14 +84,14 @@ class KaggleWire:
         """The answer's JSON object. `once`: no second try unless the first cannot have arrived."""
         answer = self._call(service, method, body, once=once)
         if isinstance(answer, str):
-            raise Fault("the host sends elsewhere where it should answer", "runner doctor")
+            raise RequestError("the host sends elsewhere where it should answer", "runner doctor")
         return answer
 
     def locate(self, method: str, body: dict[str, Any], *, service: str = _COMPETITIONS) -> str:
         """The signed URL that the call redirects to."""
         answer = self._call(service, method, body, download=True)
         if not isinstance(answer, str):
-            raise Fault("the host does not say where the file lies", "runner doctor")
+            raise RequestError("the host does not say where the file lies", "runner doctor")
         return answer
 
     def bytes_or_url(self, method: str, body: dict[str, Any]) -> bytes | str:
@@ -92,7 +99,7 @@ class KaggleWire:
         answer: bytes | str = self._call(_COMPETITIONS, method, body, download=True)
         return answer
 
-    def fetch(self, order: Order, path: Path, advance: Advance) -> None:
+    def fetch(self, order: DownloadRequest, path: Path, advance: Advance) -> None:
         """Bring what lies at a signed URL, whole and verified or not at all."""
         fetch(order, path, advance, patience=self.patience, timeouts=self.timeouts)
 
@@ -107,10 +114,10 @@ class KaggleWire:
         while True:
             try:
                 return self._try(service, method, body, download)
-            except Fault as fault:
+            except RequestError as fault:
                 failures += 1
                 settled = not fault.arrived or fault.status == 429
-                if (once and not settled) or not self.patience.before_next(failures, fault, "Kaggle"):
+                if (once and not settled) or not self.patience.wait(failures, fault, "Kaggle"):
                     raise
 
     def _try(self, service: str, method: str, body: dict[str, Any], download: bool) -> Any:
@@ -121,10 +128,10 @@ class KaggleWire:
             return response.content if download else _object(response)
         except _Redirected as answer:
             return answer.url
-        except Fault:
+        except RequestError:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, TypeError) as error:
-            raise fault_of_error(error, getattr(client, "_endpoint", SITE)) from None
+            raise error_from_exception(error, getattr(client, "_endpoint", SITE)) from None
 
     def _open(self) -> Any:
         """The client, logged in. Nothing is sent yet."""
@@ -134,7 +141,7 @@ class KaggleWire:
                 raise HostError(
                     "no Kaggle credentials are on this machine",
                     where=f"looked for: {places()}",
-                    cure=f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token, then: runner doctor",
+                    fix=f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token, then: runner doctor",
                 )
             if self.credentials.is_open_to_others:
                 path = self.credentials.path
@@ -167,7 +174,7 @@ class KaggleWire:
             self._fit(kaggle.http_client())
             try:
                 token = KaggleCredentials.load(client=kaggle).get_access_token()
-            except Fault as fault:
+            except RequestError as fault:
                 if fault.status not in (400, 401, 403, 404):
                     raise
                 token = None
@@ -175,7 +182,7 @@ class KaggleWire:
                 whisper(f"the browser login could not be renewed: {type(error).__name__}")
                 token = None
         if not token:
-            raise HostError("the browser login has run out", cure="kaggle auth login, then: runner doctor")
+            raise HostError("the browser login has run out", fix="kaggle auth login, then: runner doctor")
         return str(token)
 
     def _note_time(self, told: datetime) -> None:

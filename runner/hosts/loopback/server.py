@@ -99,7 +99,7 @@ class LoopbackServer(ThreadingHTTPServer, Site):
         except RefusedError as refusal:
             return json_reply({"code": refusal.status, "message": refusal.message}, refusal.status)
         except HostError as error:
-            return json_reply({"code": 400, "message": error.found}, 400)
+            return json_reply({"code": 400, "message": error.message}, 400)
         return told if isinstance(told, Reply) else json_reply(told)
 
     def send(self, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
