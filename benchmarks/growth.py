@@ -169,7 +169,7 @@ def index(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """The checked table of all images."""
     from runner.data.index import build_index
 
-    return lambda: f"{len(build_index(competition, workspace.data(NAME)).table):,} images"
+    return lambda: f"{len(build_index(competition, workspace.data_dir(NAME)).table):,} images"
 
 
 def split(competition: Any, workspace: Workspace) -> Callable[[], str]:
@@ -198,7 +198,7 @@ def check(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """`runner COMPETITION check FILE`, of the submission that the ensemble wrote."""
     from runner import pipeline
 
-    path = workspace.submissions(NAME) / f"{RUN}.csv"
+    path = workspace.submissions_dir(NAME) / f"{RUN}.csv"
     return lambda: f"{pipeline.check(competition, workspace, path):,} rows, {megabytes(path):.1f} MB"
 
 

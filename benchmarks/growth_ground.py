@@ -57,7 +57,7 @@ def competition_of(kind: str) -> Competition:
 
 def lay_ground(workspace: Workspace, kind: str, rows: int) -> None:
     """Data of as many labelled rows and as many to predict."""
-    raw = workspace.data(NAME)
+    raw = workspace.data_dir(NAME)
     raw.mkdir(parents=True)
     numbers = np.random.default_rng(rows).integers(CLASSES, size=rows)
     _write_tables(raw, kind, rows, numbers)
@@ -105,10 +105,10 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
 
     competition = competition_of(kind)
     run = start_run(workspace, NAME, competition.recipe, RUN)
-    copy_folds(shared_folds(workspace, competition), run.folds)
-    truth = oof_targets(build_index(competition, workspace.data(NAME)))
+    copy_folds(shared_folds(workspace, competition), run.folds_file)
+    truth = oof_targets(build_index(competition, workspace.data_dir(NAME)))
     write_oof_targets(oof_targets_file(run), truth)
-    folds = read_folds(run.folds).fold_of
+    folds = read_folds(run.folds_file).fold_of
     fold_of = np.array([folds[name] for name in truth.ids])
     rng = np.random.default_rng(1)
     test_ids = tuple(f"test_{row:07d}" for row in range(rows))
@@ -119,7 +119,7 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
         for member in range(MEMBERS):
             for part, names, shown in (("valid", ids, truth.targets[held]), ("test", test_ids, hidden)):
                 said = Predictions(names, truth.classes, _seen(shown, member, rng, kind))
-                write_predictions(run.fold(fold) / f"snapshot-{member}.{part}.npz", said)
+                write_predictions(run.fold_dir(fold) / f"snapshot-{member}.{part}.npz", said)
 
 
 def _seen(shown: np.ndarray, member: int, rng: np.random.Generator, kind: str) -> np.ndarray:
@@ -133,7 +133,7 @@ def _seen(shown: np.ndarray, member: int, rng: np.random.Generator, kind: str) -
 
 def write_submission(workspace: Workspace, rows: int) -> Path:
     """A submission in the sample's form, every number of it spelt out as a network's are."""
-    path = workspace.submissions(NAME) / f"{RUN}.csv"
+    path = workspace.submissions_dir(NAME) / f"{RUN}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     powers = np.random.default_rng(2).random((rows, CLASSES))
     values = (powers / powers.sum(axis=1, keepdims=True)).tolist()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from competitions import load
-from runner.console import set_volume
+from runner.console import set_verbosity
 from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.contract.labels import targets_of
 from runner.contract.thresholds import apply_thresholds
@@ -63,7 +63,7 @@ def best_single(competition: Competition, ground: Workspace, run: Run) -> float:
     """The hidden score of the snapshot that does best out of fold, through the plain view and with nothing fitted."""
     index = read_index(competition, ground)
     truth = dict(zip(index.train["id"], index.targets(), strict=True))
-    names = {path.name.split(".")[0] for path in run.fold(0).glob("snapshot-*.valid.npz")}
+    names = {path.name.split(".")[0] for path in run.fold_dir(0).glob("snapshot-*.valid.npz")}
     metric, best = competition.metric, ""
     scores = {}
     for name in names:
@@ -72,7 +72,7 @@ def best_single(competition: Competition, ground: Workspace, run: Run) -> float:
         scores[name] = metric.score(np.stack([truth[id] for id in said.ids]), decided)
     best = (max if metric.higher_is_better else min)(scores, key=lambda name: scores[name])
     said = mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{best}.test.npz")])
-    answers = read_answers(ground.practice(competition.name) / "answers.csv")
+    answers = read_answers(ground.practice_host_dir(competition.name) / "answers.csv")
     probabilities = in_order(said, [answer.id for answer in answers], index.classes)
     targets = targets_of(competition.labels, index.classes, [answer.label for answer in answers])
     return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--size", type=int, default=128)
     given = parser.parse_args()
-    set_volume(quiet=True)
+    set_verbosity(quiet=True)
     print(
         f"{'data':<12}{'seeds':>6}{'within':>8}{'mean se':>9}{'worst':>7}{'ensemble':>10}{'single':>10}"
         f"{'gain':>10}{'':>9}{'won':>5}{'s each':>9}"

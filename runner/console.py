@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
-
-_quiet = False
-_verbose = False
 
 Advance = Callable[..., None]  # (amount) or (amount, note): the note stands behind the bar
 Item = TypeVar("Item")
@@ -20,28 +18,36 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
-    """How much is said on stderr from now on; results on stdout are never withheld."""
-    global _quiet, _verbose
-    _quiet, _verbose = quiet, verbose
+class _StderrHandler(logging.Handler):
+    """Writes each message as it is to whatever stderr is now; only the first of several processes does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_first_process():
+            label = "warning: " if record.levelno == logging.WARNING else ""
+            sys.stderr.write(f"{label}{record.getMessage()}\n")
+            sys.stderr.flush()
+
+
+# Messages for the person at the keyboard. A notebook silences or redirects them as any logger: "runner".
+log = logging.getLogger("runner")
+log.propagate = False
+log.addHandler(_StderrHandler())
+log.setLevel(logging.INFO)
+
+
+def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Which messages go to stderr from now on; results on stdout are never withheld."""
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 def is_live() -> bool:
-    """Whether someone is watching: a terminal, and not told to be quiet."""
-    return not _quiet and is_first_process() and sys.stderr.isatty()
+    """Whether someone is watching: a terminal or a notebook, and not told to be quiet."""
+    return log.isEnabledFor(logging.INFO) and is_first_process() and (sys.stderr.isatty() or _is_notebook())
 
 
-def say(text: str) -> None:
-    """A remark for the person at the keyboard."""
-    if not _quiet and is_first_process():
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-
-
-def whisper(text: str) -> None:
-    """A remark that only `-v` lets through."""
-    if _verbose:
-        say(text)
+def _is_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advanc
     amount = DownloadColumn() if unit == "B" else MofNCompleteColumn()
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn(), note)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=not _is_notebook()), transient=True) as bar:
         task = bar.add_task(title, total=total, note="")
         yield lambda amount, note="": bar.update(task, advance=amount, note=note)
 

@@ -137,7 +137,7 @@ def _clock(host: Host) -> Iterator[Finding]:
 
 
 def _data(competition: Competition, workspace: Workspace) -> Finding:
-    folder = workspace.data(competition.name)
+    folder = workspace.data_dir(competition.name)
     again = f"runner {competition.name} download"
     if not folder.exists():
         return Finding("data", Severity.WARNING, f"not here: {folder}", again)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Competition, Recipe
 from runner.contract.labels import aliases
 from runner.data.download import data_folder
@@ -45,7 +45,7 @@ def read_index(competition: Competition, workspace: Workspace) -> Index:
     """The checked table of all images; what is odd but not fatal is said."""
     index = build_index(competition, data_folder(competition, workspace))
     if index.problems:
-        say(f"odd, but no obstacle:\n{describe(index.problems)}")
+        log.info(f"odd, but no obstacle:\n{describe(index.problems)}")
     return index
 
 
@@ -97,7 +97,7 @@ def train_all_data(competition: Competition, workspace: Workspace, original: Run
 
     _require_stages(competition, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, refit_of=original.name, folds=None)
-    run = Run(competition.name, f"{original.name}-all", workspace.run(competition.name, f"{original.name}-all"))
+    run = Run(competition.name, f"{original.name}-all", workspace.run_dir(competition.name, f"{original.name}-all"))
     broadcast_from_main(build_accelerator(machine.device), lambda: copy_findings(original, run))
     return train(competition, workspace, recipe, name=run.name, machine=machine)
 
@@ -192,7 +192,7 @@ def _write_results(
         final = FittedPostprocess.read(postprocess_file(_original(workspace, run)))
     else:
         write_oof_targets(oof_targets_file(run), oof_targets(index))
-        fold_of = read_folds(run.folds, competition=competition.name).fold_of
+        fold_of = read_folds(run.folds_file, competition=competition.name).fold_of
         final, told = fit_postprocess(competition, members, oof_targets(index), fold_of)
         write_json(run.score_file, told)
     _write_final(run, final, members, views)
@@ -219,7 +219,7 @@ def _write_submission(
 
 
 def _submission_path(workspace: Workspace, run: Run) -> Path:
-    return workspace.submissions(run.competition) / f"{run.name}.csv"
+    return workspace.submissions_dir(run.competition) / f"{run.name}.csv"
 
 
 def ensemble(competition: Competition, workspace: Workspace, runs: Sequence[Run], *, name: str | None = None) -> Run:
@@ -232,7 +232,7 @@ def ensemble(competition: Competition, workspace: Workspace, runs: Sequence[Run]
         _write_final(run, final, blend.members, choice)
     else:
         run = _ensemble_run(competition, workspace, runs, name)
-        copy_folds(runs[0].folds, run.folds)
+        copy_folds(runs[0].folds_file, run.folds_file)
         final.write(postprocess_file(run), members={one.name: list(one.views) for one in blend.members})
     write_oof_targets(oof_targets_file(run), blend.truth)
     write_json(run.score_file, told)
@@ -267,7 +267,7 @@ def submit(
     again: bool = False,
 ) -> SubmitResult:
     """Check a run's submission, or a file, once more; hand it in; note it in the ledger."""
-    path = what if isinstance(what, Path) else workspace.submissions(competition.name) / f"{what.name}.csv"
+    path = what if isinstance(what, Path) else workspace.submissions_dir(competition.name) / f"{what.name}.csv"
     if not path.is_file():
         raise UsageError(
             "there is no such submission file",
@@ -276,8 +276,8 @@ def submit(
         )
     check(competition, workspace, path)
     origin = RunInfo() if isinstance(what, Path) else _origin(what, workspace)
-    handing = SubmitOptions(message, wait, again, boards=workspace.boards(competition.name))
-    return submit_and_record(host, competition, path, workspace.ledger, origin, handing)
+    handing = SubmitOptions(message, wait, again, boards=workspace.leaderboards_dir(competition.name))
+    return submit_and_record(host, competition, path, workspace.ledger_file, origin, handing)
 
 
 def best_unsubmitted(competition: Competition, workspace: Workspace, host: Host, count: int) -> list[Run]:
@@ -289,7 +289,7 @@ def best_unsubmitted(competition: Competition, workspace: Workspace, host: Host,
     }
     scored = []
     for run in find_runs(workspace, competition.name):
-        path, score = workspace.submissions(competition.name) / f"{run.name}.csv", run.read_score()
+        path, score = workspace.submissions_dir(competition.name) / f"{run.name}.csv", run.read_score()
         if score and path.is_file() and file_tag(hashlib.sha256(path.read_bytes()).hexdigest()) not in sent:
             scored.append((score["cv"]["value"], run))
     scored.sort(key=lambda one: one[0], reverse=competition.metric.higher_is_better)

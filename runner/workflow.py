@@ -141,13 +141,13 @@ def rehearse(
     """The whole line on a part of the labelled rows, graded on the rest, which nothing of it has seen."""
     from runner.training.distributed import broadcast_from_main, build_accelerator
 
-    board = find_board(competition, leaderboard, workspace.boards(competition.name))
+    board = find_board(competition, leaderboard, workspace.leaderboards_dir(competition.name))
     index = read_index(competition, workspace)
     ground = rehearsal_workspace(workspace, competition, hiding)
     accelerator = build_accelerator(machine.device)
     rows = broadcast_from_main(accelerator, lambda: build_rehearsal(competition, index, ground, hiding))
     broadcast_from_main(accelerator, lambda: _split_by_seed(competition, ground, recipe, hiding))
-    host = PracticeHost(competition, ground.practice(competition.name))
+    host = PracticeHost(competition, ground.practice_host_dir(competition.name))
     name, recipe = _rehearsal_run(ground, competition, recipe)
     line = run_to_standing(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
     sample = data_folder(competition, ground) / aliases(competition.sample_submission)[0]

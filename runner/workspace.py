@@ -30,30 +30,30 @@ class Workspace:
         return cls(root)
 
     @property
-    def plugins(self) -> Path:
+    def plugins_dir(self) -> Path:
         return self.root / "competitions"
 
-    def data(self, competition: str) -> Path:
+    def data_dir(self, competition: str) -> Path:
         return self.root / "data" / competition
 
-    def cache(self, competition: str) -> Path:
+    def cache_dir(self, competition: str) -> Path:
         return self.root / "cache" / competition
 
-    def runs(self, competition: str) -> Path:
+    def runs_dir(self, competition: str) -> Path:
         return self.root / "runs" / competition
 
-    def run(self, competition: str, run: str) -> Path:
-        return self.runs(competition) / run
+    def run_dir(self, competition: str, run: str) -> Path:
+        return self.runs_dir(competition) / run
 
-    def submissions(self, competition: str) -> Path:
+    def submissions_dir(self, competition: str) -> Path:
         return self.root / "submissions" / competition
 
-    def boards(self, competition: str) -> Path:
+    def leaderboards_dir(self, competition: str) -> Path:
         """Leaderboards as they were, each under its date."""
-        return self.root / "boards" / competition
+        return self.root / "leaderboards" / competition
 
     @property
-    def ledger(self) -> Path:
+    def ledger_file(self) -> Path:
         return self.root / "submissions" / "ledger.csv"
 
     def for_host(self, host: str) -> Workspace:
@@ -61,11 +61,11 @@ class Workspace:
         folders = {"practice": "practice", "http": "practice-http"}
         return Workspace(self.root / folders[host], host) if host in folders else self
 
-    def typed(self, *words: str) -> str:
+    def command_line(self, *words: str) -> str:
         """The command as a person would type it for what lies here."""
         return " ".join(["runner", *(["--host", self.host] if self.host else []), *words])
 
-    def practice(self, competition: str) -> Path:
+    def practice_host_dir(self, competition: str) -> Path:
         """The practice host's own ground: archives, hidden answers, its board."""
         return self.root / "host" / competition
 

@@ -53,16 +53,20 @@ def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_pat
 
 def test_a_command_that_is_to_be_typed_names_the_host_whose_ground_it_is(tmp_path):
     workspace = Workspace(tmp_path)
-    assert workspace.typed("planet", "train") == "runner planet train"
-    assert workspace.for_host("kaggle").typed("planet", "train") == "runner planet train"
-    assert workspace.for_host("practice").typed("planet", "train") == "runner --host practice planet train"
+    assert workspace.command_line("planet", "train") == "runner planet train"
+    assert workspace.for_host("kaggle").command_line("planet", "train") == "runner planet train"
+    assert workspace.for_host("practice").command_line("planet", "train") == "runner --host practice planet train"
 
 
 def test_naming_places_makes_no_folder(workspace_folder):
     workspace = Workspace.at(workspace_folder)
-    for place in (workspace.data("planet"), workspace.run("planet", "first"), workspace.practice("planet")):
+    for place in (
+        workspace.data_dir("planet"),
+        workspace.run_dir("planet", "first"),
+        workspace.practice_host_dir("planet"),
+    ):
         assert place.is_relative_to(workspace_folder)
-    assert workspace.ledger.is_relative_to(workspace_folder)
+    assert workspace.ledger_file.is_relative_to(workspace_folder)
     assert list(workspace_folder.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from runner.cli.groups import Root
-from runner.console import is_first_process, set_volume
+from runner.console import is_first_process, set_verbosity
 from runner.errors import RunnerError
 from runner.workspace import Workspace
 
@@ -52,7 +52,7 @@ def _leave(code: int) -> NoReturn:
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; what went wrong is told on stderr, never as a traceback (`-v` shows it on purpose)."""
-    set_volume()
+    set_verbosity()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not is_first_process():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # results are told once
@@ -104,7 +104,7 @@ def _for_the_same_host(message: str, words: Sequence[str]) -> str:
     """What a fix says to type, with the host that was typed: the commands are about what lies with that host."""
     host = next((after for word, after in pairwise(words) if word == "--host"), None)
     host = next((word.partition("=")[2] for word in words if word.startswith("--host=")), host)
-    typed = Workspace(Path()).for_host(host or "").typed()
+    typed = Workspace(Path()).for_host(host or "").command_line()
     names = "|".join(re.escape(word) for word in words if not word.startswith("-"))
     return re.sub(rf"\brunner (?=(?:{names})\b)(?![^\n]*--host)", f"{typed} ", message)
 

@@ -70,7 +70,7 @@ def clean(settings: Settings) -> None:
     """Delete the competition's cache: resized images and activations. It is made again when needed."""
     import shutil
 
-    folder = settings.workspace.cache(settings.competition.name)
+    folder = settings.workspace.cache_dir(settings.competition.name)
     # What the disk gave: the images' cache has holes, and says to be as large as it may become.
     size = sum(getattr(told, "st_blocks", told.st_size / 512) * 512 for told in map(Path.lstat, folder.rglob("*")))
     shutil.rmtree(folder, ignore_errors=True)

@@ -45,7 +45,7 @@ def explore(settings: Settings, opens: bool, figures: Path | None, sample: int, 
     index = read_index(competition, workspace)
     found = look(competition, index, shared_folds(workspace, competition), most=sample)
     # Beside folds.csv: it tells of the rows that all runs share, and `clean` must not take it.
-    page = workspace.runs(competition.name) / "explore.html"
+    page = workspace.runs_dir(competition.name) / "explore.html"
     for drawn in write_exploration(competition, found, page):
         for suffix in ("svg", "png") if figures else ():
             drawn.save(figures, suffix)  # type: ignore[arg-type]

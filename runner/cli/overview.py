@@ -11,7 +11,7 @@ import click
 
 from runner.cli.settings import HOSTS, Settings, command, json_option
 from runner.cli.tables import print_table
-from runner.console import say
+from runner.console import log
 from runner.errors import PluginError
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def runs(settings: Settings, as_json: bool) -> None:
     from runner.training.run import find_runs
 
     competition, workspace = settings.competition, settings.workspace
-    entries = {entry.run: entry for entry in read_ledger(workspace.ledger) if entry.competition == competition.name}
+    entries = {
+        entry.run: entry for entry in read_ledger(workspace.ledger_file) if entry.competition == competition.name
+    }
     rows = [_run_row(run, entries.get(run.name)) for run in find_runs(workspace, competition.name)]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in rows], indent=2))
@@ -116,11 +118,11 @@ def _overviews(settings: Settings) -> Iterator[Overview]:
         try:
             competition = load(name, settings.plugins)
         except PluginError as error:
-            say(f"{name}: {error}")
+            log.info(f"{name}: {error}")
             continue
         for host in HOSTS:
             workspace = settings.base.for_host(host)
-            if host == "kaggle" or workspace.data(name).exists():
+            if host == "kaggle" or workspace.data_dir(name).exists():
                 yield _overview(competition, host, workspace)
 
 
@@ -131,7 +133,7 @@ def _overview(competition: Competition, host: str, workspace: Workspace) -> Over
     better = max if competition.metric.higher_is_better else min
     found = find_runs(workspace, competition.name)
     cvs = [score["cv"]["value"] for run in found if (score := run.read_score())]
-    entries = [one for one in read_ledger(workspace.ledger) if one.competition == competition.name]
+    entries = [one for one in read_ledger(workspace.ledger_file) if one.competition == competition.name]
     judged = [(value, one) for one in entries if (value := _judged(one)) is not None]
     best = better(judged, key=lambda pair: pair[0]) if judged else (None, None)
     return Overview(
@@ -148,7 +150,7 @@ def _overview(competition: Competition, host: str, workspace: Workspace) -> Over
 
 
 def _data(competition: Competition, workspace: Workspace) -> str:
-    folder = workspace.data(competition.name)
+    folder = workspace.data_dir(competition.name)
     if (folder / ".complete").exists():
         return "here"
     return "broken off" if folder.exists() else "not here"

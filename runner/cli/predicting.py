@@ -48,7 +48,7 @@ def ensemble(settings: Settings, names: tuple[str, ...], name: str | None) -> No
     run = blend(competition, workspace, runs, name=name)
     click.echo(tell_score(competition, run))
     click.echo(tell_parts(run))
-    click.echo(workspace.submissions(competition.name) / f"{run.name}.csv")
+    click.echo(workspace.submissions_dir(competition.name) / f"{run.name}.csv")
 
 
 @command("check")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.settings import HOSTS, Settings, command
-from runner.console import say, sparkline
+from runner.console import log, sparkline
 from runner.errors import PluginError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def board(settings: Settings, opens: bool) -> None:
         try:
             competition = load(name, settings.plugins)
         except PluginError as error:
-            say(f"{name}: {error}")
+            log.info(f"{name}: {error}")
             continue
         known += [read_known(competition, host, settings.base.for_host(host)) for host in HOSTS]
     path = write_board(known, board_file(settings.base))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from runner.console import is_first_process, set_volume
+from runner.console import is_first_process, set_verbosity
 
 if TYPE_CHECKING:
     from runner.contract import Competition
@@ -48,7 +48,7 @@ class Settings:
     @property
     def plugins(self) -> Path:
         """The workspace's own competition files."""
-        return self.base.plugins
+        return self.base.plugins_dir
 
     @property
     def competition(self) -> Competition:
@@ -130,6 +130,6 @@ def _flag(names: tuple[str, ...], field: str, text: str, **more: Any) -> click.O
         settings = ctx.find_object(Settings)
         if settings is not None and value not in (None, False):
             setattr(settings, field, value)
-            set_volume(quiet=settings.quiet, verbose=settings.verbose)
+            set_verbosity(quiet=settings.quiet, verbose=settings.verbose)
 
     return click.Option([*names, field], help=text, expose_value=False, callback=note, is_eager=True, **more)

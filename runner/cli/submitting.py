@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.settings import Settings, command, json_option
-from runner.console import say
+from runner.console import log
 
 if TYPE_CHECKING:
     from runner.hosts.current_standing import CvCorrelation, Place
@@ -55,7 +55,7 @@ def _submit_best(settings: Settings, count: int, message: str, *, wait: bool) ->
     competition, workspace, host = settings.competition, settings.workspace, settings.host
     runs = best_unsubmitted(competition, workspace, host, count)
     if not runs:
-        say("every run that has a submission file is submitted")
+        log.info("every run that has a submission file is submitted")
     for run in runs:
         outcome = submit_it(competition, workspace, host, run, message=message, wait=wait)
         click.echo(f"{run.name}: {tell_outcome(outcome)}")
@@ -84,11 +84,13 @@ def _refresh(settings: Settings, *, patient: bool) -> None:
 
     competition, workspace = settings.competition, settings.workspace
     try:
-        refresh_ledger(settings.host, competition, workspace.ledger, boards=workspace.boards(competition.name))
+        refresh_ledger(
+            settings.host, competition, workspace.ledger_file, boards=workspace.leaderboards_dir(competition.name)
+        )
     except UnreachableError as error:
         if not patient:
             raise
-        say(f"{error.message}; asked again later")
+        log.info(f"{error.message}; asked again later")
 
 
 def _tell_standings(settings: Settings, as_json: bool) -> None:
@@ -96,8 +98,8 @@ def _tell_standings(settings: Settings, as_json: bool) -> None:
     from runner.hosts.ledger import read_ledger
 
     competition, workspace = settings.competition, settings.workspace
-    entries = [entry for entry in read_ledger(workspace.ledger) if entry.competition == competition.name]
-    places = find_current_standings(competition, entries, workspace.boards(competition.name))
+    entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == competition.name]
+    places = find_current_standings(competition, entries, workspace.leaderboards_dir(competition.name))
     cv_correlations = find_cv_correlations(competition.metric, entries)
     if as_json:
         told = {
@@ -126,7 +128,7 @@ def _print_standings(
     for line in (*places, *cv_correlations):
         click.echo(line)
     if entries and not places:
-        say("no board is kept yet: --refresh asks the host for it")
+        log.info("no board is kept yet: --refresh asks the host for it")
 
 
 def _plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ def find_lr(settings: Settings, figure: Path | None, as_json: bool, **options: A
     found = sweep(competition, workspace, recipe, machine=machine)
     if not is_first_process():
         return
-    figure = figure or workspace.runs(competition.name) / "find-lr.svg"
+    figure = figure or workspace.runs_dir(competition.name) / "find-lr.svg"
     from runner.report.lr_finder import draw_findings
 
     draw_findings([(f"{one.stage.size} px, {one.stage.mode.value}", one.finding) for one in found], figure)

@@ -39,7 +39,7 @@ def run(
         line = run_to_submission(
             competition, workspace, lambda: source or settings.host, recipe, name=name, machine=machine, asked=asked
         )
-        said = f"{line.path}\nto submit it: {workspace.typed(competition.name, 'submit', line.run.name)}"
+        said = f"{line.path}\nto submit it: {workspace.command_line(competition.name, 'submit', line.run.name)}"
     else:
         host = settings.host
         whole = run_to_standing(

@@ -13,7 +13,7 @@ from typing import Any
 from runner.archives.disk_space import require_free
 from runner.archives.extract import ExtractionLimit, declared_size, unpack
 from runner.archives.names import without_suffixes
-from runner.console import Advance, progress, say
+from runner.console import Advance, log, progress
 from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, scan
 from runner.errors import ArchiveError, DataError
 
@@ -57,7 +57,7 @@ def collect_files(source: Source, things: Sequence[RequiredItem], ground: Path, 
         raise missing_error(missing, unpacking.places, source.path, source.again)
     for thing in things:
         if thing.is_test_folder and thing not in found.things:
-            say(f"{thing.name} is not there: the sample submission will tell whether images are missing")
+            log.info(f"{thing.name} is not there: the sample submission will tell whether images are missing")
     taken = [_describe_archive(path, source) for path in sorted(unpacking.used)]
     return taken + _move_or_copy(found, whole, source)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.archives.disk_space import require_free
-from runner.console import say
+from runner.console import log
 from runner.contract import Competition
 from runner.data.collect_files import Source, collect_files
 from runner.data.fetch_files import fetch_files
@@ -82,27 +82,27 @@ def download(
     Where it is complete nothing is done, but with `force`. Broken off at any moment and called again, it
     ends the same: the folder takes its name by one rename, after its marker is written.
     """
-    site = DataPaths(workspace.data(competition.name))
+    site = DataPaths(workspace.data_dir(competition.name))
     with locked(site.lock):
         _recover(site)
         if _is_complete(site.folder) and not force:
-            say(f"{site.folder} is complete already (--force fills it anew)")
+            log.info(f"{site.folder} is complete already (--force fills it anew)")
             return site.folder
         _check_nothing_is_lost(site.folder, competition, source)
         _make(competition, site, source, force, verify)
         _swap(site)
-    say(f"{site.folder} is complete")
+    log.info(f"{site.folder} is complete")
     return site.folder
 
 
 def is_downloaded(competition: Competition, workspace: Workspace) -> bool:
     """Whether the competition's data folder is complete."""
-    return _is_complete(workspace.data(competition.name))
+    return _is_complete(workspace.data_dir(competition.name))
 
 
 def data_folder(competition: Competition, workspace: Workspace) -> Path:
     """The complete data folder, or an error that says how to come by one."""
-    folder = workspace.data(competition.name)
+    folder = workspace.data_dir(competition.name)
     if _is_complete(folder):
         return folder
     name = competition.name
@@ -231,7 +231,7 @@ def _remove_old(site: DataPaths) -> None:
         return
     aside = _free_name(site.folder)
     site.old.rename(aside)
-    say(f"{aside} holds what was in the data folder before, with files that are not the runner's")
+    log.info(f"{aside} holds what was in the data folder before, with files that are not the runner's")
 
 
 def _is_as_written(folder: Path) -> bool:

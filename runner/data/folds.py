@@ -24,7 +24,7 @@ _HEADER = ["id", "fold"]
 
 def shared_folds(workspace: Workspace, competition: Competition) -> Path:
     """The split that all runs of a competition start from."""
-    return workspace.runs(competition.name) / "folds.csv"
+    return workspace.runs_dir(competition.name) / "folds.csv"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Competition
 from runner.contract.competition import Images
 from runner.contract.labels import aliases
@@ -20,7 +20,7 @@ def check_counts(competition: Competition, folder: Path) -> None:
     for part, images, table in parts:
         if isinstance(images, str | tuple):
             have, rows = _count(folder, images), sum(1 for _ in read_table(folder / aliases(table)[0]))
-            say(f"{part}: {have:,} images for {rows:,} rows")
+            log.info(f"{part}: {have:,} images for {rows:,} rows")
             if have < rows:
                 raise DataError(
                     f"the mirror is incomplete: {have:,} {part} images, and {rows:,} rows that want one",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.console import say
+from runner.console import log
 from runner.data.folds import ClassCounts, count_classes, remarks, write_folds
 from runner.data.index import Index
 from runner.data.splits import split_folds, split_given, split_holdout
@@ -42,5 +42,5 @@ def write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
     write_folds(path, ids, table["label"].tolist(), folds, asdict(how))
     counts = count_classes(index.classes, targets, folds)
     for remark in remarks(counts, groups, folds):
-        say(f"note: {remark}")
+        log.info(f"note: {remark}")
     return counts

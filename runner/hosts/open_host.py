@@ -13,7 +13,7 @@ def open_host(name: str, competition: Competition, workspace: Workspace) -> Host
     if name == "practice":
         from runner.hosts.practice import PracticeHost
 
-        return PracticeHost(competition, workspace.practice(competition.name))
+        return PracticeHost(competition, workspace.practice_host_dir(competition.name))
     if name == "http":
         _serve_practice(competition, workspace)
     from runner.hosts.kaggle import KaggleHost
@@ -39,4 +39,4 @@ def _serve_practice(competition: Competition, workspace: Workspace) -> None:
     from runner.hosts.loopback import serve_for_good
     from runner.hosts.practice import PracticeHost
 
-    serve_for_good(PracticeHost(competition, workspace.practice(competition.name)))
+    serve_for_good(PracticeHost(competition, workspace.practice_host_dir(competition.name)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner.console import progress, say
+from runner.console import log, progress
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.entries import RunInfo, describe, entry_from_submission, new_entry, scored
@@ -108,7 +108,7 @@ def _hand_in(
         _require_allowance(host, competition)
         ref = host.submit_file(competition.slug, path, describe(handing.note or path.stem, origin, digest))
     else:
-        say(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
+        log.info(f"this very file is submission {ref} already; it is not sent a second time (--again does)")
     entry = new_entry(host, competition, path, digest, origin, ref)
     before = [one for one in read_ledger(ledger) if is_same(one, entry)]
     entry = filled(entry, before[0]) if before else entry
@@ -129,7 +129,7 @@ def wait_for_score(
                     fix=f"runner {competition.name} standings --refresh",
                 )
             if waited == 0:
-                say("waiting for the score")
+                log.info("waiting for the score")
             pause(delay)
             waited, delay = waited + delay, min(delay * 1.5, _LONGEST_PAUSE)
             advance(0, f"{waited:.0f} s")
@@ -152,7 +152,7 @@ def refresh_ledger(host: Host, competition: Competition, ledger: Path, *, boards
     told = {submission.ref: submission for submission in host.fetch_submissions(competition.slug)}
     added = add_missing(ledger, [entry_from_submission(host, competition, one) for one in told.values()])
     if added:
-        say(f"{len(added)} submission{'s' * (len(added) > 1)} made elsewhere, or never noted, found")
+        log.info(f"{len(added)} submission{'s' * (len(added) > 1)} made elsewhere, or never noted, found")
     lookup = _Boards(host, competition, about, boards)
     lookup.keep(next((one.team for one in told.values() if one.team), ""))
     for entry in read_ledger(ledger):
@@ -221,7 +221,7 @@ class _Boards:
                 board = self.host.fetch_leaderboard(self.competition.slug, private=private)
             except HostError as error:
                 # The score is what one came for: without a board it has no place, and is told all the same.
-                say(f"no {'private' if private else 'public'} board: {error.message}")
+                log.info(f"no {'private' if private else 'public'} board: {error.message}")
                 self._known[private] = None
                 return None
             if self.folder is not None and board.rows:
@@ -245,7 +245,7 @@ def _look(host: Host, competition: Competition, ref: str) -> Submission | None:
     try:
         return host.fetch_submission(competition.slug, ref)
     except UnreachableError as error:
-        say(f"{error.message}; still waiting")
+        log.info(f"{error.message}; still waiting")
         return None
 
 

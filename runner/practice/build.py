@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.console import say
+from runner.console import log
 from runner.contract.competition import Competition
 from runner.errors import HostError
 from runner.hosts.grading import Grader, split_public_private
@@ -34,12 +34,12 @@ def build_practice(competition: Competition, workspace: Workspace, *, seed: int 
     and what was submitted to the old one goes with it: its scores would mean nothing on other images.
     """
     painter = _find_painter(competition)
-    folder = workspace.practice(competition.name)
+    folder = workspace.practice_host_dir(competition.name)
     origin = {"seed": seed, "scale": scale}
     with locked(folder.parent / f".{competition.name}.lock"):
         if read_origin(folder) == origin:
             return
-        say(f"painting practice data for {competition.title}")
+        log.info(f"painting practice data for {competition.title}")
         with tempfile.TemporaryDirectory() as scratch:
             _create(competition, painter()(seed, scale), folder, Path(scratch), origin)
 

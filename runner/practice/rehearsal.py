@@ -99,16 +99,16 @@ def build_rehearsal(competition: Competition, index: Index, ground: Workspace, h
     known = digest(index.train["id"].tolist(), index.train["label"].tolist())
     origin = {**asdict(hiding), "rows": known}
     with locked(ground.root.with_name(f".{ground.root.name}.lock")):
-        if read_origin(ground.practice(competition.name)) == origin:
+        if read_origin(ground.practice_host_dir(competition.name)) == origin:
             return rows
         if ground.root.exists():
             shutil.rmtree(ground.root)  # of other labels, or not whole
-        data = ground.data(competition.name)
+        data = ground.data_dir(competition.name)
         _write_data(competition, index, hiding, hidden, data)
         # The host comes last: where it is whole, the data is.
         create_practice_competition(
             competition,
-            ground.practice(competition.name),
+            ground.practice_host_dir(competition.name),
             files={},
             sample=data / aliases(competition.sample_submission)[0],
             classes=index.classes,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Recipe
 from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError, UsageError
@@ -52,7 +52,7 @@ def read_blend(runs: Sequence[Run], truth: Callable[[], OofTargets]) -> Blend:
     """
     for run in runs:
         _check_can_be_blended(run)
-    folds = {run.name: read_folds(run.folds, competition=run.competition) for run in runs}
+    folds = {run.name: read_folds(run.folds_file, competition=run.competition) for run in runs}
     check_common_folds(folds)
     members = [member for run in runs for member in _members(run, folds[run.name].count, prefixed=len(runs) > 1)]
     return Blend(tuple(members), _common_truth(runs) or truth(), folds[runs[0].name])
@@ -72,14 +72,14 @@ def _check_can_be_blended(run: Run) -> None:
 
 
 def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
-    folders = [run.fold(number) for number in range(count)]
+    folders = [run.fold_dir(number) for number in range(count)]
     predicted = [folder for folder in folders if predicted_names(folder)]
     fix = f"runner {run.competition} predict --run {run.name}"
     if not predicted:
         raise RunnerError(f"{run.name} is not predicted yet", where=run.folder, fix=fix)
     for folder in folders:
         if folder not in predicted:
-            say(f"{run.name}: {folder.name} has no predictions and is left out ({fix})")
+            log.info(f"{run.name}: {folder.name} has no predictions and is left out ({fix})")
     names = _common_names(run, predicted)
     if not names:
         raise RunnerError(f"the folds of {run.name} have no snapshot in common", where=run.folder, fix=fix)

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from runner.console import say
+from runner.console import log
 from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.images.decode import ImageReader
@@ -67,7 +67,7 @@ def trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     for fold, count in zip(folds, counts, strict=True):
         if count < max(counts):
             state = f"has {count} of {max(counts)} snapshots" if count else "is not trained"
-            say(f"fold {fold.number} {state} and is left out (runner {name} train --run {run.name} --resume)")
+            log.info(f"fold {fold.number} {state} and is left out (runner {name} train --run {run.name} --resume)")
     return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
 
 

@@ -48,7 +48,7 @@ def board_file(workspace: Workspace) -> Path:
 
 def read_known(competition: Competition, host: str, workspace: Workspace) -> Known:
     """What a workspace holds of a competition."""
-    entries = tuple(one for one in read_ledger(workspace.ledger) if one.competition == competition.name)
+    entries = tuple(one for one in read_ledger(workspace.ledger_file) if one.competition == competition.name)
     return Known(competition, host, find_runs(workspace, competition.name), entries)
 
 

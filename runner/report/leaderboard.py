@@ -36,7 +36,7 @@ def _score_on(entry: Entry, private: bool) -> float | None:
 
 
 def _standing(material: RunData, snapshot: Snapshot, score: float) -> Standing:
-    terms = read_terms(material.workspace.boards(material.competition.name))
+    terms = read_terms(material.workspace.leaderboards_dir(material.competition.name))
     return find_standing(
         snapshot.board,
         score,

@@ -247,11 +247,11 @@ def _held_out(material: RunData, path: Path, drawn: _Draws) -> list[Section]:
         return [*_outcomes(material, held, drawn), Section("Images", _images(material, held, path))]
     if material.recipe.all_data:
         repeated = material.recipe.refit_of or ""
-        how = f"what it confuses is in the report of {repeated}: {material.typed('report', repeated)}"
+        how = f"what it confuses is in the report of {repeated}: {material.command_line('report', repeated)}"
         return [
             Section("Predictions", [Text(f"No row was held back, so there is nothing to score_rehearsal it by; {how}")])
         ]
-    how = material.typed("predict", "--run", material.run.name)
+    how = material.command_line("predict", "--run", material.run.name)
     return [Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")])]
 
 
@@ -273,14 +273,14 @@ def _images(material: RunData, held: OofPredictions, path: Path) -> list[Block]:
     if found:
         bands = material.short_side is None
         return [Text("Each image shows its bands side by side, in one grey scale a band."), *found] if bands else found
-    how = material.typed("download")
+    how = material.command_line("download")
     return [Text(f"The images themselves are not on this machine, so none are shown: {how}")]
 
 
 def _leaderboard(material: RunData, drawn: _Draws) -> list[Block]:
     figures = drawn(*leaderboard_figures(material))
     if not figures:
-        return [Text(f"No leaderboard is kept yet: {material.typed('standings', '--refresh')}")]
+        return [Text(f"No leaderboard is kept yet: {material.command_line('standings', '--refresh')}")]
     told = [Text(f"{one}.") for one in standings_of(material)]
     if not material.entries:
         told = [Text("This run was not submitted; its held-out score is drawn where it would stand.")]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Binary, Competition, Multiclass, Multilabel, Recipe
 from runner.contract.thresholds import apply_thresholds
 from runner.data.download import data_folder
@@ -100,13 +100,13 @@ class RunData:
     def recipe(self) -> Recipe:
         return self.run.read_recipe()
 
-    def typed(self, *words: str) -> str:
+    def command_line(self, *words: str) -> str:
         """A command about this competition, in quotes that a page shows as code."""
-        return f"`{self.workspace.typed(self.competition.name, *words)}`"
+        return f"`{self.workspace.command_line(self.competition.name, *words)}`"
 
     @cached_property
     def log(self) -> list[dict[str, Any]]:
-        return read_log(self.run.log)
+        return read_log(self.run.log_file)
 
     @cached_property
     def score(self) -> dict[str, Any] | None:
@@ -130,7 +130,7 @@ class RunData:
     def rows(self) -> tuple[int, int] | None:
         """How many rows were learned from and held out; of several folds all rows, each held out once."""
         try:
-            fold_of = read_folds(self.run.folds).fold_of
+            fold_of = read_folds(self.run.folds_file).fold_of
         except RunnerError:
             return None
         held = sum(fold >= 0 for fold in fold_of.values())
@@ -203,14 +203,14 @@ class RunData:
         """The run's submissions, oldest first."""
         return [
             entry
-            for entry in read_ledger(self.workspace.ledger)
+            for entry in read_ledger(self.workspace.ledger_file)
             if (entry.competition, entry.run) == (self.competition.name, self.run.name)
         ]
 
     @cached_property
     def boards(self) -> list[Snapshot]:
         """The last public and the last private leaderboard that were kept."""
-        folder = self.workspace.boards(self.competition.name)
+        folder = self.workspace.leaderboards_dir(self.competition.name)
         return [one for private in (False, True) for one in latest_snapshots(folder, private=private, count=1)]
 
     @cached_property
@@ -219,7 +219,7 @@ class RunData:
         try:
             return build_index(self.competition, data_folder(self.competition, self.workspace))
         except (RunnerError, OSError, ValueError) as error:
-            say(f"the report shows no images: {error}")
+            log.info(f"the report shows no images: {error}")
             return None
 
     @cached_property
@@ -230,7 +230,7 @@ class RunData:
         try:
             return self._held_out()
         except (RunnerError, OSError, KeyError, ValueError) as error:
-            say(f"the report shows no predictions: {str(error).splitlines()[0]}")
+            log.info(f"the report shows no predictions: {str(error).splitlines()[0]}")
             return None
 
     @cached_property
@@ -250,7 +250,7 @@ class RunData:
         final = self._final(tuple(member.name for member in blend.members))
         multiclass = isinstance(self.competition.labels, Multiclass)
         rows = read_rows(
-            blend.members, blend.truth, read_folds(runs[0].folds).fold_of, final.look, multiclass=multiclass
+            blend.members, blend.truth, read_folds(runs[0].folds_file).fold_of, final.look, multiclass=multiclass
         )
         answer = final.step.apply(lambda name: (rows.members[rows.names.index(name)],))
         names = class_names(self.competition, blend.truth.classes)

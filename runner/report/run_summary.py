@@ -90,9 +90,11 @@ def state(material: RunData) -> str:
     recipe = material.recipe
     if not recipe.members and material.epochs_done < material.epochs_wanted:
         told = f"{material.epochs_done} of {material.epochs_wanted} epochs are done. What is there is drawn."
-        return f"Not finished: {told} To go on: {material.typed('train', '--run', material.run.name, '--resume')}"
+        return (
+            f"Not finished: {told} To go on: {material.command_line('train', '--run', material.run.name, '--resume')}"
+        )
     if material.score is None and not recipe.members:
-        return f"Trained, but not predicted yet: {material.typed('predict', '--run', material.run.name)}"
+        return f"Trained, but not predicted yet: {material.command_line('predict', '--run', material.run.name)}"
     return ""
 
 
@@ -156,7 +158,7 @@ def _of_training(material: RunData) -> Iterator[str]:
     if larger > most:
         yield (
             f"The images' short side is typically {short} px, and the largest size was {most} px: "
-            f"{material.typed('train', '--size', f'{most},{larger}')} shows finer differences."
+            f"{material.command_line('train', '--size', f'{most},{larger}')} shows finer differences."
         )
 
 
@@ -165,7 +167,7 @@ def _of_score(material: RunData) -> Iterator[str]:
     if score is not None and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
         yield (
             f"One holdout of {score['cv']['rows']:,} rows: a change smaller than about {score['cv']['error']:.2g} is "
-            f"within chance. {material.typed('train', '--folds', '5')} narrows that."
+            f"within chance. {material.command_line('train', '--folds', '5')} narrows that."
         )
     if held is not None and isinstance(material.competition.labels, Multiclass):
         worst = held.confusion.worst[:3]
@@ -182,13 +184,13 @@ def _of_members(material: RunData) -> Iterator[str]:
     if material.recipe.members:
         yield f"{counting[0]} answers alone: the others did not help. Runs that differ more blend better."
     else:
-        blend = material.typed("ensemble", "RUN", "RUN")
+        blend = material.command_line("ensemble", "RUN", "RUN")
         yield f"One network answers alone. Another run usually helps, blended: {blend}."
 
 
 def _of_submitting(material: RunData) -> Iterator[str]:
     if material.score is not None and not material.entries:
-        yield f"It was not submitted yet: {material.typed('submit', material.run.name)}."
+        yield f"It was not submitted yet: {material.command_line('submit', material.run.name)}."
 
 
 def recipe_in_words(recipe: Recipe) -> str:

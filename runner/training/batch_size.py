@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Recipe
 from runner.errors import TrainingError
 from runner.training.distributed import any_process
@@ -92,7 +92,7 @@ def halve_batch_size(batch_size: int, fold: FoldRun, error: Exception, *, proces
             where=fold.folder,
             fix="--batch-size auto, or a smaller --size or --model",
         ) from error
-    say(f"a batch of {batch_size} does not fit into memory: going on with {batch_size // 2} from the last epoch")
+    log.info(f"a batch of {batch_size} does not fit into memory: going on with {batch_size // 2} from the last epoch")
     return batch_size // 2
 
 

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
-from runner.console import say
+from runner.console import log
 from runner.errors import RunnerError, TrainingError
 from runner.training.memory import keep_freed_memory
 
@@ -154,7 +154,9 @@ def _remark_on_launcher() -> None:
     """Say it where several processes were wanted, and accelerate, told `--cpu`, started one."""
     wanted = os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ
     if wanted and "RANK" not in os.environ and "OMPI_COMM_WORLD_RANK" not in os.environ:
-        say("accelerate starts one process with --cpu; several: accelerate launch --multi_gpu --num_processes N ...")
+        log.info(
+            "accelerate starts one process with --cpu; several: accelerate launch --multi_gpu --num_processes N ..."
+        )
 
 
 def _are_several() -> bool:

@@ -38,7 +38,7 @@ class FoldRun:
     train_rows: Rows  # rows of index.train
     valid_rows: Rows
     folder: Path
-    log: Path
+    log_file: Path
     cache: Path
     start: Path | None = None  # a snapshot's weights, in the place of pretrained ones
 

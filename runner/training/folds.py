@@ -9,7 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Competition, Recipe
 from runner.data.folds import Folds, copy_folds, read_folds, shared_folds
 from runner.data.index import Index
@@ -44,7 +44,7 @@ def resolve_recipe(
     costs = broadcast_from_main(accelerator, lambda: costs)
     plan = fit_to_budget(recipe, costs, machine.minutes * 60)
     minutes = seconds_of(plan, costs) / 60
-    say(f"the plan for {machine.minutes:g} minutes: {plan.summary}, about {minutes:.1f} of training")
+    log.info(f"the plan for {machine.minutes:g} minutes: {plan.summary}, about {minutes:.1f} of training")
     return plan
 
 
@@ -53,9 +53,9 @@ def build_folds(competition: Competition, workspace: Workspace, index: Index, ru
     recipe = run.read_recipe()
     if recipe.all_data:
         return (_fold(competition, workspace, index, recipe, run, np.full(len(index.train), -1), 0),)
-    if not run.folds.exists():
+    if not run.folds_file.exists():
         _split_for(run, recipe, index, shared_folds(workspace, competition))
-    folds = read_folds(run.folds, competition=competition.name)
+    folds = read_folds(run.folds_file, competition=competition.name)
     fold_of = _fold_of_rows(folds, index)
     return tuple(_fold(competition, workspace, index, recipe, run, fold_of, number) for number in range(folds.count))
 
@@ -66,7 +66,7 @@ def preview_fold(competition: Competition, workspace: Workspace, index: Index, r
     if not shared.exists():
         write_split(index, SplitPlan(folds=recipe.folds), shared)
     fold_of = _fold_of_rows(read_folds(shared, competition=competition.name), index)
-    nowhere = Run(competition.name, "", workspace.cache(competition.name) / "inference_autocast")
+    nowhere = Run(competition.name, "", workspace.cache_dir(competition.name) / "inference_autocast")
     return _fold(competition, workspace, index, recipe, nowhere, fold_of, 0)
 
 
@@ -84,8 +84,8 @@ def copy_score(workspace: Workspace, run: Run) -> None:
 
 def copy_findings(original: Run, run: Run) -> None:
     """The rates that the finder found are part of the steps that are repeated."""
-    for path in original.fold(0).glob("find-lr-*.json"):
-        write_json(run.fold(0) / path.name, read_json(path))
+    for path in original.fold_dir(0).glob("find-lr-*.json"):
+        write_json(run.fold_dir(0) / path.name, read_json(path))
 
 
 def _fold(
@@ -104,9 +104,9 @@ def _fold(
         number=number,
         train_rows=np.flatnonzero(fold_of != number),
         valid_rows=np.flatnonzero(fold_of == number),
-        folder=run.fold(number),
-        log=run.log,
-        cache=workspace.cache(competition.name),
+        folder=run.fold_dir(number),
+        log_file=run.log_file,
+        cache=workspace.cache_dir(competition.name),
         start=_start(recipe, competition, workspace, index, fold_of, number),
     )
 
@@ -116,10 +116,10 @@ def _split_for(run: Run, recipe: Recipe, index: Index, shared: Path) -> None:
     if not shared.exists():
         write_split(index, SplitPlan(folds=recipe.folds), shared)
     if recipe.folds in (None, read_folds(shared).count):
-        copy_folds(shared, run.folds)
+        copy_folds(shared, run.folds_file)
     else:
-        say(f"the shared split has other folds: {run.name} gets a split of its own, of {recipe.folds}")
-        write_split(index, SplitPlan(folds=recipe.folds), run.folds)
+        log.info(f"the shared split has other folds: {run.name} gets a split of its own, of {recipe.folds}")
+        write_split(index, SplitPlan(folds=recipe.folds), run.folds_file)
 
 
 def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:
@@ -144,11 +144,11 @@ def _whole_name(name: str, workspace: Workspace, competition: Competition) -> st
     """RUN or RUN:SNAPSHOT as RUN:SNAPSHOT, after a look that it is there."""
     run_name, _, wanted = name.partition(":")
     run = find_run(workspace, competition.name, run_name)
-    names = [snapshot.name for snapshot in read_snapshots(run.fold(0))]
+    names = [snapshot.name for snapshot in read_snapshots(run.fold_dir(0))]
     if not names or (wanted and wanted not in names):
         raise UsageError(
             f"run {run_name} has no snapshot {wanted!r}" if wanted else f"run {run_name} has no snapshot yet",
-            where=f"{run.fold(0)} holds {', '.join(names) or 'none'}",
+            where=f"{run.fold_dir(0)} holds {', '.join(names) or 'none'}",
             fix=f"--from-run {run_name}:{names[-1]}" if names else f"runner {competition.name} runs",
         )
     return f"{run_name}:{wanted or names[-1]}"
@@ -175,15 +175,15 @@ def _start(
     if not recipe.all_data and not _held_out_the_same(run, theirs, index, fold_of, number):
         raise UsageError(
             f"{run_name} has learned from rows that this run holds out: its score would flatter",
-            where=run.folds,
+            where=run.folds_file,
             fix="start from a run with the same folds, or from pretrained weights",
         )
-    return run.fold(number) / f"{snapshot}.safetensors"
+    return run.fold_dir(number) / f"{snapshot}.safetensors"
 
 
 def _held_out_the_same(run: Run, theirs: Recipe, index: Index, fold_of: NDArray[np.int64], number: int) -> bool:
     """Whether every row that this fold holds out was held out by theirs."""
     if theirs.all_data:
         return False
-    held_out = _fold_of_rows(read_folds(run.folds, competition=run.competition), index) == number
+    held_out = _fold_of_rows(read_folds(run.folds_file, competition=run.competition), index) == number
     return bool((held_out | ~(fold_of == number)).all())

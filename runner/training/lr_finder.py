@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from runner.console import progress, say, sparkline
+from runner.console import log, progress, sparkline
 from runner.contract import Stage
 from runner.training.distributed import broadcast_from_main
 from runner.training.learner import Learner, read_shares, set_rates
@@ -67,7 +67,7 @@ def stage_rate(
         finding = find_lr(fold, stage, learner, feed, batch_size)
         if learner.accelerator.is_main_process:
             write_json(path, asdict(finding))
-            say(tell(finding))
+            log.info(tell(finding))
         learner.accelerator.wait_for_everyone()
     found: float | None = read_json(path)["suggested"]
     return found

@@ -26,11 +26,11 @@ class Run:
     folder: Path
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         return self.folder / "log.jsonl"
 
     @property
-    def folds(self) -> Path:
+    def folds_file(self) -> Path:
         return self.folder / "folds.csv"
 
     @property
@@ -41,7 +41,7 @@ class Run:
     def score_file(self) -> Path:
         return self.folder / "score.json"
 
-    def fold(self, number: int) -> Path:
+    def fold_dir(self, number: int) -> Path:
         return self.folder / f"fold-{number}"
 
     def read_recipe(self) -> Recipe:
@@ -55,7 +55,7 @@ class Run:
 
 def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:
     """Every run of a competition, oldest first."""
-    folder = workspace.runs(competition)
+    folder = workspace.runs_dir(competition)
     recipes = sorted(folder.glob("*/recipe.json"), key=lambda path: (path.stat().st_mtime_ns, path))
     return tuple(Run(competition, path.parent.name, path.parent) for path in recipes)
 
@@ -69,7 +69,7 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     found = ", ".join(run.name for run in runs)
     raise RunnerError(
         f"there is no run {name!r}" if name else "there is no run yet",
-        where=f"{workspace.runs(competition)} ({f'holds {found}' if found else 'holds none'})",
+        where=f"{workspace.runs_dir(competition)} ({f'holds {found}' if found else 'holds none'})",
         fix=f"runner {competition} runs" if found else f"runner {competition} train",
     )
 
@@ -78,7 +78,7 @@ def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str 
     """A new run's folder, with its recipe and the versions of what it is made with."""
     name = name or _free_name(workspace, competition, recipe)
     check_run_name(name)
-    run = Run(competition, name, workspace.run(competition, name))
+    run = Run(competition, name, workspace.run_dir(competition, name))
     if run.recipe_file.exists() and run.read_recipe() != recipe:
         raise UsageError(
             f"run {name!r} is there already, with another recipe",
@@ -97,7 +97,7 @@ def fingerprint(weights: Path) -> str:
 
 def discard_unbegun(run: Run) -> None:
     """Remove a run that failed before its first epoch: there is nothing in it to go on from."""
-    if not run.log.exists():
+    if not run.log_file.exists():
         shutil.rmtree(run.folder)
 
 

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Metric, Stage, TrainMode
 from runner.contract.thresholds import apply_thresholds
 from runner.training.batch_size import dry_run_batch
@@ -74,7 +74,7 @@ def train_stage(
     _remark_on_waiting(tools, epochs[-1])
     accelerator.free_memory()
     if accelerator.is_main_process:
-        say(diagnose([line for line in read_log(fold.log) if line["fold"] == fold.number], epochs[0].stage))
+        log.info(diagnose([line for line in read_log(fold.log_file) if line["fold"] == fold.number], epochs[0].stage))
 
 
 def _network_at(fold: FoldRun, machine: Machine, stage: Stage) -> Network:
@@ -137,7 +137,7 @@ def _fit_epoch(tools: StageTrainer, epoch: Epoch) -> None:
     if tools.learner.accelerator.is_main_process:
         _say_epoch(epoch, trained, valid_loss, scores)
         line = _log_line(tools, epoch, trained, valid_loss, scores)
-        append_line(fold.log, line)
+        append_line(fold.log_file, line)
         track_line(tools.learner.accelerator, line)
         if epoch.ends_cycle:
             snapshot = Snapshot(epoch.cycle, epoch.stage, tools.stage.size, valid_loss, scores)
@@ -227,12 +227,12 @@ def _log_line(
 
 def _remark_on_waiting(tools: StageTrainer, last: Epoch) -> None:
     """Say it where the network had to wait for its images, when all of them had been read before."""
-    line = read_log(tools.fold.log)[-1]
+    line = read_log(tools.fold.log_file)[-1]
     share = line["waited_seconds"] / max(line["seconds"], 1e-9)
     if tools.stage.mode is TrainMode.FEATURES or share < _LONG_WAIT or line["waited_seconds"] < 1:
         return
     if tools.learner.accelerator.is_main_process:
-        say(f"epoch {last.number + 1}: {share:.0%} of the time went into waiting for images; try more --workers")
+        log.info(f"epoch {last.number + 1}: {share:.0%} of the time went into waiting for images; try more --workers")
 
 
 def _say_header(tools: StageTrainer) -> None:
@@ -240,11 +240,11 @@ def _say_header(tools: StageTrainer) -> None:
     if not tools.learner.accelerator.is_main_process:
         return
     rows = f"{len(fold.train_rows):,} images to learn from, {len(fold.valid_rows):,} held out"
-    say(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, rate {tools.rates[-1]:.2g}: {rows}")
-    say(f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in fold.metrics))
+    log.info(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, rate {tools.rates[-1]:.2g}: {rows}")
+    log.info(f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in fold.metrics))
 
 
 def _say_epoch(epoch: Epoch, trained: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> None:
     valid = f"{valid_loss:10.4f}" if valid_loss is not None else f"{'-':>10}"
     end = "  snapshot" if epoch.ends_cycle else ""
-    say(f"{epoch.number + 1:>7}{trained.loss:10.4f}{valid}" + "".join(f"{s:10.4f}" for s in scores.values()) + end)
+    log.info(f"{epoch.number + 1:>7}{trained.loss:10.4f}{valid}" + "".join(f"{s:10.4f}" for s in scores.values()) + end)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from runner.console import say
+from runner.console import log
 from runner.contract import Recipe, Stage, TrainMode
 from runner.contract.recipe import scale_epochs
 from runner.images.center_crop import CenterCrop
@@ -49,7 +49,7 @@ def fit_to_budget(recipe: Recipe, costs: Sequence[Cost], seconds: float) -> Reci
             plan = _scaled(replace(recipe, stages=recipe.stages[:stages]), scale)
             if seconds_of(plan, costs) <= seconds * (1 - _RESERVE):
                 return plan
-    say("even the shortest plan takes longer than the time budget: it is trained all the same")
+    log.info("even the shortest plan takes longer than the time budget: it is trained all the same")
     return _scaled(replace(recipe, stages=recipe.stages[:1]), 0.0)
 
 

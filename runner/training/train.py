@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from accelerate import Accelerator
 
-from runner.console import say
+from runner.console import log
 from runner.training.batch_size import check_shares, halve_batch_size, remember_batch_size, starting_batch_size
 from runner.training.distributed import broadcast_from_main
 from runner.training.fold import FoldRun, Machine
@@ -70,11 +70,11 @@ def _forget_past(fold: FoldRun) -> None:
     if len(snapshots) == len(ends):
         return
     first = _first_epoch(fold)
-    keep_lines(fold.log, lambda line: line["fold"] != fold.number or line["epoch"] < first)
+    keep_lines(fold.log_file, lambda line: line["fold"] != fold.number or line["epoch"] < first)
     # A snapshot is written before the state that calls its epoch finished. Killed between the two, the epoch
     # is trained again, and must not start from what it ended with.
     for snapshot in snapshots:
         if ends[snapshot.cycle] >= first:
             drop_snapshot(fold.folder, snapshot)
     if first:
-        say(f"fold {fold.number}: going on after epoch {first}")
+        log.info(f"fold {fold.number}: going on after epoch {first}")

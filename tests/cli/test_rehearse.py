@@ -90,11 +90,11 @@ def test_the_whole_line_is_rehearsed_and_both_scores_are_told(here: Path, typed:
 def test_images_are_linked_and_not_copied(here: Path) -> None:
     workspace = Workspace(here)
     competition = load("shapes", here / "competitions")
-    index = build_index(competition, workspace.data("shapes"))
+    index = build_index(competition, workspace.data_dir("shapes"))
     ground = rehearsal_workspace(workspace, competition, RehearsalOptions())
     build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
     inodes = {path.stat().st_ino for path in (here / "data/shapes/train").iterdir()}
-    linked = [*ground.data("shapes").glob("train/*"), *ground.data("shapes").glob("test/*")]
+    linked = [*ground.data_dir("shapes").glob("train/*"), *ground.data_dir("shapes").glob("test/*")]
     assert {path.stat().st_ino for path in linked} == inodes
 
 
@@ -129,8 +129,8 @@ def test_every_shipped_competition_is_rehearsed(name: str, practice: Path, typed
 
 def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace, ground: Workspace) -> None:
     """No id of them is in anything that the line reads or wrote, and none of their images is a training image."""
-    whole = build_index(competition, workspace.data(competition.name))
-    seen = build_index(competition, ground.data(competition.name))
+    whole = build_index(competition, workspace.data_dir(competition.name))
+    seen = build_index(competition, ground.data_dir(competition.name))
     hidden = set(whole.train["id"]) - set(seen.train["id"])
     assert len(hidden) == len(seen.test) > 9
     read = {name: content for name, content in content_of(ground.root).items() if not name.startswith("host/")}
@@ -152,13 +152,13 @@ def images_of(index: Index, part: str) -> set[bytes]:
 def test_scenes_are_hidden_whole_and_their_labels_are_in_no_table(practice: Path, typed: Runner) -> None:
     assert typed("iceberg", "download", "--workspace", practice, "--host", "practice").code == 0
     workspace, competition = Workspace(practice).for_host("practice"), load("iceberg")
-    index = build_index(competition, workspace.data("iceberg"))
+    index = build_index(competition, workspace.data_dir("iceberg"))
     hidden = choose_hidden_rows(index, RehearsalOptions(0.25))
     groups = index.train["group"]
     assert not set(groups[hidden]) & set(groups[~hidden])
     ground = Workspace(practice / "other")
     build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
-    data = ground.data("iceberg")
+    data = ground.data_dir("iceberg")
     assert "is_iceberg" not in (data / "test.csv").read_text().splitlines()[0]
     assert len((data / "train.csv").read_text().splitlines()) == 1 + (~hidden).sum()
     assert np.load(data / "test.npy", mmap_mode="r").shape[0] == hidden.sum()
@@ -231,9 +231,9 @@ def test_changed_labels_make_a_new_ground(here: Path) -> None:
     ground = rehearsal_workspace(workspace, competition, RehearsalOptions(0.25))
 
     def build() -> str:
-        index = build_index(competition, workspace.data("shapes"))
+        index = build_index(competition, workspace.data_dir("shapes"))
         build_rehearsal(competition, index, ground, RehearsalOptions(0.25))
-        return (ground.data("shapes") / "labels.csv").read_text()
+        return (ground.data_dir("shapes") / "labels.csv").read_text()
 
     first = build()
     (ground.root / "old").write_text("a run on the old labels")

@@ -228,7 +228,7 @@ def test_every_layout_becomes_the_same_folder(
 ) -> None:
     source = lay(tmp_path / "source", layout)
     folder = download(competition, workspace, source)
-    assert folder == workspace.data(competition.name) == data_folder(competition, workspace)
+    assert folder == workspace.data_dir(competition.name) == data_folder(competition, workspace)
     made = content(folder)
     assert {name: data for name, data in made.items() if name not in UNPACKED} == files
     assert set(made) >= UNPACKED if competition.prepare else UNPACKED.isdisjoint(made)
@@ -329,7 +329,7 @@ def test_everything_missing_is_said_at_once(tmp_path: Path, workspace: Workspace
         "missing: labels.csv, sample_submission.csv, test/\n  found instead: label.csv, train/ (2 files)"
     )
     assert raised.value.fix and raised.value.fix.endswith(f"runner dog-breed download --from {source}")
-    assert not workspace.data("dog-breed").exists()
+    assert not workspace.data_dir("dog-breed").exists()
 
 
 def test_the_additional_test_folder_may_be_missing_but_not_both(
@@ -429,7 +429,7 @@ def test_force_keeps_what_a_user_added(extra: str, tmp_path: Path, workspace: Wo
 
 
 def test_files_put_in_the_data_folder_by_hand_are_not_lost(tmp_path: Path, workspace: Workspace) -> None:
-    folder = lay(workspace.data("dog-breed"), {"dogs.zip": packed("x.zip", DOG_FILES)})
+    folder = lay(workspace.data_dir("dog-breed"), {"dogs.zip": packed("x.zip", DOG_FILES)})
     by_hand = tree(folder)
     with pytest.raises(DataError, match="is not complete") as raised:
         data_folder(DOG, workspace)
@@ -528,23 +528,23 @@ def test_broken_off_at_any_step_and_run_again_it_ends_the_same(kind: str, tmp_pa
         if kind == "force":
             download(DOG, workspace, old)
         if kind == "by hand":
-            lay(workspace.data("dog-breed"), layout)
+            lay(workspace.data_dir("dog-breed"), layout)
         return workspace
 
     def call(workspace: Workspace, force: bool) -> None:
-        source = workspace.data("dog-breed") if kind == "by hand" else lay(tmp_path / "layout", layout)
+        source = workspace.data_dir("dog-breed") if kind == "by hand" else lay(tmp_path / "layout", layout)
         download(DOG, workspace, as_host(Shelf(source)) if kind == "host" else source, force=force)
 
     unbroken = prepare("unbroken")
     with killed_at(10**6) as steps:
         call(unbroken, kind == "force")
     expected = tree(unbroken.root)
-    assert content(unbroken.data("dog-breed")) == DOG_FILES
+    assert content(unbroken.data_dir("dog-breed")) == DOG_FILES
     assert len(steps) > 15
     for step in range(len(steps)):
         workspace = prepare(f"step-{step}")
         assert not run_killed(step, lambda w=workspace: call(w, kind == "force"))
-        folder = workspace.data("dog-breed")
+        folder = workspace.data_dir("dog-breed")
         if kind == "force":
             assert content(folder if folder.exists() else folder.with_name(".dog-breed.old"))
         call(workspace, kind == "force")

@@ -26,10 +26,10 @@ def practice_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(params=practice_names())
 def practice_host(request: pytest.FixtureRequest, practice_workspace: Workspace) -> PracticeHost:
     """Each practice host in turn."""
-    return PracticeHost(load(request.param), practice_workspace.practice(request.param))
+    return PracticeHost(load(request.param), practice_workspace.practice_host_dir(request.param))
 
 
 @pytest.fixture(scope="session")
 def files(practice_workspace: Workspace) -> dict[str, Path]:
     """For each competition the folder of what its host offers."""
-    return {name: practice_workspace.practice(name) / "files" for name in practice_names()}
+    return {name: practice_workspace.practice_host_dir(name) / "files" for name in practice_names()}

@@ -74,12 +74,12 @@ def test_what_a_kill_left_is_made_anew_and_ends_the_same(dogs: Workspace) -> Non
 def test_another_seed_is_another_host(dogs: Workspace, tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     build_practice(DOGS, workspace, scale=0.01, seed=1)
-    first = content(workspace.practice("dog-breed"))
+    first = content(workspace.practice_host_dir("dog-breed"))
     assert first["board.csv"] != content(dogs.practice("dog-breed"))["board.csv"]
     build_practice(DOGS, workspace, scale=0.01, seed=2)
-    second = content(workspace.practice("dog-breed"))
+    second = content(workspace.practice_host_dir("dog-breed"))
     assert second["answers.csv"] != first["answers.csv"]
-    assert read_origin(workspace.practice("dog-breed")) == {"seed": 2, "scale": 0.01}
+    assert read_origin(workspace.practice_host_dir("dog-breed")) == {"seed": 2, "scale": 0.01}
 
 
 def test_a_competition_without_a_painter_names_those_that_have_one(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_neighbours_are_the_nearest() -> None:
 @pytest.mark.parametrize("name", practice_names())
 def test_practice_data_downloads_into_an_index_without_complaints(name: str, practice_workspace: Workspace) -> None:
     competition: Competition = load(name)
-    host = PracticeHost(competition, practice_workspace.practice(name))
+    host = PracticeHost(competition, practice_workspace.practice_host_dir(name))
     index = build_index(competition, download(competition, practice_workspace, host))
     assert [str(problem) for problem in index.problems] == []
     answers = read_answers(host.folder / "answers.csv")

@@ -50,7 +50,7 @@ def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[...,
             train_rows=rows[~held_out],
             valid_rows=rows[held_out],
             folder=run / f"fold-{number}",
-            log=run / "log.jsonl",
+            log_file=run / "log.jsonl",
             cache=run / "cache",
         )
 

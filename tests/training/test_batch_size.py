@@ -43,7 +43,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     fold = make_fold(tmp_path, replace(tiny_recipe, auto_batch=True))
     snapshots = train_fold(fold, Machine(), build_accelerator("cpu"))
     assert len(snapshots) == 3
-    lines = read_log(fold.log)
+    lines = read_log(fold.log_file)
     assert {line["batch_size"] for line in lines} == {4}
     assert [line["epoch"] for line in lines] == [0, 1, 2, 3, 4]
 
@@ -54,7 +54,7 @@ def test_nothing_that_was_finished_is_lost(
     small_memory(8, after=3 + 3 + 1)  # two epochs of three batches, then one more
     fold = make_fold(tmp_path, replace(tiny_recipe, auto_batch=True))
     train_fold(fold, Machine(), build_accelerator("cpu"))
-    assert [(line["epoch"], line["batch_size"]) for line in read_log(fold.log)] == [
+    assert [(line["epoch"], line["batch_size"]) for line in read_log(fold.log_file)] == [
         (0, 16),
         (1, 16),
         (2, 8),

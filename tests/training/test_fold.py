@@ -44,7 +44,7 @@ def test_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: P
     fold = make_fold(tmp_path)
     snapshots = train_fold(fold, Machine())
     assert [(s.cycle, s.stage, s.size) for s in snapshots] == [(0, 0, 24), (1, 1, 32), (2, 1, 32)]
-    lines = read_log(fold.log)
+    lines = read_log(fold.log_file)
     assert [(line["epoch"], line["mode"], line["ends_cycle"]) for line in lines] == [
         (0, "frozen", True),
         (1, "unfrozen", False),
@@ -98,7 +98,7 @@ def test_a_run_broken_off_after_any_epoch_ends_with_the_same_weights(
     train_fold(broken, Machine())
     assert all(same(weights(unbroken, cycle), weights(broken, cycle)) for cycle in range(3))
     untimed = [
-        [{k: v for k, v in line.items() if "second" not in k} for line in read_log(fold.log)]
+        [{k: v for k, v in line.items() if "second" not in k} for line in read_log(fold.log_file)]
         for fold in (unbroken, broken)
     ]
     assert untimed[0] == untimed[1]

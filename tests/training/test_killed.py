@@ -200,11 +200,11 @@ def test_a_log_that_is_cut_short_loses_only_what_is_trained_again(
 ) -> None:
     fold = make_fold(tmp_path, three_states)
     train(fold, 2, monkeypatch)
-    kept = fold.log.read_bytes()
+    kept = fold.log_file.read_bytes()
     third = kept.splitlines(keepends=True)[-1]
-    fold.log.write_bytes(kept + third[: random.Random(seed).randrange(1, len(third))])
+    fold.log_file.write_bytes(kept + third[: random.Random(seed).randrange(1, len(third))])
     train(fold)
-    assert [line["epoch"] for line in read_log(fold.log)] == [0, 1, 2, 3, 4]
+    assert [line["epoch"] for line in read_log(fold.log_file)] == [0, 1, 2, 3, 4]
 
 
 def test_activations_are_computed_once_for_a_run_that_is_broken_off(

@@ -99,7 +99,7 @@ def test_a_run_that_finds_its_rate_trains_by_it_and_keeps_the_curve(
 ) -> None:
     fold = make_fold(tmp_path, replace(tiny_recipe, find_lr=True))
     train_fold(fold, Machine(), build_accelerator("cpu"))
-    lines = read_log(fold.log)
+    lines = read_log(fold.log_file)
     for number in range(len(tiny_recipe.stages)):
         found = read_json(finding_file(fold.folder, number))
         expected = found["suggested"] or tiny_recipe.lr

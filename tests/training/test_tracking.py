@@ -39,7 +39,7 @@ def test_tensorboard_holds_each_epochs_losses_scores_and_rate(
 ) -> None:
     machine = Machine(device="cpu", tracker="tensorboard")
     run = train(tiny_competition, workspace, tiny_competition.recipe, name="told", machine=machine)
-    lines, found = read_log(run.log), told(run.folder / "tensorboard")
+    lines, found = read_log(run.log_file), told(run.folder / "tensorboard")
     assert set(found) == {f"fold-0/{name}" for name in ("train_loss", "valid_loss", "rate", "log_loss", "accuracy")}
     expected = {
         "fold-0/train_loss": [line["train_loss"] for line in lines],
@@ -85,7 +85,7 @@ def test_a_tracker_that_is_not_here_is_named_with_its_cure(
     with pytest.raises(UsageError, match="wandb") as caught:
         train(tiny_competition, workspace, tiny_competition.recipe, name="x", machine=Machine(tracker="wandb"))
     assert caught.value.fix == "pip install wandb"
-    assert not workspace.run(tiny_competition.name, "x").exists()
+    assert not workspace.run_dir(tiny_competition.name, "x").exists()
 
 
 def test_no_tracker_lacks_nothing() -> None:

@@ -34,7 +34,7 @@ def test_a_loss_that_is_no_number_names_the_rate_and_keeps_the_last_snapshot(
         train_fold(fold, Machine(), build_accelerator("cpu"))
     assert f"--from-run {tmp_path.name}:snapshot-0" in str(caught.value)
     assert [snapshot.name for snapshot in read_snapshots(fold.folder)] == ["snapshot-0"]
-    assert all(np.isfinite(line["train_loss"]) for line in read_log(fold.log))
+    assert all(np.isfinite(line["train_loss"]) for line in read_log(fold.log_file))
 
 
 def test_rare_classes_are_shown_as_often_as_the_common_ones_up_to_the_bound(

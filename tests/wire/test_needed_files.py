@@ -140,7 +140,7 @@ def test_what_was_fetched_is_not_fetched_again_and_what_was_begun_is_taken_up(
     server.order("store", *[lambda *a: a[3]] * 3, drops(30_000, reset=False), *[refuses(503)] * 7)
     with pytest.raises(HostError, match="30,000 bytes are kept"):
         download(DOGS, workspace, kaggle)
-    assert not workspace.data("dog-breed").exists()
+    assert not workspace.data_dir("dog-breed").exists()
     server.orders.clear()
     server.calls.clear()
     download(DOGS, workspace, kaggle)
@@ -182,7 +182,7 @@ def test_a_mirror_that_lacks_images_is_refused(
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
     with pytest.raises(DataError, match="2 train images, and 3 rows"):
         download(PLANET, workspace, dataset, verify=lambda found: check_counts(PLANET, found))
-    assert not workspace.data("planet").exists()
+    assert not workspace.data_dir("planet").exists()
 
 
 def test_a_mirror_that_is_gone_is_named(server: FaultyServer, workspace: Workspace, host: Hosts) -> None:

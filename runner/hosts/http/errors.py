@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from runner.console import say
+from runner.console import log
 
 # (to connect, between two pieces of an answer), in seconds: nothing may wait for ever.
 TIMEOUTS = (10.0, 60.0)
@@ -58,7 +58,7 @@ class RetryPolicy:
         if not fault.again or failures >= self.tries or delay > _LONGEST_ASKED:
             return False
         delay = min(delay, _LONGEST_PAUSE) if fault.wait is None else delay
-        say(f"{what}: {fault.message}; trying again in {delay:.0f} s")
+        log.info(f"{what}: {fault.message}; trying again in {delay:.0f} s")
         self.pause(delay)
         return True
 

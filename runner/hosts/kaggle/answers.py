@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.console import whisper
+from runner.console import log
 from runner.hosts.protocol import Status, Submission
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def _status(told: Any, *, has_score: bool, error: str | None) -> Status:
     for status in Status:
         if word == status.value or word.endswith(("." + status.value, "_" + status.value)):
             return status
-    whisper(f"Kaggle gives a submission the status {told!r}, which is not known here")
+    log.debug(f"Kaggle gives a submission the status {told!r}, which is not known here")
     if error:
         return Status.ERROR
     return Status.COMPLETE if has_score else Status.PENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from runner.console import whisper
+from runner.console import log
 from runner.errors import HostError
 from runner.hosts.http.download import DownloadRequest
 from runner.hosts.http.errors import RequestError
@@ -29,7 +29,7 @@ class Leaderboards(KaggleApi):
         try:
             board = self._download_board(slug)
         except (RequestError, HostError, ValueError) as error:
-            whisper(f"the board cannot be downloaded ({type(error).__name__}); it is paged through instead")
+            log.debug(f"the board cannot be downloaded ({type(error).__name__}); it is paged through instead")
             board = None
         return board or self._page_board(slug, private=False)
 

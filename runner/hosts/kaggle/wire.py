@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from runner.console import Advance, say, whisper
+from runner.console import Advance, log
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, Kind, find_credentials, places
 from runner.hosts.http.download import DownloadRequest, fetch
@@ -145,7 +145,7 @@ class KaggleClient:
                 )
             if self.credentials.is_open_to_others:
                 path = self.credentials.path
-                say(f"warning: other users of this machine can read {path}: chmod 600 {path}")
+                log.info(f"warning: other users of this machine can read {path}: chmod 600 {path}")
             self._client = self._connect(self.credentials)
         return self._client
 
@@ -179,7 +179,7 @@ class KaggleClient:
                     raise
                 token = None
             except (_Redirected, requests.RequestException, AttributeError, ValueError, TypeError) as error:
-                whisper(f"the browser login could not be renewed: {type(error).__name__}")
+                log.debug(f"the browser login could not be renewed: {type(error).__name__}")
                 token = None
         if not token:
             raise HostError("the browser login has run out", fix="kaggle auth login, then: runner doctor")

@@ -1,0 +1,76 @@
+"""One competition in one workspace, with its host and the machine: what every step of a command is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from runner.console import log
+from runner.contract import Competition
+from runner.contract.labels import aliases
+from runner.data.download import data_folder
+from runner.data.folds import shared_folds
+from runner.data.index import Index, build_index
+from runner.data.problems import describe
+from runner.hosts.open_host import open_host
+from runner.hosts.protocol import Host
+from runner.options import Compute
+from runner.submission_format.submission_format import SubmissionFormat, read_submission_format
+from runner.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Session:
+    """Built once by a command; the index and the sample submission are read once, when they are first needed."""
+
+    competition: Competition
+    workspace: Workspace
+    host_name: str = "kaggle"
+    compute: Compute = Compute()  # noqa: RUF009  (frozen)
+
+    @property
+    def name(self) -> str:
+        return self.competition.name
+
+    @cached_property
+    def host(self) -> Host:
+        """The host, opened when it is first needed: opening it may need an account."""
+        return open_host(self.host_name, self.competition, self.workspace)
+
+    @cached_property
+    def index(self) -> Index:
+        """The checked table of all images. Errors in the data raise; warnings are printed."""
+        index = build_index(self.competition, data_folder(self.competition, self.workspace))
+        if index.problems:
+            log.info(f"warning: the data\n{describe(index.problems)}")
+        return index
+
+    @cached_property
+    def submission_format(self) -> SubmissionFormat:
+        """Ids, columns and cells of a submission, from the sample submission."""
+        return read_submission_format(self.competition.labels, self.sample_file, competition=self.name)
+
+    @property
+    def sample_file(self) -> Path:
+        return data_folder(self.competition, self.workspace) / aliases(self.competition.sample_submission)[0]
+
+    @property
+    def folds_file(self) -> Path:
+        """folds.csv that all runs share."""
+        return shared_folds(self.workspace, self.competition)
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.workspace.cache_dir(self.name)
+
+    @property
+    def leaderboards_dir(self) -> Path:
+        return self.workspace.leaderboards_dir(self.name)
+
+    def submission_file(self, run_name: str) -> Path:
+        return self.workspace.submissions_dir(self.name) / f"{run_name}.csv"
+
+    def command(self, *words: str) -> str:
+        """A command about this competition as the user would type it, with its host."""
+        return self.workspace.command_line(self.name, *words)
