@@ -1,4 +1,4 @@
-"""The few errors a user can meet. Each says what was found, where, and what to type next."""
+"""The errors a user can meet: a message, where it happened, and the command or action that fixes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class RunnerError(Exception):
-    """A fault that the message explains. The command line prints it and exits with `exit_code`."""
+    """An error that its message explains. The command line prints it and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -21,12 +21,12 @@ class RunnerError(Exception):
         if self.where:
             lines.append(f"  where: {self.where}")
         if self.fix:
-            lines.append(f"  fix:  {self.fix}")
+            lines.append(f"  fix: {self.fix}")
         return "\n".join(lines)
 
 
 class UsageError(RunnerError):
-    """The command was typed in a way that cannot be meant: exit code 2."""
+    """Wrong usage of a command or a function: exit code 2."""
 
     exit_code = 2
 
@@ -36,15 +36,15 @@ class PluginError(RunnerError):
 
 
 class DataError(RunnerError):
-    """Competition data that is missing, broken or contradicts itself."""
+    """Competition data that is missing, damaged or contradicts itself."""
 
 
 class ArchiveError(DataError):
-    """An archive that is broken, hostile or cannot be unpacked here."""
+    """An archive that is damaged, unsafe or cannot be extracted here."""
 
 
 class SubmissionFormatError(RunnerError):
-    """A submission file whose form the host would reject."""
+    """A submission file that the host would reject for its format."""
 
 
 class HostError(RunnerError):
@@ -52,4 +52,4 @@ class HostError(RunnerError):
 
 
 class TrainingError(RunnerError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or cannot continue."""

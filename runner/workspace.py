@@ -1,4 +1,4 @@
-"""Where data, runs and submissions live, and how anything is written there: whole, or not at all."""
+"""Where data, runs and submissions live; files are written atomically."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder on this disk; every path that the runner writes is named here."""
+    """A folder on this disk, with every path that the runner writes."""
 
     root: Path
-    host: str = ""  # whose ground it is, where that has to be typed
+    host: str = ""  # the host that commands have to name, if it is not the default one
 
     @classmethod
     def at(cls, folder: str | os.PathLike[str] | None = None) -> Workspace:
-        """The given folder, else RUNNER_WORKSPACE, else the current one."""
+        """The workspace at `folder`, else at RUNNER_WORKSPACE, else at the current folder."""
         root = Path(folder or os.environ.get("RUNNER_WORKSPACE") or ".").expanduser().resolve()
         if root.exists() and not root.is_dir():
             raise UsageError(f"the workspace is a file, not a folder: {root}", fix="name a folder with --workspace DIR")
@@ -49,7 +49,7 @@ class Workspace:
         return self.root / "submissions" / competition
 
     def leaderboards_dir(self, competition: str) -> Path:
-        """Leaderboards as they were, each under its date."""
+        """Downloaded leaderboards, a file each, named by its date."""
         return self.root / "leaderboards" / competition
 
     @property
@@ -57,22 +57,21 @@ class Workspace:
         return self.root / "submissions" / "ledger.csv"
 
     def for_host(self, host: str) -> Workspace:
-        """Practice has a workspace of its own inside this one, never to be taken for the real thing."""
-        folders = {"practice": "practice", "http": "practice-http"}
-        return Workspace(self.root / folders[host], host) if host in folders else self
+        """The practice host has a workspace inside this one: practice files never mix with real ones."""
+        return Workspace(self.root / "practice", host) if host == "practice" else self
 
     def command_line(self, *words: str) -> str:
-        """The command as a person would type it for what lies here."""
+        """A `runner` command for this workspace's host, to paste."""
         return " ".join(["runner", *(["--host", self.host] if self.host else []), *words])
 
     def practice_host_dir(self, competition: str) -> Path:
-        """The practice host's own ground: archives, hidden answers, its board."""
-        return self.root / "host" / competition
+        """The practice host's files: archives, solution, leaderboard."""
+        return self.root / "practice-host" / competition
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the final name only once the block ends well."""
+    """A temporary path beside `path` to write to; renamed to `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ids of process and thread keep two writers of one file apart; the suffix stays last,
     # because numpy and others choose the format, or add a suffix of their own, by it.
@@ -86,28 +85,43 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole, or leave what was there."""
+    """Write a file atomically."""
     with atomic_path(path) as part:
         part.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8 with plain newlines, whole or not at all."""
+    """Write a text as UTF-8 with plain newlines, atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON that a person can read and a diff can compare."""
+def write_json(path: Path, value: Any, *, format: int | None = None) -> None:
+    """Write a value as JSON that a person can read and a diff can compare, with its format version in front."""
     import json  # here and below: `--help` needs none of it
 
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    content = value if format is None else {"format": format, **value}
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file."""
+def read_json(path: Path, *, format: int | None = None, fix: str | None = None) -> Any:
+    """The value in a JSON file, without its format version; a RunnerError with `fix` if it is damaged or differs."""
     import json
 
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunnerError(f"the file is damaged, not JSON: {error}", where=path, fix=fix) from error
+    if format is None:
+        return value
+    found = value.pop("format", None) if isinstance(value, dict) else None
+    if found != format:
+        raise RunnerError(
+            f"the file has {'no format version' if found is None else f'format {found}'}; "
+            f"this version of the runner reads format {format}",
+            where=path,
+            fix=fix,
+        )
+    return value
 
 
 def _flush_to_disk(path: Path) -> None:

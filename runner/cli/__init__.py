@@ -78,7 +78,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _tell(_explain(error), error, 1, words)
     except Exception as error:  # the last resort: a bug of ours, told as one
-        return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  fix:  -v shows where", error, 1, words)
+        return _tell(f"a bug in the runner: {type(error).__name__}: {error}\n  fix: -v shows where", error, 1, words)
 
 
 def _leave_processes() -> None:
@@ -115,5 +115,5 @@ def _explain(error: OSError) -> str:
         28: "free some space, then type the same command again",
         13: "give yourself the right to that path",
     }
-    fix = f"\n  fix:  {fixes[error.errno]}" if error.errno in fixes else ""
+    fix = f"\n  fix: {fixes[error.errno]}" if error.errno in fixes else ""
     return f"the system said: {error.strerror or error}{where}{fix}"

@@ -91,8 +91,8 @@ def test_clean_deletes_the_cache_and_nothing_else(trained: Path, typed: Runner) 
 
 @pytest.mark.parametrize("host", [("--host", "practice"), ("--host=practice",)])
 def test_a_cure_names_the_host_that_was_typed(typed: Runner, shapes: Path, host: tuple[str, ...]) -> None:
-    assert "fix:  runner --host practice shapes train" in typed(*host, "shapes", "predict").err
-    assert "fix:  runner shapes train" in typed("shapes", "predict").err
+    assert "fix: runner --host practice shapes train" in typed(*host, "shapes", "predict").err
+    assert "fix: runner shapes train" in typed("shapes", "predict").err
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def assert_nothing_of_the_hidden_rows_is_there(competition, workspace: Workspace
     seen = build_index(competition, ground.data_dir(competition.name))
     hidden = set(whole.train["id"]) - set(seen.train["id"])
     assert len(hidden) == len(seen.test) > 9
-    read = {name: content for name, content in content_of(ground.root).items() if not name.startswith("host/")}
+    read = {name: content for name, content in content_of(ground.root).items() if not name.startswith("practice-host/")}
     texts = b"\0".join(name.encode() + content for name, content in read.items() if not name.endswith(".safetensors"))
     words = set(texts.replace(b",", b" ").replace(b"/", b" ").replace(b".", b" ").split())
     assert not {id.encode() for id in hidden} & words
@@ -201,7 +201,7 @@ def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], RehearsalResul
         asked=Asked("none"),
     )
     ground = rehearsal_workspace(workspace, competition, RehearsalOptions(0.25))
-    graded = ("host/", "submissions/ledger.csv", "boards/")
+    graded = ("practice-host/", "submissions/ledger.csv", "leaderboards/")
     timed = ("rehearsal.json", "/marks")
     kept = {
         name: untimed(name, content)
