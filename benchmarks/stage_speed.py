@@ -107,7 +107,7 @@ def waiting(line: dict[str, Any]) -> float:
 
 
 def print_activations(options: argparse.Namespace, raw: Path, workers: int, cache: Path) -> None:
-    """ImageStats a second: activations from the JPEGs on, and from a batch that lies in memory the body as timm made it, and
+    """Images a second: features from the JPEGs on, and from a batch in memory the body as timm made it, and
     the network as we look through it. In turns.
     """
     accelerator = build_accelerator("auto")

@@ -88,7 +88,7 @@ def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Intege
     units = list(dict.fromkeys(names))
     # A hash and not a generator: its order holds on every machine, in every version, for any row order.
     hashes = b"".join(hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in units)
-    # As numbers, the first of four the one that takes_decisions first: a million are sorted far faster than their bytes.
+    # As numbers, the first of four the one that decides first: a million are sorted far faster than their bytes.
     words = np.frombuffer(hashes, dtype=">u8").astype(np.uint64).reshape(len(units), 4)
     number = np.empty(len(units), dtype=np.int64)
     number[np.lexsort(words.T[::-1])] = np.arange(len(units))

@@ -64,7 +64,7 @@ class _InUse:
 
 
 def evict_unused(folder: Path, limit: int, wanted: int) -> CacheBudget:
-    """CacheBudget for a folder that wants so many bytes: other folders that are not in use go, the longest unused first."""
+    """Room for a folder that wants so many bytes: other folders that are not in use go, the longest unused first."""
     room = CacheBudget(folder, limit)
     others = [path for path in folder.parent.iterdir() if path != folder and path.is_dir()]
     for other in sorted(others, key=_last_use):

@@ -52,7 +52,7 @@ def _squared_error(targets: Matrix, probabilities: Matrix) -> float:
 
 
 # It stands in for metrics of decisions until there are decisions. Those take any step only when some image
-# crosses a threshold, so they are nearly flat and noisy in the weights, and they score_rehearsal the probabilities and the
+# crosses a threshold, so they are nearly flat and noisy in the weights, and they judge the probabilities and the
 # threshold at once. This is a proper score: the better the probabilities, the better the best decisions from them.
 SQUARED_ERROR = Metric(
     "squared_error", "squared error", _squared_error, higher_is_better=False, per_row=_squared_error_of_rows

@@ -43,7 +43,7 @@ def label_constraints(labels: Labels, classes: Sequence[str]) -> LabelConstraint
 
 
 def apply_constraints(rules: LabelConstraints, chosen: NDArray[np.bool_], probabilities: Matrix) -> NDArray[np.bool_]:
-    """The choice made to apply_constraints: the likeliest of those that exclude each other, and alone where it must be."""
+    """The choice made to obey: the likeliest of those that exclude each other, and alone where it must be."""
     chosen, rows = chosen.copy(), np.arange(len(chosen))
     group = np.array(rules.mutually_exclusive)
     likeliest = group[probabilities[:, group].argmax(axis=1)]

@@ -94,7 +94,7 @@ def format_error(path: Path, problems: Sequence[Problem]) -> SubmissionFormatErr
 
 
 def column_order(form: SubmissionFormat, classes: Sequence[str]) -> list[int]:
-    """For each value column of the form the place of its class, found by name; SubmissionFormatError if one has none."""
+    """For each value column of the form the place of its class, found by name; an error if one has none."""
     place = {name: number for number, name in enumerate(classes)}
     # A blank that the sample has around a name is part of its form, and not of the class's name.
     columns = [name if name in place else name.strip() for name in form.columns]

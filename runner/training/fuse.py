@@ -3,7 +3,7 @@
 A BatchNorm at rest multiplies and adds what it once measured. That can be done to the few weights of the
 convolution before it, instead of to every pixel that comes out: forwards, and backwards where they learn. What only
 looks, on a processor, also has the activation function done by the convolution, while the pixel is still at hand. The
-folded backbone has no weights of its own; it computes with those of the backbone it was made of, as they are at the time.
+folded backbone has no weights of its own; it uses those it was made of, as they are at the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IN_ONE: dict[type, tuple[str, list[float]]] = {
 # Large enough for every backbone that takes any size; the others say which one they take.
 _SIDE = 64
 
-# How far a folded backbone may differ from its original, in units of the largest that it says: rounding alone, also where
+# How far a folded backbone may differ from its original, in units of its largest output: rounding alone, also if
 # a graphics card computes single precision with ten bits.
 _TOLERANCE = 1e-2
 
@@ -73,7 +73,7 @@ class _Tracer(fx.Tracer):
 
 
 def fuse_batchnorm(backbone: nn.Module, channels: int) -> nn.Module:
-    """The folded backbone; the backbone itself where there is nothing to fold, or where its steps cannot be followed."""
+    """The folded backbone; the backbone itself where there is nothing to fold, or where its steps cannot be traced."""
     if not any(type(module) in _NORMS for module in backbone.modules()):
         return backbone
     learning = [(module, module.training) for module in backbone.modules()]
