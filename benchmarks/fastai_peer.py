@@ -146,7 +146,7 @@ def write_submission(path: Path, ids: Ids, classes: Ids, probabilities: torch.Te
 
 
 def environment() -> dict[str, str]:
-    """Versions, and what takes_decisions the speed."""
+    """Versions, and what decides the speed."""
     versions = {name: version(name) for name in ("fastai", "torch", "torchvision", "timm", "pillow")}
     policy = os.environ.get("OMP_WAIT_POLICY", "as the system has it")
     return {**versions, "threads": str(torch.get_num_threads()), "OMP_WAIT_POLICY": policy}

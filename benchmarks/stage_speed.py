@@ -150,7 +150,7 @@ def print_activations(options: argparse.Namespace, raw: Path, workers: int, cach
 
 
 def rate_of(look: Callable[[torch.Tensor], object], batch: torch.Tensor, looks: int) -> float:
-    """ImageStats a second, of a batch that lies ready."""
+    """Images a second, of a batch that lies ready."""
     look(batch)
     batches = max(1, looks // BATCH)
     begun = time.perf_counter()

@@ -44,7 +44,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that takes_decisions what is trained, and nothing that does not."""
+    """Everything that decides what is trained, and nothing that does not."""
 
     backbone: str
     stages: tuple[Stage, ...]

@@ -39,7 +39,7 @@ def resolve_recipe(
     if machine.minutes is None:
         return recipe
     fold = main_process_first(accelerator, lambda: preview_fold(competition, workspace, index, recipe))
-    # Every process takes its part in the measuring; they would differ by a little, so one of them takes_decisions.
+    # Every process takes its part in the measuring; they would differ by a little, so one of them decides.
     costs = measure_costs(fold, machine, accelerator)
     costs = broadcast_from_main(accelerator, lambda: costs)
     plan = fit_to_budget(recipe, costs, machine.minutes * 60)

@@ -55,7 +55,7 @@ class Loader(Protocol):
     """Where batches come from: images from the disk, or activations from the cache."""
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
-        """These batches, in this order; the seed takes_decisions all that is drawn."""
+        """These batches, in this order; the seed decides all that is drawn."""
 
 
 @dataclass(frozen=True)

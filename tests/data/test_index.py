@@ -176,7 +176,7 @@ def test_bands_are_named_by_array_and_row(iceberg: Path) -> None:
 def test_equal_group_text_is_one_group_and_a_missing_one_is_nobodys(iceberg: Path) -> None:
     groups = build_index(ICEBERG, iceberg).train["group"].tolist()
     assert groups[0] == groups[1] == "30.5"
-    assert groups[4] == "30.50"  # the text takes_decisions: to the last decimal
+    assert groups[4] == "30.50"  # the text decides: to the last decimal
     assert len({groups[2], groups[3], *groups}) == 4
 
 
