@@ -6,13 +6,15 @@ column of 0 and 1) and what was predicted for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.floating]
+Item = TypeVar("Item")
 
 # Kaggle clips here, so a certain and wrong answer costs 34.5 and not infinity.
 CLIP = 1e-15
@@ -49,6 +51,18 @@ class Metric:
     def is_better(self, score: float, than: float) -> bool:
         """Whether a score beats another strictly."""
         return score > than if self.higher_is_better else score < than
+
+    def gain(self, score: float, baseline: float) -> float:
+        """How much better `score` is than `baseline`, in the metric's unit; negative if it is worse."""
+        return score - baseline if self.higher_is_better else baseline - score
+
+    def sort_key(self, score: float) -> float:
+        """Key for `sorted`: the best score first."""
+        return -score if self.higher_is_better else score
+
+    def best(self, items: Iterable[Item], key: Callable[[Item], float]) -> Item:
+        """The item with the best score, the first of them if several tie; ValueError if there is none."""
+        return min(items, key=lambda item: self.sort_key(key(item)))
 
 
 def _log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:

@@ -169,6 +169,20 @@ def test_every_metric_knows_which_way_is_better(metric: Metric, better: float):
     assert metric.is_better(better, than=worse)
     assert not metric.is_better(worse, than=better)
     assert not metric.is_better(better, than=better)
+    assert metric.gain(better, worse) == pytest.approx(0.8)
+    assert metric.gain(worse, better) == pytest.approx(-0.8)
+    assert metric.best([worse, better, worse], key=float) == better
+    assert sorted([worse, better], key=metric.sort_key) == [better, worse]
+
+
+@pytest.mark.parametrize("metric", [LOG_LOSS, MEAN_F2], ids=lambda metric: metric.key)
+def test_the_first_of_several_tied_items_is_the_best(metric: Metric):
+    assert metric.best([("first", 0.5), ("second", 0.5)], key=lambda item: item[1]) == ("first", 0.5)
+
+
+def test_the_best_of_nothing_is_an_error():
+    with pytest.raises(ValueError, match="empty"):
+        LOG_LOSS.best([], key=float)
 
 
 def test_shapes_that_differ_and_no_rows_are_refused():
