@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,21 +131,9 @@ def _flush_to_disk(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time in the block; the system lets go of the lock when its holder dies."""
+    """Hold an exclusive lock on the file for the block; the system releases it if the process dies."""
+    from filelock import FileLock  # here: `--help` needs no lock
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
-        _lock(handle.fileno())
+    with FileLock(path):
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import UsageError
-from runner.workspace import Workspace, atomic_path, read_json, write_bytes, write_json, write_text
+from runner.workspace import Workspace, atomic_path, locked, read_json, write_bytes, write_json, write_text
 
 
 def test_the_named_folder_goes_before_the_variable_and_that_before_the_current_one(tmp_path, monkeypatch):
@@ -176,3 +177,46 @@ def test_two_threads_that_write_one_file_leave_one_of_the_two_contents_whole(tmp
     assert faults == []
     assert path.read_text() in ("a" * 10_000, "b" * 10_000)
     assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD_LOCK = (
+    "import pathlib, sys\n"
+    "from runner.workspace import locked\n"
+    "with locked(pathlib.Path(sys.argv[1])):\n"
+    "    print('locked', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+def start_lock_holder(path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    return holder
+
+
+def test_a_lock_keeps_a_second_process_out_until_the_first_leaves(tmp_path):
+    path = tmp_path / "new folder" / ".lock"
+    with locked(path):
+        holder = start_lock_holder(path)
+        ready, _, _ = select.select([holder.stdout], [], [], 1)
+        assert ready == []
+    assert holder.stdout.readline() == "locked\n"
+    holder.communicate("")
+
+
+def test_a_lock_is_released_when_its_holder_is_killed(tmp_path):
+    holder = start_lock_holder(tmp_path / ".lock")
+    assert holder.stdout.readline() == "locked\n"
+    holder.kill()
+    holder.communicate()
+    with locked(tmp_path / ".lock"):
+        pass
+
+
+def test_a_lock_is_released_by_an_error_in_its_block(tmp_path):
+    with pytest.raises(RuntimeError), locked(tmp_path / ".lock"):
+        raise RuntimeError
+    with locked(tmp_path / ".lock"):
+        pass
