@@ -204,7 +204,7 @@ def check(competition: Any, workspace: Workspace) -> Callable[[], str]:
 
 def report(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """`runner COMPETITION report RUN`."""
-    from runner.report.report import write_report
+    from runner.report.run.page import write_report
     from runner.training.run import find_run
 
     run = find_run(workspace, NAME, RUN)

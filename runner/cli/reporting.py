@@ -12,7 +12,7 @@ from runner.console import log, sparkline
 from runner.errors import PluginError
 
 if TYPE_CHECKING:
-    from runner.report.report import Essentials
+    from runner.report.run.page import Essentials
 
 _WORST = 5  # rows of the table of what is confused most
 
@@ -31,7 +31,7 @@ open_option = click.option("--open", "opens", is_flag=True, help="Show the page 
 )
 def report(settings: Settings, name: str | None, opens: bool, figures: Path | None) -> None:
     """Draw a run, the newest or the named one, into one page: training, score, confusions, images, standing."""
-    from runner.report.report import save_figures, write_report
+    from runner.report.run.page import save_figures, write_report
     from runner.training.run import find_run
 
     competition, workspace = settings.competition, settings.workspace

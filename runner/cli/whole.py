@@ -115,7 +115,7 @@ def demo(settings: Settings, names: tuple[str, ...], every: bool) -> None:
     from competitions import load
     from runner.cli.telling import tell_outcome, tell_score
     from runner.practice.build import practice_names
-    from runner.report.report import write_report
+    from runner.report.run.page import write_report
     from runner.workflow import run_demo
 
     host_name = "http" if settings.host_name == "http" else "practice"

@@ -12,9 +12,9 @@ from matplotlib.dates import ConciseDateFormatter
 
 from runner.contract import Competition
 from runner.hosts.ledger import Entry, read_ledger
-from runner.report.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
-from runner.report.page import Block, Cell, Page, Section, Table, Text, write_page
-from runner.report.report import link_to
+from runner.report.page.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
+from runner.report.page.page import Block, Cell, Page, Section, Table, Text, write_page
+from runner.report.run.page import link_to
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace
 

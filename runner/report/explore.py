@@ -16,8 +16,8 @@ from runner.images.augment import build_augmentation
 from runner.images.center_crop import CenterCrop
 from runner.report.explore_figures import explore_figures, spread_table
 from runner.report.explore_summary import findings, tell_fit, tell_measure, warnings
-from runner.report.figures import ReportFigure
-from runner.report.page import (
+from runner.report.page.figures import ReportFigure
+from runner.report.page.page import (
     Block,
     Bullets,
     Cell,
@@ -30,7 +30,7 @@ from runner.report.page import (
     Thumbnail,
     write_page,
 )
-from runner.report.samples import Samples
+from runner.report.page.samples import Samples
 
 _MOST_SAMPLES = 360
 _SIDE, _SMALL_SIDE = 152, 112  # pixels; the smaller where classes are many, so that the page stays small

@@ -10,7 +10,7 @@ from matplotlib.colors import ListedColormap, to_rgba
 from numpy.typing import NDArray
 
 from runner.explore.explore import Exploration, Measure, Quantiles
-from runner.report.figures import (
+from runner.report.page.figures import (
     BLUE,
     FAINT,
     GROUND,
@@ -22,7 +22,7 @@ from runner.report.figures import (
     put_legend,
     style,
 )
-from runner.report.page import Table
+from runner.report.page.page import Table
 
 _FEW_CLASSES = 4  # more lines over each other tell nothing
 _NAMED_BARS = 40  # classes; more of them are bars without names, and a table

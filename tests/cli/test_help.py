@@ -77,7 +77,7 @@ def test_what_neither_trains_nor_predicts_does_not_wait_for_torch(line_so_far: l
     assert not _imported_by(*line_so_far, command, *behind) & (set(HEAVY) - {"numpy", "pandas"})
 
 
-@pytest.mark.parametrize("module", ["runner.pipeline", "runner.report.report", "runner.prediction.results"])
+@pytest.mark.parametrize("module", ["runner.pipeline", "runner.report.run.page", "runner.prediction.results"])
 def test_ensemble_submit_and_report_do_not_wait_for_torch(module: str) -> None:
     code = f"import sys, {module}\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

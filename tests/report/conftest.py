@@ -136,7 +136,7 @@ def _write_training(folder: Path, epochs: int, folds: int) -> None:
             "seconds": 1.5,
             "images_per_second": 40.0,
             "losses": [1.0 / (epoch + 1)] * 4,
-            "rates": [0.01 / (step + 1) for step in range(4)],
+            "lrs": [0.01 / (step + 1) for step in range(4)],
         }
         for fold in range(folds)
         for epoch in range(epochs)

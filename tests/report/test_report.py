@@ -157,7 +157,7 @@ def _ensemble(make: Any, shapes: Path) -> Path:
     for path in folder.iterdir():
         if path.name not in ("score.json", "environment.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    recipe = {**read_json(parts[0] / "recipe.json"), "backbone": "ensemble", "stages": [], "blends": ["one", "two"]}
+    recipe = {**read_json(parts[0] / "recipe.json"), "backbone": "ensemble", "stages": [], "members": ["one", "two"]}
     write_json(folder / "recipe.json", recipe)
     members = [
         {"name": f"{name}:snapshot-0", "weight": weight, "alone": 0.9, "gain": 0.01}

@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.report.figures import BLUE, VERMILLION, ReportFigure, new_figure, style
-from runner.report.page import Drawing, Table
+from runner.report.page.figures import BLUE, VERMILLION, ReportFigure, new_figure, style
+from runner.report.page.page import Drawing, Table
 
 Counts = NDArray[np.int64]
 

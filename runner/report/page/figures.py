@@ -18,7 +18,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from runner.report.page import Drawing, Table
+from runner.report.page.page import Drawing, Table
 from runner.workspace import atomic_path, write_text
 
 BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2B8CC4"

@@ -9,9 +9,9 @@ import numpy as np
 from runner.hosts.leaderboards import Snapshot, read_terms
 from runner.hosts.ledger import Entry
 from runner.hosts.standings import Standing, find_standing
-from runner.report.figures import BLUE, GREEN, VERMILLION, ReportFigure, new_figure, put_legend, style
-from runner.report.page import Table
-from runner.report.run_data import RunData
+from runner.report.page.figures import BLUE, GREEN, VERMILLION, ReportFigure, new_figure, put_legend, style
+from runner.report.page.page import Table
+from runner.report.run.data import RunData
 
 
 def standings_of(material: RunData) -> list[Standing]:

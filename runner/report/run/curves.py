@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runner.contract import Competition, Metric, Recipe
-from runner.report.figures import (
+from runner.report.page.figures import (
     BLUE,
     COLOURS,
     DASHES,
@@ -22,8 +22,8 @@ from runner.report.figures import (
     put_legend,
     style,
 )
-from runner.report.page import Table
-from runner.report.run_data import Found, RunData
+from runner.report.page.page import Table
+from runner.report.run.data import Found, RunData
 
 _STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
 _LETTER = 0.0125  # of the axes' width, in the small print above them
@@ -76,7 +76,7 @@ def _stage_name(recipe: Recipe, stage: int) -> str:
 def schedule_figure(material: RunData) -> ReportFigure | None:
     """The learning rate, mini-batch by mini-batch, as it ran in the first fold."""
     lines = _first_fold(material)
-    rates = [rate for line in lines for rate in line.get("rates", ())]
+    rates = [rate for line in lines for rate in line.get("lrs", ())]
     if not rates:
         return None
     with style():
@@ -93,8 +93,8 @@ def schedule_figure(material: RunData) -> ReportFigure | None:
             line["size"],
             line["mode"],
             line["cycle"] + 1,
-            _at(line, "rates", 0),
-            _at(line, "rates", -1),
+            _at(line, "lrs", 0),
+            _at(line, "lrs", -1),
         ]
         for line in lines
     ]
@@ -233,7 +233,7 @@ def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
     for line in lines:
         if line["stage"] != stage:
             stage = line["stage"]
-            starts.append((step, f"{line['size']} px, {_STATES.get(line['state'], line['state'])}"))
+            starts.append((step, f"{line['size']} px, {_STATES.get(line['mode'], line['mode'])}"))
         step += len(line.get("losses", ()))
         if line["ends_cycle"]:
             axes.axvline(step, color=FAINT, linewidth=1.2, linestyle="-")

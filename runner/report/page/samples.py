@@ -17,7 +17,7 @@ from PIL import Image
 from runner.data.index import Index
 from runner.errors import DataError
 from runner.images.decode import is_band_path, open_images
-from runner.report.page import Thumbnail
+from runner.report.page.page import Thumbnail
 
 _SCALED_BY = 200  # images of bands: enough to know the values that they all have
 

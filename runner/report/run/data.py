@@ -30,7 +30,7 @@ from runner.prediction.postprocess import Postprocess, task_of
 from runner.prediction.predictions import read_view_predictions
 from runner.prediction.results import FittedPostprocess, read_rows
 from runner.prediction.thresholds import Decision, DecisionRule
-from runner.report.confusion import Confusion
+from runner.report.run.confusion import Confusion
 from runner.training.log import read_log
 from runner.training.run import Run, find_run
 from runner.workspace import Workspace, read_json
