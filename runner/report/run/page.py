@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from runner.contract import Competition
+from runner.report.page.figures import ReportFigure
+from runner.report.page.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
 from runner.report.run.confusion import matrix_blocks, matrix_figure, worst_table
 from runner.report.run.curves import finder_figures, loss_figure, metric_figures, schedule_figure
-from runner.report.page.figures import ReportFigure
+from runner.report.run.data import OofPredictions, RunData, is_tags
 from runner.report.run.leaderboard import leaderboard_figures, standings_of
-from runner.report.page.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
 from runner.report.run.per_class import (
     calibration_figure,
     classes_figure,
@@ -25,7 +26,6 @@ from runner.report.run.per_class import (
     tags_figure,
     tags_table,
 )
-from runner.report.run.data import OofPredictions, RunData, is_tags
 from runner.report.run.summary import (
     LEARNS,
     answer_in_words,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from runner.contract.thresholds import DEFAULT_THRESHOLD
 from runner.prediction.thresholds import DecisionRule
-from runner.report.run.confusion import Confusion
 from runner.report.page.figures import BLUE, VERMILLION, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Gallery, Table
-from runner.report.run.data import OofPredictions, RunData
 from runner.report.page.samples import Samples
+from runner.report.run.confusion import Confusion
+from runner.report.run.data import OofPredictions, RunData
 
 Matrix = NDArray[Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
 from runner.contract.recipe import Stage
 from runner.contract.thresholds import apply_thresholds
+from runner.report.run.data import OofPredictions, RunData, is_tags
 from runner.report.run.leaderboard import standings_of
 from runner.report.run.per_class import tags_table
-from runner.report.run.data import OofPredictions, RunData, is_tags
 from runner.training.diagnosis import diagnose
 
 LEARNS = {
