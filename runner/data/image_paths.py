@@ -10,10 +10,10 @@ from runner.contract.competition import Competition, ImageArray, Images
 from runner.contract.labels import aliases
 from runner.data.classes import IndexRow
 from runner.data.csv_files import CsvFiles
+from runner.data.image_arrays import IMAGE_SUFFIXES, array_path, open_array
 from runner.data.listing import FileListing, folder_of, is_image
 from runner.data.problems import Problems
 from runner.errors import DataError
-from runner.images.decode import IMAGE_SUFFIXES, band_path, open_array
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _find_rows(rows: Sequence[IndexRow], bands: ImageArray, sources: IndexInputs
     placed = []
     for row in rows:
         if row.id in numbers:
-            placed.append(_at(row, band_path(bands.array, numbers[row.id])))
+            placed.append(_at(row, array_path(bands.array, numbers[row.id])))
             continue
         found = f"{row.id!r} has no image: {bands.table} does not list it"
         fix = sources.problems.download_again
@@ -160,8 +160,8 @@ def _remark_unused(
     fix = "nothing to do: it is left out"
     if isinstance(images, ImageArray):
         for id, number in (_numbers(images, sources) or {}).items():
-            if band_path(images.array, number) not in used:
-                remark(kind, band_path(images.array, number), None, f"{id!r}: {found}", fix)
+            if array_path(images.array, number) not in used:
+                remark(kind, array_path(images.array, number), None, f"{id!r}: {found}", fix)
         return
     folders = dict.fromkeys(folder_of(template) for template in (*aliases(images), *more))
     for path in sorted({path for folder in folders for path in sources.listing.files(folder)} - used):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from runner.images.decode import IMAGE_SUFFIXES
+from runner.data.image_arrays import IMAGE_SUFFIXES
 
 # Spellings of one suffix: cameras and disks write them as they like.
 _FAMILIES = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import track
+from runner.data.image_arrays import is_array_path
 from runner.explore.image_stats import ImageStats
-from runner.images.decode import is_band_path, open_images
+from runner.images.decode import open_images
 
 Group = tuple[int, ...]  # places of the images that are alike
 
@@ -26,7 +27,7 @@ _MOST_PAIRS = 200_000
 
 def exact_groups(raw: Path, paths: Sequence[str]) -> list[Group]:
     """The images that are equal byte for byte. Of files only those whose sizes are equal are read."""
-    if paths and all(map(is_band_path, paths)):
+    if paths and all(map(is_array_path, paths)):
         suspects: Sequence[int] = range(len(paths))
     else:
         suspects = _of_shared_size(raw, paths)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import progress
+from runner.data.image_arrays import is_array_path
 from runner.errors import DataError
-from runner.images.decode import ImageReader, is_band_path, open_images, read_size
+from runner.images.decode import ImageReader, open_images, read_size
 
 Numbers = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ class ImageStats:
 
 def read_sizes(raw: Path, paths: Sequence[str]) -> SizesRead:
     """The size of every image from its header alone, or of its row in the array."""
-    if paths and all(map(is_band_path, paths)):
+    if paths and all(map(is_array_path, paths)):
         height, width = open_images(raw, paths[:1])[0].shape[:2]
         return SizesRead(np.tile([float(width), float(height)], (len(paths), 1)), ())
     found, broken = _each("headers", len(paths), lambda place: read_size(raw / paths[place]), paths)

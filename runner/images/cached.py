@@ -16,15 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset
+from runner.data.image_arrays import is_array_path
 from runner.images.cache import CacheOptions, ImageCache, open_cache
-from runner.images.decode import (
-    ImageFiles,
-    ImageReader,
-    is_band_path,
-    open_images,
-    read_image,
-    stamp_of,
-)
+from runner.images.decode import ImageFiles, ImageReader, open_images, read_image, stamp_of
 
 # How much larger than a network sees them images are resized to. They are scaled once more for each look, and
 # every scaling blurs: from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from
@@ -65,7 +59,7 @@ def open_cached_images(
 ) -> ImageReader:
     """The index's images as a network of this size needs them, remembered where `keeping` says."""
     small = TargetSize.of(preset, size)
-    if small is None or not paths or is_band_path(paths[0]):
+    if small is None or not paths or is_array_path(paths[0]):
         return open_images(raw, paths)
     return CachedImages(raw, paths, small, open_cache(keeping, paths, repr(small), small.most_pixels))
 
@@ -89,7 +83,7 @@ class CachedImages(ImageFiles):
         self._small, self._cache = small, cache
 
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
-        path = self._raw / self._paths[number]
+        path = self.path(number)
         stamp = stamp_of(path) if self._cache else None
         if self._cache is None or stamp is None:
             return read_small(path, self._small)

@@ -25,12 +25,12 @@ from runner.csv_file import read_table
 from runner.data.classes import alone
 from runner.data.download import MANIFEST, MARKER
 from runner.data.folds import digest
+from runner.data.image_arrays import open_array
 from runner.data.index import Index
 from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import split_public_private
 from runner.hosts.practice import create_practice_competition, read_origin
-from runner.images.decode import open_array
 from runner.submission_format.submission_format import read_submission_format
 from runner.workspace import Workspace, atomic_path, locked, write_json, write_text
 

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN
+from runner.data.image_arrays import array_path
 from runner.errors import DataError
 from runner.images import cache_budget as room_module
 from runner.images.cache import CacheOptions
 from runner.images.cache_budget import used_by
 from runner.images.cached import TargetSize, open_cached_images, read_small
-from runner.images.decode import ImageReader, band_path, read_image
+from runner.images.decode import ImageReader, read_image
 
 SIZE, PLENTY = 32, 10**8
 NAMES = tuple(f"{number}.jpg" for number in range(12))
@@ -130,7 +131,7 @@ def test_small_images_look_like_large_ones(folder: Path) -> None:
 def test_radar_is_never_resized(tmp_path: Path) -> None:
     np.save(tmp_path / "bands.npy", np.random.default_rng(1).normal(size=(2, 2, 75, 75)).astype(np.float32))
     reader = open_cached_images(
-        tmp_path, [band_path("bands.npy", 1)], RADAR, 32, CacheOptions(tmp_path / "cache", PLENTY)
+        tmp_path, [array_path("bands.npy", 1)], RADAR, 32, CacheOptions(tmp_path / "cache", PLENTY)
     )
     assert reader[0].shape == (75, 75, 2)
 
@@ -302,5 +303,5 @@ def test_a_image_that_is_gone_is_named_though_the_cache_knows_it(folder: Path, t
     reader = opened(tmp_path, tmp_path / "cache", names=["0.jpg"])
     all_of(reader)
     (tmp_path / "0.jpg").unlink()
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="missing"):
         reader[0]

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
+from runner.data.image_arrays import array_path
 from runner.errors import DataError
 from runner.images import decode
-from runner.images.decode import band_path, open_images, read_image, read_size
+from runner.images.decode import open_images, read_image, read_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -241,7 +242,7 @@ def test_what_is_no_image_is_named(tmp_path: Path, name: str, content: bytes, fo
 
 def test_a_missing_image_and_a_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="missing"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(DataError, match="a folder"):
         read_image(tmp_path / "folder.jpg")
@@ -361,7 +362,7 @@ def test_files_are_opened_by_number(tmp_path: Path) -> None:
 def test_bands_are_rows_of_an_array_height_by_width_by_band(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(-20, 5, (3, 2, 5, 4)).astype(np.float32)
     np.save(tmp_path / "train.npy", values)
-    reader = open_images(tmp_path, [band_path("train.npy", row) for row in (2, 0)])
+    reader = open_images(tmp_path, [array_path("train.npy", row) for row in (2, 0)])
     assert len(reader) == 2 and reader.channels == 2
     assert reader[0].shape == (5, 4, 2) and reader[0].dtype == np.float32
     assert (reader[0][..., 1] == values[2, 1]).all()

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
 from runner.errors import DataError
-from runner.images.decode import is_band_path, open_images
+from runner.images.decode import open_images
 from runner.report.page.page import Thumbnail
 
 _SCALED_BY = 200  # images of bands: enough to know the values that they all have
@@ -60,14 +61,14 @@ class Samples:
 
     def _href(self, row: int) -> str:
         path = self.paths[row]
-        if is_band_path(path):
+        if is_array_path(path):
             return ""
         return quote(Path(os.path.relpath(self._index.raw / path, self._page.parent)).as_posix())
 
 
 def _ranges(raw: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
     """For each band the values that become black and white: the same for every image, so that they compare."""
-    if not paths or not all(map(is_band_path, paths)):
+    if not paths or not all(map(is_array_path, paths)):
         return []
     chosen = paths[:: max(1, len(paths) // _SCALED_BY)]
     reader = open_images(raw, chosen)

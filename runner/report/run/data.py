@@ -17,11 +17,12 @@ from runner.contract import Binary, Competition, Multiclass, Multilabel, Recipe
 from runner.contract.thresholds import apply_thresholds
 from runner.data.download import data_folder
 from runner.data.folds import read_folds
+from runner.data.image_arrays import is_array_path
 from runner.data.index import Index, build_index
 from runner.errors import RunnerError
 from runner.hosts.leaderboards import Snapshot, latest_snapshots
 from runner.hosts.ledger import Entry, read_ledger
-from runner.images.decode import is_band_path, read_size
+from runner.images.decode import read_size
 from runner.prediction.averaging import Mean, TTAMode
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.oof_targets import OofTargets, oof_targets
@@ -146,7 +147,7 @@ class RunData:
     @cached_property
     def short_side(self) -> int | None:
         """The typical short side of the images in pixels, from a few headers; None for bands or without data."""
-        if self.index is None or not len(self.index.train) or is_band_path(self.index.train["path"].iloc[0]):
+        if self.index is None or not len(self.index.train) or is_array_path(self.index.train["path"].iloc[0]):
             return None
         paths = self.index.train["path"].tolist()
         try:
