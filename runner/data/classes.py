@@ -25,7 +25,7 @@ class IndexRow(NamedTuple):
     label: str
     group: str
     path: str = ""
-    part: str = "train"
+    subset: str = "train"
 
 
 def alone(id: str) -> str:

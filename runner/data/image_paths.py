@@ -75,7 +75,7 @@ def _find_files(rows: Sequence[IndexRow], templates: Sequence[str], sources: Ind
 
 def _at(row: IndexRow, path: str) -> IndexRow:
     # Spelt out: `_replace` takes five times as long, and there may be a million.
-    return IndexRow(row.file, row.line, row.id, row.label, row.group, path, row.part)
+    return IndexRow(row.file, row.line, row.id, row.label, row.group, path, row.subset)
 
 
 def _complain_of_lost(

@@ -20,18 +20,18 @@ from runner.data.problems import Problem, Problems
 from runner.data.sample import Sample, read_sample
 from runner.gc_disabled import gc_disabled
 
-COLUMNS = ("id", "path", "label", "group", "part")
+COLUMNS = ("id", "path", "label", "group", "subset")
 
 
 @dataclass(frozen=True)
 class Index:
-    """Every image of a competition: id, path under `raw`, label, group, and its part.
+    """Every image of a competition: id, path under `data_dir`, label, group, subset.
 
-    `part` is train, valid (a folder of its own that the competition brings) or test. Rows whose `group`
+    `subset` is train, valid (a folder of its own that the competition brings) or test. Rows whose `group`
     is equal belong together; a row without one has a group of its own.
     """
 
-    raw: Path
+    data_dir: Path
     labels: Labels
     table: pd.DataFrame
     classes: tuple[str, ...]
@@ -40,12 +40,12 @@ class Index:
     @cached_property
     def train(self) -> pd.DataFrame:
         """The rows with a label, numbered from 0."""
-        return self.table[self.table["part"] != "test"].reset_index(drop=True)
+        return self.table[self.table["subset"] != "test"].reset_index(drop=True)
 
     @cached_property
     def test(self) -> pd.DataFrame:
         """The rows to predict, in the sample submission's order."""
-        return self.table[self.table["part"] == "test"].reset_index(drop=True)
+        return self.table[self.table["subset"] == "test"].reset_index(drop=True)
 
     def targets(self) -> NDArray[np.float32]:
         """The labels of `train` as a matrix (rows, classes)."""
@@ -53,17 +53,17 @@ class Index:
 
 
 @gc_disabled()
-def build_index(competition: Competition, raw: Path) -> Index:
+def build_index(competition: Competition, data_dir: Path) -> Index:
     """The table, after everything that is wrong was told at once."""
     problems = Problems(competition.name or competition.slug)
-    sources = IndexInputs.of(competition, raw, problems)
+    sources = IndexInputs.of(competition, data_dir, problems)
     sample = read_sample(sources)
     train = resolve_image_paths(training_rows(sources), competition.train_images, sources)
     test = resolve_image_paths(sample.rows, competition.test_images, sources)
     classes = _classes(competition.labels, sample, train, problems)
     warn_unused_images(train, test, sources)
-    problems.raise_if_errors(raw)
-    return Index(raw, competition.labels, _table([*train, *test]), classes, problems.warnings)
+    problems.raise_if_errors(data_dir)
+    return Index(data_dir, competition.labels, _table([*train, *test]), classes, problems.warnings)
 
 
 def _classes(labels: Labels, sample: Sample, train: Sequence[IndexRow], problems: Problems) -> tuple[str, ...]:

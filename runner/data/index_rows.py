@@ -82,7 +82,7 @@ def _rows_of_folders(sources: IndexInputs) -> list[IndexRow]:
     return train + _apart_from(train, valid)
 
 
-def _rows_below(template: str, part: str, sources: IndexInputs) -> list[IndexRow]:
+def _rows_below(template: str, subset: str, sources: IndexInputs) -> list[IndexRow]:
     """The images of a `{label}/{id}` template, in the order of their paths."""
     folder, problems = folder_of(template), sources.problems
     if not sources.listing.has_folder(template):
@@ -95,7 +95,7 @@ def _rows_below(template: str, part: str, sources: IndexInputs) -> list[IndexRow
         if match:
             id = f"{match['label']}/{match['id']}"
             place = path[: match.end("label")]
-            rows.append(IndexRow(place, None, id, match["label"], alone(id), path, part))
+            rows.append(IndexRow(place, None, id, match["label"], alone(id), path, subset))
     _check_filled(template, rows, sources)
     return rows
 

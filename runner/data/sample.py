@@ -57,4 +57,4 @@ def _rows(rows: Rows, id_column: str, problems: Problems) -> tuple[IndexRow, ...
             problems.error("id twice", rows.file, line, found, problems.download_again)
         else:
             first[id] = line
-    return tuple(IndexRow(rows.file, line, id, "", alone(id), part="test") for id, line in first.items())
+    return tuple(IndexRow(rows.file, line, id, "", alone(id), subset="test") for id, line in first.items())

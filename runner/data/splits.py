@@ -50,9 +50,9 @@ def split_holdout(
     return np.where(parts == 0, 0, TRAIN_ONLY)
 
 
-def split_given(parts: Sequence[str]) -> Integers:
+def split_given(subsets: Sequence[str]) -> Integers:
     """Fold 0 for the rows of a `valid` folder that the competition brings, -1 for the others."""
-    return np.array([0 if part == "valid" else TRAIN_ONLY for part in parts], dtype=np.int64)
+    return np.array([0 if subset == "valid" else TRAIN_ONLY for subset in subsets], dtype=np.int64)
 
 
 def assign_folds(

@@ -19,12 +19,12 @@ def read_tabular(competition: Competition, index: Index, part: str) -> Scalars:
     rows = index.train if part == "train" else index.test
     if not isinstance(images, ImageArray) or not images.tabular:
         return np.zeros((len(rows), 0), dtype=np.float32)
-    table = pd.read_csv(index.raw / images.table, dtype={images.id: str}).set_index(images.id)
+    table = pd.read_csv(index.data_dir / images.table, dtype={images.id: str}).set_index(images.id)
     missing = [name for name in images.tabular if name not in table.columns]
     if missing:
         raise DataError(
             f"the table has no column {missing[0]!r}",
-            where=index.raw / images.table,
+            where=index.data_dir / images.table,
             fix=f"runner {competition.name} download --force",
         )
     return table.loc[rows["id"], list(images.tabular)].to_numpy(dtype=np.float32)

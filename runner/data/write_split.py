@@ -35,8 +35,8 @@ def write_split(index: Index, how: SplitPlan, path: Path) -> list[ClassCounts]:
     ids, groups = table["id"].tolist(), table["group"].tolist()
     if how.folds is not None:
         folds = split_folds(ids, targets, groups, folds=how.folds, seed=how.seed)
-    elif how.holdout is None and (table["part"] == "valid").any():
-        folds = split_given(table["part"].tolist())
+    elif how.holdout is None and (table["subset"] == "valid").any():
+        folds = split_given(table["subset"].tolist())
     else:
         folds = split_holdout(ids, targets, groups, fraction=how.share, seed=how.seed)
     write_folds(path, ids, table["label"].tolist(), folds, asdict(how))

@@ -171,7 +171,7 @@ class Exploration:
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value, with the numbers behind every figure."""
-        parts = self.index.table["part"].value_counts()
+        parts = self.index.table["subset"].value_counts()
         return {
             "images": {str(part): int(count) for part, count in parts.items()},
             "classes": [asdict(one) for one in self.classes],
@@ -189,12 +189,12 @@ class Exploration:
 def explore(competition: Competition, index: Index, folds: Path, *, most: int = MOST_LOOKED_AT) -> Exploration:
     """Look at every header, and into `most` of the images; what cannot be read is named and left out."""
     paths = index.table["path"].tolist()
-    sizes = read_sizes(index.raw, paths)
+    sizes = read_sizes(index.data_dir, paths)
     unreadable = {one.path for one in sizes.broken}
     looks = compute_image_stats(
-        index.raw, paths, [place for place in spread_out(len(paths), most) if paths[place] not in unreadable]
+        index.data_dir, paths, [place for place in spread_out(len(paths), most) if paths[place] not in unreadable]
     )
-    tested = (index.table["part"] == "test").to_numpy()
+    tested = (index.table["subset"] == "test").to_numpy()
     fold_of = _fold_of(competition, index, folds)
     targets = index.targets()
     cooccurrence = (
@@ -273,10 +273,10 @@ def _or_unsplit(fold_of: NDArray[np.int64] | None, rows: int) -> NDArray[np.int6
 
 
 def _alike(index: Index, looks: ImageStats, fold_of: NDArray[np.int64] | None) -> list[DuplicateGroup]:
-    paths, parts, labels = (index.table[name].tolist() for name in ("path", "part", "label"))
+    paths, parts, labels = (index.table[name].tolist() for name in ("path", "subset", "label"))
     by_row = iter(() if fold_of is None else fold_of.tolist())
     folds = [next(by_row, None) if part != "test" else None for part in parts]
-    same = exact_groups(index.raw, paths)
+    same = exact_groups(index.data_dir, paths)
 
     def told(group: Group, exact: bool) -> DuplicateGroup:
         paths_of, parts_of, labels_of = (

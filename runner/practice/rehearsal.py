@@ -166,9 +166,9 @@ def _link_images(
     assert not isinstance(competition.test_images, ImageArray)
     template = aliases(competition.test_images)[0]
     for path in index.train[~hidden]["path"]:
-        _link(index.raw / path, folder / path)
+        _link(index.data_dir / path, folder / path)
     for path, name in zip(index.train[hidden]["path"], names, strict=True):
-        _link(index.raw / path, folder / template.replace("{id}", name))
+        _link(index.data_dir / path, folder / template.replace("{id}", name))
 
 
 def _link(source: Path, target: Path) -> None:
@@ -189,16 +189,16 @@ def _write_bands(
     folder: Path,
 ) -> None:
     """Arrays and tables of the seen rows and of the hidden ones; the hidden ones' in the order of their names."""
-    table = pd.read_csv(index.raw / train.table, dtype=str, keep_default_na=False)
+    table = pd.read_csv(index.data_dir / train.table, dtype=str, keep_default_na=False)
     row_of = {id: row for row, id in enumerate(table[train.id])}
     seen = sorted(row_of[id] for id in index.train[~hidden]["id"])
-    _write_array(index.raw / train.array, seen, folder / train.array)
+    _write_array(index.data_dir / train.array, seen, folder / train.array)
     _write_table(folder / train.table, list(table.columns), table.iloc[seen].itertuples(index=False))
     order = sorted(zip(names, (row_of[id] for id in index.train[hidden]["id"]), strict=True))
-    _write_array(index.raw / train.array, [row for _, row in order], folder / test.array)
+    _write_array(index.data_dir / train.array, [row for _, row in order], folder / test.array)
     told = table.iloc[[row for _, row in order]].assign(**{test.id: [name for name, _ in order]})
     # The real test table is the authority on what is known of a row whose label is not.
-    columns = [name for name in read_table(index.raw / test.table).header if name != competition.labels.label]
+    columns = [name for name in read_table(index.data_dir / test.table).header if name != competition.labels.label]
     _write_table(folder / test.table, columns, told.reindex(columns=columns, fill_value="").itertuples(index=False))
 
 
@@ -214,7 +214,7 @@ def _write_array(source: Path, rows: Sequence[int], target: Path) -> None:
 
 def _write_sample(competition: Competition, index: Index, names: Sequence[str], folder: Path) -> None:
     """The sample submission of the hidden rows; each is told what the real one tells of its first."""
-    real = index.raw / aliases(competition.sample_submission)[0]
+    real = index.data_dir / aliases(competition.sample_submission)[0]
     form, (_, first) = read_submission_format(competition.labels, real), next(iter(read_table(real)))
     place = form.header.index(form.id_column)
     rows = ([*first[:place], name, *first[place + 1 :]] for name in names)

@@ -167,7 +167,7 @@ def _rows_of_classes(found: Exploration) -> list[tuple[str, NDArray[np.int64]]]:
 
 def _table_row(found: Exploration, row: int) -> int:
     """The place in the whole table of a labelled row."""
-    return int(np.flatnonzero((found.index.table["part"] != "test").to_numpy())[row])
+    return int(np.flatnonzero((found.index.table["subset"] != "test").to_numpy())[row])
 
 
 def _augmented(competition: Competition, found: Exploration, samples: Samples) -> list[Block]:
@@ -280,6 +280,4 @@ def _broken(found: Exploration) -> Table:
 
 
 def _foot(found: Exploration) -> str:
-    return (
-        f"ReportFigure from {found.index.raw.name}: {found.images:,} headers read, {found.looked_at:,} images decoded."
-    )
+    return f"Figures from {found.index.data_dir.name}: {found.images:,} headers read, {found.looked_at:,} images decoded."

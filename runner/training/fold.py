@@ -57,13 +57,13 @@ class FoldRun:
     @cached_property
     def reader(self) -> ImageReader:
         """The labelled images as they are."""
-        return open_images(self.index.raw, self.index.train["path"].tolist())
+        return open_images(self.index.data_dir, self.index.train["path"].tolist())
 
     def images(self, part: str, size: int, machine: Machine) -> ImageReader:
         """The labelled ("train") or the test images, as a network of this size needs them."""
         table = self.index.train if part == "train" else self.index.test
         keeping = CacheOptions(self.cache / "images", machine.cache_bytes)
-        return open_cached_images(self.index.raw, table["path"].tolist(), self.competition.preset, size, keeping)
+        return open_cached_images(self.index.data_dir, table["path"].tolist(), self.competition.preset, size, keeping)
 
     def augmentation(self, size: int) -> Transform:
         """How the images are changed to be learned from."""

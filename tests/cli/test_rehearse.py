@@ -145,7 +145,7 @@ def images_of(index: Index, part: str) -> set[bytes]:
     from runner.images.decode import open_images
 
     table = index.train if part == "train" else index.test
-    reader = open_images(index.raw, table["path"].tolist())
+    reader = open_images(index.data_dir, table["path"].tolist())
     return {reader.digest(row) for row in range(len(reader))}
 
 

@@ -189,7 +189,7 @@ class Shelf:
 
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
         assert slug
-        part = path.with_name("part")
+        part = path.with_name("subset")
         with (self.folder / file.name).open("rb") as theirs, part.open("wb") as ours:
             shutil.copyfileobj(theirs, ours)
         part.replace(path)

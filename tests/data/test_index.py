@@ -116,16 +116,16 @@ def edit(path: Path, old: str, new: str) -> None:
 # What a sound index holds
 
 
-def test_one_row_a_image_with_id_path_label_group_and_part(dog: Path) -> None:
+def test_one_row_a_image_with_id_path_label_group_and_subset(dog: Path) -> None:
     index = build_index(DOG, dog)
-    assert index.table.columns.tolist() == ["id", "path", "label", "group", "part"]
+    assert index.table.columns.tolist() == ["id", "path", "label", "group", "subset"]
     assert index.train["id"].tolist() == ["a", "b", "c", "d"]
     assert index.train["path"].tolist()[0] == "train/a.jpg"
     assert index.train["label"].tolist() == ["beagle", "boxer", "beagle", "boxer"]
     assert index.test["label"].tolist() == ["", ""]
-    assert index.table["part"].tolist() == ["train"] * 4 + ["test"] * 2
+    assert index.table["subset"].tolist() == ["train"] * 4 + ["test"] * 2
     assert index.problems == ()
-    assert index.raw == dog
+    assert index.data_dir == dog
 
 
 def test_test_rows_come_in_the_order_of_the_sample_submission(dog: Path, request: pytest.FixtureRequest) -> None:
@@ -202,7 +202,7 @@ def test_no_id_is_taken_for_something_else(dog: Path, id: str) -> None:
 
 def test_the_folder_is_the_label(pets: Path) -> None:
     index = build_index(FOLDERS, pets)
-    assert index.train[["id", "path", "label", "part"]].to_numpy().tolist() == [
+    assert index.train[["id", "path", "label", "subset"]].to_numpy().tolist() == [
         ["cat/10.jpg", "train/cat/10.jpg", "cat", "train"],
         ["cat/2.png", "train/cat/2.png", "cat", "train"],
         ["dog/1.jpg", "train/dog/1.jpg", "dog", "train"],
@@ -215,7 +215,7 @@ def test_the_folder_is_the_label(pets: Path) -> None:
 
 def test_without_a_valid_folder_all_rows_are_for_training(pets: Path) -> None:
     shutil.rmtree(pets / "valid")
-    assert set(build_index(replace(FOLDERS, valid_images=None), pets).train["part"]) == {"train"}
+    assert set(build_index(replace(FOLDERS, valid_images=None), pets).train["subset"]) == {"train"}
     assert remarks(build_index(FOLDERS, pets)) == [("missing folder", "valid")]
 
 

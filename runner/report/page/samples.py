@@ -29,8 +29,8 @@ class Samples:
     def __init__(self, index: Index, page: Path, side: int):
         self._index, self._page, self._side = index, page, side
         self.paths: list[str] = index.table["path"].tolist()
-        self._reader = open_images(index.raw, self.paths, min_side=side)
-        self._ranges = _ranges(index.raw, self.paths)
+        self._reader = open_images(index.data_dir, self.paths, min_side=side)
+        self._ranges = _ranges(index.data_dir, self.paths)
 
     @property
     def has_bands(self) -> bool:
@@ -48,7 +48,7 @@ class Samples:
 
     def read_whole(self, row: int) -> NDArray[Any]:
         """The image with every pixel that it has."""
-        return open_images(self._index.raw, [self.paths[row]])[0]
+        return open_images(self._index.data_dir, [self.paths[row]])[0]
 
     def encode(self, pixels: NDArray[Any]) -> bytes:
         """A JPEG no larger than the side; of measured bands a PNG, the bands side by side."""
@@ -63,7 +63,7 @@ class Samples:
         path = self.paths[row]
         if is_array_path(path):
             return ""
-        return quote(Path(os.path.relpath(self._index.raw / path, self._page.parent)).as_posix())
+        return quote(Path(os.path.relpath(self._index.data_dir / path, self._page.parent)).as_posix())
 
 
 def _ranges(raw: Path, paths: Sequence[str]) -> list[tuple[float, float]]:

@@ -151,7 +151,7 @@ class RunData:
             return None
         paths = self.index.train["path"].tolist()
         try:
-            sides = [min(read_size(self.index.raw / path)) for path in paths[:: max(1, len(paths) // _HEADERS)]]
+            sides = [min(read_size(self.index.data_dir / path)) for path in paths[:: max(1, len(paths) // _HEADERS)]]
         except RunnerError:
             return None
         return int(np.median(sides))

@@ -208,7 +208,7 @@ def galleries(material: RunData, held: OofPredictions, page: Path) -> list[Galle
     if index is None:
         return []
     samples = Samples(index, page, _SIDE)
-    labelled = (index.table["part"] != "test").to_numpy()
+    labelled = (index.table["subset"] != "test").to_numpy()
     place = {name: row for row, name in enumerate(index.table["id"]) if labelled[row]}
     made = []
     for title, rows in _chosen(held):
