@@ -280,4 +280,6 @@ def _broken(found: Exploration) -> Table:
 
 
 def _foot(found: Exploration) -> str:
-    return f"Figures from {found.index.data_dir.name}: {found.images:,} headers read, {found.looked_at:,} images decoded."
+    return (
+        f"Figures from {found.index.data_dir.name}: {found.images:,} headers read, {found.looked_at:,} images decoded."
+    )
