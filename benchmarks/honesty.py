@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from runner.pipeline import read_index
 
 from competitions import load
 from runner.console import set_verbosity
@@ -23,7 +24,6 @@ from runner.contract.thresholds import apply_thresholds
 from runner.data.download import download
 from runner.hosts.grading import read_answers
 from runner.hosts.open_host import open_host
-from runner.pipeline import read_index
 from runner.practice.build import build_practice, practice_names
 from runner.practice.recipes import practice_recipe
 from runner.practice.rehearsal import RehearsalOptions, rehearsal_workspace

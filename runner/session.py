@@ -27,7 +27,7 @@ class Session:
     competition: Competition
     workspace: Workspace
     host_name: str = "kaggle"
-    compute: Compute = Compute()  # noqa: RUF009  (frozen)
+    compute: Compute = Compute()
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Every step in order: for a host's competition, for practice, and as a rehearsal on a part of the labelled rows."""
+"""All steps in order: `run` for a host's competition, `demo` on practice data, `rehearse` on a part of the labels."""
 
 from __future__ import annotations
 
@@ -7,36 +7,45 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from runner.contract import Competition, Recipe
-from runner.contract.labels import aliases
-from runner.data.download import data_folder, download, is_downloaded
-from runner.data.folds import shared_folds
+from runner.contract import Recipe
 from runner.data.write_split import SplitPlan
-from runner.hosts.open_host import open_host
-from runner.hosts.practice import PracticeHost
-from runner.hosts.protocol import FileSource, Host
 from runner.hosts.submit import SubmitResult, require_open
-from runner.pipeline import predict, read_index, split, submit, train
-from runner.practice.rehearsal import RehearsalOptions, build_rehearsal, rehearsal_workspace
+from runner.images.views import choose_views
+from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
+from runner.practice.build import build_practice
+from runner.practice.recipes import practice_recipe
+from runner.practice.rehearsal import RehearsalOptions as Hiding
+from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
 from runner.practice.rehearsal_result import RehearsalResult, find_board, score_rehearsal
 from runner.prediction.score import Score
+from runner.session import Session
+from runner.steps.download import download, is_downloaded
+from runner.steps.predict import predict
+from runner.steps.split import split
+from runner.steps.submit import submit
+from runner.steps.train import train
+from runner.training.distributed import broadcast_from_main, build_accelerator
 from runner.training.run import Run, find_runs
-from runner.workspace import Workspace, write_json
+from runner.workspace import write_json
 
-# As in `pipeline`: what stands on torch is imported by the steps that need it.
-if TYPE_CHECKING:
-    from runner.prediction.predict import Asked
-    from runner.training.fold import Machine
+Result = TypeVar("Result")
 
-# Where the data comes from, asked for only where it is not here yet: opening a host may need an account.
-DataSource = Callable[[], Path | FileSource]
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How `run` trains, predicts and submits, and where the data comes from if it is not here."""
+
+    train: TrainOptions = TrainOptions()
+    predict: PredictOptions = PredictOptions()
+    submit: SubmitOptions = SubmitOptions()
+    source: Path | None = None  # a folder or archive on this disk instead of the host
 
 
 @dataclass(frozen=True)
 class PredictedRun:
-    """A run and its submission file."""
+    """A run with its score and its submission file."""
 
     run: Run
     score: Score
@@ -45,128 +54,99 @@ class PredictedRun:
 
 @dataclass(frozen=True)
 class SubmittedRun(PredictedRun):
-    """What the whole line left behind."""
+    """The same, submitted."""
 
-    outcome: SubmitResult
+    result: SubmitResult
 
 
-def run_to_submission(
-    competition: Competition,
-    workspace: Workspace,
-    source: DataSource,
+def run_until_submission(
+    session: Session,
     recipe: Recipe,
+    options: RunOptions = RunOptions(),
     *,
-    name: str | None,
-    machine: Machine,
-    asked: Asked | None = None,
+    name: str | None = None,
 ) -> PredictedRun:
-    """Everything up to the submission file, in order. Steps that are done already are not done again."""
-    from runner.training.distributed import broadcast_from_main, build_accelerator
-
-    _check_views(competition, asked)
-    accelerator = build_accelerator(machine.device)
-    if not broadcast_from_main(accelerator, lambda: is_downloaded(competition, workspace)):
-        broadcast_from_main(accelerator, lambda: download(competition, workspace, source()))
-    run = train(competition, workspace, recipe, name=name, machine=machine)
-    path = predict(competition, workspace, run, machine=machine, asked=asked)
+    """Download, train and predict; finished steps are not repeated."""
+    _check_tta(session, options.predict)
+    if not _on_main(session, lambda: is_downloaded(session)):
+        _on_main(session, lambda: download(session, options.source))
+    run = train(session, recipe, options.train, name=name)
+    path = predict(session, run, options.predict)
     score = run.read_score()
     assert score is not None
     return PredictedRun(run, Score(**score["cv"]), path)
 
 
-def run_to_standing(
-    competition: Competition,
-    workspace: Workspace,
-    host: Host,
+def run_and_submit(
+    session: Session,
     recipe: Recipe,
+    options: RunOptions = RunOptions(),
     *,
-    name: str | None,
-    machine: Machine,
-    source: DataSource | None = None,
-    message: str = "",
-    asked: Asked | None = None,
+    name: str | None = None,
 ) -> SubmittedRun:
-    """Everything, in order, to the standing. Steps that are done already are not done again."""
-    from runner.training.distributed import broadcast_from_main, build_accelerator
-
-    _check_views(competition, asked)
-    accelerator = build_accelerator(machine.device)
-    # Whether the host would take a file at all is asked before a night is spent on making one.
-    broadcast_from_main(accelerator, lambda: require_open(host, competition))
-    written = run_to_submission(
-        competition, workspace, source or (lambda: host), recipe, name=name, machine=machine, asked=asked
-    )
-    run = written.run
-    outcome = broadcast_from_main(
-        accelerator, lambda: submit(competition, workspace, host, run, message=message, wait=True)
-    )
-    return SubmittedRun(run, written.score, written.path, outcome)
+    """Everything, to the standing on the leaderboard; finished steps are not repeated."""
+    _check_tta(session, options.predict)
+    # Asked before hours of training, not after them.
+    _on_main(session, lambda: require_open(session.host, session.competition))
+    predicted = run_until_submission(session, recipe, options, name=name)
+    result = _on_main(session, lambda: submit(session, predicted.run, options.submit))
+    return SubmittedRun(predicted.run, predicted.score, predicted.path, result)
 
 
-def _check_views(competition: Competition, asked: Asked | None) -> None:
-    """A slip in the views is told now, not after training."""
-    from runner.images.views import choose_views
-    from runner.prediction.predict import Asked
-
-    choose_views(competition.preset, (asked or Asked()).views)
-
-
-def run_demo(competition: Competition, workspace: Workspace, host_name: str = "practice") -> SubmittedRun:
-    """The whole line on practice data, with a network small enough for two cores and a minute.
-
-    With the host `http` the data and the submission travel as they do to and from Kaggle.
-    """
-    from runner.practice.build import build_practice
-    from runner.practice.recipes import practice_recipe
-    from runner.training.distributed import broadcast_from_main, build_accelerator
-    from runner.training.fold import Machine, default_workers
-
-    machine = Machine(workers=default_workers())
-    broadcast_from_main(build_accelerator(machine.device), lambda: build_practice(competition, workspace))
-    host = open_host(host_name, competition, workspace)
-    recipe = practice_recipe(competition)
-    return run_to_standing(competition, workspace, host, recipe, name="demo", machine=machine)
+def demo(session: Session) -> SubmittedRun:
+    """Everything on practice data, with a network small enough for two cores and a minute."""
+    _on_main(session, lambda: build_practice(session.competition, session.workspace))
+    return run_and_submit(session, practice_recipe(session.competition), name="demo")
 
 
 def rehearse(
-    competition: Competition,
-    workspace: Workspace,
+    session: Session,
     recipe: Recipe,
+    options: RehearsalOptions,
+    run_options: RunOptions = RunOptions(),
     *,
-    hiding: RehearsalOptions,
-    machine: Machine,
-    asked: Asked | None = None,
     leaderboard: Path | None = None,
 ) -> tuple[SubmittedRun, RehearsalResult]:
-    """The whole line on a part of the labelled rows, graded on the rest, which nothing of it has seen."""
-    from runner.training.distributed import broadcast_from_main, build_accelerator
-
-    board = find_board(competition, leaderboard, workspace.leaderboards_dir(competition.name))
-    index = read_index(competition, workspace)
-    ground = rehearsal_workspace(workspace, competition, hiding)
-    accelerator = build_accelerator(machine.device)
-    rows = broadcast_from_main(accelerator, lambda: build_rehearsal(competition, index, ground, hiding))
-    broadcast_from_main(accelerator, lambda: _split_by_seed(competition, ground, recipe, hiding))
-    host = PracticeHost(competition, ground.practice_host_dir(competition.name))
-    name, recipe = _rehearsal_run(ground, competition, recipe)
-    line = run_to_standing(competition, ground, host, recipe, name=name, machine=machine, asked=asked)
-    sample = data_folder(competition, ground) / aliases(competition.sample_submission)[0]
-    verdict = score_rehearsal(
-        competition, line.score, line.path, rows, sample=sample, classes=index.classes, board=board
+    """Run everything on a part of the labelled rows, and score it on the hidden rest."""
+    board = find_board(session.competition, leaderboard, session.leaderboards_dir)
+    hiding = Hiding(options.test_fraction, options.seed)
+    workspace = rehearsal_workspace(session.workspace, session.competition, hiding)
+    rehearsal = Session(session.competition, workspace, "practice", session.compute)
+    rows = _on_main(session, lambda: build_rehearsal(session.competition, session.index, workspace, hiding))
+    _on_main(session, lambda: _split_by_seed(rehearsal, recipe, options))
+    name, recipe = _rehearsal_run(rehearsal, recipe)
+    line = run_and_submit(rehearsal, recipe, run_options, name=name)
+    result = score_rehearsal(
+        session.competition,
+        line.score,
+        line.path,
+        rows,
+        sample=rehearsal.sample_file,
+        classes=session.index.classes,
+        board=board,
     )
-    broadcast_from_main(accelerator, lambda: write_json(line.run.folder / "rehearsal.json", verdict.to_dict()))
-    return line, verdict
+    _on_main(session, lambda: write_json(line.run.folder / "rehearsal.json", result.to_dict()))
+    return line, result
 
 
-def _split_by_seed(competition: Competition, ground: Workspace, recipe: Recipe, hiding: RehearsalOptions) -> None:
-    """Another seed holds out other rows too: else all rehearsals would promise by the same few."""
-    if not shared_folds(ground, competition).exists():
-        split(competition, ground, SplitPlan(folds=recipe.folds, seed=hiding.seed))
+def _on_main(session: Session, step: Callable[[], Result]) -> Result:
+    return broadcast_from_main(build_accelerator(session.compute.device), step)
 
 
-def _rehearsal_run(ground: Workspace, competition: Competition, recipe: Recipe) -> tuple[str, Recipe]:
-    """The run's name, which is its recipe's: the same rehearsal goes on where it was broken off."""
+def _check_tta(session: Session, options: PredictOptions) -> None:
+    """Refuse unknown views now, not after training."""
+    choose_views(session.competition.preset, options.tta)
+
+
+def _split_by_seed(rehearsal: Session, recipe: Recipe, options: RehearsalOptions) -> None:
+    """Split by the rehearsal's seed: with one split for all seeds, all rehearsals would share validation rows."""
+    if not rehearsal.folds_file.exists():
+        split(rehearsal, SplitPlan(folds=recipe.folds, seed=options.seed))
+
+
+def _rehearsal_run(rehearsal: Session, recipe: Recipe) -> tuple[str, Recipe]:
+    """A run name that is the recipe's hash, so that the same rehearsal goes on; and the recipe of that run if begun."""
     name = f"rehearsal-{hashlib.sha256(json.dumps(recipe.to_dict()).encode()).hexdigest()[:8]}"
-    known = [run for run in find_runs(ground, competition.name) if run.name == name]
-    # A time budget was settled then, and would be settled a little otherwise now.
-    return name, known[0].read_recipe() if known else recipe
+    begun = [run for run in find_runs(rehearsal.workspace, rehearsal.name) if run.name == name]
+    # A time budget was resolved then, and would come out a little different now.
+    return name, begun[0].read_recipe() if begun else recipe

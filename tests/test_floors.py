@@ -33,7 +33,7 @@ FLOORS = (
     ("runner.practice",),
     ("runner.report",),
     ("runner.steps",),
-    ("runner.pipeline", "runner.workflow", "runner.doctor"),
+    ("runner.workflow", "runner.doctor"),
     ("runner.cli",),
     ("runner.__main__",),
 )

@@ -1,4 +1,4 @@
-"""The command that says what is wrong, and what to type."""
+"""`runner doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.settings import Settings, command, json_option
+from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.tables import print_table
 
 if TYPE_CHECKING:
     from runner.contract import Competition
@@ -17,28 +18,24 @@ if TYPE_CHECKING:
 @command("doctor")
 @click.argument("name", metavar="[COMPETITION]", required=False)
 @json_option
-def doctor(settings: Settings, name: str | None, as_json: bool) -> None:
-    """Credentials, host, rules, submissions left, data, GPU, memory, disk, versions: what is wrong and the fix."""
-    from competitions import load
+def doctor(options: GlobalOptions, name: str | None, as_json: bool) -> None:
+    """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
     from runner.doctor import Severity, examine
 
-    competition = load(settings.name_of(name) or name, settings.plugins) if name else None
-    workspace = settings.workspace
+    competition = options.load(options.name_from_slug(name) or name) if name else None
 
-    def open_host(one: Competition) -> Host:
-        from runner.hosts.open_host import open_host as open_it
+    def open_host(competition: Competition) -> Host:
+        return options.session(competition=competition).host
 
-        return open_it(settings.host_name, one, workspace)
-
-    findings = examine(workspace, settings.host_name, competition, open_host)
+    findings = examine(options.workspace, options.host_name, competition, open_host)
     if as_json:
-        plain = [{"check": f.check, "status": f.severity.value, "detail": f.detail, "fix": f.fix} for f in findings]
+        plain = [
+            {"check": found.check, "status": found.severity.value, "detail": found.detail, "fix": found.fix}
+            for found in findings
+        ]
         click.echo(json.dumps(plain, indent=2))
     else:
-        from runner.cli.tables import print_table
-
-        print_table(
-            ["check", "status", "detail", "fix"], [[f.check, f.severity.value, f.detail, f.fix] for f in findings]
-        )
-    if any(finding.severity is Severity.ERROR for finding in findings):
+        rows = [[found.check, found.severity.value, found.detail, found.fix] for found in findings]
+        print_table(["check", "status", "detail", "fix"], rows)
+    if any(found.severity is Severity.ERROR for found in findings):
         raise click.exceptions.Exit(1)

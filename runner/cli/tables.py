@@ -1,34 +1,39 @@
-"""Results as tables: drawn for a person at a terminal, aligned plain text when piped."""
+"""Tables on stdout: drawn at a terminal, aligned plain text in a pipe or file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """As wide as the terminal allows, numbers to the right; in a pipe or file plain text without a code."""
+    """Print cells, None as "-", numbers aligned to the right."""
     cells = [[_text(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(header, cells)
     else:
-        _write(header, cells, [_holds(rows, place, _is_count) for place in range(len(header))])
+        _write(header, cells, [_every_cell(rows, column, _is_number) for column in range(len(header))])
+
+
+def five_digits(value: float | None) -> str | None:
+    """A score as tables show it."""
+    return None if value is None else f"{value:.5f}"
 
 
 def _draw(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    # Slow to import, and of no use to a pipe.
+    # Slow to import, and a pipe needs none of it.
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for place, name in enumerate(header):
-        is_right = _holds(cells, place, _looks_a_number)
-        # A number is never broken; words give way where the terminal is narrow.
+    for column, name in enumerate(header):
+        is_right = _every_cell(cells, column, _looks_like_a_number)
+        # A number is never broken; words wrap if the terminal is narrow.
         table.add_column(Text(name), justify="right" if is_right else "left", no_wrap=is_right, overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row))
@@ -45,15 +50,15 @@ def _write(header: Sequence[str], cells: Sequence[Sequence[str]], right: Sequenc
         click.echo("  ".join(aligned).rstrip())
 
 
-def _holds(rows: Sequence[Sequence[Any]], place: int, holds: Any) -> bool:
-    return bool(rows) and all(holds(row[place]) for row in rows)
+def _every_cell(rows: Sequence[Sequence[Any]], column: int, test: Callable[[Any], bool]) -> bool:
+    return bool(rows) and all(test(row[column]) for row in rows)
 
 
-def _is_count(cell: Any) -> bool:
+def _is_number(cell: Any) -> bool:
     return isinstance(cell, int | float)
 
 
-def _looks_a_number(cell: str) -> bool:
+def _looks_like_a_number(cell: str) -> bool:
     return cell == "-" or cell.lstrip("+-").replace(",", "").replace(".", "", 1).rstrip("%").isdecimal()
 
 

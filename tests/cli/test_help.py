@@ -10,17 +10,17 @@ from pathlib import Path
 import click
 import pytest
 
-from runner.cli.groups import CompetitionGroup, LazyGroup, Root
+from runner.cli.command_groups import CompetitionGroup, LazyGroup, RootGroup
 
 HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "accelerate", "numpy")
 
 
 def _commands() -> list[tuple[str, ...]]:
-    return [*((name,) for name in Root.table), *(("dog-breed", name) for name in CompetitionGroup.table)]
+    return [*((name,) for name in RootGroup.table), *(("dog-breed", name) for name in CompetitionGroup.table)]
 
 
 def _find(words: tuple[str, ...]) -> click.Command:
-    group: LazyGroup = Root("runner") if len(words) == 1 else CompetitionGroup(words[0])
+    group: LazyGroup = RootGroup("runner") if len(words) == 1 else CompetitionGroup(words[0])
     command = group.get_command(click.Context(group), words[-1])
     assert command is not None
     return command
@@ -77,7 +77,7 @@ def test_what_neither_trains_nor_predicts_does_not_wait_for_torch(line_so_far: l
     assert not _imported_by(*line_so_far, command, *behind) & (set(HEAVY) - {"numpy", "pandas"})
 
 
-@pytest.mark.parametrize("module", ["runner.pipeline", "runner.report.run.page", "runner.prediction.results"])
+@pytest.mark.parametrize("module", ["runner.steps.ensemble", "runner.steps.submit", "runner.report.run.page"])
 def test_ensemble_submit_and_report_do_not_wait_for_torch(module: str) -> None:
     code = f"import sys, {module}\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

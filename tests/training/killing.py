@@ -28,7 +28,7 @@ from runner.cli import run_command
 
 _WATCHED = tuple(
     str(Path(runner.__file__).parent / part)
-    for part in ("training", "prediction", "workspace", "pipeline", "whole_line")
+    for part in ("training", "prediction", "workspace", "steps", "workflow")
 )
 # Every so many kills one comes by the clock, from outside: it also strikes within a call of the system.
 _BY_CLOCK = 4

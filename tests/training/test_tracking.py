@@ -9,9 +9,10 @@ import pytest
 
 from runner.contract import Competition
 from runner.errors import UsageError
-from runner.pipeline import train
 from runner.training import tracking as tracking_module
-from runner.training.fold import Machine
+from runner.options import Compute, TrainOptions
+from runner.session import Session
+from runner.steps.train import train
 from runner.training.log import read_log
 from runner.training.tracking import check_tracker
 from runner.workspace import Workspace
@@ -31,14 +32,14 @@ def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    return {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Multilabel()["tabular"]}
+    return {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
 def test_tensorboard_holds_each_epochs_losses_scores_and_rate(
     workspace: Workspace, tiny_competition: Competition
 ) -> None:
-    machine = Machine(device="cpu", tracker="tensorboard")
-    run = train(tiny_competition, workspace, tiny_competition.recipe, name="told", machine=machine)
+    options = TrainOptions(tracker="tensorboard")
+    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), tiny_competition.recipe, options, name="told")
     lines, found = read_log(run.log_file), told(run.folder / "tensorboard")
     assert set(found) == {f"fold-0/{name}" for name in ("train_loss", "valid_loss", "rate", "log_loss", "accuracy")}
     expected = {
@@ -57,7 +58,7 @@ def test_a_run_that_goes_on_goes_on_in_tensorboard(
 ) -> None:
     from runner.training import stage as stage_module
 
-    machine, recipe = Machine(device="cpu", tracker="tensorboard"), tiny_competition.recipe
+    options, recipe = TrainOptions(tracker="tensorboard"), tiny_competition.recipe
     really = stage_module._train_one
 
     def breaks(tools: object, epoch: object) -> object:
@@ -67,8 +68,8 @@ def test_a_run_that_goes_on_goes_on_in_tensorboard(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stage_module, "_train_one", breaks)
-        train(tiny_competition, workspace, recipe, name="broken", machine=machine)
-    run = train(tiny_competition, workspace, recipe, name="broken", machine=machine)
+        train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, options, name="broken")
+    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, options, name="broken")
     assert [step for step, _ in told(run.folder / "tensorboard")["fold-0/train_loss"]] == [0, 1, 2, 3, 4]
 
 

@@ -1,0 +1,25 @@
+"""`runner board`."""
+
+from __future__ import annotations
+
+import click
+
+from runner.cli.global_options import HOSTS, GlobalOptions, command
+from runner.cli.report import open_option, show
+
+
+@command("board")
+@open_option
+def board(options: GlobalOptions, opens: bool) -> None:
+    """One page over every run and submission of every competition, linked to their reports."""
+    from runner.report.board import board_file, read_known, write_board
+
+    base = options.base_workspace
+    known = [read_known(competition, host, base.for_host(host)) for competition in options.load_all() for host in HOSTS]
+    path = write_board(known, board_file(base))
+    for competition in known:
+        if competition.runs or competition.entries:
+            click.echo(f"{competition.title}: {len(competition.runs)} runs, {len(competition.entries)} submissions")
+    click.echo(f"board: {path}")
+    if opens:
+        show(path)

@@ -1,0 +1,21 @@
+"""`runner COMPETITION clean`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+
+
+@command("clean")
+def clean(options: GlobalOptions) -> None:
+    """Delete the competition's cache: resized images and features. It is made again when needed."""
+    folder = options.workspace.cache_dir(options.load(options.competition_name).name)
+    # Blocks on the disk, not file sizes: the image cache is a sparse file.
+    stats = map(Path.lstat, folder.rglob("*"))
+    size = sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats)
+    shutil.rmtree(folder, ignore_errors=True)
+    click.echo(f"{size / 1e6:.1f} MB freed: {folder}")

@@ -1,0 +1,29 @@
+"""`runner COMPETITION download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+
+
+@command("download")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="DIR|ARCHIVE",
+    help="Take the data from this disk: a folder, or an archive.",
+)
+@click.option("--mirror", is_flag=True, help="Fetch it from the Kaggle dataset that the plugin names as a mirror.")
+@click.option("--force", is_flag=True, help="Replace the data that is here already.")
+def download(options: GlobalOptions, source: Path | None, mirror: bool, force: bool) -> None:
+    """Download, verify and extract the data into the layout that Kaggle shows."""
+    from runner.steps import download as step
+
+    if mirror and source:
+        raise click.UsageError("--mirror and --from exclude each other")
+    session = options.session()
+    click.echo(step.download_mirror(session, force=force) if mirror else step.download(session, source, force=force))

@@ -1,0 +1,27 @@
+"""`runner COMPETITION ensemble`."""
+
+from __future__ import annotations
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+
+
+@command("ensemble")
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--name", metavar="NAME", help="The ensemble's name.  [default: ensemble and a number]")
+def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -> None:
+    """Blend runs from their prediction files alone: weights fitted on out-of-fold rows, a run of its own.
+
+    One RUN without a name gets its postprocess fitted again, with the folds that are there now.
+    """
+    from runner.cli.messages import format_score, format_score_parts
+    from runner.steps.ensemble import ensemble as blend
+    from runner.training.run import find_run
+
+    session = options.session()
+    runs = [find_run(session.workspace, session.name, member) for member in dict.fromkeys(names)]
+    run = blend(session, runs, name=name)
+    click.echo(format_score(session.competition, run))
+    click.echo(format_score_parts(run))
+    click.echo(session.submission_file(run.name))

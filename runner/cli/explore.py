@@ -1,0 +1,94 @@
+"""`runner COMPETITION explore`."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from runner.explore.explore import Exploration
+
+_MAX_CLASSES = 20
+_BAR_LENGTH = 30
+
+
+@command("explore")
+@click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write every figure as SVG and PNG.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=12_000,
+    show_default=True,
+    metavar="N",
+    help="How many images to decode at most; the headers of all are read.",
+)
+@json_option
+def explore(options: GlobalOptions, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
+    """Look at the data: counts, sizes, duplicates, train/test shift. Nothing is trained."""
+    from runner.data.folds import shared_folds
+    from runner.explore.explore import explore as explore_index
+    from runner.report.explore import write_exploration
+
+    session = options.session()
+    competition, workspace = session.competition, session.workspace
+    exploration = explore_index(competition, session.index, shared_folds(workspace, competition), most=sample)
+    # Beside folds.csv, not in the cache: `clean` must not delete it.
+    page = workspace.runs_dir(competition.name) / "explore.html"
+    for figure in write_exploration(competition, exploration, page):
+        for suffix in ("svg", "png") if figures else ():
+            figure.save(figures, suffix)  # type: ignore[arg-type]
+    if as_json:
+        click.echo(json.dumps({**exploration.to_dict(), "page": str(page)}, indent=2, ensure_ascii=False))
+    else:
+        _print_exploration(exploration)
+        click.echo(page)
+    if opens:
+        webbrowser.open(page.as_uri())
+
+
+def _print_exploration(exploration: Exploration) -> None:
+    from runner.report.explore_summary import findings
+
+    counts = sorted(exploration.classes, key=lambda count: -count.rows)
+    most = max(counts[0].rows, 1)
+    bars = [
+        [count.name, count.rows, "█" * max(round(_BAR_LENGTH * count.rows / most), count.rows > 0)] for count in counts
+    ]
+    print_table(["tag" if exploration.cooccurrence is not None else "class", "images", ""], bars[:_MAX_CLASSES])
+    if len(bars) > _MAX_CLASSES:
+        rarest = counts[-1]
+        click.echo(f"... and {len(bars) - _MAX_CLASSES} more, down to {rarest.name} with {rarest.rows:,}")
+    click.echo()
+    _print_shifts(exploration)
+    if exploration.fold_rows:
+        click.echo()
+        total = sum(exploration.fold_rows.values())
+        rows = [[name, count, f"{count / total:.1%}"] for name, count in exploration.fold_rows.items()]
+        print_table(["rows", "count", "share"], rows)
+    click.echo()
+    for line in findings(exploration):
+        click.echo(f"* {line}")
+
+
+def _print_shifts(exploration: Exploration) -> None:
+    from runner.explore.explore import Quantiles
+
+    rows = []
+    for measure in exploration.differences:
+        quantiles = [Quantiles.of(measure.train), Quantiles.of(measure.test)]
+        cells = [f"{each.low:.4g} .. {each.median:.4g} .. {each.high:.4g}" if each else None for each in quantiles]
+        rows.append([measure.name, *cells, measure.verdict])
+    print_table(["5th pct .. median .. 95th pct", "train", "test", "shift"], rows)

@@ -1,0 +1,42 @@
+"""`runner COMPETITION find-lr`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.options import read_compute, read_recipe, read_train_options, recipe_options
+from runner.console import is_first_process
+
+
+@command("find-lr", all_processes=True)
+@recipe_options
+@click.option("--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves as SVG or PNG.")
+@json_option
+def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags: Any) -> None:
+    """Raise the learning rate batch by batch and suggest one for the head. No training is kept."""
+    from runner.report.lr_finder import draw_findings
+    from runner.steps.find_lr import find_lr as find_session_lr
+    from runner.training.lr_finder import tell
+
+    session = options.session(read_compute(flags))
+    recipe = read_recipe(session.competition.recipe, flags)
+    results = find_session_lr(session, recipe, read_train_options(flags))
+    if not is_first_process():
+        return
+    figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
+    draw_findings([(f"{found.stage.size} px, {found.stage.mode.value}", found.finding) for found in results], figure)
+    if as_json:
+        plain = [
+            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.finding)} for found in results
+        ]
+        click.echo(json.dumps(plain, indent=2))
+        return
+    for found in results:
+        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {tell(found.finding)}")
+    click.echo(figure)

@@ -1,0 +1,141 @@
+"""The flags that every command takes, before or after its name, and the decorator that adds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from runner.console import is_first_process, log, set_verbosity
+from runner.errors import PluginError
+
+if TYPE_CHECKING:
+    from runner.contract import Competition
+    from runner.options import Compute
+    from runner.session import Session
+    from runner.workspace import Workspace
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+HOSTS = ("kaggle", "practice")
+
+
+@dataclass
+class GlobalOptions:
+    """Filled in while click parses the flags; read by the command. Imports nothing until a property is read."""
+
+    folder: str | None = None
+    host_name: str = "kaggle"
+    quiet: bool = False
+    verbose: bool = False
+    competition_name: str = ""
+
+    @property
+    def base_workspace(self) -> Workspace:
+        """The workspace that was named, whatever the host."""
+        from runner.workspace import Workspace
+
+        return Workspace.at(self.folder)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace of the chosen host."""
+        return self.base_workspace.for_host(self.host_name)
+
+    @property
+    def plugins_dir(self) -> Path:
+        """The workspace's own competition files."""
+        return self.base_workspace.plugins_dir
+
+    def load(self, name: str) -> Competition:
+        """The competition of that name."""
+        from competitions import load
+
+        return load(name, self.plugins_dir)
+
+    def load_all(self) -> Iterator[Competition]:
+        """Every competition whose file can be loaded; the others are named on stderr."""
+        from competitions import names
+
+        for name in names(self.plugins_dir):
+            try:
+                yield self.load(name)
+            except PluginError as error:
+                log.info(f"{name}: {error}")
+
+    def session(self, compute: Compute | None = None, *, competition: Competition | None = None) -> Session:
+        """The session of the command's competition, or of another one."""
+        from runner.options import Compute
+        from runner.session import Session
+
+        competition = competition or self.load(self.competition_name)
+        return Session(competition, self.workspace, self.host_name, compute or Compute())
+
+    def name_from_slug(self, word: str) -> str | None:
+        """The command name of the competition with this slug or address; None if there is none."""
+        from runner.contract.competition import slug_from_url
+
+        return self._names_by_slug.get(slug_from_url(word))
+
+    @cached_property
+    def _names_by_slug(self) -> dict[str, str]:
+        from competitions import names
+
+        by_slug = {}
+        for name in names(self.plugins_dir):
+            try:
+                by_slug[self.load(name).slug] = name
+            except PluginError:
+                continue  # `runner list` names it
+        return by_slug
+
+
+def global_parameters() -> list[click.Parameter]:
+    """The global flags, as parameters of one command."""
+    return [
+        _flag(
+            ("--workspace",),
+            "folder",
+            "Where data, runs and submissions live.  [default: the current folder]",
+            metavar="DIR",
+        ),
+        _flag(("--host",), "host_name", "Who holds the data and scores.  [default: kaggle]", type=click.Choice(HOSTS)),
+        _flag(("-v", "--verbose"), "verbose", "Print more, and the traceback of an error.", is_flag=True),
+        _flag(("-q", "--quiet"), "quiet", "Print only results and errors.", is_flag=True),
+    ]
+
+
+def command(name: str, *, all_processes: bool = False) -> Callable[[Command], click.Command]:
+    """A command with the global flags; its function gets the GlobalOptions first.
+
+    Of several processes that `accelerate launch` started, only the first runs it, unless `all_processes`.
+    """
+
+    def decorate(function: Command) -> click.Command:
+        runs_here = all_processes or is_first_process()
+        made = click.command(name)(click.pass_obj(function if runs_here else _do_nothing))
+        made.params.extend(global_parameters())
+        return made
+
+    return decorate
+
+
+def _do_nothing(*_arguments: Any, **_options: Any) -> None:
+    """The command of a process that takes no part in it."""
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def _flag(names: tuple[str, ...], field: str, text: str, **more: Any) -> click.Option:
+    def store(ctx: click.Context, _option: click.Parameter, value: Any) -> None:
+        options = ctx.find_object(GlobalOptions)
+        if options is not None and value not in (None, False):
+            setattr(options, field, value)
+            set_verbosity(quiet=options.quiet, verbose=options.verbose)
+
+    return click.Option([*names, field], help=text, expose_value=False, callback=store, is_eager=True, **more)

@@ -1,0 +1,95 @@
+"""`runner list`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.cli.global_options import HOSTS, GlobalOptions, command, json_option
+from runner.cli.tables import five_digits, print_table
+
+if TYPE_CHECKING:
+    from runner.contract import Competition
+    from runner.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One competition on one host: a row of `runner list`."""
+
+    name: str
+    host: str
+    title: str
+    metric: str
+    data: str  # downloaded, incomplete or "not here"
+    runs: int
+    best_cv: float | None
+    best_score: float | None
+    best_rank: str | None
+
+
+@command("list")
+@json_option
+def list_competitions(options: GlobalOptions, as_json: bool) -> None:
+    """Every competition with its data, runs, best CV and best rank; practice data has rows of its own."""
+    overviews = list(_overviews(options))
+    if as_json:
+        click.echo(json.dumps([asdict(overview) for overview in overviews], indent=2))
+        return
+    header = ["competition", "host", "data", "runs", "metric", "best cv", "best score", "best rank"]
+    rows = [
+        [
+            overview.name,
+            overview.host,
+            overview.data,
+            overview.runs,
+            overview.metric,
+            five_digits(overview.best_cv),
+            five_digits(overview.best_score),
+            overview.best_rank,
+        ]
+        for overview in overviews
+    ]
+    print_table(header, rows)
+
+
+def _overviews(options: GlobalOptions) -> Iterator[Overview]:
+    for competition in options.load_all():
+        for host in HOSTS:
+            workspace = options.base_workspace.for_host(host)
+            if host == "kaggle" or workspace.data_dir(competition.name).exists():
+                yield _overview(competition, host, workspace)
+
+
+def _overview(competition: Competition, host: str, workspace: Workspace) -> Overview:
+    from runner.hosts.ledger import read_ledger
+    from runner.training.run import find_runs
+
+    better = max if competition.metric.higher_is_better else min
+    runs = find_runs(workspace, competition.name)
+    cvs = [score["cv"]["value"] for run in runs if (score := run.read_score())]
+    entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == competition.name]
+    scored = [(float(entry.private or entry.public), entry) for entry in entries if entry.private or entry.public]
+    best = better(scored, key=lambda pair: pair[0]) if scored else None
+    return Overview(
+        name=competition.name,
+        host=host,
+        title=competition.title,
+        metric=competition.metric.title,
+        data=_data_state(competition, workspace),
+        runs=len(runs),
+        best_cv=better(cvs) if cvs else None,
+        best_score=best[0] if best else None,
+        best_rank=best[1].standing or None if best else None,
+    )
+
+
+def _data_state(competition: Competition, workspace: Workspace) -> str:
+    folder = workspace.data_dir(competition.name)
+    if (folder / ".complete").exists():
+        return "downloaded"
+    return "incomplete" if folder.exists() else "not here"

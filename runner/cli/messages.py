@@ -1,0 +1,51 @@
+"""What a command prints about a run's score and about a submission."""
+
+from __future__ import annotations
+
+from runner.contract import Competition
+from runner.hosts.submit import SubmitResult
+from runner.prediction.score import Score
+from runner.training.run import Run
+
+
+def format_score(competition: Competition, run: Run) -> str:
+    """The run's CV score in one line."""
+    score = run.read_score()
+    if score is None:
+        return f"{run.name}: not predicted yet"
+    cv = Score(**score["cv"])
+    extra = "".join(
+        f", {metric.title} {Score(**score['extra_metrics'][metric.key])}"
+        for metric in competition.extra_metrics
+        if metric.key in score["extra_metrics"]
+    )
+    return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows)"
+
+
+def format_score_parts(run: Run) -> str:
+    """Postprocess, folds, TTA, ensemble members and the in-sample score, a line each; empty before `predict`."""
+    score = run.read_score()
+    if score is None or "postprocess" not in score:
+        return ""
+    tta, folds = score["tta"], score["folds"]
+    lines = [f"  postprocess: {score['postprocess']}"]
+    if len(folds) > 1:
+        lines.append("  folds: " + ", ".join(f"{fold}: {value:.5f}" for fold, value in folds.items()))
+    if tta["gain"] is not None:
+        lines.append(f"  TTA: {tta['mode']}; gain of averaging views {tta['gain']:+z.5f} ± {tta['error']:.5f}")
+    if len(score["members"]) > 1:
+        lines.append(f"  {'model':<24}{'weight':>8}{'own score':>11}{'gain':>10}")
+        lines += [
+            f"  {member['name']:<24}{member['weight']:>8.3f}{member['solo_score']:>11.5f}{member['gain']:>+z10.5f}"
+            for member in score["members"]
+        ]
+    return "\n".join([*lines, f"  in-sample (biased, not the CV score): {score['in_sample']:.5f}"])
+
+
+def format_submission(result: SubmitResult) -> str:
+    """A submission's status and scores, and a line for each leaderboard."""
+    submission = result.submission
+    scores = {"public": submission.public, "private": submission.private}
+    text = "".join(f", {name} {score:.5f}" for name, score in scores.items() if score is not None)
+    lines = [f"submission {submission.ref}: {submission.status.value}{text}"]
+    return "\n".join([*lines, *(f"  {standing}" for standing in result.standings)])

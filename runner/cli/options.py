@@ -1,0 +1,254 @@
+"""The flags that several commands share, and the values that they make: recipe, options and compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from runner.options import Compute, PredictOptions, TrainOptions
+
+if TYPE_CHECKING:
+    from runner.contract import Recipe
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Sizes(click.ParamType):  # type: ignore[type-arg]
+    """Image sizes, as in 128 or 128,224."""
+
+    name = "N,N,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Whole numbers separated by commas."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            sizes = tuple(int(word) for word in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 128 or 128,224", param, ctx)
+        if not all(16 <= size <= 2048 for size in sizes):
+            self.fail(f"{value!r}: sizes must be between 16 and 2048", param, ctx)
+        return sizes
+
+
+class LearningRate(click.ParamType):  # type: ignore[type-arg]
+    """A learning rate, three of them, or the word find."""
+
+    name = "X|X,X,X|find"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple of one lr, or of three (early, late, head); or "find"."""
+        if value == "find" or isinstance(value, tuple):
+            return value
+        try:
+            lrs = tuple(float(word) for word in str(value).split(","))
+        except ValueError:
+            lrs = ()
+        if len(lrs) not in (1, 3):
+            self.fail(f"{value!r} is not a learning rate, three separated by commas, or find", param, ctx)
+        if not all(0 < lr <= 100 for lr in lrs):
+            self.fail(f"{value!r}: a learning rate must be above 0 and at most 100", param, ctx)
+        return lrs
+
+
+class BatchSize(click.ParamType):  # type: ignore[type-arg]
+    """A number of rows, or the word auto."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A whole number, or "auto"."""
+        if value == "auto":
+            return value
+        if not str(value).isdecimal() or not 1 <= int(value) <= 4096:
+            self.fail(f"{value!r} is not a number from 1 to 4096, or auto", param, ctx)
+        return int(value)
+
+
+class _OptionWithAlias(click.Option):
+    """An option with an older name that still works and that help does not show."""
+
+    def __init__(self, *arguments: Any, alias: str, **more: Any):
+        declarations, *rest = arguments
+        super().__init__([*declarations, alias], *rest, **more)
+        self._alias = alias
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The line of help, without the older name."""
+        names, self.opts = self.opts, [name for name in self.opts if name != self._alias]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
+
+
+_COMPUTE = (
+    click.option(
+        "--workers", type=click.IntRange(0, 64), metavar="N", help="Data-loading processes.  [default: by the machine]"
+    ),
+    click.option(
+        "--cache-gb",
+        type=click.FloatRange(0),
+        metavar="X",
+        help="Disk that resized images may take, 0 for none.  [default: 20]",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute.",
+    ),
+)
+
+_RECIPE = (
+    click.option(
+        "--backbone",
+        cls=_OptionWithAlias,
+        alias="--model",
+        metavar="NAME",
+        help="Any timm model.  [default: the competition's recipe]",
+    ),
+    click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Start from this weights file."),
+    click.option("--no-pretrained", is_flag=True, help="Start from scratch."),
+    click.option("--from-run", metavar="RUN[:SNAPSHOT]", help="Start from a snapshot of another run."),
+    click.option("--size", "sizes", type=Sizes(), help="Image sizes, smallest first."),
+    click.option("--batch-size", type=BatchSize(), help="Rows in a mini-batch; auto halves it when memory runs out."),
+    click.option(
+        "--lr", type=LearningRate(), help="Peak learning rate of the head, or three (early,late,head), or `find`."
+    ),
+    click.option(
+        "--freeze-to", type=click.IntRange(0, 2), metavar="N", help="Keep the first N of three layer groups frozen."
+    ),
+    click.option(
+        "--oversample",
+        type=click.FloatRange(1, 100),
+        metavar="X",
+        help="Train on rows of rare classes up to X times an epoch.",
+    ),
+    click.option("--folds", type=click.IntRange(2), metavar="N", help="Cross-validation with N folds."),
+    click.option("--only-fold", type=click.IntRange(0), metavar="K", help="Train only this fold, counted from 0."),
+    click.option("--engine", metavar="ray[:ADDRESS]", help="Spread the folds over Ray: this machine, or a cluster."),
+    click.option(
+        "--epochs-scale",
+        type=click.FloatRange(0, 100, min_open=True),
+        default=1.0,
+        metavar="X",
+        help="Lengthen or shorten every cycle.",
+    ),
+    click.option("--quick", is_flag=True, help="A short recipe: LR finder, one frozen epoch, three unfrozen cycles."),
+    click.option(
+        "--linear-probe", is_flag=True, help="Train only the head, on cached features: seconds instead of minutes."
+    ),
+    click.option(
+        "--time-budget",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MIN",
+        help="Shorten the recipe to fit, by the time of its first mini-batches.",
+    ),
+    click.option("--seed", type=int, metavar="N", help="Seed of everything random except the folds."),
+    click.option("--skip-unreadable", is_flag=True, help="Train without the rows whose image cannot be read."),
+    *_COMPUTE,
+    click.option("--compile", is_flag=True, help="Compile the network first: slow to start, then faster."),
+    click.option(
+        "--track", type=click.Choice(["tensorboard", "wandb", "mlflow"]), help="Also log to this experiment tracker."
+    ),
+)
+
+_PREDICT = (
+    click.option(
+        "--tta",
+        cls=_OptionWithAlias,
+        alias="--views",
+        default="default",
+        show_default=True,
+        metavar="none|default|all|random:N",
+        help="Test-time augmentation: views of each image, averaged if that helps.",
+    ),
+    click.option(
+        "--snapshots",
+        type=click.IntRange(1, 50),
+        metavar="N",
+        help="Predict with the last N snapshots.  [default: those of the last stage, at most 3]",
+    ),
+)
+
+
+def _decorator(options: Sequence[Callable[[Any], Any]]) -> Callable[[Function], Function]:
+    """All of these options on one function, in the order in which help shows them."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+compute_options = _decorator(_COMPUTE)
+recipe_options = _decorator(_RECIPE)
+predict_options = _decorator(_PREDICT)
+
+
+def read_compute(options: dict[str, Any]) -> Compute:
+    """The compute that the flags choose."""
+    chosen = Compute(device=options["device"], workers=options["workers"], compile=options.get("compile", False))
+    gigabytes = options["cache_gb"]
+    return chosen if gigabytes is None else replace(chosen, cache_bytes=int(gigabytes * 1e9))
+
+
+def read_train_options(options: dict[str, Any]) -> TrainOptions:
+    """How to train, from the flags."""
+    return TrainOptions(
+        weights=options["weights"],
+        tracker=options["track"],
+        time_budget=options["time_budget"],
+        only_fold=options["only_fold"],
+        engine=options["engine"],
+        skip_unreadable=options["skip_unreadable"],
+    )
+
+
+def read_predict_options(options: dict[str, Any]) -> PredictOptions:
+    """How to predict, from the flags."""
+    return PredictOptions(options["tta"], options["snapshots"])
+
+
+def read_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
+    """The declared recipe, changed by the flags."""
+    if options["quick"] and options["linear_probe"]:
+        raise click.UsageError("--quick trains the backbone and --linear-probe does not: choose one")
+    from runner.contract.recipe import linear_probe, quick_recipe, scale_epochs, with_freeze_to, with_sizes
+
+    same_names = ("backbone", "seed", "oversample", "from_run", "folds")
+    recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
+    if options["no_pretrained"]:
+        recipe = replace(recipe, pretrained=False)
+    if options["sizes"]:
+        recipe = with_sizes(recipe, options["sizes"])
+    if options["quick"]:
+        recipe = quick_recipe(recipe)
+    if options["linear_probe"]:
+        recipe = linear_probe(recipe)
+    if options["freeze_to"] is not None:
+        recipe = with_freeze_to(recipe, options["freeze_to"])
+    recipe = _with_batch_size(_with_lr(recipe, options["lr"]), options["batch_size"])
+    return scale_epochs(recipe, options["epochs_scale"])
+
+
+def _with_lr(recipe: Recipe, lr: Any) -> Recipe:
+    if lr is None:
+        return recipe
+    if lr == "find":
+        return replace(recipe, find_lr=True)
+    return replace(recipe, lr=lr[0]) if len(lr) == 1 else replace(recipe, lr=lr[-1], group_lrs=lr)
+
+
+def _with_batch_size(recipe: Recipe, batch_size: Any) -> Recipe:
+    if batch_size is None:
+        return recipe
+    return replace(recipe, auto_batch=True) if batch_size == "auto" else replace(recipe, batch_size=batch_size)

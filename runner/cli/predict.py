@@ -1,0 +1,28 @@
+"""`runner COMPETITION predict`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.options import compute_options, predict_options, read_compute, read_predict_options
+
+
+@command("predict", all_processes=True)
+@click.option("--run", "name", metavar="NAME", help="The run to predict with.  [default: the newest]")
+@compute_options
+@predict_options
+def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
+    """Predict validation and test rows, score the first, write a submission from the second."""
+    from runner.cli.messages import format_score, format_score_parts
+    from runner.steps.predict import predict as predict_session
+    from runner.training.run import find_run
+
+    session = options.session(read_compute(flags))
+    run = find_run(session.workspace, session.name, name)
+    path = predict_session(session, run, read_predict_options(flags))
+    click.echo(format_score(session.competition, run))
+    click.echo(format_score_parts(run))
+    click.echo(path)

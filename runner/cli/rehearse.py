@@ -1,0 +1,56 @@
+"""`runner COMPETITION rehearse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.options import (
+    predict_options,
+    read_compute,
+    read_predict_options,
+    read_recipe,
+    read_train_options,
+    recipe_options,
+)
+from runner.options import RehearsalOptions
+
+
+@command("rehearse", all_processes=True)
+@click.option(
+    "--hidden",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="FRACTION",
+    help="How many of the labelled rows become the test set.",
+)
+@click.option(
+    "--leaderboard",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A leaderboard's zip or CSV to rank the hidden score in.  [default: the one that standings saved]",
+)
+@recipe_options
+@predict_options
+def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **flags: Any) -> None:
+    """Hide some labelled rows, run everything on the others, and compare the CV score with the hidden score.
+
+    --seed chooses other hidden rows and trains differently. Your data, runs and submissions are not touched.
+    """
+    from runner.cli.messages import format_score, format_score_parts, format_submission
+    from runner.workflow import RunOptions
+    from runner.workflow import rehearse as rehearse_session
+
+    session = options.session(read_compute(flags))
+    recipe = read_recipe(session.competition.recipe, flags)
+    rehearsal = RehearsalOptions(hidden) if flags["seed"] is None else RehearsalOptions(hidden, flags["seed"])
+    run_options = RunOptions(read_train_options(flags), read_predict_options(flags))
+    finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard)
+    click.echo(format_score(session.competition, finished.run))
+    click.echo(format_score_parts(finished.run))
+    click.echo(format_submission(finished.result))
+    click.echo(result)

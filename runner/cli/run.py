@@ -1,0 +1,53 @@
+"""`runner COMPETITION run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.options import (
+    predict_options,
+    read_compute,
+    read_predict_options,
+    read_recipe,
+    read_train_options,
+    recipe_options,
+)
+from runner.options import SubmitOptions
+
+
+@command("run", all_processes=True)
+@click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="DIR|ARCHIVE",
+    help="If the data is not here yet, take it from this disk, not from the host.",
+)
+@click.option("--no-submit", is_flag=True, help="End with the checked submission file. Needs no account.")
+@click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
+@recipe_options
+@predict_options
+def run(
+    options: GlobalOptions, name: str | None, source: Path | None, no_submit: bool, message: str, **flags: Any
+) -> None:
+    """Download, split, train, predict, check, submit, and show the standing. An interrupted run goes on."""
+    from runner.cli.messages import format_score, format_score_parts, format_submission
+    from runner.workflow import RunOptions, run_and_submit, run_until_submission
+
+    session = options.session(read_compute(flags))
+    recipe = read_recipe(session.competition.recipe, flags)
+    run_options = RunOptions(read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source)
+    if no_submit:
+        finished = run_until_submission(session, recipe, run_options, name=name)
+        last = f"{finished.path}\nto submit it: {session.command('submit', finished.run.name)}"
+    else:
+        finished = submitted = run_and_submit(session, recipe, run_options, name=name)
+        last = format_submission(submitted.result)
+    click.echo(format_score(session.competition, finished.run))
+    click.echo(format_score_parts(finished.run))
+    click.echo(last)

@@ -1,0 +1,33 @@
+"""`runner COMPETITION split`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.tables import print_table
+
+
+@command("split")
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="Cross-validation with N folds of equal size.")
+@click.option("--holdout", type=float, metavar="FRACTION", help="One holdout of validation rows.  [default: 0.2]")
+@click.option("--seed", type=int, default=42, show_default=True, help="Which rows are in which fold.")
+@json_option
+def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
+    """Choose the validation rows, the same for all later runs so that their scores can be compared."""
+    from runner.data.write_split import SplitPlan
+    from runner.steps.split import split as split_session
+
+    if folds is not None and holdout is not None:
+        raise click.UsageError("--folds and --holdout exclude each other")
+    path, counts = split_session(options.session(), SplitPlan(folds, holdout, seed))
+    if as_json:
+        click.echo(json.dumps({"path": str(path), "classes": [asdict(count) for count in counts]}, indent=2))
+        return
+    folds_header = [f"fold {number}" for number in range(len(counts[0].held_out))]
+    rows = [[count.name, count.rows, *count.held_out, count.never] for count in counts]
+    print_table(["class", "rows", *folds_header, "train only"], rows)
+    click.echo(path)

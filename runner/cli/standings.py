@@ -1,0 +1,94 @@
+"""`runner COMPETITION standings`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.tables import print_table
+from runner.console import log
+
+if TYPE_CHECKING:
+    from runner.hosts.ledger import Entry
+    from runner.session import Session
+
+
+@command("standings")
+@click.option("--refresh", is_flag=True, help="Ask the host for scores, other submissions and the leaderboard.")
+@click.option("--watch", type=click.FloatRange(0, min_open=True), metavar="MIN", help="Refresh every MIN minutes.")
+@json_option
+def standings(options: GlobalOptions, refresh: bool, watch: float | None, as_json: bool) -> None:
+    """Every submission, its rank, how the rank changed, and how CV and leaderboard correlate."""
+    session = options.session()
+    while True:
+        if refresh or watch is not None:
+            _refresh(session, patient=watch is not None)
+        _print_standings(session, as_json)
+        if watch is None:
+            return
+        time.sleep(watch * 60)
+
+
+def _refresh(session: Session, *, patient: bool) -> None:
+    from runner.hosts.protocol import UnreachableError
+    from runner.hosts.submit import refresh_ledger
+
+    ledger_file = session.workspace.ledger_file
+    try:
+        refresh_ledger(session.host, session.competition, ledger_file, boards=session.leaderboards_dir)
+    except UnreachableError as error:
+        if not patient:
+            raise
+        log.info(f"{error.message}; trying again later")
+
+
+def _print_standings(session: Session, as_json: bool) -> None:
+    from runner.hosts.current_standing import find_current_standings, find_cv_correlations
+    from runner.hosts.ledger import read_ledger
+
+    entries = [entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name]
+    current = find_current_standings(session.competition, entries, session.leaderboards_dir)
+    correlations = find_cv_correlations(session.competition.metric, entries)
+    if as_json:
+        plain = {
+            "submissions": [asdict(entry) for entry in entries],
+            "standings": [{**asdict(standing), "percentile": standing.standing.percentile} for standing in current],
+            "cv_correlations": [asdict(correlation) for correlation in correlations],
+        }
+        click.echo(json.dumps(plain, indent=2, default=_to_json))
+        return
+    _print_entries(entries)
+    for line in (*current, *correlations):
+        click.echo(line)
+    if entries and not current:
+        log.info(f"no leaderboard is saved yet: {session.command('standings', '--refresh')}")
+
+
+def _print_entries(entries: Sequence[Entry]) -> None:
+    header = ["submitted", "run or file", "cv", "public", "private", "status", "rank"]
+    rows = [
+        [
+            entry.submitted,
+            entry.run or entry.file,
+            *map(_five_digits, (entry.cv, entry.public, entry.private)),
+            entry.status,
+            entry.standing or None,
+        ]
+        for entry in entries
+    ]
+    print_table(header, rows)
+
+
+def _to_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", str(value))
+
+
+def _five_digits(score: str) -> str | None:
+    return f"{float(score):.5f}" if score else None

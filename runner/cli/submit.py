@@ -1,0 +1,47 @@
+"""`runner COMPETITION submit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runner.cli.global_options import GlobalOptions, command
+from runner.console import log
+from runner.options import SubmitOptions
+
+
+@command("submit")
+@click.argument("what", metavar="[FILE|RUN]", required=False)
+@click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the score.")
+@click.option("--resubmit", is_flag=True, help="Submit it even if the host has this very file already.")
+@click.option(
+    "--best",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The N best runs by CV that are not submitted yet, within today's limit.",
+)
+def submit(
+    options: GlobalOptions, what: str | None, message: str, no_wait: bool, resubmit: bool, best: int | None
+) -> None:
+    """Check, submit, wait for the score, and write it in the ledger. Without a name: the newest run."""
+    from runner.cli.messages import format_submission
+    from runner.steps.submit import best_unsubmitted
+    from runner.steps.submit import submit as submit_file
+    from runner.training.run import find_run
+
+    session = options.session()
+    submit_options = SubmitOptions(message, wait=not no_wait, resubmit=resubmit)
+    if best is None:
+        is_file = what is not None and (Path(what).is_file() or what.endswith(".csv"))
+        chosen = Path(str(what)) if is_file else find_run(session.workspace, session.name, what)
+        click.echo(format_submission(submit_file(session, chosen, submit_options)))
+        return
+    if what is not None:
+        raise click.UsageError("--best chooses the runs itself: name none")
+    runs = best_unsubmitted(session, best)
+    if not runs:
+        log.info("every run that has a submission file is submitted")
+    for run in runs:
+        click.echo(f"{run.name}: {format_submission(submit_file(session, run, submit_options))}")

@@ -1,0 +1,68 @@
+"""Check a submission file once more, submit it, and write its line in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from runner.errors import UsageError
+from runner.hosts.entries import RunInfo
+from runner.hosts.file_tag import file_tag, parse_file_tag
+from runner.hosts.protocol import Status
+from runner.hosts.submit import SubmitOptions as HostSubmitOptions
+from runner.hosts.submit import SubmitResult, limit_error, submit_and_record
+from runner.options import SubmitOptions
+from runner.session import Session
+from runner.steps.check import check
+from runner.training.run import Run, find_runs
+
+
+def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOptions()) -> SubmitResult:
+    """The result of submitting a file, or a run's submission; no file is sent twice unless `options.resubmit`."""
+    path = what if isinstance(what, Path) else session.submission_file(what.name)
+    if not path.is_file():
+        raise UsageError(
+            "there is no such submission file", where=path, fix=f"{session.command('predict')}, or name a FILE"
+        )
+    check(session, path)
+    info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
+    handing = HostSubmitOptions(options.message, options.wait, options.resubmit, boards=session.leaderboards_dir)
+    return submit_and_record(session.host, session.competition, path, session.workspace.ledger_file, info, handing)
+
+
+def best_unsubmitted(session: Session, count: int) -> list[Run]:
+    """At most `count` runs with the best CV whose submission the host does not have, within today's limit."""
+    submissions = session.host.fetch_submissions(session.competition.slug)
+    submitted = {parse_file_tag(entry.message) for entry in submissions if entry.status is not Status.ERROR}
+    scored = []
+    for run in find_runs(session.workspace, session.name):
+        path, score = session.submission_file(run.name), run.read_score()
+        if score and path.is_file() and file_tag(hashlib.sha256(path.read_bytes()).hexdigest()) not in submitted:
+            scored.append((score["cv"]["value"], run))
+    scored.sort(key=lambda pair: pair[0], reverse=session.competition.metric.higher_is_better)
+    limits = session.host.fetch_limits(session.competition.slug)
+    if scored and limits.left_today <= 0:
+        raise limit_error(session.competition, limits, session.host.now())
+    return [run for _, run in scored[: min(count, limits.left_today)]]
+
+
+def _run_info(run: Run, workspace_root: Path) -> RunInfo:
+    score = run.read_score()
+    cv = score["cv"] if score else None
+    return RunInfo(
+        run=run.name,
+        recipe=run.read_recipe().summary,
+        commit=_git_commit(workspace_root),
+        cv=f"{cv['value']:.6g}" if cv else "",
+        cv_error=f"{cv['error']:.2g}" if cv else "",
+    )
+
+
+def _git_commit(folder: Path) -> str:
+    """The short hash of the commit that the folder is at; empty outside a repository."""
+    if not folder.is_dir():
+        return ""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""
