@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             return None
         module, attribute, _ = self.table[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f"runner.cli.{module}"), attribute)
+        command: click.Command = getattr(importlib.import_module(f"runner.cli.commands.{module}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

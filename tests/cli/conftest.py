@@ -13,7 +13,7 @@ from tests.competitions import SHAPES, write_plugin
 
 
 @dataclass(frozen=True)
-class Said:
+class Result:
     """What a command said, and its exit code."""
 
     code: int
@@ -21,19 +21,19 @@ class Said:
     err: str
 
 
-Runner = Callable[..., Said]
+Runner = Callable[..., Result]
 
 
 @pytest.fixture
-def typed(workspace_folder: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
+def cli(workspace_folder: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
     """Type a command in the workspace."""
 
-    def run(*words: object) -> Said:
+    def run(*words: object) -> Result:
         capsys.readouterr()
         code = run_command(["--workspace", str(workspace_folder), *map(str, words)])
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
-        return Said(code, out, err)
+        return Result(code, out, err)
 
     return run
 

@@ -1,4 +1,4 @@
-"""The commands, typed rightly and wrongly."""
+"""The commands, cli rightly and wrongly."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from tests.cli.conftest import Runner
 
 
 @pytest.fixture
-def trained(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
+def trained(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace after download and train."""
-    assert typed("shapes", "download", "--from", shapes_folder).code == 0
-    assert typed("shapes", "train").code == 0
+    assert cli("shapes", "download", "--from", shapes_folder).code == 0
+    assert cli("shapes", "train").code == 0
     return shapes
 
 
-def test_the_line_from_a_folder_to_a_checked_submission(trained: Path, typed: Runner) -> None:
-    predicted = typed("shapes", "predict")
+def test_the_line_from_a_folder_to_a_checked_submission(trained: Path, cli: Runner) -> None:
+    predicted = cli("shapes", "predict")
     assert predicted.code == 0
-    assert "held-out log loss" in predicted.out
+    assert "CV log loss" in predicted.out
     path = trained / "submissions" / "shapes" / "test-resnet-1.csv"
     assert str(path) in predicted.out
-    assert typed("shapes", "check", path).code == 0
+    assert cli("shapes", "check", path).code == 0
     run = trained / "runs" / "shapes" / "test-resnet-1"
     assert {"recipe.json", "environment.json", "folds.csv", "log.jsonl", "fold-0", "score.json"} <= {
         one.name for one in run.iterdir()
     }
-    listed = json.loads(typed("shapes", "runs", "--json").out)
+    listed = json.loads(cli("shapes", "runs", "--json").out)
     assert [one["run"] for one in listed] == ["test-resnet-1"]
     assert listed[0]["cv"] == json.loads((run / "score.json").read_text())["cv"]["value"]
 
 
-def test_a_second_train_is_a_second_run_on_the_same_folds(trained: Path, typed: Runner) -> None:
-    assert typed("shapes", "train", "--seed", 7).code == 0
+def test_a_second_train_is_a_second_run_on_the_same_folds(trained: Path, cli: Runner) -> None:
+    assert cli("shapes", "train", "--seed", 7).code == 0
     runs = trained / "runs" / "shapes"
     assert (runs / "test-resnet-1" / "folds.csv").read_bytes() == (runs / "test-resnet-2" / "folds.csv").read_bytes()
 
 
-def test_the_list_before_and_after(shapes: Path, typed: Runner, shapes_folder: Path) -> None:
-    before = {one["name"]: one for one in json.loads(typed("list", "--json").out)}
+def test_the_list_before_and_after(shapes: Path, cli: Runner, shapes_folder: Path) -> None:
+    before = {one["name"]: one for one in json.loads(cli("list", "--json").out)}
     assert set(before) == {"dog-breed", "iceberg", "planet", "shapes"}
     assert {one["data"] for one in before.values()} == {"not here"}
-    typed("shapes", "download", "--from", shapes_folder)
-    after = {one["name"]: one["data"] for one in json.loads(typed("list", "--json").out)}
-    assert after == {"dog-breed": "not here", "iceberg": "not here", "planet": "not here", "shapes": "here"}
-    assert "shapes" in typed("list").out
+    cli("shapes", "download", "--from", shapes_folder)
+    after = {one["name"]: one["data"] for one in json.loads(cli("list", "--json").out)}
+    assert after == {"dog-breed": "not here", "iceberg": "not here", "planet": "not here", "shapes": "downloaded"}
+    assert "shapes" in cli("list").out
 
 
-def test_a_broken_plugin_is_told_and_the_others_are_listed(shapes: Path, typed: Runner) -> None:
+def test_a_broken_plugin_is_told_and_the_others_are_listed(shapes: Path, cli: Runner) -> None:
     (shapes / "competitions" / "broken.py").write_text("x = 1\ny = nothing\n")
-    said = typed("list")
-    assert said.code == 0
-    assert "broken.py:2" in said.err
-    assert "shapes" in said.out
+    result = cli("list")
+    assert result.code == 0
+    assert "broken.py:2" in result.err
+    assert "shapes" in result.out
 
 
 def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: Path) -> None:
@@ -67,32 +67,32 @@ def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: 
     assert (shapes / "data" / "dog-breed" / ".complete").exists()
 
 
-def test_split_tells_every_class_and_is_the_same_twice(trained: Path, typed: Runner) -> None:
-    said = typed("shapes", "split", "--folds", 4, "--json")
-    told = json.loads(said.out)
+def test_split_tells_every_class_and_is_the_same_twice(trained: Path, cli: Runner) -> None:
+    result = cli("shapes", "split", "--folds", 4, "--json")
+    told = json.loads(result.out)
     assert {one["name"]: sum(one["held_out"]) for one in told["classes"]} == {"akita": 20, "beagle": 20, "collie": 20}
     first = Path(told["path"]).read_bytes()
-    typed("shapes", "split", "--folds", 4)
+    cli("shapes", "split", "--folds", 4)
     assert Path(told["path"]).read_bytes() == first
 
 
-def test_clean_deletes_the_cache_and_nothing_else(trained: Path, typed: Runner) -> None:
+def test_clean_deletes_the_cache_and_nothing_else(trained: Path, cli: Runner) -> None:
     cache = trained / "cache" / "shapes" / "old.npy"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with cache.open("wb") as hole:
         hole.truncate(10**9)
     kept = {path for path in trained.rglob("*") if "cache" not in path.parts}
-    said = typed("shapes", "clean")
-    assert said.code == 0
-    assert float(said.out.split()[0]) < 100, "a hole takes no room, so none is freed"
+    result = cli("shapes", "clean")
+    assert result.code == 0
+    assert float(result.out.split()[0]) < 100, "a hole takes no room, so none is freed"
     assert {path for path in trained.rglob("*") if "cache" not in path.parts} == kept
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("host", [("--host", "practice"), ("--host=practice",)])
-def test_a_cure_names_the_host_that_was_typed(typed: Runner, shapes: Path, host: tuple[str, ...]) -> None:
-    assert "fix: runner --host practice shapes train" in typed(*host, "shapes", "predict").err
-    assert "fix: runner shapes train" in typed("shapes", "predict").err
+def test_a_cure_names_the_host_that_was_typed(cli: Runner, shapes: Path, host: tuple[str, ...]) -> None:
+    assert "fix: runner --host practice shapes train" in cli(*host, "shapes", "predict").err
+    assert "fix: runner shapes train" in cli("shapes", "predict").err
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ WRONG = [
     (("shapes", "train", "--size", "big"), 2, "128,224"),
     (("shapes", "train", "--size", "4"), 2, "between 16 and 2048"),
     (("shapes", "train", "--batch-size", "0"), 2, "1 to 4096, or auto"),
-    (("shapes", "train", "--lr", "-1"), 2, "a rate above 0"),
+    (("shapes", "train", "--lr", "-1"), 2, "must be above 0"),
     (("shapes", "split", "--folds", "3", "--holdout", "0.2"), 2, "exclude each other"),
     (("--host", "kagle", "list"), 2, "practice"),
     (("shapes", "split"), 1, "runner shapes download"),
@@ -131,16 +131,16 @@ WRONG = [
     ("words", "code", "told"), WRONG, ids=lambda one: " ".join(one) if isinstance(one, tuple) else ""
 )
 def test_what_is_typed_wrongly_is_answered(
-    words: tuple[str, ...], code: int, told: str, shapes: Path, typed: Runner
+    words: tuple[str, ...], code: int, told: str, shapes: Path, cli: Runner
 ) -> None:
-    said = typed(*words)
-    assert (said.code, told in said.err) == (code, True), said.err
+    result = cli(*words)
+    assert (result.code, told in result.err) == (code, True), result.err
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("train", "--model", "resnet_34"), "resnet34"),
+        (("train", "--backbone", "resnet_34"), "resnet34"),
         (("train", "--weights", "none.safetensors"), "no weights file"),
         (("train", "--run", "../up"), "cannot name a run"),
         (("check", "none.csv"), "cannot be read"),
@@ -151,60 +151,60 @@ def test_what_is_typed_wrongly_is_answered(
     ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
 )
 def test_what_is_wrong_with_the_data_at_hand_is_answered(
-    words: tuple[str, ...], told: str, shapes: Path, typed: Runner, shapes_folder: Path
+    words: tuple[str, ...], told: str, shapes: Path, cli: Runner, shapes_folder: Path
 ) -> None:
-    typed("shapes", "download", "--from", shapes_folder)
-    said = typed("shapes", *words)
-    assert said.code in (1, 2)
-    assert told in said.err
+    cli("shapes", "download", "--from", shapes_folder)
+    result = cli("shapes", *words)
+    assert result.code in (1, 2)
+    assert told in result.err
     assert not list((shapes / "runs" / "shapes").glob("*/recipe.json"))
 
 
-def test_a_split_of_other_data_is_refused(trained: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) -> None:
+def test_a_split_of_other_data_is_refused(trained: Path, cli: Runner, shapes_folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(shapes_folder, other)
     lines = (other / "labels.csv").read_text().splitlines()
     (other / "labels.csv").write_text("\n".join(lines[:-1]) + "\n")
-    typed("shapes", "download", "--from", other, "--force")
-    said = typed("shapes", "train")
-    assert said.code == 1
-    assert "runner shapes split" in said.err
+    cli("shapes", "download", "--from", other, "--force")
+    result = cli("shapes", "train")
+    assert result.code == 1
+    assert "runner shapes split" in result.err
 
 
 def test_all_complaints_about_the_data_come_at_once(
-    shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path
+    shapes: Path, cli: Runner, shapes_folder: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(shapes_folder, broken)
     labels = (broken / "labels.csv").read_text().replace("train003,akita", "train003,akitta").replace("collie", "", 1)
     (broken / "labels.csv").write_text(labels)
     (broken / "train" / "train010.jpg").unlink()
-    typed("shapes", "download", "--from", broken)
-    said = typed("shapes", "split")
-    assert said.code == 1
+    cli("shapes", "download", "--from", broken)
+    result = cli("shapes", "split")
+    assert result.code == 1
     for told in ("akitta", "train010", "empty"):
-        assert told in said.err
+        assert told in result.err
 
 
-def test_an_interrupt_is_130_and_no_traceback(typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_130_and_no_traceback(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         # Raised, not sent: a shell that starts the tests in the background has them ignore the signal.
         raise KeyboardInterrupt
 
     monkeypatch.setattr("competitions.names", interrupted)
-    said = typed("list")
-    assert said.code == 130
-    assert "interrupted" in said.err
+    result = cli("list")
+    assert result.code == 130
+    assert "interrupted" in result.err
 
 
-def test_a_full_disk_is_told_with_its_cure(typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_with_its_cure(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "somewhere")
 
     monkeypatch.setattr("competitions.names", full)
-    said = typed("list")
-    assert said.code == 1
-    assert "free some space" in said.err
+    result = cli("list")
+    assert result.code == 1
+    assert "free some space" in result.err
 
 
 def test_a_bug_is_told_as_one_and_shown_only_on_purpose(

@@ -17,13 +17,13 @@ SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))
-def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: Runner, workspace_folder: Path) -> None:
+def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, cli: Runner, workspace_folder: Path) -> None:
     competition = load(name)
     build_practice(competition, Workspace(workspace_folder).for_host("practice"), scale=0.05)
-    flags = ("--model", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
-    said = typed("--host", "practice", name, "run", "--run", "declared", *flags)
-    assert said.code == 0, said.err
-    assert "on the private board" in said.out
+    flags = ("--backbone", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
+    result = cli("--host", "practice", name, "run", "--run", "declared", *flags)
+    assert result.code == 0, result.err
+    assert "on the private board" in result.out
     run = workspace_folder / "practice" / "runs" / name / "declared"
     lines = read_log(run / "log.jsonl")
     declared = competition.recipe.stages
@@ -32,5 +32,5 @@ def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, typed: R
     ]
     assert sorted({line["size"] for line in lines}) == sorted(map(int, SIZES[name].split(",")))
     assert len(list((run / "fold-0").glob("snapshot-*.safetensors"))) == sum(stage.cycles for stage in declared)
-    shown = json.loads(typed("--host", "practice", name, "standings", "--json").out)
+    shown = json.loads(cli("--host", "practice", name, "standings", "--json").out)
     assert [one["status"] for one in shown["submissions"]] == ["complete"]

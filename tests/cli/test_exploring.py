@@ -8,18 +8,18 @@ from pathlib import Path
 from tests.cli.conftest import Runner
 
 
-def test_explore_tells_and_writes(typed: Runner, shapes: Path, shapes_folder: Path) -> None:
-    refused = typed("shapes", "explore")
+def test_explore_tells_and_writes(cli: Runner, shapes: Path, shapes_folder: Path) -> None:
+    refused = cli("shapes", "explore")
     assert refused.code == 1 and "runner shapes download" in refused.err
-    assert typed("shapes", "download", "--from", shapes_folder).code == 0
-    said = typed("shapes", "explore", "--figures", shapes / "figures")
+    assert cli("shapes", "download", "--from", shapes_folder).code == 0
+    result = cli("shapes", "explore", "--figures", shapes / "figures")
     page = shapes / "runs" / "shapes" / "explore.html"
-    assert said.code == 0 and said.out.endswith(f"{page}\n") and page.is_file()
-    assert "32 px: the typical image is reduced to 80% of its short side" in said.out
+    assert result.code == 0 and result.out.endswith(f"{page}\n") and page.is_file()
+    assert "32 px: the typical image is reduced to 80% of its short side" in result.out
     assert {path.name for path in (shapes / "figures").iterdir()} >= {"class-counts.svg", "class-counts.png"}
-    assert typed("shapes", "split").code == 0
-    told = json.loads(typed("shapes", "explore", "--json").out)
+    assert cli("shapes", "split").code == 0
+    told = json.loads(cli("shapes", "explore", "--json").out)
     assert told["images"] == {"train": 60, "test": 21}
     assert set(told["folds"]) == {"fold 0", "never held out"}
     # What lies in the folder of runs is no run.
-    assert typed("shapes", "runs", "--json").out == "[]\n"
+    assert cli("shapes", "runs", "--json").out == "[]\n"

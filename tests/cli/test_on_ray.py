@@ -15,19 +15,19 @@ from tests.cli.conftest import Runner
 
 
 @pytest.fixture
-def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
+def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace with its data."""
-    assert typed("shapes", "download", "--from", shapes_folder).code == 0
+    assert cli("shapes", "download", "--from", shapes_folder).code == 0
     return shapes
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an optional extra")
-def test_two_local_workers_train_what_one_process_trains(here: Path, typed: Runner) -> None:
+def test_two_local_workers_train_what_one_process_trains(here: Path, cli: Runner) -> None:
     flags = ("--folds", 2, "--workers", 0, "--device", "cpu", "--epochs-scale", 0.5)
-    assert typed("shapes", "train", "--run", "alone", *flags).code == 0
+    assert cli("shapes", "train", "--run", "alone", *flags).code == 0
     # In a process of its own: Ray leaves threads and signal handlers behind.
-    words = [sys.executable, "-m", "runner", "--workspace", here, "shapes", "train", "--run", "spread", "--on", "ray"]
+    words = [sys.executable, "-m", "runner", "--workspace", here, "shapes", "train", "--run", "spread", "--engine", "ray"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(word) for word in (*words, *flags)], env=environment, capture_output=True, text=True, timeout=240
@@ -39,27 +39,27 @@ def test_two_local_workers_train_what_one_process_trains(here: Path, typed: Runn
         assert one.read_bytes() == other.read_bytes()
     logged = [json.loads(line)["fold"] for line in (runs / "spread" / "log.jsonl").read_text().splitlines()]
     assert sorted(logged) == [0, 0, 1, 1]
-    assert typed("shapes", "predict", "--run", "spread", "--workers", 0).code == 0
+    assert cli("shapes", "predict", "--run", "spread", "--workers", 0).code == 0
 
 
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--on", "spark"), "--on ray"),
-        (("--on", "ray", "--track", "tensorboard"), "leave --track out"),
+        (("--engine", "spark"), "--on ray"),
+        (("--engine", "ray", "--track", "tensorboard"), "leave --track out"),
     ],
 )
-def test_an_engine_that_cannot_do_it_is_refused(flags: tuple[str, ...], told: str, here: Path, typed: Runner) -> None:
+def test_an_engine_that_cannot_do_it_is_refused(flags: tuple[str, ...], told: str, here: Path, cli: Runner) -> None:
     if "ray" in flags and importlib.util.find_spec("ray") is None:
         told = "competition-runner[ray]"
-    said = typed("shapes", "train", *flags)
-    assert said.code == 2
-    assert told in said.err
+    result = cli("shapes", "train", *flags)
+    assert result.code == 2
+    assert told in result.err
 
 
-def test_without_ray_the_cure_is_told(here: Path, typed: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_cure_is_told(here: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
-    said = typed("shapes", "train", "--on", "ray")
-    assert said.code == 2
-    assert "pip install 'competition-runner[ray]'" in said.err
+    result = cli("shapes", "train", "--engine", "ray")
+    assert result.code == 2
+    assert "pip install 'competition-runner[ray]'" in result.err

@@ -15,32 +15,33 @@ from competitions import load
 from runner.contract import Multiclass
 from runner.data.index import Index, build_index
 from runner.hosts.protocol import BoardRow, Leaderboard
+from runner.options import Compute, PredictOptions
+from runner.options import RehearsalOptions as Options
 from runner.practice import rehearsal as rehearsal_module
 from runner.practice.build import build_practice, practice_names
 from runner.practice.rehearsal import RehearsalOptions, build_rehearsal, choose_hidden_rows, rehearsal_workspace
 from runner.practice.rehearsal_result import RehearsalResult, find_board
-from runner.prediction.predict import Asked
 from runner.prediction.score import Score
-from runner.training.fold import Machine
-from runner.workflow import rehearse
+from runner.session import Session
+from runner.workflow import RunOptions, rehearse
 from runner.workspace import Workspace
 from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
 HIDDEN = ("--hidden", 0.25, "--workers", 0)
-TINY = ("--model", "test_resnet", "--no-pretrained", "--size", 32, "--epochs-scale", 0.01, "--views", "none")
+TINY = ("--backbone", "test_resnet", "--no-pretrained", "--size", 32, "--epochs-scale", 0.01, "--tta", "none")
 FOLDERS = replace(SHAPES, name="folders", slug="folders", labels=Multiclass(), train_images="train/{label}/{id}.jpg")
 
 
 @pytest.fixture
-def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
+def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace with its data."""
-    assert typed("shapes", "download", "--from", shapes_folder).code == 0
+    assert cli("shapes", "download", "--from", shapes_folder).code == 0
     return shapes
 
 
 @pytest.fixture
-def folders(shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) -> Path:
+def folders(shapes: Path, cli: Runner, shapes_folder: Path, tmp_path: Path) -> Path:
     """A competition whose folders are the labels, and whose images' names tell them too."""
     write_plugin(shapes, FOLDERS)
     lines = (shapes_folder / "labels.csv").read_text().splitlines()[1:]
@@ -50,7 +51,7 @@ def folders(shapes: Path, typed: Runner, shapes_folder: Path, tmp_path: Path) ->
         shutil.copyfile(shapes_folder / "train" / f"{id}.jpg", target)
     shutil.copytree(shapes_folder / "test", tmp_path / "raw" / "test")
     shutil.copyfile(shapes_folder / "sample_submission.csv", tmp_path / "raw" / "sample_submission.csv")
-    assert typed("folders", "download", "--from", tmp_path / "raw").code == 0
+    assert cli("folders", "download", "--from", tmp_path / "raw").code == 0
     return shapes
 
 
@@ -63,14 +64,14 @@ def content_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_the_whole_line_is_rehearsed_and_both_scores_are_told(here: Path, typed: Runner, tmp_path: Path) -> None:
+def test_the_whole_line_is_rehearsed_and_both_scores_are_told(here: Path, cli: Runner, tmp_path: Path) -> None:
     before = content_of(here)
     board = tmp_path / "board.csv"
     board.write_text("TeamId,TeamName,SubmissionDate,Score\n1,a,2018-01-01,0.0001\n2,b,2018-01-01,9.5\n")
-    said = typed("shapes", "rehearse", *HIDDEN, "--leaderboard", board)
-    assert said.code == 0, said.err
+    result = cli("shapes", "rehearse", *HIDDEN, "--leaderboard", board)
+    assert result.code == 0, result.err
     for told in ("out of fold", "hidden", "standard errors of both", "place 2 of 2", "submission 1: complete"):
-        assert told in said.out
+        assert told in result.out
     ground = ground_in(here)
     (verdict,) = [json.loads(path.read_text()) for path in ground.glob("runs/shapes/*/rehearsal.json")]
     assert verdict["promised"]["rows"] + verdict["hidden"]["rows"] < 60
@@ -81,9 +82,9 @@ def test_the_whole_line_is_rehearsed_and_both_scores_are_told(here: Path, typed:
     # What is the user's own is as it was.
     assert {name: content for name, content in content_of(here).items() if name in before} == before
     assert not (here / "runs").exists()
-    again = typed("shapes", "rehearse", *HIDDEN, "--leaderboard", board)
+    again = cli("shapes", "rehearse", *HIDDEN, "--leaderboard", board)
     assert again.code == 0, again.err
-    assert again.out.splitlines()[-5:] == said.out.splitlines()[-5:]
+    assert again.out.splitlines()[-5:] == result.out.splitlines()[-5:]
     assert len(list(ground.glob("runs/shapes/*/rehearsal.json"))) == 1
 
 
@@ -98,9 +99,9 @@ def test_images_are_linked_and_not_copied(here: Path) -> None:
     assert {path.stat().st_ino for path in linked} == inodes
 
 
-def test_folders_that_are_labels_are_rehearsed_and_hidden_names_tell_nothing(folders: Path, typed: Runner) -> None:
-    said = typed("folders", "rehearse", *HIDDEN, *TINY)
-    assert said.code == 0, said.err
+def test_folders_that_are_labels_are_rehearsed_and_hidden_names_tell_nothing(folders: Path, cli: Runner) -> None:
+    result = cli("folders", "rehearse", *HIDDEN, *TINY)
+    assert result.code == 0, result.err
     data = ground_in(folders) / "data" / "folders"
     hidden = [path.name for path in data.glob("test/*")]
     assert len(hidden) == 15
@@ -117,12 +118,12 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", practice_names())
-def test_every_shipped_competition_is_rehearsed(name: str, practice: Path, typed: Runner) -> None:
+def test_every_shipped_competition_is_rehearsed(name: str, practice: Path, cli: Runner) -> None:
     host = ("--workspace", practice, "--host", "practice")
-    assert typed(name, "download", *host).code == 0
-    said = typed(name, "rehearse", *host, *HIDDEN, *TINY)
-    assert said.code == 0, said.err
-    assert "standard errors of both" in said.out
+    assert cli(name, "download", *host).code == 0
+    result = cli(name, "rehearse", *host, *HIDDEN, *TINY)
+    assert result.code == 0, result.err
+    assert "standard errors of both" in result.out
     ground = next((practice / "practice" / "rehearsal").glob(f"{name}-*"))
     assert_nothing_of_the_hidden_rows_is_there(load(name), Workspace(practice / "practice"), Workspace(ground))
 
@@ -149,8 +150,8 @@ def images_of(index: Index, part: str) -> set[bytes]:
     return {reader.digest(row) for row in range(len(reader))}
 
 
-def test_scenes_are_hidden_whole_and_their_labels_are_in_no_table(practice: Path, typed: Runner) -> None:
-    assert typed("iceberg", "download", "--workspace", practice, "--host", "practice").code == 0
+def test_scenes_are_hidden_whole_and_their_labels_are_in_no_table(practice: Path, cli: Runner) -> None:
+    assert cli("iceberg", "download", "--workspace", practice, "--host", "practice").code == 0
     workspace, competition = Workspace(practice).for_host("practice"), load("iceberg")
     index = build_index(competition, workspace.data_dir("iceberg"))
     hidden = choose_hidden_rows(index, RehearsalOptions(0.25))
@@ -182,7 +183,7 @@ def test_no_byte_of_a_run_depends_on_the_hidden_labels(
     monkeypatch.setattr(rehearsal_module, "choose_hidden_rows", lambda *_: hidden)
     planted = rehearsed(here, competition)
     assert honest[0] == planted[0]
-    assert {"fold-0/snapshot-0.safetensors", "score.json", "final_step.json"} <= {
+    assert {"fold-0/snapshot-0.safetensors", "score.json", "postprocess.json"} <= {
         name.split("/", 3)[-1] for name in honest[0]
     }
     assert honest[1].promised == planted[1].promised
@@ -193,12 +194,10 @@ def rehearsed(here: Path, competition) -> tuple[dict[str, bytes], RehearsalResul
     """Every byte that the line read or wrote, but for times (of the images' files too) and grades."""
     workspace = Workspace(here)
     _, verdict = rehearse(
-        competition,
-        workspace,
+        Session(competition, workspace, compute=Compute(device="cpu", workers=0)),
         competition.recipe,
-        hiding=RehearsalOptions(0.25),
-        machine=Machine(device="cpu"),
-        asked=Asked("none"),
+        Options(0.25),
+        RunOptions(predict=PredictOptions("none")),
     )
     ground = rehearsal_workspace(workspace, competition, RehearsalOptions(0.25))
     graded = ("practice-host/", "submissions/ledger.csv", "leaderboards/")
@@ -219,11 +218,11 @@ def untimed(name: str, content: bytes) -> bytes:
     return json.dumps(kept).encode()
 
 
-def test_a_run_that_saw_the_hidden_rows_is_no_start_for_a_rehearsal(here: Path, typed: Runner) -> None:
-    assert typed("shapes", "train", "--run", "knows", "--workers", 0, "--epochs-scale", 0.1).code == 0
-    said = typed("shapes", "rehearse", *HIDDEN, "--from-run", "knows")
-    assert said.code == 1
-    assert "there is no run" in said.err
+def test_a_run_that_saw_the_hidden_rows_is_no_start_for_a_rehearsal(here: Path, cli: Runner) -> None:
+    assert cli("shapes", "train", "--run", "knows", "--workers", 0, "--epochs-scale", 0.1).code == 0
+    result = cli("shapes", "rehearse", *HIDDEN, "--from-run", "knows")
+    assert result.code == 1
+    assert "there is no run" in result.err
 
 
 def test_changed_labels_make_a_new_ground(here: Path) -> None:
@@ -251,14 +250,14 @@ def test_changed_labels_make_a_new_ground(here: Path) -> None:
         (("--hidden", "0.02"), "--hidden 0.2"),
         (("--hidden", "1.5"), "0<x<1"),
         (("--leaderboard", "none.csv"), "leaderboard cannot be read"),
-        (("--hidden", "0.3", "--views", "some"), "no views named"),
+        (("--hidden", "0.3", "--tta", "some"), "no views named"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
 )
-def test_what_is_asked_wrongly_is_answered(flags: tuple[str, ...], told: str, here: Path, typed: Runner) -> None:
-    said = typed("shapes", "rehearse", *flags)
-    assert said.code == 2
-    assert told in said.err
+def test_what_is_asked_wrongly_is_answered(flags: tuple[str, ...], told: str, here: Path, cli: Runner) -> None:
+    result = cli("shapes", "rehearse", *flags)
+    assert result.code == 2
+    assert told in result.err
 
 
 def test_the_difference_is_told_in_standard_errors_of_both_whichever_way_the_metric_goes() -> None:

@@ -1,4 +1,4 @@
-"""Download, submit and standings with Kaggle's wire behind them: typed here, and in processes of their own."""
+"""Download, submit and standings with Kaggle's wire behind them: cli here, and in processes of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from competitions import load
 from runner.hosts.grading import Answer, Scores, split_public_private
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
-from tests.cli.conftest import Runner, Said
+from tests.cli.conftest import Runner, Result
 from tests.wire.conftest import START
 from tests.wire.server import FaultyServer, drops, drops_before_any_answer, gateway_page, refuses
 
@@ -55,10 +55,10 @@ def server(
 
 
 @pytest.fixture
-def process(shapes: Path) -> Callable[..., Said]:
+def process(shapes: Path) -> Callable[..., Result]:
     """The real command, in a process of its own."""
 
-    def run(*words: object) -> Said:
+    def run(*words: object) -> Result:
         done = subprocess.run(
             [str(RUNNER), "--workspace", str(shapes), *map(str, words)],
             capture_output=True,
@@ -67,7 +67,7 @@ def process(shapes: Path) -> Callable[..., Said]:
             check=False,
         )
         assert "Traceback" not in done.stdout + done.stderr
-        return Said(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return run
 
@@ -83,7 +83,7 @@ def write(folder: Path, first: float = 0.6) -> Path:
 
 
 def test_download_submit_and_standings_in_processes_of_their_own(
-    server: FaultyServer, process: Callable[..., Said], shapes: Path
+    server: FaultyServer, process: Callable[..., Result], shapes: Path
 ) -> None:
     server.order("store", drops(500), gateway_page(502))
     downloaded = process("shapes", "download")
@@ -92,9 +92,9 @@ def test_download_submit_and_standings_in_processes_of_their_own(
     assert len(list((shapes / "data" / "shapes" / "train").iterdir())) == 60
     server.order("CreateSubmission", drops_before_any_answer)
     path = write(shapes)
-    said = process("shapes", "submit", path, "-m", "by hand")
-    assert said.code == 0, said.err
-    assert re.search(r"complete, public \d.*, private \d.*\n.*public board: would have been place \d+ of 20", said.out)
+    result = process("shapes", "submit", path, "-m", "by hand")
+    assert result.code == 0, result.err
+    assert re.search(r"complete, public \d.*, private \d.*\n.*public board: would have been place \d+ of 20", result.out)
     assert server.count("CreateSubmission") == 1
     told = json.loads(process("shapes", "standings", "--json").out)
     assert [one["status"] for one in told["submissions"]] == ["complete"]
@@ -102,43 +102,43 @@ def test_download_submit_and_standings_in_processes_of_their_own(
     assert len(list((shapes / "boards" / "shapes").glob("*.csv"))) == 2
 
 
-def test_the_same_file_twice_again_and_the_limit(server: FaultyServer, typed: Runner, shapes: Path) -> None:
-    typed("shapes", "download")
+def test_the_same_file_twice_again_and_the_limit(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+    cli("shapes", "download")
     path = write(shapes)
-    assert typed("shapes", "submit", path).code == 0
-    second = typed("shapes", "submit", path)
+    assert cli("shapes", "submit", path).code == 0
+    second = cli("shapes", "submit", path)
     assert second.code == 0
     assert "is submission 1 already" in second.err
-    assert typed("shapes", "submit", path, "--again").code == 0
-    third = typed("shapes", "submit", write(shapes, 0.5))
+    assert cli("shapes", "submit", path, "--resubmit").code == 0
+    third = cli("shapes", "submit", write(shapes, 0.5))
     assert third.code == 1
     assert "2 submissions are used up; the next opens at" in third.err
     assert server.count("StartSubmissionUpload") == 2
 
 
-def test_a_malformed_file_never_leaves_the_machine(server: FaultyServer, typed: Runner, shapes: Path) -> None:
-    typed("shapes", "download")
+def test_a_malformed_file_never_leaves_the_machine(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+    cli("shapes", "download")
     path = write(shapes)
     path.write_text(path.read_text().replace("test000", "nothing"))
-    said = typed("shapes", "submit", path)
-    assert said.code == 1
-    assert "nothing" in said.err
+    result = cli("shapes", "submit", path)
+    assert result.code == 1
+    assert "nothing" in result.err
     assert server.count("StartSubmissionUpload") == 0
 
 
-def test_standings_refresh_finds_what_was_made_elsewhere(server: FaultyServer, typed: Runner, shapes: Path) -> None:
-    typed("shapes", "download")
+def test_standings_refresh_finds_what_was_made_elsewhere(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+    cli("shapes", "download")
     server.stages["shapes"].host.submit_file("shapes", write(shapes), "=in the browser")
-    assert "in the browser" not in typed("shapes", "standings").out
-    said = typed("shapes", "standings", "--refresh")
-    assert said.code == 0
-    assert "1 submission made elsewhere" in said.err
-    assert "mine-0.6.csv" in said.out
-    assert "private board: would have been place" in said.out
+    assert "in the browser" not in cli("shapes", "standings").out
+    result = cli("shapes", "standings", "--refresh")
+    assert result.code == 0
+    assert "1 submission made elsewhere" in result.err
+    assert "mine-0.6.csv" in result.out
+    assert "private board: would have been place" in result.out
 
 
 def test_standings_watch_asks_until_it_is_stopped(
-    server: FaultyServer, typed: Runner, shapes: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, cli: Runner, shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
 
@@ -158,17 +158,17 @@ def test_standings_watch_asks_until_it_is_stopped(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", stop_at_the_third)
-    said = typed("shapes", "standings", "--watch", 5)
-    assert said.code == 130
+    result = cli("shapes", "standings", "--watch", 5)
+    assert result.code == 130
     assert slept == [300, 300, 300]
-    assert "asked again later" in said.err
+    assert "asked again later" in result.err
     assert server.count("DownloadLeaderboard") == 2
 
 
 def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(
-    server: FaultyServer, typed: Runner, shapes: Path
+    server: FaultyServer, cli: Runner, shapes: Path
 ) -> None:
-    typed("shapes", "download")
+    cli("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)
     recipe = json.dumps(load("shapes", shapes / "competitions").recipe.to_dict())
@@ -179,34 +179,34 @@ def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(
         score = {"metric": "log_loss", "value": cv, "error": 0.01, "rows": 12}
         (made / "score.json").write_text(json.dumps({"cv": score, "also": {}}))
         write(shapes, 0.4 + number / 10).rename(folder / f"test-resnet-{number}.csv")
-    said = typed("shapes", "submit", "--best", 3)
-    assert said.code == 0, said.err
-    assert re.findall(r"^(test-resnet-\d): submission", said.out, re.MULTILINE) == ["test-resnet-2", "test-resnet-3"]
-    told = json.loads(typed("shapes", "standings", "--json").out)
+    result = cli("shapes", "submit", "--best", 3)
+    assert result.code == 0, result.err
+    assert re.findall(r"^(test-resnet-\d): submission", result.out, re.MULTILINE) == ["test-resnet-2", "test-resnet-3"]
+    told = json.loads(cli("shapes", "standings", "--json").out)
     assert {(one["run"], one["cv"]) for one in told["submissions"]} == {
         ("test-resnet-2", "0.3"),
         ("test-resnet-3", "0.5"),
     }
     assert told["cv_correlations"][0]["submissions"] == 2
-    refused = typed("shapes", "submit", "--best", 1)
+    refused = cli("shapes", "submit", "--best", 1)
     assert refused.code == 1
     assert "used up" in refused.err
 
 
 def test_a_competition_that_takes_no_files_is_told_before_training(
-    server: FaultyServer, typed: Runner, shapes: Path
+    server: FaultyServer, cli: Runner, shapes: Path
 ) -> None:
     server.stages["shapes"].notebooks_only = True
-    said = typed("shapes", "run")
-    assert said.code == 1
-    assert "notebooks only" in said.err
+    result = cli("shapes", "run")
+    assert result.code == 1
+    assert "notebooks only" in result.err
     assert not (shapes / "data" / "shapes").exists()
     assert not (shapes / "runs" / "shapes").exists()
 
 
-def test_an_address_may_be_typed_in_place_of_the_name(server: FaultyServer, typed: Runner, shapes: Path) -> None:
-    said = typed("https://www.kaggle.com/competitions/shapes/data", "download")
-    assert said.code == 0, said.err
+def test_an_address_may_be_typed_in_place_of_the_name(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+    result = cli("https://www.kaggle.com/competitions/shapes/data", "download")
+    assert result.code == 0, result.err
     assert (shapes / "data" / "shapes" / ".complete").exists()
 
 
@@ -222,14 +222,14 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "code", "told"), WRONG, ids=lambda one: str(one))
 def test_what_is_typed_wrongly_is_answered(
-    words: tuple[object, ...], code: int, told: str, shapes: Path, typed: Runner
+    words: tuple[object, ...], code: int, told: str, shapes: Path, cli: Runner
 ) -> None:
-    said = typed(*words)
-    assert (said.code, told in said.err) == (code, True), said.err
+    result = cli(*words)
+    assert (result.code, told in result.err) == (code, True), result.err
 
 
 def test_the_demo_over_http_walks_the_whole_line(
-    typed: Runner, workspace_folder: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Runner, workspace_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from functools import partial
 
@@ -241,11 +241,11 @@ def test_the_demo_over_http_walks_the_whole_line(
     monkeypatch.setattr(recipes, "practice_recipe", lambda _: tiny)
     # Whatever this process's client was pointed at, and whoever it was: both are put back after the test.
     monkeypatch.setenv("KAGGLE_API_TOKEN", "a real token")
-    said = typed("demo", "--host", "http")
-    assert said.code == 0, said.err
-    assert "would have been place" in said.out
+    result = cli("demo", "--host", "http")
+    assert result.code == 0, result.err
+    assert "would have been place" in result.out
     workspace = workspace_folder / "practice-http"
     assert ",http,demo," in (workspace / "submissions" / "ledger.csv").read_text()
     assert len(list((workspace / "boards" / "dog-breed").glob("*.csv"))) == 2
-    assert typed("--host", "http", "dog-breed", "standings", "--refresh").code == 0
-    assert typed("--host", "http", "doctor", "dog-breed").code == 0
+    assert cli("--host", "http", "dog-breed", "standings", "--refresh").code == 0
+    assert cli("--host", "http", "doctor", "dog-breed").code == 0

@@ -43,9 +43,9 @@ def test_in_a_pipe_a_table_is_plain_text(capsys: pytest.CaptureFixture[str]) -> 
 def test_at_a_terminal_it_fits_and_numbers_stand_to_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _narrow(monkeypatch)
     print_table(HEADER, ROWS)
-    said = terminal.getvalue()
-    assert "\x1b[1m" in said  # a bold head
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()
+    result = terminal.getvalue()
+    assert "\x1b[1m" in result  # a bold head
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", result).splitlines()
     assert max(map(len, lines)) <= 48
     two = next(line for line in lines if "two [b]" in line)
     assert two.index("60") + 2 == next(line for line in lines if "1,200" in line).index("1,200") + 5

@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from runner.contract import Recipe, TrainMode
 from runner.training.log import read_log
-from tests.cli.conftest import Runner, Said
+from tests.cli.conftest import Runner, Result
 
 
 @pytest.fixture
-def here(shapes: Path, typed: Runner, shapes_folder: Path) -> Path:
+def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace with its data."""
-    assert typed("shapes", "download", "--from", shapes_folder).code == 0
+    assert cli("shapes", "download", "--from", shapes_folder).code == 0
     return shapes
 
 
@@ -29,28 +29,28 @@ def lines_of(workspace: Path, run: str) -> list[dict[str, object]]:
     return read_log(workspace / "runs" / "shapes" / run / "log.jsonl")
 
 
-def train(typed: Runner, *flags: object) -> Said:
-    said = typed("shapes", "train", *flags)
-    assert said.code == 0, said.err
-    return said
+def train(cli: Runner, *flags: object) -> Result:
+    result = cli("shapes", "train", *flags)
+    assert result.code == 0, result.err
+    return result
 
 
-def test_sizes_epochs_batch_rate_and_seed_are_what_was_typed(here: Path, typed: Runner) -> None:
+def test_sizes_epochs_batch_rate_and_seed_are_what_was_typed(here: Path, cli: Runner) -> None:
     flags = ("--size", "24,32", "--epochs-scale", "0.3", "--batch-size", 7, "--lr", "1e-4,1e-3,1e-2", "--seed", 5)
-    train(typed, "--run", "a", *flags)
+    train(cli, "--run", "a", *flags)
     recipe = recipe_of(here, "a")
     assert [(stage.size, stage.epochs) for stage in recipe.stages] == [(24, 1), (32, 1)]
     assert (recipe.batch_size, recipe.group_lrs, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
     assert [line["rates"][0] for line in lines_of(here, "a")] == [0.01, 0.01]  # type: ignore[index]
 
 
-def test_another_model_is_trained_and_named(here: Path, typed: Runner) -> None:
-    assert train(typed, "--model", "test_vit", "--no-pretrained", "--epochs-scale", "0.1").out.strip() == "test-vit-1"
-    assert typed("shapes", "predict").code == 0
+def test_another_model_is_trained_and_named(here: Path, cli: Runner) -> None:
+    assert train(cli, "--backbone", "test_vit", "--no-pretrained", "--epochs-scale", "0.1").out.strip() == "test-vit-1"
+    assert cli("shapes", "predict").code == 0
 
 
-def test_quick_finds_the_rate_then_one_frozen_epoch_then_three_cycles(here: Path, typed: Runner) -> None:
-    train(typed, "--quick", "--run", "quick")
+def test_quick_finds_the_rate_then_one_frozen_epoch_then_three_cycles(here: Path, cli: Runner) -> None:
+    train(cli, "--quick", "--run", "quick")
     lines = lines_of(here, "quick")
     assert [(line["mode"], line["ends_cycle"]) for line in lines] == [
         ("frozen", True),
@@ -61,15 +61,15 @@ def test_quick_finds_the_rate_then_one_frozen_epoch_then_three_cycles(here: Path
     assert recipe_of(here, "quick").find_lr
 
 
-def test_a_time_budget_makes_a_plan_and_keeps_it(here: Path, typed: Runner) -> None:
-    said = train(typed, "--time-budget", 0.2, "--run", "short")
-    assert "the plan for 0.2 minutes" in said.err
+def test_a_time_budget_makes_a_plan_and_keeps_it(here: Path, cli: Runner) -> None:
+    result = train(cli, "--time-budget", 0.2, "--run", "short")
+    assert "the plan for 0.2 minutes" in result.err
     assert all(stage.epochs >= 1 for stage in recipe_of(here, "short").stages)
 
 
-def test_freeze_to_keeps_the_early_group_as_it_was(here: Path, typed: Runner) -> None:
-    train(typed, "--freeze-to", 1, "--run", "late", "--epochs-scale", 0.7)
-    train(typed, "--freeze-to", 1, "--run", "later", "--epochs-scale", 1)
+def test_freeze_to_keeps_the_early_group_as_it_was(here: Path, cli: Runner) -> None:
+    train(cli, "--freeze-to", 1, "--run", "late", "--epochs-scale", 0.7)
+    train(cli, "--freeze-to", 1, "--run", "later", "--epochs-scale", 1)
     one, other = (
         load_file(here / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors") for run in ("late", "later")
     )
@@ -78,26 +78,26 @@ def test_freeze_to_keeps_the_early_group_as_it_was(here: Path, typed: Runner) ->
     assert "body.layer4.0.conv1.weight" not in unchanged
 
 
-def test_weights_are_named_by_content_and_asked_for_again(here: Path, typed: Runner, tmp_path: Path) -> None:
+def test_weights_are_named_by_content_and_asked_for_again(here: Path, cli: Runner, tmp_path: Path) -> None:
     import timm
 
     path = tmp_path / "tiny.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), path)
-    train(typed, "--weights", path, "--run", "from-file", "--epochs-scale", 0.1)
+    train(cli, "--weights", path, "--run", "from-file", "--epochs-scale", 0.1)
     written = recipe_of(here, "from-file").weights
     assert written is not None
     assert written.startswith("tiny.safetensors sha256:")
     assert str(tmp_path) not in (here / "runs" / "shapes" / "from-file" / "recipe.json").read_text()
     other = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), other)
-    refused = typed("shapes", "train", "--resume", "--run", "from-file", "--weights", other)
+    refused = cli("shapes", "train", "--resume", "--run", "from-file", "--weights", other)
     assert refused.code == 2
     assert "other weights" in refused.err
 
 
-def test_a_run_starts_from_another_runs_snapshot(here: Path, typed: Runner) -> None:
-    train(typed, "--run", "first")
-    train(typed, "--run", "second", "--from-run", "first", "--lr", "1e-12")
+def test_a_run_starts_from_another_runs_snapshot(here: Path, cli: Runner) -> None:
+    train(cli, "--run", "first")
+    train(cli, "--run", "second", "--from-run", "first", "--lr", "1e-12")
     one, other = (
         load_file(here / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors") for run in ("first", "second")
     )
@@ -109,30 +109,30 @@ def test_a_run_starts_from_another_runs_snapshot(here: Path, typed: Runner) -> N
     ("start", "told"),
     [("nothing", "no run 'nothing'"), ("first:snapshot-9", "--from-run first:snapshot-0")],
 )
-def test_a_start_that_is_not_there_is_answered(start: str, told: str, here: Path, typed: Runner) -> None:
-    train(typed, "--run", "first")
-    said = typed("shapes", "train", "--from-run", start)
-    assert said.code != 0
-    assert told in said.err
+def test_a_start_that_is_not_there_is_answered(start: str, told: str, here: Path, cli: Runner) -> None:
+    train(cli, "--run", "first")
+    result = cli("shapes", "train", "--from-run", start)
+    assert result.code != 0
+    assert told in result.err
 
 
-def test_a_start_that_has_seen_the_held_out_rows_is_refused(here: Path, typed: Runner) -> None:
-    train(typed, "--run", "first")
-    typed("shapes", "split", "--seed", 1)
-    said = typed("shapes", "train", "--from-run", "first")
-    assert said.code == 2
-    assert "its score would flatter" in said.err
-    typed("shapes", "predict", "--run", "first")
-    train(typed, "--all-data", "--run", "first")
-    said = typed("shapes", "train", "--from-run", "first-all")
-    assert "its score would flatter" in said.err
+def test_a_start_that_has_seen_the_held_out_rows_is_refused(here: Path, cli: Runner) -> None:
+    train(cli, "--run", "first")
+    cli("shapes", "split", "--seed", 1)
+    result = cli("shapes", "train", "--from-run", "first")
+    assert result.code == 2
+    assert "its score would flatter" in result.err
+    cli("shapes", "predict", "--run", "first")
+    train(cli, "--all-data", "--run", "first")
+    result = cli("shapes", "train", "--from-run", "first-all")
+    assert "its score would flatter" in result.err
 
 
-def test_all_the_data_repeats_a_run_and_reports_its_score(here: Path, typed: Runner) -> None:
-    train(typed, "--run", "held", "--lr", "find")
-    assert typed("shapes", "predict").code == 0
-    assert train(typed, "--all-data").out.strip() == "held-all"
-    predicted = typed("shapes", "predict", "--run", "held-all")
+def test_all_the_data_repeats_a_run_and_reports_its_score(here: Path, cli: Runner) -> None:
+    train(cli, "--run", "held", "--lr", "find")
+    assert cli("shapes", "predict").code == 0
+    assert train(cli, "--all-data").out.strip() == "held-all"
+    predicted = cli("shapes", "predict", "--run", "held-all")
     assert predicted.code == 0, predicted.err
     score = [json.loads((here / "runs" / "shapes" / run / "score.json").read_text()) for run in ("held", "held-all")]
     assert score[1] == {**score[0], "refit_of": "held"}
@@ -142,45 +142,45 @@ def test_all_the_data_repeats_a_run_and_reports_its_score(here: Path, typed: Run
     assert (here / "submissions" / "shapes" / "held-all.csv").exists()
 
 
-def test_folds_train_a_network_each_and_one_can_be_trained_alone(here: Path, typed: Runner) -> None:
-    train(typed, "--folds", 3, "--only-fold", 1, "--run", "three", "--epochs-scale", 0.1)
+def test_folds_train_a_network_each_and_one_can_be_trained_alone(here: Path, cli: Runner) -> None:
+    train(cli, "--folds", 3, "--only-fold", 1, "--run", "three", "--epochs-scale", 0.1)
     folder = here / "runs" / "shapes" / "three"
     assert [path.name for path in sorted(folder.glob("fold-*"))] == ["fold-1"]
-    train(typed, "--resume", "--run", "three")
+    train(cli, "--resume", "--run", "three")
     assert [path.name for path in sorted(folder.glob("fold-?"))] == ["fold-0", "fold-1", "fold-2"]
-    typed("shapes", "predict", "--run", "three")
+    cli("shapes", "predict", "--run", "three")
     assert json.loads((folder / "score.json").read_text())["cv"]["rows"] == 60
 
 
-def test_resume_goes_by_the_runs_own_recipe(here: Path, typed: Runner) -> None:
-    train(typed, "--run", "own", "--seed", 3)
-    assert train(typed, "--resume").out.strip() == "own"
-    said = typed("shapes", "train", "--resume", "--lr", "0.1")
-    assert said.code == 2
-    assert "leave the other recipe flags out" in said.err
-    assert typed("shapes", "train", "--resume", "--all-data").code == 2
+def test_resume_goes_by_the_runs_own_recipe(here: Path, cli: Runner) -> None:
+    train(cli, "--run", "own", "--seed", 3)
+    assert train(cli, "--resume").out.strip() == "own"
+    result = cli("shapes", "train", "--resume", "--lr", "0.1")
+    assert result.code == 2
+    assert "leave the other recipe flags out" in result.err
+    assert cli("shapes", "train", "--resume", "--all-data").code == 2
 
 
-def test_find_lr_tells_each_stage_draws_and_trains_nothing(here: Path, typed: Runner, tmp_path: Path) -> None:
+def test_find_lr_tells_each_stage_draws_and_trains_nothing(here: Path, cli: Runner, tmp_path: Path) -> None:
     figure = tmp_path / "rates.png"
-    said = typed("shapes", "find-lr", "--json", "--figure", figure)
-    assert said.code == 0, said.err
-    told = json.loads(said.out)
+    result = cli("shapes", "find-lr", "--json", "--figure", figure)
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
     assert [(one["size"], one["mode"]) for one in told] == [(32, TrainMode.UNFROZEN.value)]
     assert len(told[0]["curve"]["rates"]) == len(told[0]["curve"]["losses"]) > 10
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert not list((here / "runs" / "shapes").glob("*/recipe.json"))
-    plain = typed("shapes", "find-lr")
+    plain = cli("shapes", "find-lr")
     assert "32 px, unfrozen" in plain.out
     assert (here / "runs" / "shapes" / "find-lr.svg").read_text().lstrip().startswith("<?xml")
 
 
-def test_oversampling_is_in_the_recipe_and_in_the_epoch(here: Path, typed: Runner) -> None:
-    train(typed, "--oversample", 4, "--run", "over", "--epochs-scale", 0.1)
+def test_oversampling_is_in_the_recipe_and_in_the_epoch(here: Path, cli: Runner) -> None:
+    train(cli, "--oversample", 4, "--run", "over", "--epochs-scale", 0.1)
     assert recipe_of(here, "over").oversample == 4
 
 
-def test_a_batch_that_finds_its_size_is_remembered(here: Path, typed: Runner) -> None:
-    train(typed, "--batch-size", "auto", "--run", "auto", "--epochs-scale", 0.1)
+def test_a_batch_that_finds_its_size_is_remembered(here: Path, cli: Runner) -> None:
+    train(cli, "--batch-size", "auto", "--run", "auto", "--epochs-scale", 0.1)
     assert recipe_of(here, "auto").auto_batch
     assert json.loads((here / "cache" / "shapes" / "batch_size.json").read_text())

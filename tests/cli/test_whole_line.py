@@ -23,22 +23,22 @@ def mixed(workspace_folder: Path) -> Path:
     return workspace_folder
 
 
-def test_from_a_folder_to_a_checked_file_without_an_account(mixed: Path, typed: Runner, shapes_folder: Path) -> None:
-    said = typed("shapes", "run", "--from", shapes_folder, "--no-submit", "--run", "one", *FAST)
-    assert said.code == 0, said.err
+def test_from_a_folder_to_a_checked_file_without_an_account(mixed: Path, cli: Runner, shapes_folder: Path) -> None:
+    result = cli("shapes", "run", "--from", shapes_folder, "--no-submit", "--run", "one", *FAST)
+    assert result.code == 0, result.err
     path = mixed / "submissions" / "shapes" / "one.csv"
-    assert f"{path}\nto submit it: runner shapes submit one" in said.out
-    assert typed("shapes", "check", path).code == 0
+    assert f"{path}\nto submit it: runner shapes submit one" in result.out
+    assert cli("shapes", "check", path).code == 0
     assert not (mixed / "submissions" / "ledger.csv").exists()
-    again = typed("shapes", "run", "--no-submit", "--run", "one", *FAST)
+    again = cli("shapes", "run", "--no-submit", "--run", "one", *FAST)
     assert again.code == 0, "the data is here: neither a folder nor an account is needed"
 
 
-def test_heads_only_leaves_the_body_as_it_is(mixed: Path, typed: Runner, shapes_folder: Path) -> None:
-    said = typed("shapes", "run", "--from", shapes_folder, "--no-submit", "--heads-only", "--run", "one", *FAST)
-    assert said.code == 0, said.err
-    assert "24 px, head" in said.err
-    assert "unfrozen" not in said.err
+def test_heads_only_leaves_the_body_as_it_is(mixed: Path, cli: Runner, shapes_folder: Path) -> None:
+    result = cli("shapes", "run", "--from", shapes_folder, "--no-submit", "--linear-probe", "--run", "one", *FAST)
+    assert result.code == 0, result.err
+    assert "24 px, head" in result.err
+    assert "unfrozen" not in result.err
 
 
 def test_a_recipe_without_heads_gets_one_at_its_first_size() -> None:
@@ -47,13 +47,13 @@ def test_a_recipe_without_heads_gets_one_at_its_first_size() -> None:
     assert (stage.size, stage.mode) == (24, TrainMode.FEATURES)
 
 
-def test_short_ways_that_exclude_each_other_are_refused(mixed: Path, typed: Runner) -> None:
-    said = typed("shapes", "run", "--quick", "--heads-only")
-    assert said.code == 2
-    assert "choose" in said.err
+def test_short_ways_that_exclude_each_other_are_refused(mixed: Path, cli: Runner) -> None:
+    result = cli("shapes", "run", "--quick", "--linear-probe")
+    assert result.code == 2
+    assert "choose" in result.err
 
 
-def test_without_data_it_says_where_it_looked_for_some(mixed: Path, typed: Runner) -> None:
-    said = typed("shapes", "run", "--no-submit", "--from", mixed / "nowhere", *FAST)
-    assert said.code == 1
-    assert str(mixed / "nowhere") in said.err
+def test_without_data_it_says_where_it_looked_for_some(mixed: Path, cli: Runner) -> None:
+    result = cli("shapes", "run", "--no-submit", "--from", mixed / "nowhere", *FAST)
+    assert result.code == 1
+    assert str(mixed / "nowhere") in result.err

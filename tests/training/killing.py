@@ -27,8 +27,7 @@ import runner.workflow
 from runner.cli import run_command
 
 _WATCHED = tuple(
-    str(Path(runner.__file__).parent / part)
-    for part in ("training", "prediction", "workspace", "steps", "workflow")
+    str(Path(runner.__file__).parent / part) for part in ("training", "prediction", "workspace", "steps", "workflow")
 )
 # Every so many kills one comes by the clock, from outside: it also strikes within a call of the system.
 _BY_CLOCK = 4

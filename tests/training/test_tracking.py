@@ -9,10 +9,10 @@ import pytest
 
 from runner.contract import Competition
 from runner.errors import UsageError
-from runner.training import tracking as tracking_module
 from runner.options import Compute, TrainOptions
 from runner.session import Session
 from runner.steps.train import train
+from runner.training import tracking as tracking_module
 from runner.training.log import read_log
 from runner.training.tracking import check_tracker
 from runner.workspace import Workspace
@@ -39,7 +39,12 @@ def test_tensorboard_holds_each_epochs_losses_scores_and_rate(
     workspace: Workspace, tiny_competition: Competition
 ) -> None:
     options = TrainOptions(tracker="tensorboard")
-    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), tiny_competition.recipe, options, name="told")
+    run = train(
+        Session(tiny_competition, workspace, compute=Compute(device="cpu")),
+        tiny_competition.recipe,
+        options,
+        name="told",
+    )
     lines, found = read_log(run.log_file), told(run.folder / "tensorboard")
     assert set(found) == {f"fold-0/{name}" for name in ("train_loss", "valid_loss", "rate", "log_loss", "accuracy")}
     expected = {
@@ -75,7 +80,7 @@ def test_a_run_that_goes_on_goes_on_in_tensorboard(
 
 def test_without_the_flag_no_tracker_is_begun(workspace: Workspace, tiny_competition: Competition) -> None:
     recipe = replace(tiny_competition.recipe, stages=tiny_competition.recipe.stages[:1])
-    run = train(tiny_competition, workspace, recipe, name="untold", machine=Machine(device="cpu"))
+    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, name="untold")
     assert not (run.folder / "tensorboard").exists()
 
 
@@ -84,7 +89,7 @@ def test_a_tracker_that_is_not_here_is_named_with_its_cure(
 ) -> None:
     monkeypatch.setattr(tracking_module.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="wandb") as caught:
-        train(tiny_competition, workspace, tiny_competition.recipe, name="x", machine=Machine(tracker="wandb"))
+        train(Session(tiny_competition, workspace), tiny_competition.recipe, TrainOptions(tracker="wandb"), name="x")
     assert caught.value.fix == "pip install wandb"
     assert not workspace.run_dir(tiny_competition.name, "x").exists()
 

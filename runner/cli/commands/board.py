@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from runner.cli.global_options import HOSTS, GlobalOptions, command
-from runner.cli.report import open_option, show
+from runner.cli.commands.report import open_option, show
 
 
 @command("board")
