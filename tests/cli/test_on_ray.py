@@ -27,7 +27,19 @@ def test_two_local_workers_train_what_one_process_trains(here: Path, cli: Runner
     flags = ("--folds", 2, "--workers", 0, "--device", "cpu", "--epochs-scale", 0.5)
     assert cli("shapes", "train", "--run", "alone", *flags).code == 0
     # In a process of its own: Ray leaves threads and signal handlers behind.
-    words = [sys.executable, "-m", "runner", "--workspace", here, "shapes", "train", "--run", "spread", "--engine", "ray"]
+    words = [
+        sys.executable,
+        "-m",
+        "runner",
+        "--workspace",
+        here,
+        "shapes",
+        "train",
+        "--run",
+        "spread",
+        "--engine",
+        "ray",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(word) for word in (*words, *flags)], env=environment, capture_output=True, text=True, timeout=240

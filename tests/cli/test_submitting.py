@@ -17,7 +17,7 @@ from competitions import load
 from runner.hosts.grading import Answer, Scores, split_public_private
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
-from tests.cli.conftest import Runner, Result
+from tests.cli.conftest import Result, Runner
 from tests.wire.conftest import START
 from tests.wire.server import FaultyServer, drops, drops_before_any_answer, gateway_page, refuses
 
@@ -94,7 +94,9 @@ def test_download_submit_and_standings_in_processes_of_their_own(
     path = write(shapes)
     result = process("shapes", "submit", path, "-m", "by hand")
     assert result.code == 0, result.err
-    assert re.search(r"complete, public \d.*, private \d.*\n.*public board: would have been place \d+ of 20", result.out)
+    assert re.search(
+        r"complete, public \d.*, private \d.*\n.*public board: would have been place \d+ of 20", result.out
+    )
     assert server.count("CreateSubmission") == 1
     told = json.loads(process("shapes", "standings", "--json").out)
     assert [one["status"] for one in told["submissions"]] == ["complete"]
@@ -165,9 +167,7 @@ def test_standings_watch_asks_until_it_is_stopped(
     assert server.count("DownloadLeaderboard") == 2
 
 
-def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(
-    server: FaultyServer, cli: Runner, shapes: Path
-) -> None:
+def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from runner.contract import Recipe, TrainMode
 from runner.training.log import read_log
-from tests.cli.conftest import Runner, Result
+from tests.cli.conftest import Result, Runner
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from runner.cli.global_options import HOSTS, GlobalOptions, command
 from runner.cli.commands.report import open_option, show
+from runner.cli.global_options import HOSTS, GlobalOptions, command
 
 
 @command("board")
