@@ -1,6 +1,7 @@
-"""Presets as albumentations pipelines: the one place where augmentation happens.
+"""Augmentation presets as image transforms: the one module that imports albumentations.
 
-Importing albumentations takes longer than a head stage waits for anything else: what only looks goes without.
+albumentations is archived since June 2025; it stays as the engine of the present presets behind
+`build_augmentation`, so that it can be exchanged in a day. New transforms come from torchvision.transforms.v2 or cv2.
 """
 
 from __future__ import annotations
@@ -9,72 +10,64 @@ import os
 import random
 from typing import Any
 
-# albumentations asks the network for news of itself when it is imported, unless this is set before.
+# Otherwise albumentations looks for a newer version on the network when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.contract.presets import Padding, Preset, Symmetry
-from runner.images.center_crop import with_channels
-
-Pixels = NDArray[Any]
+from runner.images.center_crop import Pixels, Transform, with_channel_axis
 
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
-# Linear interpolation looks at two pixels: beyond this it would skip some of a larger image's.
-_MOST_SKIPPED = 1.5
-
+# Bilinear interpolation reads two pixels an axis: beyond this reduction it would skip some.
+_MAX_BILINEAR_SCALE = 1.5
 
 _LEVELS = np.arange(256, dtype=np.float64)
-_GREY = (0.299, 0.587, 0.114)  # what red, green and blue weigh in brightness
+_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness
 
-# The symmetries as they act on a window's axes: mirrored or not, and four quarter turns of each.
-_TURNED = [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [-1.0, 0.0]])]
-_TURNED += [-move for move in _TURNED]
-_MIRROR = np.diag([-1.0, 1.0])
-_MOVES = {
-    Symmetry.NONE: _TURNED[:1],
-    Symmetry.HFLIP: [_TURNED[0], _MIRROR],
-    Symmetry.D4: [*_TURNED, *(_MIRROR @ move for move in _TURNED)],
+# The symmetries as matrices on the axes of the crop: four quarter turns, then the flip of each.
+_ROT90 = [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [-1.0, 0.0]])]
+_ROT90 += [-matrix for matrix in _ROT90]
+_HFLIP = np.diag([-1.0, 1.0])
+_SYMMETRIES = {
+    Symmetry.NONE: _ROT90[:1],
+    Symmetry.HFLIP: [_ROT90[0], _HFLIP],
+    Symmetry.D4: [*_ROT90, *(_HFLIP @ matrix for matrix in _ROT90)],
 }
 
 
-class Transform:
-    """A pipeline whose chances come from the seed of the call, and from nothing else.
+def build_augmentation(preset: Preset, size: int, *, is_rgb: bool) -> Transform:
+    """The training transform: (height, width, channels) to (size, size, channels), random by seed.
 
-    The same image and seed give the same result in any worker, in any order, in any process.
+    `is_rgb`: the values are uint8 red, green and blue. Lighting changes only those; other values are measurements,
+    which no preset changes.
     """
+    if preset.geometric_only:
+        geometric = [*_shifts_by_whole_pixels(preset, size), *_symmetry(preset.symmetry)]
+    else:
+        geometric = [RandomCropAffine(preset, size)]
+    lighting = [BrightnessContrast(preset.max_lighting)] if is_rgb and preset.max_lighting else []
+    return _Augmentation(*geometric, *lighting)
+
+
+class _Augmentation:
+    """An albumentations pipeline that is a function of image and seed, in any worker and in any order."""
 
     def __init__(self, *steps: A.BasicTransform) -> None:
         self._pipeline = A.Compose(steps)
 
     def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
         # One generator for all steps. The pipeline's own `set_random_seed` gives each step a generator
-        # with the same seed: what is mirrored would then always be zoomed alike.
+        # with the same seed: a flip would then always come with the same zoom.
         self._pipeline.set_random_state(np.random.Generator(np.random.PCG64(int(seed))), random.Random(int(seed)))
-        moved: Pixels = self._pipeline(image=image)["image"]
-        return np.ascontiguousarray(moved)
+        augmented: Pixels = self._pipeline(image=image)["image"]
+        return np.ascontiguousarray(augmented)
 
 
-def build_augmentation(preset: Preset, size: int, *, is_rgb: bool) -> Transform:
-    """For training: (height, width, channels) to (size, size, channels), another way for each seed.
-
-    `is_rgb` says that values are brightness (uint8 red, green, blue). Where they are
-    measurements nothing changes them, whatever the preset's `max_lighting`.
-    """
-    moves = (
-        [*_whole_pixels(preset, size), *_symmetry(preset.symmetry)]
-        if preset.geometric_only
-        else [RandomCropAffine(preset, size)]
-    )
-    light = [BrightnessContrast(preset.max_lighting)] if is_rgb and preset.max_lighting else []
-    return Transform(*moves, *light)
-
-
-def _whole_pixels(preset: Preset, size: int) -> list[A.BasicTransform]:
-    """Padding by the largest shift and cropping anywhere is every shift up to it, whole pixels only."""
+def _shifts_by_whole_pixels(preset: Preset, size: int) -> list[A.BasicTransform]:
+    """Padding by the largest shift and cropping anywhere gives every shift up to it, without interpolation."""
     margin = round(preset.max_shift * size)
     # Nearest, because a mean of speckle has other statistics than speckle; at the native size it does nothing.
     scale = A.SmallestMaxSize(size, interpolation=cv2.INTER_NEAREST, p=1)
@@ -89,9 +82,9 @@ def _symmetry(symmetry: Symmetry) -> list[A.BasicTransform]:
 
 
 class RandomCropAffine(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
-    """A square window on the image: placed along its longer side, zoomed, turned, mirrored and shifted in one warp.
+    """Random square crop, zoom, rotation, symmetry and shift as one affine warp.
 
-    One interpolation instead of four, and no pass over the pixels for the symmetry: sharper, and faster.
+    One interpolation instead of four, and no separate pass for the symmetry: sharper, and faster.
     """
 
     def __init__(self, preset: Preset, size: int) -> None:
@@ -99,72 +92,70 @@ class RandomCropAffine(A.ImageOnlyTransform):  # type: ignore[misc]  # albumenta
         self.preset, self.size = preset, size
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Where the window is: its centre and side in source pixels, and its turn."""
+        """The crop's side and centre in source pixels, its rotation in degrees and its symmetry."""
         height, width = params["shape"][:2]
         preset, draw = self.preset, self.py_random.uniform
         side = min(height, width) / draw(1, preset.max_zoom)
         shift = preset.max_shift * side
         return {
             "side": side,
-            "across": draw(side / 2, width - side / 2) + draw(-shift, shift),
-            "down": draw(side / 2, height - side / 2) + draw(-shift, shift),
+            "x": draw(side / 2, width - side / 2) + draw(-shift, shift),
+            "y": draw(side / 2, height - side / 2) + draw(-shift, shift),
             "degrees": draw(-preset.max_rotate, preset.max_rotate),
-            "move": self.py_random.choice(_MOVES[preset.symmetry]),
+            "symmetry": self.py_random.choice(_SYMMETRIES[preset.symmetry]),
         }
 
     def apply(
-        self, img: Pixels, side: float, across: float, down: float, degrees: float, move: Pixels, **params: Any
+        self, img: Pixels, side: float, x: float, y: float, degrees: float, symmetry: Pixels, **params: Any
     ) -> Pixels:
-        """What is seen through the window, `size` pixels square."""
-        small = _reduced(img, side / self.size)
+        """The crop, (size, size, channels)."""
+        source = _reduced(img, side / self.size)
         # Both axes may have been rounded differently.
-        grid = np.diag([small.shape[1] / img.shape[1], small.shape[0] / img.shape[0]])
+        grid = np.diag([source.shape[1] / img.shape[1], source.shape[0] / img.shape[0]])
         angle = np.deg2rad(degrees)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        linear = grid @ turn @ move * (side / self.size)
-        # A pixel's centre lies half a pixel from its edge, in the image and in the window.
-        offset = grid @ np.array([across, down]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
-        return with_channels(
-            cv2.warpAffine(
-                small,
-                np.column_stack([linear, offset]),
-                (self.size, self.size),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=_BORDERS[self.preset.padding],
-            )
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = grid @ rotation @ symmetry * (side / self.size)
+        # A pixel's centre lies half a pixel from its edge, in the image and in the crop.
+        offset = grid @ np.array([x, y]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
+        warped = cv2.warpAffine(
+            source,
+            np.column_stack([linear, offset]),
+            (self.size, self.size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=_BORDERS[self.preset.padding],
         )
+        return with_channel_axis(warped)
 
 
 class BrightnessContrast(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Brightness as a factor and contrast about the mean, as exposures differ: one look into a table a value.
+    """Random brightness (a factor) and contrast (about the image's mean), by one lookup table.
 
-    Black stays black where only the brightness differs: what is added to it turns night into fog. Colours stay: a
-    breed is known by its own.
+    As a factor, brightness keeps black black; as one table for all channels, lighting keeps hues.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, max_change: float) -> None:
         super().__init__(p=1)
-        self.share = share
+        self.max_change = max_change
 
     def get_params(self) -> dict[str, Any]:
-        """By how much."""
+        """The two factors, both near 1."""
         draw = self.py_random.uniform
         return {
-            "brightness": draw(1 - self.share, 1 + self.share),
-            "contrast": draw(1 - self.share, 1 + self.share),
+            "brightness": draw(1 - self.max_change, 1 + self.max_change),
+            "contrast": draw(1 - self.max_change, 1 + self.max_change),
         }
 
     def apply(self, img: Pixels, brightness: float, contrast: float, **params: Any) -> Pixels:
-        """Every value by the table."""
-        mean = float(np.dot(cv2.mean(img)[:3], _GREY))
-        values = (brightness * contrast) * _LEVELS + brightness * (1 - contrast) * mean
-        return np.asarray(cv2.LUT(img, cv2.convertScaleAbs(np.maximum(values, 0))))
+        """The image with every value replaced by the table's."""
+        mean = float(np.dot(cv2.mean(img)[:3], _LUMA))
+        table = (brightness * contrast) * _LEVELS + brightness * (1 - contrast) * mean
+        return np.asarray(cv2.LUT(img, cv2.convertScaleAbs(np.maximum(table, 0))))
 
 
 def _reduced(image: Pixels, scale: float) -> Pixels:
-    """An image much larger than wanted, averaged down first, so that no fine pattern turns to moiré."""
-    if scale <= _MOST_SKIPPED:
+    """Area-averaged if it is much larger than the crop, so that fine patterns do not turn to moiré."""
+    if scale <= _MAX_BILINEAR_SCALE:
         return image
     height, width = image.shape[:2]
     shape = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return with_channels(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))
+    return with_channel_axis(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))

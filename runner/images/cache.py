@@ -1,9 +1,9 @@
-"""Small images remembered in one memory-mapped file a size, shared by all runs, folds and worker processes.
+"""Reduced images in one memory-mapped file per size, shared by all runs, folds and worker processes.
 
-Each image has a slot of its own, and a mark that says which file it was made of (size, times and inode, as git
-tells changed files), its shape, and a checksum of all of it. A slot is read only if its mark fits the file as it
-is now and the checksum holds. So nothing that is read is stale or torn, whoever else writes, was killed, or lost
-its power; two writers of one slot write the same bytes. Slots are holes in the file until they are written.
+Each image has a fixed slot and a header: the stamp of its file (size, times and inode, as git detects changed
+files), its shape, and a checksum of both and the pixels. A slot is used only if the stamp fits the file as it is
+now and the checksum holds, so no stale or half-written image is ever returned, whichever process writes, is killed
+or loses power. Two writers of one slot write the same bytes. Unwritten slots are holes in the file.
 """
 
 from __future__ import annotations
@@ -24,85 +24,88 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from runner.images.cache_budget import CacheBudget, evict_unused
+from runner.images.cache_budget import RESERVE_BYTES, CacheBudget, evict_unused
 from runner.images.decode import FileStamp
 
-# Of a file its size, times and inode; of the image its height and width; the checksum of these and the pixels.
-_MARK = struct.Struct("<QqqQHH")
-_SUM = struct.Struct("<I")
-_STEP = _MARK.size + _SUM.size
+# The file's size, modification time, change time and inode; the image's height and width. Then the checksum.
+_HEADER = struct.Struct("<QqqQHH")
+_CHECKSUM = struct.Struct("<I")
+_HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 
-# Raised when what a slot holds, or how it is made, changes.
-_LAYOUT = 1
+# Raised whenever the content of a slot changes, or how images are reduced.
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """Where small images are kept, and how many bytes of the disk they may take in all."""
+    """Folder of the image cache and the disk space it may take."""
 
     folder: Path
-    limit: int
+    max_bytes: int
+    reserve_bytes: int = RESERVE_BYTES  # of the disk, left free whatever `max_bytes` allows
 
 
-def open_cache(keeping: CacheOptions | None, paths: Sequence[str], made: str, longest: int) -> ImageCache | None:
-    """The cache of these images, made in this way, each of at most `longest` pixels; None where there can be none."""
-    if keeping is None or keeping.limit <= 0 or not hasattr(os, "pwrite"):
+def open_cache(options: CacheOptions | None, paths: Sequence[str], recipe: str, max_pixels: int) -> ImageCache | None:
+    """The cache of these images, reduced as `recipe` describes, of at most `max_pixels` each; None if it is off."""
+    if options is None or options.max_bytes <= 0 or not hasattr(os, "pwrite"):
         return None
-    content = hashlib.sha256("\0".join((made, *paths)).encode("utf-8", "surrogatepass"))
-    content.update(f"{_LAYOUT} {longest} {PIL.__version__} {cv2.__version__}".encode())
-    # A slot begins where a page does, so that one slot's writing touches no page of another's.
-    slot = -(-3 * longest // mmap.PAGESIZE) * mmap.PAGESIZE
-    folder = keeping.folder / content.hexdigest()[:32]
+    key = hashlib.sha256("\0".join((recipe, *paths)).encode("utf-8", "surrogatepass"))
+    key.update(f"{_FORMAT} {max_pixels} {PIL.__version__} {cv2.__version__}".encode())
+    # A slot begins at a page's start, so that writing it touches no page of another slot.
+    slot_bytes = -(-3 * max_pixels // mmap.PAGESIZE) * mmap.PAGESIZE
+    folder = options.folder / key.hexdigest()[:32]
     try:
-        room = evict_unused(folder, keeping.limit, wanted=len(paths) * slot // 2)
-        return ImageCache(folder, len(paths), slot, room)
+        budget = CacheBudget(folder, options.max_bytes, options.reserve_bytes)
+        evict_unused(folder, options.max_bytes, expected=len(paths) * slot_bytes // 2)
+        return ImageCache(folder, len(paths), slot_bytes, budget)
     except OSError:
-        return None  # a disk that is full or read-only is no reason not to train
+        return None  # training goes on without a cache if the disk is full or read-only
 
 
 class ImageCache:
-    """Images by number: (height, width, 3) of uint8, read straight from the map."""
+    """uint8 images (height, width, 3) by row, read from the memory map without a copy."""
 
-    def __init__(self, folder: Path, rows: int, slot: int, room: CacheBudget) -> None:
-        self._folder, self._rows, self._slot, self._room = folder, rows, slot, room
+    def __init__(self, folder: Path, rows: int, slot_bytes: int, budget: CacheBudget) -> None:
+        self._folder, self._rows, self._slot_bytes, self._budget = folder, rows, slot_bytes, budget
         self._open()
 
-    def get(self, number: int, stamp: FileStamp) -> NDArray[np.uint8] | None:
-        """The image, if it is there and was made of the file as it is now. It cannot be written to."""
-        place = number * _STEP
-        mark = self._marks[place : place + _STEP]
-        *known, height, width = _MARK.unpack_from(mark)
-        if tuple(known) != stamp:
+    def get(self, row: int, stamp: FileStamp) -> NDArray[np.uint8] | None:
+        """The image, read-only; None if it is not cached or its file has changed."""
+        start = row * _HEADER_BYTES
+        header = self._headers[start : start + _HEADER_BYTES]
+        *cached_stamp, height, width = _HEADER.unpack_from(header)
+        if tuple(cached_stamp) != stamp:
             return None
-        start = number * self._slot
+        start = row * self._slot_bytes
         pixels = memoryview(self._pixels)[start : start + height * width * 3]
-        if _SUM.unpack_from(mark, _MARK.size)[0] != crc32(pixels, crc32(mark[: _MARK.size])):
+        if _CHECKSUM.unpack_from(header, _HEADER.size)[0] != crc32(pixels, crc32(header[: _HEADER.size])):
             return None
         return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3)
 
-    def put(self, number: int, stamp: FileStamp, image: NDArray[np.uint8]) -> None:
-        """Remember an image, if there is room."""
+    def put(self, row: int, stamp: FileStamp, image: NDArray[np.uint8]) -> None:
+        """Cache an image if it fits into its slot and into the budget."""
         height, width = image.shape[:2]
-        # Disks give room by the page, and the mark may take one of its own.
-        if image.nbytes > self._slot or not self._room.has(image.nbytes + 2 * mmap.PAGESIZE):
+        # Disks allocate pages, and the header may take one of its own.
+        if image.nbytes > self._slot_bytes or not self._budget.take(image.nbytes + 2 * mmap.PAGESIZE):
             return
         pixels = np.ascontiguousarray(image).data.cast("B")
-        mark = _MARK.pack(*stamp, height, width)
+        header = _HEADER.pack(*stamp, height, width)
         try:
-            os.pwrite(self._pixels_file, pixels, number * self._slot)
-            # Last, so that whoever meets the mark meets the pixels too.
-            os.pwrite(self._marks_file, mark + _SUM.pack(crc32(pixels, crc32(mark))), number * _STEP)
+            os.pwrite(self._pixels_fd, pixels, row * self._slot_bytes)
+            # The header is written last: a reader that finds it finds the pixels too.
+            header += _CHECKSUM.pack(crc32(pixels, crc32(header)))
+            os.pwrite(self._headers_fd, header, row * _HEADER_BYTES)
         except OSError:
-            self._room.close()  # the disk is full: what is there stays, nothing is added
+            self._budget.close()  # the disk is full
 
     def _open(self) -> None:
-        self._pixels_file, self._pixels = _map(self._folder / "pixels", self._rows * self._slot)
-        self._marks_file, self._marks = _map(self._folder / "marks", self._rows * _STEP)
-        weakref.finalize(self, _close, self._pixels_file, self._marks_file)
+        self._pixels_fd, self._pixels = _map(self._folder / "pixels.bin", self._rows * self._slot_bytes)
+        self._headers_fd, self._headers = _map(self._folder / "headers.bin", self._rows * _HEADER_BYTES)
+        weakref.finalize(self, _close, self._pixels_fd, self._headers_fd)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Files and maps belong to a process: one that is started anew opens its own.
-        own = ("_pixels", "_pixels_file", "_marks", "_marks_file")
+        # Descriptors and maps belong to a process: a spawned one opens its own.
+        own = ("_pixels", "_pixels_fd", "_headers", "_headers_fd")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -111,20 +114,20 @@ class ImageCache:
 
 
 def _map(path: Path, length: int) -> tuple[int, mmap.mmap]:
-    """A file of that length and its map for reading. Writing is done by calls: into a map, a full disk would kill."""
+    """A file of that length and its map for reading. Writes are calls: into a map, a full disk would be a SIGBUS."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if os.fstat(file).st_size != length:
             os.ftruncate(file, length)
-            _require_holes(file, length)
+            _require_sparse(file, length)
         return file, mmap.mmap(file, length, prot=mmap.PROT_READ)
     except OSError:
         os.close(file)
         raise
 
 
-def _require_holes(file: int, length: int) -> None:
-    """Refuse a disk that fills holes with zeros: it would give all the room to images that are not there yet."""
+def _require_sparse(file: int, length: int) -> None:
+    """Raise OSError on a disk that fills holes with zeros: unwritten slots would take all the space."""
     if os.fstat(file).st_blocks * 512 > length // 2 + mmap.PAGESIZE:
         os.ftruncate(file, 0)
         raise OSError("this disk has no sparse files")

@@ -1,4 +1,4 @@
-"""How much of the disk small images may take: held to a bound; what was unused longest goes first."""
+"""The disk space of the image cache: bounded; the folders unused longest are evicted first."""
 
 from __future__ import annotations
 
@@ -6,77 +6,82 @@ import os
 import shutil
 from pathlib import Path
 
-# Of the disk this much is left to everything else, whatever the bound.
-_SPARE = 2 * 10**9
-# With less left than this, it is measured before every image: several processes write.
-_LITTLE = 64 * 10**6
+try:
+    import fcntl
+except ImportError:  # Windows, where there is no image cache either
+    fcntl = None  # type: ignore[assignment]
+
+# Of the disk this much stays free, whatever the bound.
+RESERVE_BYTES = 2 * 10**9
+# The disk is measured before every N-th image, and before each one once less than this is left: several
+# processes write.
 _MEASURE_EVERY = 64
+_LOW_BYTES = 64 * 10**6
 
 
 class CacheBudget:
-    """What one process may still write into one folder of images. The folder is in use as long as this lives."""
+    """The bytes that one process may still write into one cache folder; it locks the folder while it lives."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._limit = folder, limit
-        self._in_use = _InUse(folder)
-        self._left, self._asked, self._open = 0, 0, True
+        self._folder, self._max_bytes, self._reserve_bytes = folder, max_bytes, reserve_bytes
+        self._lock = _SharedLock(folder)
+        self._left, self._taken, self._open = 0, 0, True
 
-    def has(self, count: int) -> bool:
-        """Whether so many bytes more may be written."""
-        if self._open and (self._left < _LITTLE or self._asked % _MEASURE_EVERY == 0):
+    def take(self, count: int) -> bool:
+        """Whether `count` more bytes may be written."""
+        if self._open and (self._left < _LOW_BYTES or self._taken % _MEASURE_EVERY == 0):
             free = shutil.disk_usage(self._folder).free
-            self._left = min(self._limit - used_by(self._folder.parent), free - _SPARE)
-        self._asked += 1
+            self._left = min(self._max_bytes - used_by(self._folder.parent), free - self._reserve_bytes)
+        self._taken += 1
         self._left -= count
         self._open = self._open and self._left >= 0
         return self._open
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Allow no more bytes."""
         self._open = False
 
 
-class _InUse:
-    """A mark on a folder that it is in use; the system takes it away when the last process that has it ends."""
+class _SharedLock:
+    """A shared lock on a folder; the system releases it when the last process that holds it ends.
+
+    A killed worker needs no clean-up.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock()
+        self._acquire()
 
     def __getstate__(self) -> Path:
         return self._folder
 
     def __setstate__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock()
+        self._acquire()
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             os.close(self._file)
 
-    def _lock(self) -> None:
-        import fcntl
-
-        self._file = os.open(_sign(self._folder), os.O_RDWR | os.O_CREAT, 0o666)
-        os.utime(_sign(self._folder))
+    def _acquire(self) -> None:
+        self._file = os.open(_lock_file(self._folder), os.O_RDWR | os.O_CREAT, 0o666)
+        os.utime(_lock_file(self._folder))
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
 
-def evict_unused(folder: Path, limit: int, wanted: int) -> CacheBudget:
-    """Room for a folder that wants so many bytes: other folders that are not in use go, the longest unused first."""
-    room = CacheBudget(folder, limit)
+def evict_unused(folder: Path, max_bytes: int, *, expected: int) -> None:
+    """Remove unlocked folders beside `folder`, the longest unused first, until its `expected` bytes fit."""
     others = [path for path in folder.parent.iterdir() if path != folder and path.is_dir()]
-    for other in sorted(others, key=_last_use):
-        if used_by(folder.parent) - _used(folder) + min(max(wanted, _used(folder)), limit) <= limit:
+    for path in sorted(others, key=_last_use):
+        if used_by(folder.parent) - _used(folder) + min(max(expected, _used(folder)), max_bytes) <= max_bytes:
             break
-        _remove_unused(other)
-    return room
+        _remove_unlocked(path)
 
 
-def used_by(folder: Path) -> int:
-    """Bytes that all images below a folder take on the disk; holes take none."""
-    return sum(_used(path) for path in folder.iterdir())
+def used_by(cache_dir: Path) -> int:
+    """Bytes that all folders of a cache take on the disk; holes take none."""
+    return sum(_used(path) for path in cache_dir.iterdir())
 
 
 def _used(folder: Path) -> int:
@@ -86,18 +91,16 @@ def _used(folder: Path) -> int:
         return 0
 
 
-def _sign(folder: Path) -> Path:
-    return folder / "in-use"
+def _lock_file(folder: Path) -> Path:
+    return folder / "lock"
 
 
 def _last_use(folder: Path) -> float:
-    return _sign(folder).stat().st_mtime if _sign(folder).exists() else 0.0
+    return _lock_file(folder).stat().st_mtime if _lock_file(folder).exists() else 0.0
 
 
-def _remove_unused(folder: Path) -> None:
-    import fcntl
-
-    file = os.open(_sign(folder), os.O_RDWR | os.O_CREAT, 0o666)
+def _remove_unlocked(folder: Path) -> None:
+    file = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

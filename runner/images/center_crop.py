@@ -1,7 +1,8 @@
-"""The plain look at an image: the square in its middle, scaled."""
+"""The crop for validation: the largest square in the middle, resized."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -9,42 +10,41 @@ from numpy.typing import NDArray
 
 from runner.contract.presets import Preset
 
-# Images are small and workers many: OpenCV's own threads would only fight over the cores.
+# Images are small and workers many: OpenCV's own threads would only compete for the cores.
 cv2.setNumThreads(0)
 
-Pixels = NDArray[Any]
+Pixels = NDArray[Any]  # (height, width, channels)
+Transform = Callable[[Pixels, int], Pixels]  # (image, seed) to what a network takes
 
-# A mean over pixels and parts of pixels is the best image of a much larger one, and blurs one hardly larger.
-_BY_AREA = 1.6
+# Averaging areas is sharpest for a large reduction, and blurs a small one.
+_INTER_AREA_FROM = 1.6
 
 
 class CenterCrop:
-    """For validation: the largest square in the middle, scaled to (size, size, channels); always the same.
-
-    The crop comes first: a panorama costs no more than a square.
-    """
+    """A transform to (size, size, channels); it draws nothing at random."""
 
     def __init__(self, preset: Preset, size: int) -> None:
         self.size, self._keeps_values = size, preset.geometric_only
 
     def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
-        """Cut and scaled; nothing is drawn, so the seed is of no use."""
+        """Crop first, then resize: a panorama costs no more than a square."""
         height, width = image.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         square = image[top : top + side, left : left + side]
         if side == self.size:
             return square
-        return with_channels(cv2.resize(square, (self.size, self.size), interpolation=self._interpolation(side)))
+        resized = cv2.resize(square, (self.size, self.size), interpolation=self._interpolation(side))
+        return with_channel_axis(resized)
 
     def _interpolation(self, side: int) -> int:
         if self._keeps_values:
             return int(cv2.INTER_NEAREST)
-        if side > _BY_AREA * self.size:
+        if side > _INTER_AREA_FROM * self.size:
             return int(cv2.INTER_AREA)
         return int(cv2.INTER_CUBIC if side > self.size else cv2.INTER_LINEAR)
 
 
-def with_channels(image: Pixels) -> Pixels:
-    """The image with a last axis for its channels: OpenCV drops it where it is 1."""
+def with_channel_axis(image: Pixels) -> Pixels:
+    """The image as (height, width, channels); OpenCV drops the last axis if its length is 1."""
     return image[..., None] if image.ndim == 2 else image

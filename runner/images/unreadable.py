@@ -57,9 +57,9 @@ def find_unreadable(
     keys = [_key(data_dir, path) for path in paths] if readable_file else list(paths)
     rows = [row for row, key in enumerate(keys) if key not in known]
     chosen = [paths[row] for row in rows]
-    readable, unreadable = read_all(_TITLE, chosen, lambda place: check_file(data_dir / chosen[place]), workers)
+    readable, unreadable = read_all(_TITLE, chosen, lambda row: check_file(data_dir / chosen[row]), workers)
     if readable_file and readable:
-        write_text(readable_file, "\n".join(sorted(known | {keys[rows[place]] for place, _ in readable})))
+        write_text(readable_file, "\n".join(sorted(known | {keys[rows[row]] for row, _ in readable})))
     return tuple(replace(image, row=rows[image.row]) for image in unreadable)
 
 

@@ -1,168 +1,166 @@
-"""Views: fixed ways of looking at an image, for predicting and for precomputed activations."""
+"""Test-time views: fixed crops and symmetries of an image, for TTA and for cached features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.contract import Preset, Symmetry
 from runner.errors import UsageError
-from runner.images.center_crop import CenterCrop
+from runner.images.center_crop import CenterCrop, Pixels, Transform, with_channel_axis
 
-Pixels = NDArray[Any]
-Transform = Callable[[Pixels, int], Pixels]
+MAX_RANDOM_VIEWS = 64
 
-
-_QUARTERS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+_ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
 class View:
-    """One way of looking: which square of the image, how near, and moved by which symmetry of the square.
-
-    `across` and `down` say where the square lies: 0 at the left or top, 0.5 in the middle, 1 at the right or
-    bottom. `whole` pads the image to a square by reflection instead, so that nothing is cut off.
-    """
+    """One test-time view: a square crop, then a rotation and a flip."""
 
     name: str
-    rot90: int = 0  # quarter rot90, against the clock
+    rot90: int = 0  # counter-clockwise quarter turns, as numpy.rot90
     hflip: bool = False
     zoom: float = 1.0
-    across: float = 0.5
-    down: float = 0.5
-    whole: bool = False
+    x: float = 0.5  # crop position: 0 left, 1 right
+    y: float = 0.5  # 0 top, 1 bottom
+    pad_to_square: bool = False  # by reflection, instead of a crop
 
-    def move(self, square: Pixels) -> Pixels:
-        """The symmetry alone, on a square."""
-        # OpenCV rot90 by blocks that fit its registers: several times faster than a strided copy.
-        turned = cv2.rotate(square, _QUARTERS[self.rot90]) if self.rot90 else square
-        moved = cv2.flip(turned, 1) if self.hflip else turned
-        return moved if moved.ndim == 3 else moved[..., None]
+    def apply(self, square: Pixels) -> Pixels:
+        """Rotate and flip a square image."""
+        # OpenCV rotates by blocks that fit its registers: several times faster than a strided copy.
+        rotated = cv2.rotate(square, _ROTATE[self.rot90]) if self.rot90 else square
+        return with_channel_axis(cv2.flip(rotated, 1) if self.hflip else rotated)
 
     def invert(self, square: Pixels) -> Pixels:
-        """The symmetry undone."""
-        straight = square[:, ::-1] if self.hflip else square
-        return np.ascontiguousarray(np.rot90(straight, -self.rot90))
+        """Undo the flip and the rotation."""
+        unflipped = square[:, ::-1] if self.hflip else square
+        return np.ascontiguousarray(np.rot90(unflipped, -self.rot90))
 
-    def cut(self, image: Pixels) -> Pixels:
-        """The square that this view looks at, in the image's own pixels."""
+    def crop(self, image: Pixels) -> Pixels:
+        """The view's square, in the image's own resolution."""
         height, width = image.shape[:2]
-        if self.whole:
+        if self.pad_to_square:
             return _padded(image)
         side = max(1, round(min(height, width) / self.zoom))
-        # Rounded down, as validation's centre square is: the plain view is that square to the pixel.
-        top, left = int((height - side) * self.down), int((width - side) * self.across)
+        # Rounded down as CenterCrop does, so that the plain view is equal to it.
+        top, left = int((height - side) * self.y), int((width - side) * self.x)
         return image[top : top + side, left : left + side]
 
 
 @dataclass(frozen=True)
 class RandomView(View):
-    """A look through the augmentation of training: drawn, but the same image is always seen alike."""
+    """A training augmentation with a fixed seed for each image and `draw`."""
 
     draw: int = 0
 
 
-PLAIN = View("plain")
-_MIRROR = View("mirror", hflip=True)
-_SQUARE = tuple(
-    View(f"turn {90 * rot90}{' mirror' * hflip}".replace("turn 0 mirror", "mirror"), rot90, bool(hflip))
-    for rot90 in range(4)
-    for hflip in range(2)
-    if rot90 or hflip
-)
+def _name(rot90: int = 0, hflip: bool = False, prefix: str = "") -> str:
+    """Such as "rot90 hflip" or "zoom hflip"."""
+    parts = (prefix, f"rot{90 * rot90}" if rot90 else "", "hflip" if hflip else "")
+    return " ".join(filter(None, parts)) or "plain"
+
+
+PLAIN = View(_name())
+_HFLIP = View(_name(hflip=True), hflip=True)
+_D4 = tuple(View(_name(rot90, hflip), rot90, hflip) for rot90 in range(4) for hflip in (False, True) if rot90 or hflip)
 _CORNERS = tuple(
-    View(f"{row} {column}", zoom=1.15, across=across, down=down)
-    for row, down in (("top", 0.0), ("bottom", 1.0))
-    for column, across in (("left", 0.0), ("right", 1.0))
+    View(f"{row} {column}", zoom=1.15, x=x, y=y)
+    for row, y in (("top", 0.0), ("bottom", 1.0))
+    for column, x in (("left", 0.0), ("right", 1.0))
 )
 
 
 def symmetries(preset: Preset) -> tuple[View, ...]:
-    """The plain view and its images under the symmetries that the preset allows."""
-    moved = {Symmetry.NONE: (), Symmetry.HFLIP: (_MIRROR,), Symmetry.D4: _SQUARE}[preset.symmetry]
-    return (PLAIN, *moved)
+    """The plain view, then its rotations and flips that the preset allows."""
+    others = {Symmetry.NONE: (), Symmetry.HFLIP: (_HFLIP,), Symmetry.D4: _D4}[preset.symmetry]
+    return (PLAIN, *others)
 
 
 def default_views(preset: Preset) -> tuple[View, ...]:
-    """The symmetries of the square where they hold; else the plain view, and the other one that is least like it.
+    """All eight symmetries for D4; else the plain view and its zoomed flip.
 
-    On dog photographs the mirror image a little nearer beside the plain view was worth as much as four views
-    (log loss 0.285, with the plain view alone 0.317), at half their price.
+    On dog photographs the zoomed flip beside the plain view was worth as much as four views (log loss 0.285; with
+    the plain view alone 0.317), at half their price.
     """
     plain = symmetries(preset)
     if len(plain) > 2 or preset.max_zoom == 1:
         return plain
-    return (plain[0], _nearer(plain, preset)[-1])
+    return (plain[0], _zoomed(plain, preset)[-1])
 
 
 def all_views(preset: Preset) -> tuple[View, ...]:
-    """Every view the preset allows: symmetries, nearer, the four corners, and the whole image."""
+    """Symmetries, the same zoomed, the four corners, and the image padded to a square."""
     plain = symmetries(preset)
     if preset.max_zoom == 1:
-        return plain  # zooming would blend values that are measurements
-    few = plain[:2] if preset.symmetry is not Symmetry.NONE else plain
-    whole = [View(f"whole {view.name}".replace(" plain", ""), view.rot90, view.hflip, whole=True) for view in few]
-    return (*plain, *_nearer(plain, preset), *_CORNERS, *whole)
+        return plain  # zooming would interpolate values that are measurements
+    first = plain[:2] if preset.symmetry is not Symmetry.NONE else plain
+    padded = [
+        View(_name(view.rot90, view.hflip, "padded"), view.rot90, view.hflip, pad_to_square=True) for view in first
+    ]
+    return (*plain, *_zoomed(plain, preset), *_CORNERS, *padded)
 
 
 def random_views(count: int) -> tuple[View, ...]:
-    """The plain view, and so many random augmentations."""
+    """The plain view, then `count` random augmentations."""
     return (PLAIN, *(RandomView(f"random {draw}", draw=draw) for draw in range(1, count + 1)))
 
 
 def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
-    """The views of `--views none|default|all|random:N`."""
-    lists = {"none": (PLAIN,), "default": default_views(preset), "all": all_views(preset)}
+    """The views of `--tta none|default|all|random:N`."""
+    by_name = {"none": (PLAIN,), "default": default_views(preset), "all": all_views(preset)}
     kind, _, count = choice.partition(":")
-    if kind == "random" and count.isdecimal() and 1 <= int(count) <= 64:
+    if kind == "random" and count.isdecimal() and 1 <= int(count) <= MAX_RANDOM_VIEWS:
         return random_views(int(count))
-    if choice not in lists:
-        raise UsageError(f"there are no views named {choice!r}", fix=f"--views {'|'.join(lists)}|random:4")
-    return lists[choice]
+    if choice not in by_name:
+        raise UsageError(
+            f"--tta {choice}: must be none, default, all or random:N with N from 1 to {MAX_RANDOM_VIEWS}",
+            fix="--tta default",
+        )
+    return by_name[choice]
 
 
 class MultiView:
-    """Turns an image into one array (views, size, size, channels); it is read and decoded once for all."""
+    """A transform to (views, size, size, channels)."""
 
-    def __init__(self, preset: Preset, views: Sequence[View], size: int):
+    def __init__(self, preset: Preset, views: Sequence[View], size: int) -> None:
         self.views = tuple(views)
-        self._scale = CenterCrop(preset, size)
+        self._resize = CenterCrop(preset, size)
         self._preset, self._size = preset, size
 
     def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
-        scaled: dict[tuple[object, ...], Pixels] = {}
-        looks = np.empty((len(self.views), self._size, self._size, image.shape[2]), image.dtype)
-        for place, view in enumerate(self.views):
+        """Every view of an image; views that differ by a symmetry alone share one resize."""
+        squares: dict[tuple[object, ...], Pixels] = {}
+        batch = np.empty((len(self.views), self._size, self._size, image.shape[2]), image.dtype)
+        for number, view in enumerate(self.views):
             if isinstance(view, RandomView):
-                looks[place] = self._augment(image)(image, (seed << 8) + view.draw)
+                batch[number] = self._augmentation(image)(image, (seed << 8) + view.draw)
                 continue
-            square = (view.zoom, view.across, view.down, view.whole)
-            if square not in scaled:
-                scaled[square] = self._scale(view.cut(image))
-            looks[place] = view.move(scaled[square])
-        return looks
+            crop = (view.zoom, view.x, view.y, view.pad_to_square)
+            if crop not in squares:
+                squares[crop] = self._resize(view.crop(image), 0)
+            batch[number] = view.apply(squares[crop])
+        return batch
 
-    def _augment(self, image: Pixels) -> Transform:
+    def _augmentation(self, image: Pixels) -> Transform:
         return _augmentation(self._preset, self._size, image.dtype == np.uint8)
 
 
 @cache
 def _augmentation(preset: Preset, size: int, is_rgb: bool) -> Transform:
+    # Imported here because albumentations takes seconds to import, and only random views need it.
     from runner.images.augment import build_augmentation
 
     return build_augmentation(preset, size, is_rgb=is_rgb)
 
 
-def _nearer(views: Sequence[View], preset: Preset) -> tuple[View, ...]:
+def _zoomed(views: Sequence[View], preset: Preset) -> tuple[View, ...]:
     return tuple(
-        View(f"nearer {view.name}".replace(" plain", ""), view.rot90, view.hflip, zoom=preset.max_zoom)
-        for view in views
+        View(_name(view.rot90, view.hflip, "zoom"), view.rot90, view.hflip, zoom=preset.max_zoom) for view in views
     )
 
 
@@ -170,5 +168,5 @@ def _padded(image: Pixels) -> Pixels:
     height, width = image.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    padded = cv2.copyMakeBorder(image, top, side - height - top, left, side - width - left, cv2.BORDER_REFLECT_101)
-    return padded if padded.ndim == 3 else padded[..., None]
+    borders = (top, side - height - top, left, side - width - left)
+    return with_channel_axis(cv2.copyMakeBorder(image, *borders, cv2.BORDER_REFLECT_101))

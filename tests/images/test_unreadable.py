@@ -1,4 +1,4 @@
-"""Unreadable images are found by their header and their end, without decoding the others."""
+"""Unreadable images are detected by their header and their end, without decoding the others."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int) -> 
     names = [f"{number}.png" for number in range(300)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(b"" if number % 7 == 0 else ENCODED[2])
-    found = find_unreadable(tmp_path, names, workers=workers)
-    assert [image.row for image in found] == list(range(0, 300, 7))
+    unreadable_images = find_unreadable(tmp_path, names, workers=workers)
+    assert [image.row for image in unreadable_images] == list(range(0, 300, 7))
 
 
 def test_no_paths_are_all_readable(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_no_paths_are_all_readable(tmp_path: Path) -> None:
 
 def test_array_rows_beyond_the_array_are_found(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 2, 4, 4), dtype=np.float32))
-    found = find_unreadable(tmp_path, [array_path("a.npy", row) for row in range(4)], workers=2)
-    assert [(image.row, image.path) for image in found] == [(3, "a.npy#3")]
+    unreadable_images = find_unreadable(tmp_path, [array_path("a.npy", row) for row in range(4)], workers=2)
+    assert [(image.row, image.path) for image in unreadable_images] == [(3, "a.npy#3")]
 
 
 def test_a_second_check_reads_only_what_has_changed(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_a_second_check_reads_only_what_has_changed(tmp_path: Path) -> None:
         check_file = unreadable.check_file
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(unreadable, "check_file", lambda path: (read.append(path.name), check_file(path)))
-            found = find_unreadable(tmp_path, names, workers=1, readable_file=known)
-        return [image.path for image in found], read
+            unreadable_images = find_unreadable(tmp_path, names, workers=1, readable_file=known)
+        return [image.path for image in unreadable_images], read
 
     assert check() == (["c.jpg"], names)
     assert check() == (["c.jpg"], ["c.jpg"])
