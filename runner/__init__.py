@@ -1,6 +1,6 @@
 """A workbench for Kaggle image competitions: one shared runner, one small file a competition."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 import os as _os
 
