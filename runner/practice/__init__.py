@@ -1,1 +1,1 @@
-"""Competitions painted by the program, small and learnable, with honest baselines on their boards."""
+"""Practice: synthetic competitions with trained baselines, and rehearsals on a user's own labelled images."""

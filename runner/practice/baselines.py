@@ -1,4 +1,4 @@
-"""The honest baselines on a practice board: each is fitted on the training rows, and graded like anyone else."""
+"""The baselines of a practice leaderboard: simple models, fitted on the training rows and graded as any submission."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from runner.console import track
 from runner.contract.competition import Competition
@@ -22,19 +27,21 @@ from runner.hosts.practice import PracticeTeam
 from runner.practice.features import (
     Features,
     Images,
-    edge_directions,
+    channel_statistics,
+    edge_histograms,
     histograms,
     mean_colours,
-    statistics,
     thumbnails,
 )
 from runner.practice.synthetic_data import SyntheticData
 from runner.prediction.submission import write_submission
 from runner.submission_format.submission_format import read_submission_format
 
-Matrix = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating[Any]]  # (rows, classes)
 Predict = Callable[[Features], Matrix]
-Fit = Callable[[Features, Matrix, bool], Predict]  # features, targets, whether just one class is right
+Fit = Callable[[Features, Matrix, bool], Predict]  # features, targets, whether each row has exactly one class
+
+SAMPLE_TEAM = "Sample submission"
 
 _FIRST_SUBMITTED = datetime(2017, 11, 6, 9, 0, tzinfo=UTC)
 _SEED = 0
@@ -42,112 +49,105 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Baseline:
-    """A team that sees one simple thing in an image, and has one simple way of learning from it."""
+    """A model and its features; `{channel}` in its name is "colour", or "band" for images that are not RGB."""
 
-    team: str
-    look: Callable[[Images], Features]
+    name: str
+    features: Callable[[Images], Features]
     fit: Fit
 
 
-def submit_baselines(competition: Competition, painted: SyntheticData, grader: Grader) -> list[PracticeTeam]:
-    """Fit every baseline, write what it would submit, and have that graded."""
+def submit_baselines(competition: Competition, data: SyntheticData, grader: Grader) -> list[PracticeTeam]:
+    """Fit every baseline and grade its submission; the sample submission is the first team."""
+    teams = [PracticeTeam(SAMPLE_TEAM, grader.grade(grader.sample), _FIRST_SUBMITTED)]
     with tempfile.TemporaryDirectory() as folder:
-        untouched = PracticeTeam("The sample, untouched", grader.grade(grader.sample), _FIRST_SUBMITTED)
-        teams = [untouched]
-        for number, baseline in enumerate(track("baselines at work", BOTS, len(BOTS)), start=1):
+        for number, baseline in enumerate(track("fitting baselines", BASELINES, len(BASELINES)), start=1):
             path = Path(folder) / f"{number}.csv"
-            _write_entry(baseline, competition, painted, grader.sample, path)
+            _write_submission(baseline, competition, data, grader.sample, path)
             submitted = _FIRST_SUBMITTED + timedelta(days=number)
-            teams.append(PracticeTeam(_team_name(baseline, painted), grader.grade(path), submitted))
+            teams.append(PracticeTeam(_team_name(baseline, data), grader.grade(path), submitted))
     return teams
 
 
-def _team_name(baseline: Baseline, painted: SyntheticData) -> str:
-    in_colour = painted.train.images[0].shape[2] == 3
-    return baseline.team.format(colour="colour" if in_colour else "echo")
+def _team_name(baseline: Baseline, data: SyntheticData) -> str:
+    is_rgb = data.train.images[0].shape[2] == 3
+    return baseline.name.format(channel="colour" if is_rgb else "band")
 
 
-def _write_entry(
-    baseline: Baseline, competition: Competition, painted: SyntheticData, sample: Path, path: Path
+def _write_submission(
+    baseline: Baseline, competition: Competition, data: SyntheticData, sample: Path, path: Path
 ) -> None:
-    targets = targets_of(competition.labels, painted.classes, painted.train.labels).astype(np.float64)
-    mutually_exclusive = isinstance(competition.labels, Multiclass)
-    seen = baseline.look([*painted.train.images, *painted.test.images])
-    train, test = seen[: len(targets)], seen[len(targets) :]
-    values = baseline.fit(train, targets, mutually_exclusive)(test)
+    targets = targets_of(competition.labels, data.classes, data.train.labels).astype(np.float64)
+    one_class = isinstance(competition.labels, Multiclass)
+    features = baseline.features([*data.train.images, *data.test.images])
+    train, test = features[: len(targets)], features[len(targets) :]
+    values = baseline.fit(train, targets, one_class)(test)
     if competition.metric.takes_decisions:
-        values = (values >= _choose_cutoff(baseline, train, targets, competition.metric)).astype(float)
+        values = (values >= _choose_threshold(baseline, train, targets, competition.metric)).astype(float)
     else:
-        values = _no_certainty(values, targets, mutually_exclusive)
-    form = read_submission_format(competition.labels, sample)
-    write_submission(form, path, classes=painted.classes, ids=painted.test.ids, values=values)
+        values = _smooth(values, targets, one_class)
+    submission_format = read_submission_format(competition.labels, sample)
+    write_submission(submission_format, path, classes=data.classes, ids=data.test.ids, values=values)
 
 
-def _choose_cutoff(baseline: Baseline, features: Features, targets: Matrix, metric: Metric) -> float:
-    """The threshold that does best on a quarter of the training rows, by a fit on the other three."""
+def _choose_threshold(baseline: Baseline, features: Features, targets: Matrix, metric: Metric) -> float:
+    """The best threshold on a quarter of the training rows, for a model fitted on the other three quarters."""
     order = np.random.default_rng(_SEED).permutation(len(targets))
-    held, rest = order[: len(order) // 4], order[len(order) // 4 :]
-    predicted = baseline.fit(features[rest], targets[rest], False)(features[held])
-    cutoffs = np.linspace(0.05, 0.6, 23)
-    scores = [metric.score(targets[held], (predicted >= cutoff).astype(float)) for cutoff in cutoffs]
-    better = max(scores) if metric.higher_is_better else min(scores)
-    return float(cutoffs[scores.index(better)])
+    valid, train = order[: len(order) // 4], order[len(order) // 4 :]
+    predicted = baseline.fit(features[train], targets[train], False)(features[valid])
+    thresholds = np.linspace(0.05, 0.6, 23)
+    scores = [metric.score(targets[valid], (predicted >= threshold).astype(float)) for threshold in thresholds]
+    best = max(scores) if metric.higher_is_better else min(scores)
+    return float(thresholds[scores.index(best)])
 
 
-def _no_certainty(values: Matrix, targets: Matrix, mutually_exclusive: bool) -> Matrix:
-    """A tenth of the prior mixed in: log loss takes 34 from whoever was certain and wrong."""
+def _smooth(values: Matrix, targets: Matrix, one_class: bool) -> Matrix:
+    """Mix in a tenth of the class frequencies: a certain and wrong prediction costs 34 in log loss."""
     mixed = 0.9 * np.clip(values, 0, 1) + 0.1 * targets.mean(axis=0)
-    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if mutually_exclusive else mixed)
+    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if one_class else mixed)
 
 
-# --- ways of learning ---------------------------------------------------------------------------
+# --- models -------------------------------------------------------------------------------------
 
 
-def fit_prior(_features: Features, targets: Matrix, _exclusive: bool) -> Predict:
-    """How frequent each class is, whatever the image."""
+def fit_class_frequencies(_features: Features, targets: Matrix, _one_class: bool) -> Predict:
+    """Predict the frequency of each class for every image."""
     frequency = targets.mean(axis=0)
     return lambda features: np.tile(frequency, (len(features), 1))
 
 
-def fit_logistic(features: Features, targets: Matrix, mutually_exclusive: bool, *, strength: float = 1.0) -> Predict:
-    """Logistic regression: one over all classes where they exclude each other, else one for each."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+def fit_logistic(features: Features, targets: Matrix, one_class: bool, *, C: float = 1.0) -> Predict:  # noqa: N803
+    """Logistic regression: multinomial if each row has exactly one class, else one model a class."""
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
 
-    def fit_one(labels: NDArray[Any]) -> Any:
-        return LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(scaled, labels)
+    def fit(labels: NDArray[Any]) -> Any:
+        return LogisticRegression(C=C, max_iter=300, tol=1e-3).fit(scaled, labels)
 
-    if mutually_exclusive:
-        model = make_pipeline(scaler, fit_one(targets.argmax(axis=1)))
+    if one_class:
+        model = make_pipeline(scaler, fit(targets.argmax(axis=1)))
         present = model[-1].classes_
-        return lambda seen: _spread(model.predict_proba(seen), present, targets.shape[1])
-    models = [_Constant(column) if np.ptp(column) == 0 else fit_one(column) for column in targets.T]
-    return lambda seen: np.stack([m.predict_proba(scaler.transform(seen))[:, 1] for m in models], axis=1)
+        return lambda features: _all_classes(model.predict_proba(features), present, targets.shape[1])
+    models = [_ConstantModel(column) if np.ptp(column) == 0 else fit(column) for column in targets.T]
+    return lambda features: np.stack(
+        [model.predict_proba(scaler.transform(features))[:, 1] for model in models], axis=1
+    )
 
 
-def fit_neighbours(features: Features, targets: Matrix, _exclusive: bool, *, count: int) -> Predict:
-    """The mean over the nearest images."""
-    from sklearn.neighbors import KNeighborsRegressor
-
-    model = KNeighborsRegressor(min(count, len(features))).fit(features, targets)
-    return lambda seen: np.asarray(model.predict(seen)).reshape(len(seen), -1)
+def fit_neighbours(features: Features, targets: Matrix, _one_class: bool, *, neighbours: int) -> Predict:
+    """The mean targets of the nearest training images."""
+    model = KNeighborsRegressor(min(neighbours, len(features))).fit(features, targets)
+    return lambda features: np.asarray(model.predict(features)).reshape(len(features), -1)
 
 
-def fit_forest(features: Features, targets: Matrix, _exclusive: bool) -> Predict:
-    """A hundred random trees."""
-    from sklearn.ensemble import ExtraTreesRegressor
-
+def fit_extra_trees(features: Features, targets: Matrix, _one_class: bool) -> Predict:
+    """A hundred extremely randomised trees."""
     trees = ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.4, random_state=_SEED, n_jobs=1)
     model = trees.fit(features, targets if targets.shape[1] > 1 else targets[:, 0])
-    return lambda seen: np.asarray(model.predict(seen)).reshape(len(seen), -1)
+    return lambda features: np.asarray(model.predict(features)).reshape(len(features), -1)
 
 
-class _Constant:
-    """What logistic regression would say of a tag that all rows bear, or none."""
+class _ConstantModel:
+    """Stands for a logistic regression on a class that all training rows have, or none."""
 
     def __init__(self, column: NDArray[Any]):
         self._value = float(column[0])
@@ -156,19 +156,19 @@ class _Constant:
         return np.tile([1 - self._value, self._value], (len(features), 1))
 
 
-def _spread(probabilities: Matrix, present: Sequence[int], classes: int) -> Matrix:
-    """A column for every class, also for those that no training row had."""
-    spread = np.zeros((len(probabilities), classes))
-    spread[:, present] = probabilities
-    return spread
+def _all_classes(probabilities: Matrix, present: Sequence[int], classes: int) -> Matrix:
+    """Probabilities with a column of zeros for each class without training rows."""
+    complete = np.zeros((len(probabilities), classes))
+    complete[:, present] = probabilities
+    return complete
 
 
-BOTS = (
-    Baseline("The prior", mean_colours, fit_prior),
-    Baseline("Mean {colour}, logistic", mean_colours, fit_logistic),
-    Baseline("Nearest neighbours, 8 px", partial(thumbnails, side=8), partial(fit_neighbours, count=20)),
-    Baseline("Nearest neighbours, 16 px", partial(thumbnails, side=16), partial(fit_neighbours, count=20)),
-    Baseline("Simple statistics, logistic", statistics, fit_logistic),
-    Baseline("Histogram of {colour}, forest", histograms, fit_forest),
-    Baseline("Edge directions, logistic", edge_directions, partial(fit_logistic, strength=0.1)),
+BASELINES = (
+    Baseline("Class frequencies", mean_colours, fit_class_frequencies),
+    Baseline("Logistic regression, mean {channel}", mean_colours, fit_logistic),
+    Baseline("Nearest neighbours, 8 px", partial(thumbnails, side=8), partial(fit_neighbours, neighbours=20)),
+    Baseline("Nearest neighbours, 16 px", partial(thumbnails, side=16), partial(fit_neighbours, neighbours=20)),
+    Baseline("Logistic regression, {channel} statistics", channel_statistics, fit_logistic),
+    Baseline("Extra trees, {channel} histograms", histograms, fit_extra_trees),
+    Baseline("Logistic regression, edge histograms", edge_histograms, partial(fit_logistic, C=0.1)),
 )

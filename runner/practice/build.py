@@ -1,4 +1,4 @@
-"""Makes the practice host of a competition: paints the data, lets the baselines play, hides the answers."""
+"""Build the practice host of a competition: synthetic data, trained baselines, a hidden solution."""
 
 from __future__ import annotations
 
@@ -12,96 +12,95 @@ from runner.contract.competition import Competition
 from runner.errors import HostError
 from runner.hosts.grading import Grader, split_public_private
 from runner.hosts.practice import create_practice_competition, read_origin
-from runner.workspace import Workspace, locked, write_bytes
+from runner.workspace import locked, write_bytes
 
 if TYPE_CHECKING:
-    from runner.practice.synthetic_data import SyntheticData  # it imports the image library
+    from runner.practice.synthetic_data import SyntheticData  # imports Pillow
+    from runner.session import Session  # imports pandas
 
-Painter = Callable[[int, float], "SyntheticData"]
+Generate = Callable[[int, float], "SyntheticData"]  # seed, scale
 
 _SEED = 2017
 
 
 def practice_names() -> tuple[str, ...]:
-    """The competitions that have a painter."""
-    return tuple(_PAINTERS)
+    """The competitions that have practice data."""
+    return tuple(_GENERATORS)
 
 
-def build_practice(competition: Competition, workspace: Workspace, *, seed: int = _SEED, scale: float = 1.0) -> None:
-    """Make the practice host of a competition, unless the very same one is there already.
+def require_practice_data(competition: Competition) -> None:
+    """HostError if the competition has no practice data."""
+    if competition.name not in _GENERATORS:
+        raise HostError(
+            f"no practice data for {competition.name or competition.slug}",
+            where=f"competitions with practice data: {', '.join(_GENERATORS)}",
+            fix=f"runner demo {next(iter(_GENERATORS))}",
+        )
 
-    `scale` shrinks how many images there are. With another seed or scale the host is made anew,
-    and what was submitted to the old one goes with it: its scores would mean nothing on other images.
+
+def build_practice(session: Session, *, seed: int = _SEED, scale: float = 1.0) -> None:
+    """Build the practice host of the session's competition, unless one of this seed and scale exists.
+
+    `scale` multiplies the number of images. Another seed or scale replaces the host and its submissions: their scores
+    mean nothing for other images.
     """
-    painter = _find_painter(competition)
-    folder = workspace.practice_host_dir(competition.name)
+    competition = session.competition
+    require_practice_data(competition)
+    folder = session.workspace.practice_host_dir(competition.name)
     origin = {"seed": seed, "scale": scale}
     with locked(folder.parent / f".{competition.name}.lock"):
         if read_origin(folder) == origin:
             return
-        log.info(f"painting practice data for {competition.title}")
-        with tempfile.TemporaryDirectory() as scratch:
-            _create(competition, painter()(seed, scale), folder, Path(scratch), origin)
+        log.info(f"generating practice data for {competition.title}")
+        data = _GENERATORS[competition.name]()(seed, scale)
+        with tempfile.TemporaryDirectory() as temporary:
+            _create_host(competition, data, folder, Path(temporary), origin)
 
 
-def _create(
-    competition: Competition, painted: SyntheticData, folder: Path, scratch: Path, origin: dict[str, float]
+def _create_host(
+    competition: Competition, data: SyntheticData, folder: Path, temporary: Path, origin: dict[str, float]
 ) -> None:
+    from runner.practice.archives import write_archive
     from runner.practice.baselines import submit_baselines
-    from runner.practice.packing import pack
 
-    sample = scratch / "sample_submission.csv"
-    write_bytes(sample, painted.sample)
-    answers = split_public_private(
-        painted.test.ids, painted.test.labels, seed=int(origin["seed"]), ignored=painted.ignored
-    )
-    board = submit_baselines(competition, painted, Grader(competition, painted.classes, sample, answers))
-    files = {archive.name: pack(archive, scratch / "files") for archive in painted.archives}
+    sample = temporary / "sample_submission.csv"
+    write_bytes(sample, data.sample_submission)
+    solution = split_public_private(data.test.ids, data.test.labels, seed=int(origin["seed"]), ignored=data.ignored)
+    teams = submit_baselines(competition, data, Grader(competition, data.classes, sample, solution))
     create_practice_competition(
         competition,
         folder,
-        files=files,
+        files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
         sample=sample,
-        classes=painted.classes,
-        answers=answers,
-        board=board,
+        classes=data.classes,
+        answers=solution,
+        board=teams,
         origin=origin,
     )
 
 
-def _find_painter(competition: Competition) -> Callable[[], Painter]:
-    painter = _PAINTERS.get(competition.name)
-    if painter is None:
-        raise HostError(
-            f"nobody paints practice data for {competition.name or competition.slug}",
-            where=f"painted: {', '.join(_PAINTERS)}",
-            fix=f"runner demo {next(iter(_PAINTERS))}",
-        )
-    return painter
+# Imported when called: `runner demo --help` lists the names without the drawing libraries.
 
 
-# Imported when called: a list of names must not cost the drawing library.
-
-
-def _dog_breed() -> Painter:
+def _dog_breed() -> Generate:
     from runner.practice.dog_breed import generate_dog_breed
 
     return generate_dog_breed
 
 
-def _iceberg() -> Painter:
+def _iceberg() -> Generate:
     from runner.practice.iceberg import generate_iceberg
 
     return generate_iceberg
 
 
-def _planet() -> Painter:
+def _planet() -> Generate:
     from runner.practice.planet import generate_planet
 
     return generate_planet
 
 
-_PAINTERS: dict[str, Callable[[], Painter]] = {
+_GENERATORS: dict[str, Callable[[], Generate]] = {
     "dog-breed": _dog_breed,
     "iceberg": _iceberg,
     "planet": _planet,

@@ -7,61 +7,69 @@ import hashlib
 import numpy as np
 
 from runner.console import track
-from runner.practice.dogs import BREEDS, Breed, paint_dog
+from runner.practice.draw_dogs import BREEDS, Breed, draw_dog
 from runner.practice.noise import NoiseBank
 from runner.practice.synthetic_data import (
     Archive,
-    Packing,
-    Rows,
+    ArchiveType,
+    LabelledImages,
     SyntheticData,
-    count_rows,
     csv_bytes,
+    decode_jpeg,
     jpeg_bytes,
-    read_jpeg,
+    scaled_rows,
 )
 
-_TRAIN, _TEST = 1200, 400
+_TRAIN_ROWS, _TEST_ROWS = 1200, 400
 _CLASSES = tuple(breed.name for breed in BREEDS)
+
+JpegFiles = dict[str, bytes]  # by id
 
 
 def generate_dog_breed(seed: int, scale: float) -> SyntheticData:
-    """The whole competition."""
+    """Generate images of eight drawn breeds, `scale` times 1,200 for training and 400 to predict."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random)
-    train, train_files = _paint_rows(count_rows(_TRAIN, scale), f"train {seed}", random, noise)
-    test, test_files = _paint_rows(count_rows(_TEST, scale), f"test {seed}", random, noise)
-    even = [1 / len(_CLASSES)] * len(_CLASSES)
-    sample = csv_bytes(["id", *_CLASSES], ([id, *even] for id in test.ids))
+    train, train_files = _generate_images(scaled_rows(_TRAIN_ROWS, scale), f"train {seed}", random, noise)
+    test, test_files = _generate_images(scaled_rows(_TEST_ROWS, scale), f"test {seed}", random, noise)
+    uniform = [1 / len(_CLASSES)] * len(_CLASSES)
+    sample_submission = csv_bytes(["id", *_CLASSES], ([id, *uniform] for id in test.ids))
     labels = csv_bytes(["id", "breed"], zip(train.ids, train.labels, strict=True))
     return SyntheticData(
         classes=_CLASSES,
         train=train,
         test=test,
-        sample=sample,
+        sample_submission=sample_submission,
         archives=(
-            Archive("labels.csv.zip", Packing.ZIP, {"labels.csv": labels}),
-            Archive("sample_submission.csv.zip", Packing.ZIP, {"sample_submission.csv": sample}),
-            Archive("test.zip", Packing.ZIP, {f"test/{id}.jpg": jpeg for id, jpeg in test_files.items()}),
-            Archive("train.zip", Packing.ZIP, {f"train/{id}.jpg": jpeg for id, jpeg in train_files.items()}),
+            _zip_of("labels.csv", {"labels.csv": labels}),
+            _zip_of("sample_submission.csv", {"sample_submission.csv": sample_submission}),
+            _zip_of("test", {f"test/{id}.jpg": jpeg for id, jpeg in test_files.items()}),
+            _zip_of("train", {f"train/{id}.jpg": jpeg for id, jpeg in train_files.items()}),
         ),
     )
 
 
-def _paint_rows(count: int, part: str, random: np.random.Generator, noise: NoiseBank) -> tuple[Rows, dict[str, bytes]]:
-    breeds = _draw_breeds(count, random)
-    # An id says nothing, not even the order of painting: rows are sorted by it, as Kaggle's are.
-    by_id = {hashlib.md5(f"{part} {row}".encode()).hexdigest(): breed for row, breed in enumerate(breeds)}
-    by_id = dict(sorted(by_id.items()))
+def _zip_of(name: str, files: JpegFiles) -> Archive:
+    return Archive(f"{name}.zip", ArchiveType.ZIP, files)
+
+
+def _generate_images(
+    count: int, id_prefix: str, random: np.random.Generator, noise: NoiseBank
+) -> tuple[LabelledImages, JpegFiles]:
+    breeds = _sample_breeds(count, random)
+    # An id reveals nothing, not even the order of drawing: rows are sorted by it, as Kaggle's are.
+    breed_of = {hashlib.md5(f"{id_prefix} {row}".encode()).hexdigest(): breed for row, breed in enumerate(breeds)}
+    breed_of = dict(sorted(breed_of.items()))
     files = {
-        id: jpeg_bytes(paint_dog(breed, random, noise), quality=88)
-        for id, breed in track("painting dogs", by_id.items(), len(by_id))
+        id: jpeg_bytes(draw_dog(breed, random, noise), quality=88)
+        for id, breed in track("drawing dogs", breed_of.items(), len(breed_of))
     }
-    images = tuple(read_jpeg(content) for content in files.values())
-    return Rows(tuple(by_id), tuple(breed.name for breed in by_id.values()), images), files
+    images = tuple(decode_jpeg(content) for content in files.values())
+    return LabelledImages(tuple(breed_of), tuple(breed.name for breed in breed_of.values()), images), files
 
 
-def _draw_breeds(count: int, random: np.random.Generator) -> list[Breed]:
-    """As uneven as the real classes are, and each at least twice."""
+def _sample_breeds(count: int, random: np.random.Generator) -> list[Breed]:
+    """Breeds as unbalanced as the real classes; each occurs at least twice."""
     weights = random.uniform(0.75, 1.25, len(BREEDS))
-    drawn = random.choice(len(BREEDS), max(count - 2 * len(BREEDS), 0), p=weights / weights.sum())
-    return [*BREEDS, *BREEDS, *(BREEDS[place] for place in drawn)]
+    sampled = random.choice(len(BREEDS), max(count - 2 * len(BREEDS), 0), p=weights / weights.sum())
+    return [*BREEDS, *BREEDS, *(BREEDS[index] for index in sampled)]

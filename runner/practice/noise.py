@@ -1,4 +1,4 @@
-"""Soft random fields: the ground that clouds, coats, forests and skies are painted from."""
+"""Smooth random fields: the texture of clouds, coats, forests and skies."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ Field = NDArray[np.float32]
 
 
 class NoiseBank:
-    """A few big fields made once; every image takes its own window out of one, which costs nothing."""
+    """A few large fields, generated once; every image crops its own window, which is cheap."""
 
     _COUNT = 6
 
     def __init__(self, random: np.random.Generator, side: int = 512):
         self._side = side
         self._fields = {
-            grain: [_field(random, side, grain) for _ in range(self._COUNT)] for grain in (1, 4, 12, 32, 90)
+            scale: [_generate_field(random, side, scale) for _ in range(self._COUNT)] for scale in (1, 4, 12, 32, 90)
         }
 
-    def window(self, random: np.random.Generator, height: int, width: int, grain: int) -> Field:
-        """Values around 0 with a deviation near 1, that change over about `grain` pixels."""
-        field = self._fields[grain][int(random.integers(self._COUNT))]
+    def window(self, random: np.random.Generator, height: int, width: int, scale: int) -> Field:
+        """Values with mean 0 and standard deviation near 1 that change over about `scale` pixels."""
+        field = self._fields[scale][int(random.integers(self._COUNT))]
         top = int(random.integers(self._side - height + 1))
         left = int(random.integers(self._side - width + 1))
         window = field[top : top + height, left : left + width]
         return window[:: 1 if random.random() < 0.5 else -1, :: 1 if random.random() < 0.5 else -1]
 
 
-def _field(random: np.random.Generator, side: int, grain: int) -> Field:
-    coarse = random.standard_normal((side // grain + 3, side // grain + 3)).astype(np.float32)
+def _generate_field(random: np.random.Generator, side: int, scale: int) -> Field:
+    coarse = random.standard_normal((side // scale + 3, side // scale + 3)).astype(np.float32)
     field = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)

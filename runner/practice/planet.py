@@ -1,4 +1,4 @@
-"""Practice data for planet: archives of archives, two test sets, and tags that lie over each other."""
+"""Practice data for planet: tar archives inside 7z, two test folders, several tags an image."""
 
 from __future__ import annotations
 
@@ -7,93 +7,95 @@ from collections.abc import Iterable
 import numpy as np
 
 from runner.console import track
+from runner.practice.draw_tiles import TAGS, draw_tile, sample_tags
 from runner.practice.noise import NoiseBank
 from runner.practice.synthetic_data import (
     Archive,
-    Packing,
-    Rows,
+    ArchiveType,
+    LabelledImages,
     SyntheticData,
-    count_rows,
     csv_bytes,
+    decode_jpeg,
     jpeg_bytes,
-    read_jpeg,
+    scaled_rows,
 )
-from runner.practice.tiles import TAGS, draw_tags, paint_tile
 
-_TRAIN, _TEST = 1200, 440
-_ADDITIONAL = 1 / 3  # of the test tiles; the real second set holds as large a share
+_TRAIN_ROWS, _TEST_ROWS = 1200, 440
+_ADDITIONAL_SHARE = 1 / 3  # of the test tiles; about that of the real second test set
 _CMYK_EVERY = 97  # a few of the real tiles are CMYK too
 _HEADER = ["image_name", "tags"]
-_SAMPLE = "primary clear agriculture road water"  # what the real one says of every tile
+_SAMPLE_TAGS = "primary clear agriculture road water"  # the real sample submission has them for every tile
+
+JpegFiles = dict[str, bytes]  # by id
 
 
 def generate_planet(seed: int, scale: float) -> SyntheticData:
-    """The whole competition."""
+    """Generate tiles with 17 tags, `scale` times 1,200 for training and 440 to predict."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random)
-    more = round(count_rows(_TEST, scale) * _ADDITIONAL)
-    train_ids = [f"train_{number}" for number in range(count_rows(_TRAIN, scale))]
-    first_ids = [f"test_{number}" for number in range(count_rows(_TEST, scale) - more)]
-    more_ids = [f"file_{number}" for number in range(more)]
-    train, train_files = _paint_rows(train_ids, 4, random, noise)
-    test, test_files = _paint_rows([*first_ids, *more_ids], 2, random, noise)
-    sample = csv_bytes(_HEADER, ((id, _SAMPLE) for id in test.ids))
+    additional = round(scaled_rows(_TEST_ROWS, scale) * _ADDITIONAL_SHARE)
+    train_ids = [f"train_{number}" for number in range(scaled_rows(_TRAIN_ROWS, scale))]
+    test_ids = [f"test_{number}" for number in range(scaled_rows(_TEST_ROWS, scale) - additional)]
+    additional_ids = [f"file_{number}" for number in range(additional)]
+    train, train_files = _generate_images(train_ids, 4, random, noise)
+    test, test_files = _generate_images([*test_ids, *additional_ids], 2, random, noise)
+    sample_submission = csv_bytes(_HEADER, ((id, _SAMPLE_TAGS) for id in test.ids))
     labels = csv_bytes(_HEADER, zip(train.ids, train.labels, strict=True))
-    mapping = csv_bytes(["old", "new"], ((f"{id}.tif", f"{id}.tif") for id in more_ids))
+    mapping = csv_bytes(["old", "new"], ((f"{id}.tif", f"{id}.tif") for id in additional_ids))
     return SyntheticData(
         classes=TAGS,
         train=train,
         test=test,
-        sample=sample,
+        sample_submission=sample_submission,
         archives=(
-            _zipped("sample_submission_v2.csv", sample),
-            _images("test-jpg", first_ids, test_files),
-            _images("test-jpg-additional", more_ids, test_files),
-            _zipped("test_v2_file_mapping.csv", mapping),
-            _images("train-jpg", train_ids, train_files),
-            _zipped("train_v2.csv", labels),
+            _zip_of("sample_submission_v2.csv", sample_submission),
+            _image_archive("test-jpg", test_ids, test_files),
+            _image_archive("test-jpg-additional", additional_ids, test_files),
+            _zip_of("test_v2_file_mapping.csv", mapping),
+            _image_archive("train-jpg", train_ids, train_files),
+            _zip_of("train_v2.csv", labels),
         ),
     )
 
 
-def _zipped(name: str, content: bytes) -> Archive:
-    return Archive(f"{name}.zip", Packing.ZIP, {name: content})
+def _zip_of(name: str, content: bytes) -> Archive:
+    return Archive(f"{name}.zip", ArchiveType.ZIP, {name: content})
 
 
-def _images(folder: str, ids: Iterable[str], files: dict[str, bytes]) -> Archive:
-    return Archive(f"{folder}.tar.7z", Packing.TAR_SEVEN, {f"{folder}/{id}.jpg": files[id] for id in ids})
+def _image_archive(folder: str, ids: Iterable[str], files: JpegFiles) -> Archive:
+    return Archive(f"{folder}.tar.7z", ArchiveType.TAR_SEVEN_ZIP, {f"{folder}/{id}.jpg": files[id] for id in ids})
 
 
-def _paint_rows(
-    ids: list[str], least: int, random: np.random.Generator, noise: NoiseBank
-) -> tuple[Rows, dict[str, bytes]]:
-    tags = _draw_all(len(ids), least, random)
+def _generate_images(
+    ids: list[str], min_count: int, random: np.random.Generator, noise: NoiseBank
+) -> tuple[LabelledImages, JpegFiles]:
+    tags = _sample_tag_sets(len(ids), min_count, random)
     files = {}
-    for number, id in enumerate(track("painting tiles", ids, len(ids))):
+    for number, id in enumerate(track("drawing tiles", ids, len(ids))):
         mode = "CMYK" if number % _CMYK_EVERY == 5 else "RGB"
-        files[id] = jpeg_bytes(paint_tile(tags[number], random, noise), quality=90, mode=mode)
-    images = tuple(read_jpeg(content) for content in files.values())
-    return Rows(tuple(ids), tuple(" ".join(sorted(one)) for one in tags), images), files
+        files[id] = jpeg_bytes(draw_tile(tags[number], random, noise), quality=90, mode=mode)
+    images = tuple(decode_jpeg(content) for content in files.values())
+    return LabelledImages(tuple(ids), tuple(" ".join(sorted(tile_tags)) for tile_tags in tags), images), files
 
 
-def _draw_all(count: int, least: int, random: np.random.Generator) -> list[frozenset[str]]:
-    """Tags for every tile, as they fall; where a tag is on too few, tiles are drawn until it is not."""
-    drawn = [draw_tags(random) for _ in range(count)]
+def _sample_tag_sets(count: int, min_count: int, random: np.random.Generator) -> list[frozenset[str]]:
+    """The tags of every tile, shuffled; each tag is on at least `min_count` tiles."""
+    tag_sets = [sample_tags(random) for _ in range(count)]
     for tag in TAGS:
-        lacking = least - sum(tag in tags for tags in drawn)
-        for _ in range(max(lacking, 0)):
-            drawn[_replaceable(drawn, least)] = _draw_with(tag, random)
+        missing = min_count - sum(tag in tags for tags in tag_sets)
+        for _ in range(max(missing, 0)):
+            tag_sets[_replaceable(tag_sets, min_count)] = _sample_tags_with(tag, random)
     order = random.permutation(count)
-    return [drawn[place] for place in order]
+    return [tag_sets[index] for index in order]
 
 
-def _replaceable(drawn: list[frozenset[str]], least: int) -> int:
-    """A tile that bears only tags of which there are more than enough."""
-    count = {tag: sum(tag in tags for tags in drawn) for tag in TAGS}
-    return next(place for place, tags in enumerate(drawn) if all(count[tag] > least for tag in tags))
+def _replaceable(tag_sets: list[frozenset[str]], min_count: int) -> int:
+    """The index of the first tile whose tags all occur more than `min_count` times."""
+    count = {tag: sum(tag in tags for tags in tag_sets) for tag in TAGS}
+    return next(index for index, tags in enumerate(tag_sets) if all(count[tag] > min_count for tag in tags))
 
 
-def _draw_with(tag: str, random: np.random.Generator) -> frozenset[str]:
-    while tag not in (tags := draw_tags(random)):
+def _sample_tags_with(tag: str, random: np.random.Generator) -> frozenset[str]:
+    while tag not in (tags := sample_tags(random)):
         pass
     return tags

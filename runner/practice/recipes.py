@@ -1,13 +1,13 @@
-"""The recipes of practice: networks small enough for two cores and a minute, from scratch."""
+"""Recipes for practice data: small networks that train from scratch in a minute on two cores."""
 
 from __future__ import annotations
 
 from runner.contract import Competition, Recipe, Stage, TrainMode
-from runner.errors import HostError
+from runner.practice.build import require_practice_data
 
 
 def _from_scratch(size: int, epochs: int) -> Recipe:
-    """One long cosine: restarts cost a network that starts from nothing more than their snapshots bring it."""
+    """A recipe of one cosine cycle: restarts do not pay off in so few epochs from random weights."""
     return Recipe(
         backbone="test_resnet",
         stages=(Stage(size, TrainMode.UNFROZEN, cycle_len=epochs),),
@@ -27,7 +27,6 @@ _RECIPES = {
 
 
 def practice_recipe(competition: Competition) -> Recipe:
-    """The recipe for a competition's practice data."""
-    if competition.name not in _RECIPES:
-        raise HostError(f"{competition.name} has no practice data", fix=f"runner demo {' or '.join(_RECIPES)}")
+    """The recipe for a competition's practice data; HostError if it has none."""
+    require_practice_data(competition)
     return _RECIPES[competition.name]

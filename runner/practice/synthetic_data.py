@@ -1,4 +1,4 @@
-"""What a painter hands over: images with their labels, and the files as Kaggle would list them."""
+"""Synthetic competition data: labelled images, and the archives that the practice host offers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_FEWEST_ROWS = 60  # below that a small scale would lose classes
 
-class Packing(Enum):
-    """The archive types that Kaggle's competitions come in."""
+
+class ArchiveType(Enum):
+    """The archive types of Kaggle's image competitions."""
 
     ZIP = "zip"
-    SEVEN = "7z"
-    TAR_SEVEN = "tar.7z"
+    SEVEN_ZIP = "7z"
+    TAR_SEVEN_ZIP = "tar.7z"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One file that the host offers, and the files inside it."""
+    """An archive that the host offers; `files` maps the path inside it to the content."""
 
     name: str
-    packing: Packing
-    members: Mapping[str, bytes]
+    type: ArchiveType
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Images as anyone reads them from the archives, (height, width, channels), with their labels."""
+class LabelledImages:
+    """Images as decoded from the archives, each (height, width, channels), with their ids and labels."""
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
@@ -42,23 +44,23 @@ class Rows:
 
 @dataclass(frozen=True)
 class SyntheticData:
-    """One competition's practice data, whole."""
+    """A competition's complete practice data."""
 
     classes: tuple[str, ...]
-    train: Rows
-    test: Rows
-    sample: bytes  # the sample submission
+    train: LabelledImages
+    test: LabelledImages
+    sample_submission: bytes
     archives: tuple[Archive, ...]
-    ignored: frozenset[str] = frozenset()  # test ids that no score counts
+    ignored: frozenset[str] = frozenset()  # test ids that count in no score
 
 
-def count_rows(full: int, scale: float) -> int:
-    """How many rows a part has at that scale: never so few that a class or a tag would be lost."""
-    return max(round(full * scale), 60)
+def scaled_rows(full: int, scale: float) -> int:
+    """The number of rows at a scale; at least 60, so that every class occurs."""
+    return max(round(full * scale), _FEWEST_ROWS)
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A table as the bytes of a CSV file."""
+    """The content of a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -67,13 +69,13 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def jpeg_bytes(image: NDArray[np.uint8], *, quality: int, mode: str = "RGB") -> bytes:
-    """An image as the bytes of a JPEG file."""
+    """The content of a JPEG file."""
     stream = io.BytesIO()
     Image.fromarray(image).convert(mode).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
-def read_jpeg(content: bytes) -> NDArray[np.uint8]:
-    """What is left of an image after its JPEG."""
+def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
+    """The RGB pixels of a JPEG file, (height, width, 3)."""
     with Image.open(io.BytesIO(content)) as image:
         return np.asarray(image.convert("RGB"))
