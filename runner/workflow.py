@@ -16,9 +16,8 @@ from runner.images.views import choose_views
 from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
 from runner.practice.build import build_practice
 from runner.practice.recipes import practice_recipe
-from runner.practice.rehearsal import RehearsalOptions as Hiding
 from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
-from runner.practice.rehearsal_result import RehearsalResult, find_board, score_rehearsal
+from runner.practice.rehearsal_result import RehearsalResult, find_leaderboard, score_rehearsal
 from runner.prediction.score import Score
 from runner.session import Session
 from runner.steps.download import download, is_downloaded
@@ -95,7 +94,7 @@ def run_and_submit(
 
 def demo(session: Session) -> SubmittedRun:
     """Everything on practice data, with a network small enough for two cores and a minute."""
-    _on_main(session, lambda: build_practice(session.competition, session.workspace))
+    _on_main(session, lambda: build_practice(session))
     return run_and_submit(session, practice_recipe(session.competition), name="demo")
 
 
@@ -108,25 +107,15 @@ def rehearse(
     leaderboard: Path | None = None,
 ) -> tuple[SubmittedRun, RehearsalResult]:
     """Run everything on a part of the labelled rows, and score it on the hidden rest."""
-    board = find_board(session.competition, leaderboard, session.leaderboards_dir)
-    hiding = Hiding(options.test_fraction, options.seed)
-    workspace = rehearsal_workspace(session.workspace, session.competition, hiding)
-    rehearsal = Session(session.competition, workspace, "practice", session.compute)
-    rows = _on_main(session, lambda: build_rehearsal(session.competition, session.index, workspace, hiding))
+    rank_on = find_leaderboard(session, leaderboard)
+    rehearsal = Session(session.competition, rehearsal_workspace(session, options), "practice", session.compute)
+    hidden = _on_main(session, lambda: build_rehearsal(session, rehearsal, options))
     _on_main(session, lambda: _split_by_seed(rehearsal, recipe, options))
     name, recipe = _rehearsal_run(rehearsal, recipe)
-    line = run_and_submit(rehearsal, recipe, run_options, name=name)
-    result = score_rehearsal(
-        session.competition,
-        line.score,
-        line.path,
-        rows,
-        sample=rehearsal.sample_file,
-        classes=session.index.classes,
-        board=board,
-    )
-    _on_main(session, lambda: write_json(line.run.folder / "rehearsal.json", result.to_dict()))
-    return line, result
+    submitted = run_and_submit(rehearsal, recipe, run_options, name=name)
+    result = score_rehearsal(rehearsal, submitted.path, submitted.score, hidden, rank_on)
+    _on_main(session, lambda: write_json(submitted.run.folder / "rehearsal.json", result.to_dict(), format=1))
+    return submitted, result
 
 
 def _on_main(session: Session, step: Callable[[], Result]) -> Result:

@@ -56,27 +56,9 @@ def workspace_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dog-breed-shaped folder of tiny images that a tiny network learns: the class is where the light is."""
-    import numpy as np
-    from PIL import Image
+    """The data of `tests.competitions.SHAPES`, laid out as dog-breed's: tiny images that a tiny network learns."""
+    from tests.builders import write_dataset
 
     folder = tmp_path_factory.mktemp("shapes")
-    random = np.random.default_rng(7)
-    breeds = ("akita", "beagle", "collie")
-    rows: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
-    for part, count in (("train", 60), ("test", 21)):
-        (folder / part).mkdir()
-        for number in range(count):
-            breed = number % len(breeds)
-            pixels = random.integers(0, 90, (40, 40 + number % 9, 3), dtype=np.uint8)
-            pixels[breed * 13 : breed * 13 + 12] += 120
-            name = f"{part}{number:03d}"
-            Image.fromarray(pixels).save(folder / part / f"{name}.jpg", quality=90)
-            rows[part].append((name, breeds[breed]))
-    train = "".join(f"{name},{breed}\n" for name, breed in rows["train"])
-    (folder / "labels.csv").write_text("id,breed\n" + train)
-    sample = "".join(f"{name},0.333333,0.333333,0.333333\n" for name, _ in rows["test"])
-    (folder / "sample_submission.csv").write_text("id," + ",".join(breeds) + "\n" + sample)
-    answers = "".join(f"{name},{breed}\n" for name, breed in rows["test"])
-    (folder / "answers.csv").write_text("id,breed\n" + answers)
+    write_dataset(folder)
     return folder

@@ -206,7 +206,9 @@ def _polygon(mask: Mask, path: object) -> None:
 
 
 def _draw_coat(breed: Breed, mask: Mask, body: _Body, random: Random, noise: NoiseBank) -> NDArray[np.float32]:
-    dark, light = _COAT_COLOURS[int(random.integers(len(_COAT_COLOURS)))] + random.normal(0, 8, (2, 3)).astype(np.float32)
+    dark, light = _COAT_COLOURS[int(random.integers(len(_COAT_COLOURS)))] + random.normal(0, 8, (2, 3)).astype(
+        np.float32
+    )
     if random.random() < 0.5:
         dark, light = light, dark  # light on dark and dark on light are the same breed
     shape = mask.shape[0], mask.shape[1]

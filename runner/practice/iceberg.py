@@ -41,7 +41,9 @@ def generate_iceberg(seed: int, scale: float) -> SyntheticData:
     """Generate radar images of ships and icebergs, `scale` times 700 for training and 400 to predict."""
     random = np.random.default_rng(seed)
     noise = NoiseBank(random, side=256)
-    train = [_lose_angle(target, random) for target in _generate_targets(scaled_rows(_TRAIN_ROWS, scale), random, noise)]
+    train = [
+        _lose_angle(target, random) for target in _generate_targets(scaled_rows(_TRAIN_ROWS, scale), random, noise)
+    ]
     test = list(_generate_targets(scaled_rows(_TEST_ROWS, scale), random, noise))
     generated = max(round(len(test) * _MACHINE_GENERATED_SHARE), 1)
     test[:generated] = [_machine_generated(target, random) for target in test[:generated]]

@@ -1,8 +1,8 @@
-"""A rehearsal's ground: some labelled rows become a pretend test set, and a practice host of its own grades them.
+"""Build a rehearsal: some labelled rows become its test set, and a practice host of its own grades them.
 
-The ground is a workspace inside the workspace. Its data folder is laid out as the competition's own, made of hard
-links where the disk has them; of the hidden rows it holds the images alone, under names that say nothing. Their
-labels lie with the host, where no step of the line looks.
+A rehearsal is a workspace inside the workspace. Its data folder has the competition's layout, with hard links if the
+disk supports them. Of the hidden rows it has only the images, under anonymous ids; their labels are with the host,
+which no step reads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract import Competition, ImageArray
@@ -31,198 +31,205 @@ from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import split_public_private
 from runner.hosts.practice import create_practice_competition, read_origin
+from runner.options import RehearsalOptions
+from runner.session import Session
 from runner.submission_format.submission_format import read_submission_format
 from runner.workspace import Workspace, atomic_path, locked, write_json, write_text
 
-# With fewer the host could not tell a public score from a private one, and the hidden score would say nothing.
-_FEWEST = 10
-_MANY = 1000  # submissions a day: a rehearsal is nobody's race
-_BLOCK = 256
+Mask = NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class RehearsalOptions:
-    """How many of the labelled rows are hidden, and which."""
-
-    share: float = 0.1
-    seed: int = 42
-
-    def anonymous_id(self, id: str) -> str:
-        """What a hidden row is called: neither its label nor its place can be read from it."""
-        return hashlib.sha256(f"hidden/{self.seed}/{id}".encode()).hexdigest()[:16]
+_FEWEST_ROWS = 10  # with fewer, neither a public and private score nor a comparison means anything
+_DAILY_LIMIT = 1000  # submissions; a rehearsal needs no limit
+_ROWS_PER_COPY = 256
 
 
 @dataclass(frozen=True)
 class HiddenRows:
-    """The hidden rows as the host knows them."""
+    """The hidden rows as the host knows them: anonymous ids, labels and groups; and all classes."""
 
-    names: tuple[str, ...]
+    ids: tuple[str, ...]
     labels: tuple[str, ...]
     groups: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
-def choose_hidden_rows(index: Index, hiding: RehearsalOptions) -> NDArray[np.bool_]:
-    """Which labelled rows are hidden: stratified, groups whole."""
+def rehearsal_workspace(session: Session, options: RehearsalOptions) -> Workspace:
+    """The rehearsal's own workspace, inside the session's."""
+    name = f"{session.name}-{options.test_fraction:g}-{options.seed}"
+    return Workspace(session.workspace.root / "rehearsal" / name)
+
+
+def choose_hidden_rows(index: Index, options: RehearsalOptions) -> Mask:
+    """Which labelled rows are hidden: a stratified sample that splits no group."""
     table = index.train
-    parts = split_holdout(
+    folds = split_holdout(
         table["id"].tolist(),
         index.targets(),
         table["group"].tolist(),
-        fraction=hiding.share,
-        seed=hiding.seed,
+        fraction=options.test_fraction,
+        seed=options.seed,
     )
-    hidden = parts == 0
-    if hidden.sum() < _FEWEST or (~hidden).sum() < _FEWEST:
+    hidden = np.asarray(folds == 0)
+    if min(hidden.sum(), (~hidden).sum()) < _FEWEST_ROWS:
         raise UsageError(
-            f"{hiding.share:g} of {len(hidden):,} rows hides {hidden.sum()}: too few, or all but too few",
+            f"{options.test_fraction:g} of {len(hidden):,} labelled rows hides {hidden.sum():,} and leaves "
+            f"{(~hidden).sum():,}; both need {_FEWEST_ROWS}",
             fix="rehearse with --hidden 0.2",
         )
-    return np.asarray(hidden)
+    return hidden
 
 
-def hidden_rows(index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_]) -> HiddenRows:
-    """What the host is told of the hidden rows."""
-    table = index.train[hidden]
-    names = _test_names(index, hiding, hidden)
-    return HiddenRows(tuple(names), tuple(table["label"]), tuple(table["group"]))
+def anonymous_id(id: str, seed: int) -> str:
+    """A hash of the id, 16 hexadecimal digits: it reveals neither label nor order."""
+    return hashlib.sha256(f"hidden/{seed}/{id}".encode()).hexdigest()[:16]
 
 
-def rehearsal_workspace(workspace: Workspace, competition: Competition, hiding: RehearsalOptions) -> Workspace:
-    """The rehearsal's own workspace."""
-    return Workspace(workspace.root / "rehearsal" / f"{competition.name}-{hiding.share:g}-{hiding.seed}")
-
-
-def build_rehearsal(competition: Competition, index: Index, ground: Workspace, hiding: RehearsalOptions) -> HiddenRows:
-    """Make the ground's data folder and its host, unless the very same ones are there already."""
-    hidden = choose_hidden_rows(index, hiding)
-    rows = hidden_rows(index, hiding, hidden)
-    known = digest(index.train["id"].tolist(), index.train["label"].tolist())
-    origin = {**asdict(hiding), "rows": known}
-    with locked(ground.root.with_name(f".{ground.root.name}.lock")):
-        if read_origin(ground.practice_host_dir(competition.name)) == origin:
+def build_rehearsal(session: Session, rehearsal: Session, options: RehearsalOptions) -> HiddenRows:
+    """Write the rehearsal's data and build its host, unless they exist for the same labels; return the hidden rows."""
+    index = session.index
+    hidden = choose_hidden_rows(index, options)
+    rows = _hidden_rows(index, options, hidden)
+    workspace, host_dir = rehearsal.workspace, rehearsal.workspace.practice_host_dir(session.name)
+    origin = {**asdict(options), "rows": digest(index.train["id"].tolist(), index.train["label"].tolist())}
+    with locked(workspace.root.with_name(f".{workspace.root.name}.lock")):
+        if read_origin(host_dir) == origin:
             return rows
-        if ground.root.exists():
-            shutil.rmtree(ground.root)  # of other labels, or not whole
-        data = ground.data_dir(competition.name)
-        _write_data(competition, index, hiding, hidden, data)
-        # The host comes last: where it is whole, the data is.
-        create_practice_competition(
-            competition,
-            ground.practice_host_dir(competition.name),
-            files={},
-            sample=data / aliases(competition.sample_submission)[0],
-            classes=index.classes,
-            answers=split_public_private(rows.names, rows.labels, seed=hiding.seed),
-            daily_limit=_MANY,
-            origin=origin,
-        )
+        if workspace.root.exists():
+            shutil.rmtree(workspace.root)  # built from other labels, or incomplete
+        # The host is built last: if it is complete, so is the data.
+        data = _RehearsalData(session.competition, index, hidden, rows.ids, workspace.data_dir(session.name))
+        data.write()
+        _build_host(session.competition, host_dir, rows, data.sample_file, origin)
     return rows
 
 
-def _test_names(index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_]) -> list[str]:
-    """The hidden rows' new ids; where the sample's ids are whole file names, so are these."""
+def _build_host(competition: Competition, folder: Path, rows: HiddenRows, sample: Path, origin: dict[str, Any]) -> None:
+    create_practice_competition(
+        competition,
+        folder,
+        files={},
+        sample=sample,
+        classes=rows.classes,
+        answers=split_public_private(rows.ids, rows.labels, seed=origin["seed"]),
+        daily_limit=_DAILY_LIMIT,
+        origin=origin,
+    )
+
+
+def _hidden_rows(index: Index, options: RehearsalOptions, hidden: Mask) -> HiddenRows:
     table = index.train[hidden]
+    # If ids are file names, as in some sample submissions, so are the anonymous ones.
     suffix = PurePosixPath(str(index.test["id"].iloc[0])).suffix if len(index.test) else ""
-    return [hiding.anonymous_id(id) + (suffix if _is_suffix(suffix) else "") for id in table["id"]]
+    suffix = suffix if _is_file_suffix(suffix) else ""
+    ids = tuple(anonymous_id(id, options.seed) + suffix for id in table["id"])
+    return HiddenRows(ids, tuple(table["label"]), tuple(table["group"]), index.classes)
 
 
-def _is_suffix(text: str) -> bool:
+def _is_file_suffix(text: str) -> bool:
     return text[1:].isalnum() and not text[1:].isdecimal()
 
 
-def _write_data(
-    competition: Competition, index: Index, hiding: RehearsalOptions, hidden: NDArray[np.bool_], folder: Path
-) -> None:
-    for below in competition.image_folders:
-        (folder / below).mkdir(parents=True, exist_ok=True)
-    names = _test_names(index, hiding, hidden)
-    _write_labels(competition, index, hidden, folder)
-    if isinstance(competition.train_images, ImageArray) and isinstance(competition.test_images, ImageArray):
-        _write_bands(competition, competition.train_images, competition.test_images, index, hidden, names, folder)
-    else:
-        _link_images(competition, index, hidden, names, folder)
-    _write_sample(competition, index, sorted(names), folder)
-    write_json(folder / MANIFEST, {"competition": competition.slug, "source": "rehearsal", "taken": [], "files": {}})
-    write_text(folder / MARKER, "")
+@dataclass(frozen=True)
+class _RehearsalData:
+    """The data folder of a rehearsal, to be written."""
 
+    competition: Competition
+    index: Index
+    hidden: Mask  # of the index's labelled rows
+    hidden_ids: Sequence[str]  # their anonymous ids
+    folder: Path
 
-def _write_labels(competition: Competition, index: Index, hidden: NDArray[np.bool_], folder: Path) -> None:
-    """The table of labels, without the hidden rows; where folders are the labels, the links say it all."""
-    labels = competition.labels
-    if not labels.csv:
-        return
-    seen = index.train[~hidden]
-    ids = seen["id"].tolist()
-    columns = {labels.id: ids, labels.label: seen["label"].tolist()}
-    if labels.group:
-        groups = zip(seen["group"], ids, strict=True)
-        columns[labels.group] = ["" if group == alone(id) else group for group, id in groups]
-    _write_table(folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
+    @property
+    def sample_file(self) -> Path:
+        return self.folder / aliases(self.competition.sample_submission)[0]
 
+    def write(self) -> None:
+        """Write labels, images and sample submission; the manifest and the marker come last."""
+        for images in self.competition.image_folders:
+            (self.folder / images).mkdir(parents=True, exist_ok=True)
+        self._write_labels()
+        train, test = self.competition.train_images, self.competition.test_images
+        if isinstance(train, ImageArray) and isinstance(test, ImageArray):
+            self._write_arrays(train, test)
+        else:
+            assert not isinstance(test, ImageArray)
+            self._link_images(aliases(test)[0])
+        self._write_sample()
+        manifest = {"competition": self.competition.slug, "source": "rehearsal", "taken": [], "files": {}}
+        write_json(self.folder / MANIFEST, manifest)
+        write_text(self.folder / MARKER, "")
 
-def _link_images(
-    competition: Competition, index: Index, hidden: NDArray[np.bool_], names: Sequence[str], folder: Path
-) -> None:
-    assert not isinstance(competition.test_images, ImageArray)
-    template = aliases(competition.test_images)[0]
-    for path in index.train[~hidden]["path"]:
-        _link(index.data_dir / path, folder / path)
-    for path, name in zip(index.train[hidden]["path"], names, strict=True):
-        _link(index.data_dir / path, folder / template.replace("{id}", name))
+    def _write_labels(self) -> None:
+        """Write the labels of the rows that stay; folders that are labels need no table."""
+        labels = self.competition.labels
+        if not labels.csv:
+            return
+        table = self.index.train[~self.hidden]
+        ids = table["id"].tolist()
+        columns = {labels.id: ids, labels.label: table["label"].tolist()}
+        if labels.group:
+            groups = zip(table["group"], ids, strict=True)
+            columns[labels.group] = ["" if group == alone(id) else group for group, id in groups]
+        _write_csv(self.folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
+
+    def _link_images(self, test_template: str) -> None:
+        table = self.index.train
+        for path in table[~self.hidden]["path"]:
+            _link(self.index.data_dir / path, self.folder / path)
+        for path, id in zip(table[self.hidden]["path"], self.hidden_ids, strict=True):
+            _link(self.index.data_dir / path, self.folder / test_template.replace("{id}", id))
+
+    def _write_arrays(self, train: ImageArray, test: ImageArray) -> None:
+        """Write the array and the table of both subsets; the hidden rows are sorted by their anonymous id."""
+        source_dir, ids = self.index.data_dir, self.index.train["id"]
+        source = read_table(source_dir / train.table)
+        header = [name.strip() for name in source.header]
+        cells = [dict(zip(header, map(str.strip, row), strict=False)) for _, row in source if row]
+        row_of = {row[train.id]: number for number, row in enumerate(cells)}
+        train_rows = sorted(row_of[id] for id in ids[~self.hidden])
+        test_rows = sorted(zip(self.hidden_ids, (row_of[id] for id in ids[self.hidden]), strict=True))
+        _copy_rows(source_dir / train.array, train_rows, self.folder / train.array)
+        _copy_rows(source_dir / train.array, [row for _, row in test_rows], self.folder / test.array)
+        _write_csv(self.folder / train.table, header, ([cells[row][name] for name in header] for row in train_rows))
+        # The real test table decides which columns are known of a row without a label.
+        columns = [name.strip() for name in read_table(source_dir / test.table).header]
+        columns = [name for name in columns if name != self.competition.labels.label]
+        anonymous = ({**cells[row], test.id: id} for id, row in test_rows)
+        _write_csv(self.folder / test.table, columns, ([row.get(name, "") for name in columns] for row in anonymous))
+
+    def _write_sample(self) -> None:
+        """Write a sample submission of the hidden rows, each with the cells of the real one's first row."""
+        path = self.index.data_dir / aliases(self.competition.sample_submission)[0]
+        sample = read_submission_format(self.competition.labels, path)
+        _, first_row = next(iter(read_table(path)))
+        column = sample.header.index(sample.id_column)
+        rows = ([*first_row[:column], id, *first_row[column + 1 :]] for id in sorted(self.hidden_ids))
+        _write_csv(self.sample_file, sample.header, rows)
 
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # another disk, or one without hard links
         shutil.copyfile(source, target)
 
 
-def _write_bands(
-    competition: Competition,
-    train: ImageArray,
-    test: ImageArray,
-    index: Index,
-    hidden: NDArray[np.bool_],
-    names: Sequence[str],
-    folder: Path,
-) -> None:
-    """Arrays and tables of the seen rows and of the hidden ones; the hidden ones' in the order of their names."""
-    table = pd.read_csv(index.data_dir / train.table, dtype=str, keep_default_na=False)
-    row_of = {id: row for row, id in enumerate(table[train.id])}
-    seen = sorted(row_of[id] for id in index.train[~hidden]["id"])
-    _write_array(index.data_dir / train.array, seen, folder / train.array)
-    _write_table(folder / train.table, list(table.columns), table.iloc[seen].itertuples(index=False))
-    order = sorted(zip(names, (row_of[id] for id in index.train[hidden]["id"]), strict=True))
-    _write_array(index.data_dir / train.array, [row for _, row in order], folder / test.array)
-    told = table.iloc[[row for _, row in order]].assign(**{test.id: [name for name, _ in order]})
-    # The real test table is the authority on what is known of a row whose label is not.
-    columns = [name for name in read_table(index.data_dir / test.table).header if name != competition.labels.label]
-    _write_table(folder / test.table, columns, told.reindex(columns=columns, fill_value="").itertuples(index=False))
-
-
-def _write_array(source: Path, rows: Sequence[int], target: Path) -> None:
+def _copy_rows(source: Path, rows: Sequence[int], target: Path) -> None:
+    """Write an .npy file with these rows of another one, a few at a time."""
     array = open_array(source)
-    with atomic_path(target) as part:
-        new = np.lib.format.open_memmap(part, mode="w+", dtype=array.dtype, shape=(len(rows), *array.shape[1:]))
-        for begin in range(0, len(rows), _BLOCK):
-            new[begin : begin + _BLOCK] = array[list(rows[begin : begin + _BLOCK])]
-        new.flush()
-        del new
+    with atomic_path(target) as temporary:
+        shape = (len(rows), *array.shape[1:])
+        copy = np.lib.format.open_memmap(temporary, mode="w+", dtype=array.dtype, shape=shape)
+        for start in range(0, len(rows), _ROWS_PER_COPY):
+            block = slice(start, start + _ROWS_PER_COPY)
+            copy[block] = array[list(rows[block])]
+        copy.flush()
+        del copy
 
 
-def _write_sample(competition: Competition, index: Index, names: Sequence[str], folder: Path) -> None:
-    """The sample submission of the hidden rows; each is told what the real one tells of its first."""
-    real = index.data_dir / aliases(competition.sample_submission)[0]
-    form, (_, first) = read_submission_format(competition.labels, real), next(iter(read_table(real)))
-    place = form.header.index(form.id_column)
-    rows = ([*first[:place], name, *first[place + 1 :]] for name in names)
-    _write_table(folder / aliases(competition.sample_submission)[0], form.header, rows)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""What a rehearsal says: the hidden score beside the one that was promised, and the place it would have had."""
+"""The result of a rehearsal: the score on the hidden rows beside the cross-validation score, and its standing."""
 
 from __future__ import annotations
 
@@ -7,81 +7,77 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from runner.contract import Competition
 from runner.contract.labels import targets_of
 from runner.hosts.leaderboards import latest_snapshots, read_board_file
 from runner.hosts.protocol import Leaderboard
 from runner.hosts.standings import Standing, find_standing
 from runner.practice.rehearsal import HiddenRows
 from runner.prediction.score import Score, score_rows
-from runner.submission_format.submission_format import read_submission, read_submission_format
+from runner.session import Session
+from runner.submission_format.submission_format import read_submission
 
 
 @dataclass(frozen=True)
 class RehearsalResult:
-    """Both scores; each has its standard error."""
+    """Both scores with their standard errors; `gap` is how much worse the hidden score is, negative if it is better."""
 
-    promised: Score
+    cv: Score
     hidden: Score
-    worse: float  # how much worse the hidden score is, whichever way the metric goes; below 0: better
+    gap: float
     standing: Standing | None
 
     @property
-    def standard_errors(self) -> float:
-        """The difference in standard errors of both scores together; above 0 the hidden score is worse."""
-        return self.worse / max(hypot(self.promised.error, self.hidden.error), 1e-12)
+    def gap_in_errors(self) -> float:
+        """The gap divided by the standard error of the difference."""
+        return self.gap / max(hypot(self.cv.error, self.hidden.error), 1e-12)
 
     def to_dict(self) -> dict[str, Any]:
-        """A value that JSON can hold."""
+        """The content of rehearsal.json."""
         return {
-            "promised": asdict(self.promised),
+            "cv": asdict(self.cv),
             "hidden": asdict(self.hidden),
-            "standard_errors": self.standard_errors,
+            "gap": self.gap,
+            "gap_in_errors": self.gap_in_errors,
             "standing": None if self.standing is None else str(self.standing),
         }
 
     def __str__(self) -> str:
-        way = "worse" if self.worse > 0 else "better"
+        direction = "worse" if self.gap > 0 else "better"
         lines = [
-            f"out of fold  {self.promised} ({self.promised.rows:,} rows)",
-            f"hidden       {self.hidden} ({self.hidden.rows:,} rows)",
-            f"difference   {abs(self.worse):.5f} {way}: {abs(self.standard_errors):.1f} standard errors of both",
+            f"CV        {self.cv} ({self.cv.rows:,} rows)",
+            f"hidden    {self.hidden} ({self.hidden.rows:,} rows)",
+            f"gap       {abs(self.gap):.5f} {direction}: {abs(self.gap_in_errors):.1f} standard errors",
         ]
-        return "\n".join([*lines, *([str(self.standing)] if self.standing else [])])
+        return "\n".join([*lines, *([f"standing  {self.standing}"] if self.standing else [])])
 
 
 def score_rehearsal(
-    competition: Competition,
-    promised: Score,
-    submission: Path,
-    rows: HiddenRows,
-    *,
-    sample: Path,
-    classes: tuple[str, ...],
-    board: Leaderboard | None,
+    rehearsal: Session, submission: Path, cv: Score, rows: HiddenRows, leaderboard: Leaderboard | None
 ) -> RehearsalResult:
-    """The verdict on a submission for the hidden rows."""
-    ids, predicted = read_submission(read_submission_format(competition.labels, sample), submission, classes=classes)
-    place = {name: row for row, name in enumerate(ids)}
-    predicted = predicted[[place[name] for name in rows.names]]
-    targets = targets_of(competition.labels, classes, rows.labels)
-    metric = competition.metric
+    """Score the rehearsal's submission on the hidden rows, and rank it on the leaderboard if there is one."""
+    competition, metric = rehearsal.competition, rehearsal.competition.metric
+    ids, predicted = read_submission(rehearsal.submission_format, submission, classes=rows.classes)
+    position = {id: row for row, id in enumerate(ids)}
+    predicted = predicted[[position[id] for id in rows.ids]]
+    targets = targets_of(competition.labels, rows.classes, rows.labels)
     hidden = score_rows(metric, targets, predicted, groups=rows.groups)
-    sign = -1 if metric.higher_is_better else 1
     standing = None
-    if board is not None:
-        standing = find_standing(board, hidden.value, metric, awards_medals=competition.awards_medals, late=True)
-    return RehearsalResult(promised, hidden, sign * (hidden.value - promised.value), standing)
+    if leaderboard is not None:
+        medals = competition.awards_medals
+        standing = find_standing(leaderboard, hidden.value, metric, awards_medals=medals, late=True)
+    return RehearsalResult(cv, hidden, metric.gain(cv.value, hidden.value), standing)
 
 
-def find_board(competition: Competition, file: Path | None, kept: Path) -> Leaderboard | None:
-    """The board to stand on: a file's, else the one that was downloaded last; best first."""
+def find_leaderboard(session: Session, file: Path | None = None) -> Leaderboard | None:
+    """The leaderboard in a file, else the private or else the public one downloaded last; best first."""
     if file is not None:
-        board = read_board_file(file)
+        leaderboard = read_board_file(file)
     else:
-        snapshots = latest_snapshots(kept, private=True, count=1) or latest_snapshots(kept, private=False, count=1)
-        if not snapshots:
+        folder = session.leaderboards_dir
+        saved = latest_snapshots(folder, private=True, count=1) or latest_snapshots(folder, private=False, count=1)
+        if not saved:
             return None
-        board = snapshots[-1].board
-    sign = -1 if competition.metric.higher_is_better else 1
-    return Leaderboard(tuple(sorted(board.rows, key=lambda row: (sign * row.score, row.submitted))), board.private)
+        leaderboard = saved[-1].board
+    metric = session.competition.metric
+    rows = sorted(leaderboard.rows, key=lambda row: (metric.sort_key(row.score), row.submitted))
+    return Leaderboard(tuple(rows), leaderboard.private)

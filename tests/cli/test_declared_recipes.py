@@ -9,6 +9,7 @@ import pytest
 
 from competitions import load
 from runner.practice.build import build_practice
+from runner.session import Session
 from runner.training.log import read_log
 from runner.workspace import Workspace
 from tests.cli.conftest import Runner
@@ -19,7 +20,7 @@ SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, cli: Runner, workspace_folder: Path) -> None:
     competition = load(name)
-    build_practice(competition, Workspace(workspace_folder).for_host("practice"), scale=0.05)
+    build_practice(Session(competition, Workspace(workspace_folder).for_host("practice")), scale=0.05)
     flags = ("--backbone", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
     result = cli("--host", "practice", name, "run", "--run", "declared", *flags)
     assert result.code == 0, result.err

@@ -36,7 +36,7 @@ def server(
         with ZipFile(files[f"{part}.zip"], "w") as archive:
             for path in sorted((shapes_folder / part).iterdir()):
                 archive.write(path, f"{part}/{path.name}")
-    rows = [line.split(",") for line in (shapes_folder / "answers.csv").read_text().splitlines()[1:]]
+    rows = [line.split(",") for line in (shapes_folder / "solution.csv").read_text().splitlines()[1:]]
     answers: tuple[Answer, ...] = split_public_private([row[0] for row in rows], [row[1] for row in rows], seed=1)
     create_practice_competition(
         competition,

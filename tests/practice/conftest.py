@@ -1,4 +1,4 @@
-"""The practice hosts of all three competitions, made once, as small as they get."""
+"""Sessions on the practice hosts of all three competitions, built once at the smallest scale."""
 
 from __future__ import annotations
 
@@ -9,27 +9,34 @@ import pytest
 from competitions import load
 from runner.hosts.practice import PracticeHost
 from runner.practice.build import build_practice, practice_names
+from runner.session import Session
 from runner.workspace import Workspace
 
 SCALE = 0.05
 
 
+def host_of(session: Session) -> PracticeHost:
+    """The session's practice host."""
+    return PracticeHost(session.competition, session.workspace.practice_host_dir(session.name))
+
+
 @pytest.fixture(scope="session")
-def practice_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace whose practice folder holds every competition that has a painter."""
+def practice_sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+    """A session for each competition with practice data, all in one workspace."""
     workspace = Workspace.at(tmp_path_factory.mktemp("practice"))
-    for name in practice_names():
-        build_practice(load(name), workspace, scale=SCALE)
-    return workspace
+    sessions = {name: Session(load(name), workspace, "practice") for name in practice_names()}
+    for session in sessions.values():
+        build_practice(session, scale=SCALE)
+    return sessions
 
 
 @pytest.fixture(params=practice_names())
-def practice_host(request: pytest.FixtureRequest, practice_workspace: Workspace) -> PracticeHost:
+def practice_host(request: pytest.FixtureRequest, practice_sessions: dict[str, Session]) -> PracticeHost:
     """Each practice host in turn."""
-    return PracticeHost(load(request.param), practice_workspace.practice_host_dir(request.param))
+    return host_of(practice_sessions[request.param])
 
 
 @pytest.fixture(scope="session")
-def files(practice_workspace: Workspace) -> dict[str, Path]:
-    """For each competition the folder of what its host offers."""
-    return {name: practice_workspace.practice_host_dir(name) / "files" for name in practice_names()}
+def offered_dirs(practice_sessions: dict[str, Session]) -> dict[str, Path]:
+    """For each competition the folder of the files that its host offers."""
+    return {name: host_of(session).folder / "files" for name, session in practice_sessions.items()}

@@ -1,4 +1,4 @@
-"""Making the practice hosts: whole or anew, with baselines that were really fitted."""
+"""Building the practice hosts: complete, repeatable, with baselines that are fitted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.contract import Competition
 from runner.contract.labels import targets_of
 from runner.data.download import download
 from runner.data.index import build_index
@@ -23,15 +22,25 @@ from runner.errors import HostError
 from runner.hosts.grading import Usage, read_answers
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
-from runner.practice.baselines import BOTS, fit_logistic, fit_neighbours, fit_prior
+from runner.practice.baselines import (
+    BASELINES,
+    SAMPLE_TEAM,
+    fit_class_frequencies,
+    fit_logistic,
+    fit_neighbours,
+)
 from runner.practice.build import build_practice, practice_names
+from runner.practice.recipes import practice_recipe
+from runner.session import Session
 from runner.workspace import Workspace
+from tests.practice.conftest import host_of
 
-DOGS = load("dog-breed")
+DOG_BREED = load("dog-breed")
+SOLUTION, LEADERBOARD = "answers.csv", "board.csv"
 
 
-def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file with its bytes and the time it was written."""
+def contents_and_times(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """The content and the modification time of every file."""
     return {
         path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
@@ -39,143 +48,155 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {name: value for name, (value, _) in snapshot(folder).items()}
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, (content, _) in contents_and_times(folder).items()}
 
 
 @pytest.fixture(scope="module")
-def dogs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace of its own with dogs only, for tests that break it."""
-    workspace = Workspace.at(tmp_path_factory.mktemp("dogs"))
-    build_practice(DOGS, workspace, scale=0.01)
-    return workspace
+def dog_breed(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """Dog-breed's practice host in a workspace of its own, for tests that damage it."""
+    session = Session(DOG_BREED, Workspace.at(tmp_path_factory.mktemp("dogs")), "practice")
+    build_practice(session, scale=0.01)
+    return session
 
 
-# --- whole, once --------------------------------------------------------------------------------
+# --- complete and repeatable --------------------------------------------------------------------
 
 
-def test_a_second_call_touches_nothing(dogs: Workspace) -> None:
-    before = snapshot(dogs.practice("dog-breed"))
-    build_practice(DOGS, dogs, scale=0.01)
-    assert snapshot(dogs.practice("dog-breed")) == before
+def test_a_complete_host_is_not_built_again(dog_breed: Session) -> None:
+    folder = host_of(dog_breed).folder
+    before = contents_and_times(folder)
+    build_practice(dog_breed, scale=0.01)
+    assert contents_and_times(folder) == before
 
 
-def test_what_a_kill_left_is_made_anew_and_ends_the_same(dogs: Workspace) -> None:
-    folder = dogs.practice("dog-breed")
-    whole = content(folder)
+def test_a_host_left_incomplete_is_built_again_with_the_same_bytes(dog_breed: Session) -> None:
+    folder = host_of(dog_breed).folder
+    before = contents(folder)
     (folder / "competition.json").unlink()
-    (folder / "answers.csv").unlink()
+    (folder / SOLUTION).unlink()
     (folder / "files" / "train.zip").write_bytes(b"half of it")
     (folder / "files" / "stray.part").write_bytes(b"")
-    build_practice(DOGS, dogs, scale=0.01)
-    assert content(folder) == whole
+    build_practice(dog_breed, scale=0.01)
+    assert contents(folder) == before
 
 
-def test_another_seed_is_another_host(dogs: Workspace, tmp_path: Path) -> None:
-    workspace = Workspace.at(tmp_path)
-    build_practice(DOGS, workspace, scale=0.01, seed=1)
-    first = content(workspace.practice_host_dir("dog-breed"))
-    assert first["board.csv"] != content(dogs.practice("dog-breed"))["board.csv"]
-    build_practice(DOGS, workspace, scale=0.01, seed=2)
-    second = content(workspace.practice_host_dir("dog-breed"))
-    assert second["answers.csv"] != first["answers.csv"]
-    assert read_origin(workspace.practice_host_dir("dog-breed")) == {"seed": 2, "scale": 0.01}
+def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> None:
+    session = Session(DOG_BREED, Workspace.at(tmp_path))
+    build_practice(session, scale=0.01, seed=1)
+    first = contents(host_of(session).folder)
+    assert first[LEADERBOARD] != contents(host_of(dog_breed).folder)[LEADERBOARD]
+    build_practice(session, scale=0.01, seed=2)
+    assert contents(host_of(session).folder)[SOLUTION] != first[SOLUTION]
+    assert read_origin(host_of(session).folder) == {"seed": 2, "scale": 0.01}
 
 
-def test_a_competition_without_a_painter_names_those_that_have_one(tmp_path: Path) -> None:
+def test_a_competition_without_practice_data_is_refused(tmp_path: Path) -> None:
+    whales = replace(DOG_BREED, name="whales")
     with pytest.raises(HostError) as caught:
-        build_practice(replace(DOGS, name="whales"), Workspace.at(tmp_path))
-    assert "dog-breed, iceberg, planet" in str(caught.value)
+        build_practice(Session(whales, Workspace.at(tmp_path)))
+    assert (caught.value.message, caught.value.where, caught.value.fix) == (
+        "no practice data for whales",
+        "competitions with practice data: dog-breed, iceberg, planet",
+        "runner demo dog-breed",
+    )
     assert not any(tmp_path.iterdir())
+    with pytest.raises(HostError, match="no practice data for whales"):
+        practice_recipe(whales)
 
 
-def test_the_list_of_painted_names_costs_no_heavy_import() -> None:
+@pytest.mark.parametrize("name", practice_names())
+def test_every_practice_competition_has_a_recipe_from_scratch(name: str) -> None:
+    assert not practice_recipe(load(name)).pretrained
+
+
+def test_listing_practice_names_imports_nothing_heavy() -> None:
     script = (
         "import sys; from runner.practice.build import practice_names; print(*practice_names());"
         "print(*{'cv2', 'sklearn', 'torch', 'pandas', 'py7zr', 'PIL'} & set(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout.split() == list(practice_names())
-    assert done.stderr.strip() == ""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    assert run.stdout.split() == list(practice_names())
+    assert run.stderr.strip() == ""
 
 
-# --- the baselines -----------------------------------------------------------------------------------
+# --- baselines ----------------------------------------------------------------------------------
 
 
-def test_every_bot_is_on_both_boards(practice_host: PracticeHost) -> None:
+def test_every_baseline_is_on_both_leaderboards(practice_host: PracticeHost) -> None:
     slug = practice_host.competition.slug
-    boards = [practice_host.fetch_leaderboard(slug, private=private) for private in (False, True)]
-    assert [len(board.rows) for board in boards] == [len(BOTS) + 1] * 2
-    assert {row.team for row in boards[0].rows} == {row.team for row in boards[1].rows}
-    assert all("{" not in row.team for row in boards[0].rows)
+    public, private = (practice_host.fetch_leaderboard(slug, private=private) for private in (False, True))
+    assert len(public.rows) == len(private.rows) == len(BASELINES) + 1
+    teams = {row.team for row in public.rows}
+    assert teams == {row.team for row in private.rows}
+    assert SAMPLE_TEAM in teams
+    assert all("{" not in team for team in teams)
 
 
-def test_the_priors_score_is_what_the_training_rows_and_the_answers_make_it(files: dict[str, Path]) -> None:
-    with zipfile.ZipFile(files["dog-breed"] / "labels.csv.zip") as packed:
-        rows = list(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))
+def test_the_class_frequencies_score_as_computed_by_hand(practice_sessions: dict[str, Session]) -> None:
+    host = host_of(practice_sessions["dog-breed"])
+    with zipfile.ZipFile(host.folder / "files" / "labels.csv.zip") as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
     classes = sorted({row["breed"] for row in rows})
-    prior = targets_of(DOGS.labels, classes, [row["breed"] for row in rows]).astype(float).mean(axis=0)
-    host = PracticeHost(DOGS, files["dog-breed"].parent)
-    answers = read_answers(host.folder / "answers.csv")
+    frequencies = targets_of(DOG_BREED.labels, classes, [row["breed"] for row in rows]).astype(float).mean(axis=0)
+    solution = read_answers(host.folder / SOLUTION)
     for usage, private in ((Usage.PUBLIC, False), (Usage.PRIVATE, True)):
-        truth = targets_of(DOGS.labels, classes, [one.label for one in answers if one.usage is usage])
-        expected = DOGS.metric.score(truth, np.tile(prior, (len(truth), 1)))
-        board = host.fetch_leaderboard(DOGS.slug, private=private)
-        (score,) = (row.score for row in board.rows if row.team == "The prior")
+        targets = targets_of(DOG_BREED.labels, classes, [row.label for row in solution if row.usage is usage])
+        expected = DOG_BREED.metric.score(targets, np.tile(frequencies, (len(targets), 1)))
+        leaderboard = host.fetch_leaderboard(DOG_BREED.slug, private=private)
+        (score,) = (row.score for row in leaderboard.rows if row.team == "Class frequencies")
         assert score == pytest.approx(expected)
 
 
-def test_a_submission_of_the_sample_scores_what_the_bot_that_sends_it_scored(practice_host: PracticeHost) -> None:
+def test_submitting_the_sample_scores_as_its_baseline_did(practice_host: PracticeHost) -> None:
     slug = practice_host.competition.slug
     practice_host.submit_file(slug, practice_host.folder / "sample_submission.csv", "")
-    told = practice_host.fetch_submissions(slug)[0]
-    assert told.status is Status.COMPLETE
-    for score, private in ((told.public, False), (told.private, True)):
-        board = practice_host.fetch_leaderboard(slug, private=private)
-        assert [row.score for row in board.rows if row.team == "The sample, untouched"] == [score]
+    submission = practice_host.fetch_submissions(slug)[0]
+    assert submission.status is Status.COMPLETE
+    for score, private in ((submission.public, False), (submission.private, True)):
+        leaderboard = practice_host.fetch_leaderboard(slug, private=private)
+        assert [row.score for row in leaderboard.rows if row.team == SAMPLE_TEAM] == [score]
 
 
-def test_the_prior_is_the_share_of_each_class() -> None:
+def test_class_frequencies_are_the_shares_of_the_classes() -> None:
     targets = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    assert (
-        fit_prior(np.zeros((4, 1), np.float32), targets, True)(np.zeros((2, 1), np.float32)).tolist()
-        == [[0.75, 0.25]] * 2
-    )
+    predict = fit_class_frequencies(np.zeros((4, 1), np.float32), targets, True)
+    assert predict(np.zeros((2, 1), np.float32)).tolist() == [[0.75, 0.25]] * 2
 
 
-def test_logistic_bots_learn_what_can_be_learnt_from_a_number() -> None:
+def test_logistic_regression_learns_from_one_feature() -> None:
     features = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-    tags = np.stack([features[:, 0] > 0, np.ones(40)], axis=1).astype(float)
-    predicted = fit_logistic(features, tags, False)(np.array([[-1.0], [1.0]], np.float32))
+    targets = np.stack([features[:, 0] > 0, np.ones(40)], axis=1).astype(float)
+    predicted = fit_logistic(features, targets, False)(np.array([[-1.0], [1.0]], np.float32))
     assert predicted[0, 0] < 0.2 < 0.8 < predicted[1, 0]
-    assert predicted[:, 1].tolist() == [1, 1]  # a tag that every row bears
+    assert predicted[:, 1].tolist() == [1, 1]  # a class that every row has
 
 
-def test_a_class_without_training_rows_gets_a_column_too() -> None:
+def test_a_class_without_training_rows_is_predicted_as_zero() -> None:
     features = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
     targets = np.zeros((20, 3))
     targets[:10, 0], targets[10:, 2] = 1, 1
     assert fit_logistic(features, targets, True)(features)[:, 1].tolist() == [0] * 20
 
 
-def test_neighbours_are_the_nearest() -> None:
+def test_nearest_neighbours_average_the_nearest_targets() -> None:
     features = np.array([[0.0], [1.0], [10.0], [11.0]], np.float32)
     targets = np.array([[1.0], [1.0], [0.0], [0.0]])
-    assert fit_neighbours(features, targets, False, count=2)(np.array([[0.4], [10.4]], np.float32)).tolist() == [
-        [1.0],
-        [0.0],
-    ]
+    predict = fit_neighbours(features, targets, False, neighbours=2)
+    assert predict(np.array([[0.4], [10.4]], np.float32)).tolist() == [[1.0], [0.0]]
 
 
-# --- the line that begins here ------------------------------------------------------------------
+# --- what a user does next ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", practice_names())
-def test_practice_data_downloads_into_an_index_without_complaints(name: str, practice_workspace: Workspace) -> None:
-    competition: Competition = load(name)
-    host = PracticeHost(competition, practice_workspace.practice_host_dir(name))
-    index = build_index(competition, download(competition, practice_workspace, host))
-    assert [str(problem) for problem in index.problems] == []
-    answers = read_answers(host.folder / "answers.csv")
-    assert index.test["id"].tolist() == [answer.id for answer in answers]
-    assert set(index.classes) >= {tag for answer in answers for tag in answer.label.split()} - {"0", "1"}
+def test_practice_data_downloads_into_an_index_without_problems(
+    name: str, practice_sessions: dict[str, Session]
+) -> None:
+    session = practice_sessions[name]
+    host = host_of(session)
+    index = build_index(session.competition, download(session.competition, session.workspace, host))
+    assert index.problems == ()
+    solution = read_answers(host.folder / SOLUTION)
+    assert index.test["id"].tolist() == [row.id for row in solution]
+    assert set(index.classes) >= {label for row in solution for label in row.label.split()} - {"0", "1"}

@@ -1,4 +1,4 @@
-"""What the painters paint: Kaggle's layouts, and images that bear what their labels say."""
+"""Synthetic data: Kaggle's file layouts, and images that match their labels."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 from PIL import Image
 
 from runner.hosts.grading import Usage, read_answers
+from runner.practice.archives import write_archive
 from runner.practice.dog_breed import generate_dog_breed
-from runner.practice.dogs import BREEDS, paint_dog
+from runner.practice.draw_dogs import BREEDS, draw_dog
+from runner.practice.draw_radar import MIN_DB, draw_target, sample_scene
+from runner.practice.draw_tiles import TAGS, WEATHER, draw_tile, sample_tags
 from runner.practice.iceberg import generate_iceberg
 from runner.practice.noise import NoiseBank
-from runner.practice.packing import pack
 from runner.practice.planet import generate_planet
-from runner.practice.radar import LOWEST, draw_scene, paint_target
-from runner.practice.synthetic_data import Archive, Packing
-from runner.practice.tiles import TAGS, WEATHER, draw_tags, paint_tile
+from runner.practice.synthetic_data import Archive, ArchiveType, SyntheticData
 
-Files = dict[str, Path]
+Folders = dict[str, Path]
 
 
 def read_csv(text: str) -> list[dict[str, str]]:
@@ -35,17 +35,17 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 
 def read_zip(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as packed:
-        return {name: packed.read(name) for name in packed.namelist()}
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
-def read_seven(path: Path, scratch: Path) -> dict[str, bytes]:
-    with py7zr.SevenZipFile(path) as packed:
-        packed.extractall(scratch)
-        return {name: (scratch / name).read_bytes() for name in packed.getnames()}
+def read_7z(path: Path, temporary: Path) -> dict[str, bytes]:
+    with py7zr.SevenZipFile(path) as archive:
+        archive.extractall(temporary)
+        return {name: (temporary / name).read_bytes() for name in archive.getnames()}
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
+def read_zipped_csv(path: Path) -> list[dict[str, str]]:
     ((_, content),) = read_zip(path).items()
     return read_csv(content.decode())
 
@@ -53,15 +53,15 @@ def read_table(path: Path) -> list[dict[str, str]]:
 # --- dog-breed ----------------------------------------------------------------------------------
 
 
-def test_dogs_come_in_the_older_layout(files: Files) -> None:
-    folder = files["dog-breed"]
+def test_dog_breed_has_the_older_layout_of_four_zips(offered_dirs: Folders) -> None:
+    folder = offered_dirs["dog-breed"]
     assert sorted(path.name for path in folder.iterdir()) == [
         "labels.csv.zip",
         "sample_submission.csv.zip",
         "test.zip",
         "train.zip",
     ]
-    labels, sample = read_table(folder / "labels.csv.zip"), read_table(folder / "sample_submission.csv.zip")
+    labels, sample = read_zipped_csv(folder / "labels.csv.zip"), read_zipped_csv(folder / "sample_submission.csv.zip")
     assert {f"train/{row['id']}.jpg" for row in labels} == set(read_zip(folder / "train.zip"))
     assert {f"test/{row['id']}.jpg" for row in sample} == set(read_zip(folder / "test.zip"))
     assert list(labels[0]) == ["id", "breed"]
@@ -70,23 +70,23 @@ def test_dogs_come_in_the_older_layout(files: Files) -> None:
     assert sum(float(value) for value in list(sample[0].values())[1:]) == pytest.approx(1)
 
 
-def test_dogs_are_photographed_in_many_sizes_and_shapes(files: Files) -> None:
-    images = read_zip(files["dog-breed"] / "train.zip").values()
+def test_dog_images_differ_in_size_and_aspect_ratio(offered_dirs: Folders) -> None:
+    images = read_zip(offered_dirs["dog-breed"] / "train.zip").values()
     sizes = [Image.open(io.BytesIO(content)).size for content in images]
     assert len(set(sizes)) > len(sizes) * 0.8
     assert min(width / height for width, height in sizes) < 1 < max(width / height for width, height in sizes)
 
 
-def test_every_breed_is_there(files: Files) -> None:
-    breeds = Counter(row["breed"] for row in read_table(files["dog-breed"] / "labels.csv.zip"))
+def test_every_breed_occurs_at_least_twice(offered_dirs: Folders) -> None:
+    breeds = Counter(row["breed"] for row in read_zipped_csv(offered_dirs["dog-breed"] / "labels.csv.zip"))
     assert set(breeds) == {breed.name for breed in BREEDS}
     assert min(breeds.values()) >= 2
 
 
-def test_no_breed_has_a_colour_of_its_own() -> None:
+def test_the_mean_colour_does_not_give_the_breed_away() -> None:
     random = np.random.default_rng(0)
     noise = NoiseBank(random)
-    means = [[paint_dog(breed, random, noise).mean() for _ in range(40)] for breed in BREEDS]
+    means = [[draw_dog(breed, random, noise).mean() for _ in range(40)] for breed in BREEDS]
     between, within = np.std(np.mean(means, axis=1)), np.mean(np.std(means, axis=1))
     assert between < 0.4 * within
 
@@ -94,8 +94,8 @@ def test_no_breed_has_a_colour_of_its_own() -> None:
 # --- planet -------------------------------------------------------------------------------------
 
 
-def test_tiles_come_in_archives_of_archives(files: Files, tmp_path: Path) -> None:
-    folder = files["planet"]
+def test_planet_has_tar_archives_inside_7z(offered_dirs: Folders, tmp_path: Path) -> None:
+    folder = offered_dirs["planet"]
     assert sorted(path.name for path in folder.iterdir()) == [
         "sample_submission_v2.csv.zip",
         "test-jpg-additional.tar.7z",
@@ -106,11 +106,14 @@ def test_tiles_come_in_archives_of_archives(files: Files, tmp_path: Path) -> Non
     ]
     images = set()
     for name in ("train-jpg", "test-jpg", "test-jpg-additional"):
-        ((inner, content),) = read_seven(folder / f"{name}.tar.7z", tmp_path).items()
-        assert inner == f"{name}.tar"
-        with tarfile.open(fileobj=io.BytesIO(content)) as packed:
-            images |= set(packed.getnames())
-    labels, sample = read_table(folder / "train_v2.csv.zip"), read_table(folder / "sample_submission_v2.csv.zip")
+        ((tar_name, content),) = read_7z(folder / f"{name}.tar.7z", tmp_path).items()
+        assert tar_name == f"{name}.tar"
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            images |= set(tar.getnames())
+    labels, sample = (
+        read_zipped_csv(folder / "train_v2.csv.zip"),
+        read_zipped_csv(folder / "sample_submission_v2.csv.zip"),
+    )
     folders = {"train": "train-jpg", "test": "test-jpg", "file": "test-jpg-additional"}
     names = [row["image_name"] for row in labels + sample]
     assert {f"{folders[name.split('_')[0]]}/{name}.jpg" for name in names} == images
@@ -118,61 +121,68 @@ def test_tiles_come_in_archives_of_archives(files: Files, tmp_path: Path) -> Non
 
 
 def test_some_tiles_are_cmyk() -> None:
-    (train,) = (a for a in generate_planet(1, 0.05).archives if a.name == "train-jpg.tar.7z")
-    modes = Counter(Image.open(io.BytesIO(content)).mode for content in train.members.values())
+    (train,) = (archive for archive in generate_planet(1, 0.05).archives if archive.name == "train-jpg.tar.7z")
+    modes = Counter(Image.open(io.BytesIO(content)).mode for content in train.files.values())
     assert modes["CMYK"] >= 1
     assert modes["RGB"] > 50
 
 
-def test_all_tags_occur_in_both_parts(files: Files) -> None:
+def test_every_tag_occurs_in_train_and_in_test(offered_dirs: Folders) -> None:
     for rows in (
-        [row["tags"] for row in read_table(files["planet"] / "train_v2.csv.zip")],
-        [answer.label for answer in read_answers(files["planet"].parent / "answers.csv")],
+        [row["tags"] for row in read_zipped_csv(offered_dirs["planet"] / "train_v2.csv.zip")],
+        [row.label for row in read_answers(offered_dirs["planet"].parent / "answers.csv")],
     ):
         assert {tag for tags in rows for tag in tags.split()} == set(TAGS)
     assert len(TAGS) == 17
 
 
-def test_a_tile_has_one_weather_and_a_cloudy_one_nothing_else() -> None:
+def test_a_tile_has_one_weather_and_a_cloudy_tile_no_other_tag() -> None:
     random = np.random.default_rng(0)
-    for tags in (draw_tags(random) for _ in range(500)):
+    for tags in (sample_tags(random) for _ in range(500)):
         assert len(tags & set(WEATHER)) == 1
         assert "cloudy" not in tags or tags == {"cloudy"}
 
 
-def test_tags_are_as_frequent_as_in_the_amazon() -> None:
+def test_tags_are_about_as_frequent_as_in_the_real_data() -> None:
     random = np.random.default_rng(0)
-    counts = Counter(tag for _ in range(3000) for tag in draw_tags(random))
-    real = {"primary": 0.927, "clear": 0.702, "agriculture": 0.304, "road": 0.199, "water": 0.183, "cultivation": 0.11}
-    for tag, share in real.items():
-        assert counts[tag] / 3000 == pytest.approx(share, abs=0.04)
+    counts = Counter(tag for _ in range(3000) for tag in sample_tags(random))
+    frequencies = {
+        "primary": 0.927,
+        "clear": 0.702,
+        "agriculture": 0.304,
+        "road": 0.199,
+        "water": 0.183,
+        "cultivation": 0.11,
+    }
+    for tag, frequency in frequencies.items():
+        assert counts[tag] / 3000 == pytest.approx(frequency, abs=0.04)
     assert counts["conventional_mine"] < counts["habitation"] < counts["road"]
 
 
 @pytest.mark.parametrize("tag", sorted(set(TAGS) - {"clear"}))
-def test_every_tag_shows_on_the_tile(tag: str) -> None:
-    def paint(*tags: str) -> Any:
+def test_every_tag_changes_the_tile(tag: str) -> None:
+    def draw(*tags: str) -> Any:
         random = np.random.default_rng(7)  # the same ground under the same light
-        return paint_tile(frozenset(tags), random, NoiseBank(random)).astype(float)
+        return draw_tile(frozenset(tags), random, NoiseBank(random)).astype(float)
 
-    bare = paint("clear")
-    shown = paint(tag) if tag in WEATHER else paint("clear", tag)
-    assert np.abs(shown - bare).max() > 40
+    plain = draw("clear")
+    tagged = draw(tag) if tag in WEATHER else draw("clear", tag)
+    assert np.abs(tagged - plain).max() > 40
 
 
 # --- iceberg ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def records(files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """Both JSON files, read."""
-    scratch = tmp_path_factory.mktemp("json")
-    read = {}
-    for part in ("train", "test"):
-        ((name, content),) = read_seven(files["iceberg"] / f"{part}.json.7z", scratch).items()
-        assert name == f"data/processed/{part}.json"
-        read[part] = json.loads(content)
-    return read
+def records(offered_dirs: Folders, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """The objects of both JSON files."""
+    temporary = tmp_path_factory.mktemp("json")
+    records = {}
+    for subset in ("train", "test"):
+        ((name, content),) = read_7z(offered_dirs["iceberg"] / f"{subset}.json.7z", temporary).items()
+        assert name == f"data/processed/{subset}.json"
+        records[subset] = json.loads(content)
+    return records
 
 
 Records = dict[str, list[dict[str, Any]]]
@@ -184,72 +194,75 @@ def test_targets_are_two_bands_of_75_by_75_decibels(records: Records) -> None:
     assert list(records["train"][0]) == ["id", "band_1", "band_2", "inc_angle", "is_iceberg"]
     assert list(records["test"][0]) == ["id", "band_1", "band_2", "inc_angle"]
     values = np.array([record["band_1"] for record in records["train"]])
-    assert LOWEST <= values.min() < -20 < 0 < values.max()
+    assert MIN_DB <= values.min() < -20 < 0 < values.max()
 
 
-def test_the_json_says_what_was_painted(records: Records) -> None:
-    painted = generate_iceberg(2017, 0.05)
-    read = np.array([[record["band_1"], record["band_2"]] for record in records["train"]])
-    painted_bands = np.stack([p.transpose(2, 0, 1).reshape(2, -1) for p in painted.train.images])
-    assert np.abs(read - painted_bands).max() < 1e-4
+def test_the_json_has_the_generated_bands(records: Records) -> None:
+    data = generate_iceberg(2017, 0.05)
+    bands = np.array([[record["band_1"], record["band_2"]] for record in records["train"]])
+    expected = np.stack([image.transpose(2, 0, 1).reshape(2, -1) for image in data.train.images])
+    assert np.abs(bands - expected).max() < 1e-4
 
 
-def test_angles_are_shared_by_scenes_and_missing_in_train_only(records: Records) -> None:
-    angles = [record["inc_angle"] for record in paint_records(generate_iceberg(3, 0.4))]
+def test_angles_are_shared_by_targets_and_missing_in_train_only(records: Records) -> None:
+    angles = [record["inc_angle"] for record in train_records(generate_iceberg(3, 0.4))]
     missing = angles.count("na")
     assert 0.03 < missing / len(angles) < 0.15
     assert len(set(angles)) < len(angles) / 2
     assert all(isinstance(record["inc_angle"], float) for record in records["test"])
 
 
-def paint_records(painted: Any) -> list[dict[str, Any]]:
-    (train,) = (archive for archive in painted.archives if archive.name == "train.json.7z")
-    ((_, content),) = train.members.items()
-    read: list[dict[str, Any]] = json.loads(content)
-    return read
+def train_records(data: SyntheticData) -> list[dict[str, Any]]:
+    (train,) = (archive for archive in data.archives if archive.name == "train.json.7z")
+    ((_, content),) = train.files.items()
+    records: list[dict[str, Any]] = json.loads(content)
+    return records
 
 
-def test_machine_made_rows_are_asked_for_and_ignored(files: Files, records: Records) -> None:
-    answers = read_answers(files["iceberg"].parent / "answers.csv")
-    ignored = {answer.id for answer in answers if answer.usage is Usage.IGNORED}
-    assert {answer.id for answer in answers} == {record["id"] for record in records["test"]}
-    assert 0.2 < len(ignored) / len(answers) < 0.4
+def test_machine_generated_rows_count_in_no_score(offered_dirs: Folders, records: Records) -> None:
+    solution = read_answers(offered_dirs["iceberg"].parent / "answers.csv")
+    ignored = {row.id for row in solution if row.usage is Usage.IGNORED}
+    assert {row.id for row in solution} == {record["id"] for record in records["test"]}
+    assert 0.2 < len(ignored) / len(solution) < 0.4
     decimals = {record["id"]: len(str(record["inc_angle"]).split(".")[1]) for record in records["test"]}
-    assert all((decimals[answer.id] > 4) == (answer.id in ignored) for answer in answers)
+    assert all((decimals[row.id] > 4) == (row.id in ignored) for row in solution)
 
 
-def test_both_kinds_are_as_bright_and_ice_is_relatively_weaker_in_hv() -> None:
+def test_ships_and_icebergs_are_equally_bright_but_differ_in_hv() -> None:
     random = np.random.default_rng(0)
     noise = NoiseBank(random, side=256)
-    scenes = [draw_scene(random) for _ in range(150)]
+    scenes = [sample_scene(random) for _ in range(150)]
     peaks = {
-        kind: np.mean([paint_target(kind, scene, random, noise).max(axis=(1, 2)) for scene in scenes], axis=0)
-        for kind in (True, False)
+        is_iceberg: np.mean(
+            [draw_target(is_iceberg, scene, random, noise).max(axis=(1, 2)) for scene in scenes], axis=0
+        )
+        for is_iceberg in (True, False)
     }
     assert abs(peaks[True][0] - peaks[False][0]) < 2.5
     assert peaks[True][0] - peaks[True][1] > peaks[False][0] - peaks[False][1]
 
 
-# --- all of them --------------------------------------------------------------------------------
+# --- all three ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("paint", [generate_dog_breed, generate_iceberg, generate_planet])
-def test_one_seed_paints_the_same_bytes_and_another_does_not(paint: Any, tmp_path: Path) -> None:
-    def packed(seed: int, place: str) -> dict[str, bytes]:
-        archives = paint(seed, 0.01).archives
-        return {archive.name: pack(archive, tmp_path / place).read_bytes() for archive in archives}
+@pytest.mark.parametrize("generate", [generate_dog_breed, generate_iceberg, generate_planet])
+def test_the_same_seed_gives_the_same_bytes(generate: Any, tmp_path: Path) -> None:
+    def archives(seed: int, folder: str) -> dict[str, bytes]:
+        data = generate(seed, 0.01)
+        return {archive.name: write_archive(archive, tmp_path / folder).read_bytes() for archive in data.archives}
 
-    once = packed(5, "once")
-    assert packed(5, "again") == once
-    assert packed(6, "other").keys() == once.keys()
-    assert packed(6, "other") != once
+    first = archives(5, "first")
+    assert archives(5, "again") == first
+    another = archives(6, "another")
+    assert another.keys() == first.keys()
+    assert another != first
 
 
-@pytest.mark.parametrize("packing", list(Packing))
+@pytest.mark.parametrize("archive_type", list(ArchiveType))
 def test_an_archive_does_not_depend_on_the_clock(
-    packing: Packing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive_type: ArchiveType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = Archive(f"a.{packing.value}", packing, {"in/one.jpg": b"1" * 99, "two.csv": b""})
-    first = pack(archive, tmp_path / "first").read_bytes()
+    archive = Archive(f"a.{archive_type.value}", archive_type, {"in/one.jpg": b"1" * 99, "two.csv": b""})
+    first = write_archive(archive, tmp_path / "first").read_bytes()
     monkeypatch.setattr("time.time", lambda: 4e9)
-    assert pack(archive, tmp_path / "second").read_bytes() == first
+    assert write_archive(archive, tmp_path / "second").read_bytes() == first
