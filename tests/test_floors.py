@@ -102,7 +102,7 @@ def test_a_floor_imports_only_itself_and_the_floors_below(module):
     assert above == [], f"{module} leans on {above}, which stand above it"
 
 
-def test_nothing_runs_in_a_circle():
+def test_imports_have_no_cycle():
     leans_on = {module: sorted(imports_of(path) & MODULES.keys()) for module, path in MODULES.items()}
     done: set[str] = set()
 
@@ -132,13 +132,13 @@ def test_the_ground_floors_import_nothing_heavy_when_they_are_imported(module):
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.glob("*.py")), ids=lambda path: path.stem)
-def test_a_plugin_is_written_in_the_words_of_the_contract(path):
+def test_a_plugin_imports_only_the_contract(path):
     ours = {name for name in imports_of(path, inside_functions=False) if floor_of(name) is not None}
     assert ours <= {"runner.contract", "runner.errors"}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_and_everything_public_in_it_says_what_it_is(module):
+def test_every_module_and_public_name_has_a_docstring(module):
     tree = tree_of(MODULES[module])
     assert ast.get_docstring(tree), f"{MODULES[module]} has no docstring"
     silent = [
@@ -151,6 +151,6 @@ def test_every_module_and_everything_public_in_it_says_what_it_is(module):
     assert silent == []
 
 
-def test_no_module_is_a_drawer_for_odds_and_ends():
+def test_no_module_is_named_utils_or_helpers():
     drawers = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
     assert {module for module in MODULES if module.rpartition(".")[2] in drawers} == set()

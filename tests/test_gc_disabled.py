@@ -9,7 +9,7 @@ import pytest
 from runner.gc_disabled import gc_disabled
 
 
-def test_the_search_rests_in_the_block_and_goes_on_behind_it() -> None:
+def test_collection_is_off_in_the_block_and_on_after_it() -> None:
     with gc_disabled():
         assert not gc.isenabled()
         with gc_disabled():
@@ -18,13 +18,13 @@ def test_the_search_rests_in_the_block_and_goes_on_behind_it() -> None:
     assert gc.isenabled()
 
 
-def test_the_search_goes_on_after_an_error() -> None:
+def test_collection_is_on_again_after_an_error() -> None:
     with pytest.raises(ValueError, match="a broken table"), gc_disabled():
         raise ValueError("a broken table")
     assert gc.isenabled()
 
 
-def test_where_a_person_has_turned_it_off_it_stays_off() -> None:
+def test_collection_that_was_off_stays_off() -> None:
     gc.disable()
     try:
         with gc_disabled():

@@ -16,7 +16,7 @@ from runner.errors import UsageError
 from runner.workspace import Workspace, atomic_path, locked, read_json, write_bytes, write_json, write_text
 
 
-def test_the_named_folder_goes_before_the_variable_and_that_before_the_current_one(tmp_path, monkeypatch):
+def test_flag_variable_and_current_folder_choose_in_this_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Workspace.at().root == tmp_path.resolve()
     monkeypatch.setenv("RUNNER_WORKSPACE", str(tmp_path / "from-variable"))
@@ -35,7 +35,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert Workspace.at("~/work").root == (tmp_path / "work").resolve()
 
 
-def test_a_relative_workspace_stays_put_when_the_program_moves(tmp_path, monkeypatch):
+def test_a_relative_workspace_survives_a_change_of_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     workspace = Workspace.at("work")
     (tmp_path / "elsewhere").mkdir()
@@ -43,7 +43,7 @@ def test_a_relative_workspace_stays_put_when_the_program_moves(tmp_path, monkeyp
     assert workspace.root == (tmp_path / "work").resolve()
 
 
-def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_path):
+def test_a_file_as_workspace_is_wrong_usage(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(UsageError, match="is a file") as caught:
@@ -52,14 +52,14 @@ def test_a_workspace_that_is_a_file_is_wrong_usage_and_says_what_to_type(tmp_pat
     assert "--workspace" in str(caught.value.fix)
 
 
-def test_a_command_that_is_to_be_typed_names_the_host_whose_ground_it_is(tmp_path):
+def test_a_command_line_names_the_practice_host(tmp_path):
     workspace = Workspace(tmp_path)
     assert workspace.command_line("planet", "train") == "runner planet train"
     assert workspace.for_host("kaggle").command_line("planet", "train") == "runner planet train"
     assert workspace.for_host("practice").command_line("planet", "train") == "runner --host practice planet train"
 
 
-def test_naming_places_makes_no_folder(workspace_folder):
+def test_paths_create_no_folder(workspace_folder):
     workspace = Workspace.at(workspace_folder)
     for place in (
         workspace.data_dir("planet"),
@@ -84,13 +84,13 @@ def test_a_text_keeps_its_newlines(tmp_path):
 
 @settings(deadline=None, max_examples=30)
 @given(content=st.binary(max_size=100))
-def test_what_is_written_is_what_is_read(tmp_path_factory, content):
+def test_written_bytes_are_read_back(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("bytes") / "a.bin"
     write_bytes(path, content)
     assert path.read_bytes() == content
 
 
-def test_json_comes_back_and_can_be_read_by_a_person(tmp_path):
+def test_json_is_read_back_and_is_readable(tmp_path):
     value = {"title": "Café", "numbers": [1, 2.5, None], "deep": {"yes": True}}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
@@ -98,7 +98,7 @@ def test_json_comes_back_and_can_be_read_by_a_person(tmp_path):
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_a_crash_in_the_block_leaves_the_old_file_and_no_litter(tmp_path, fault):
+def test_an_error_in_the_block_keeps_the_old_file(tmp_path, fault):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(fault), atomic_path(path) as part:
@@ -108,13 +108,13 @@ def test_a_crash_in_the_block_leaves_the_old_file_and_no_litter(tmp_path, fault)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_crash_before_anything_is_written_leaves_nothing(tmp_path):
+def test_an_error_before_writing_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "a.txt"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_final_name_is_not_there_before_the_block_ends(tmp_path):
+def test_the_final_name_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "a.txt"
     with atomic_path(path) as part:
         part.write_text("new")
@@ -122,7 +122,7 @@ def test_the_final_name_is_not_there_before_the_block_ends(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_a_writer_that_adds_a_suffix_of_its_own_writes_where_it_should(tmp_path):
+def test_numpy_adds_no_second_suffix(tmp_path):
     path = tmp_path / "a.npy"
     with atomic_path(path) as part:
         np.save(part, np.arange(3))
@@ -130,7 +130,7 @@ def test_a_writer_that_adds_a_suffix_of_its_own_writes_where_it_should(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_writer_leaves_the_old_file_whole(tmp_path):
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     code = (
@@ -146,7 +146,7 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_two_processes_that_write_one_file_leave_one_of_the_two_contents_whole(tmp_path):
+def test_two_writing_processes_leave_one_complete_content(tmp_path):
     path = tmp_path / "a.txt"
     code = (
         "import pathlib, sys\n"
@@ -159,7 +159,7 @@ def test_two_processes_that_write_one_file_leave_one_of_the_two_contents_whole(t
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_two_threads_that_write_one_file_leave_one_of_the_two_contents_whole(tmp_path):
+def test_two_writing_threads_leave_one_complete_content(tmp_path):
     path, faults = tmp_path / "a.txt", []
 
     def write(letter: str) -> None:

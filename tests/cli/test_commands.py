@@ -22,7 +22,7 @@ def trained(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     return shapes
 
 
-def test_the_line_from_a_folder_to_a_checked_submission(trained: Path, cli: Runner) -> None:
+def test_download_train_predict_check_work_in_order(trained: Path, cli: Runner) -> None:
     predicted = cli("shapes", "predict")
     assert predicted.code == 0
     assert "CV log loss" in predicted.out
@@ -31,30 +31,30 @@ def test_the_line_from_a_folder_to_a_checked_submission(trained: Path, cli: Runn
     assert cli("shapes", "check", path).code == 0
     run = trained / "runs" / "shapes" / "test-resnet-1"
     assert {"recipe.json", "environment.json", "folds.csv", "log.jsonl", "fold-0", "score.json"} <= {
-        one.name for one in run.iterdir()
+        item.name for item in run.iterdir()
     }
     listed = json.loads(cli("shapes", "runs", "--json").out)
-    assert [one["run"] for one in listed] == ["test-resnet-1"]
+    assert [item["run"] for item in listed] == ["test-resnet-1"]
     assert listed[0]["cv"] == json.loads((run / "score.json").read_text())["cv"]["value"]
 
 
-def test_a_second_train_is_a_second_run_on_the_same_folds(trained: Path, cli: Runner) -> None:
+def test_a_second_train_is_a_new_run_on_the_same_folds(trained: Path, cli: Runner) -> None:
     assert cli("shapes", "train", "--seed", 7).code == 0
     runs = trained / "runs" / "shapes"
     assert (runs / "test-resnet-1" / "folds.csv").read_bytes() == (runs / "test-resnet-2" / "folds.csv").read_bytes()
 
 
-def test_the_list_before_and_after(shapes: Path, cli: Runner, shapes_folder: Path) -> None:
-    before = {one["name"]: one for one in json.loads(cli("list", "--json").out)}
+def test_list_shows_which_data_is_downloaded(shapes: Path, cli: Runner, shapes_folder: Path) -> None:
+    before = {item["name"]: item for item in json.loads(cli("list", "--json").out)}
     assert set(before) == {"dog-breed", "iceberg", "planet", "shapes"}
-    assert {one["data"] for one in before.values()} == {"not here"}
+    assert {item["data"] for item in before.values()} == {"not here"}
     cli("shapes", "download", "--from", shapes_folder)
-    after = {one["name"]: one["data"] for one in json.loads(cli("list", "--json").out)}
+    after = {item["name"]: item["data"] for item in json.loads(cli("list", "--json").out)}
     assert after == {"dog-breed": "not here", "iceberg": "not here", "planet": "not here", "shapes": "downloaded"}
     assert "shapes" in cli("list").out
 
 
-def test_a_broken_plugin_is_told_and_the_others_are_listed(shapes: Path, cli: Runner) -> None:
+def test_list_names_a_broken_plugin_and_lists_the_others(shapes: Path, cli: Runner) -> None:
     (shapes / "competitions" / "broken.py").write_text("x = 1\ny = nothing\n")
     result = cli("list")
     assert result.code == 0
@@ -67,16 +67,20 @@ def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: 
     assert (shapes / "data" / "dog-breed" / ".complete").exists()
 
 
-def test_split_tells_every_class_and_is_the_same_twice(trained: Path, cli: Runner) -> None:
+def test_split_counts_every_class_and_is_repeatable(trained: Path, cli: Runner) -> None:
     result = cli("shapes", "split", "--folds", 4, "--json")
-    told = json.loads(result.out)
-    assert {one["name"]: sum(one["held_out"]) for one in told["classes"]} == {"akita": 20, "beagle": 20, "collie": 20}
-    first = Path(told["path"]).read_bytes()
+    text = json.loads(result.out)
+    assert {item["name"]: sum(item["held_out"]) for item in text["classes"]} == {
+        "akita": 20,
+        "beagle": 20,
+        "collie": 20,
+    }
+    first = Path(text["path"]).read_bytes()
     cli("shapes", "split", "--folds", 4)
-    assert Path(told["path"]).read_bytes() == first
+    assert Path(text["path"]).read_bytes() == first
 
 
-def test_clean_deletes_the_cache_and_nothing_else(trained: Path, cli: Runner) -> None:
+def test_clean_deletes_only_the_cache(trained: Path, cli: Runner) -> None:
     cache = trained / "cache" / "shapes" / "old.npy"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with cache.open("wb") as hole:
@@ -90,12 +94,12 @@ def test_clean_deletes_the_cache_and_nothing_else(trained: Path, cli: Runner) ->
 
 
 @pytest.mark.parametrize("host", [("--host", "practice"), ("--host=practice",)])
-def test_a_cure_names_the_host_that_was_typed(cli: Runner, shapes: Path, host: tuple[str, ...]) -> None:
+def test_a_fix_names_the_host_that_was_given(cli: Runner, shapes: Path, host: tuple[str, ...]) -> None:
     assert "fix: runner --host practice shapes train" in cli(*host, "shapes", "predict").err
     assert "fix: runner shapes train" in cli("shapes", "predict").err
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runner", "--workspace", str(tmp_path), "list"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -128,13 +132,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"), WRONG, ids=lambda one: " ".join(one) if isinstance(one, tuple) else ""
+    ("words", "code", "told"), WRONG, ids=lambda item: " ".join(item) if isinstance(item, tuple) else ""
 )
-def test_what_is_typed_wrongly_is_answered(
-    words: tuple[str, ...], code: int, told: str, shapes: Path, cli: Runner
+def test_wrong_usage_exits_with_a_message(
+    words: tuple[str, ...], code: int, text: str, shapes: Path, cli: Runner
 ) -> None:
     result = cli(*words)
-    assert (result.code, told in result.err) == (code, True), result.err
+    assert (result.code, text in result.err) == (code, True), result.err
 
 
 @pytest.mark.parametrize(
@@ -148,19 +152,21 @@ def test_what_is_typed_wrongly_is_answered(
         (("split", "--folds", "61"), "61 folds cannot be made"),
         (("train", "--resume", "--run", "other"), "no run 'other'"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+    ids=lambda item: " ".join(item) if isinstance(item, tuple) else "",
 )
-def test_what_is_wrong_with_the_data_at_hand_is_answered(
-    words: tuple[str, ...], told: str, shapes: Path, cli: Runner, shapes_folder: Path
+def test_wrong_input_beside_data_exits_with_a_message(
+    words: tuple[str, ...], text: str, shapes: Path, cli: Runner, shapes_folder: Path
 ) -> None:
     cli("shapes", "download", "--from", shapes_folder)
     result = cli("shapes", *words)
     assert result.code in (1, 2)
-    assert told in result.err
+    assert text in result.err
     assert not list((shapes / "runs" / "shapes").glob("*/recipe.json"))
 
 
-def test_a_split_of_other_data_is_refused(trained: Path, cli: Runner, shapes_folder: Path, tmp_path: Path) -> None:
+def test_training_refuses_a_split_of_other_data(
+    trained: Path, cli: Runner, shapes_folder: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     shutil.copytree(shapes_folder, other)
     lines = (other / "labels.csv").read_text().splitlines()
@@ -171,7 +177,7 @@ def test_a_split_of_other_data_is_refused(trained: Path, cli: Runner, shapes_fol
     assert "runner shapes split" in result.err
 
 
-def test_all_complaints_about_the_data_come_at_once(
+def test_all_problems_of_the_data_are_listed_at_once(
     shapes: Path, cli: Runner, shapes_folder: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -182,11 +188,11 @@ def test_all_complaints_about_the_data_come_at_once(
     cli("shapes", "download", "--from", broken)
     result = cli("shapes", "split")
     assert result.code == 1
-    for told in ("akitta", "train010", "empty"):
-        assert told in result.err
+    for text in ("akitta", "train010", "empty"):
+        assert text in result.err
 
 
-def test_an_interrupt_is_130_and_no_traceback(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_exits_with_130_and_no_traceback(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         # Raised, not sent: a shell that starts the tests in the background has them ignore the signal.
         raise KeyboardInterrupt
@@ -197,7 +203,7 @@ def test_an_interrupt_is_130_and_no_traceback(cli: Runner, monkeypatch: pytest.M
     assert "interrupted" in result.err
 
 
-def test_a_full_disk_is_told_with_its_cure(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "somewhere")
 
@@ -207,7 +213,7 @@ def test_a_full_disk_is_told_with_its_cure(cli: Runner, monkeypatch: pytest.Monk
     assert "free some space" in result.err
 
 
-def test_a_bug_is_told_as_one_and_shown_only_on_purpose(
+def test_a_bug_shows_its_traceback_only_with_v(
     workspace_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("competitions.names", lambda *_: 1 / 0)

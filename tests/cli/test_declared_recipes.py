@@ -18,7 +18,7 @@ SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))
-def test_it_runs_every_stage_and_ends_in_a_scored_submission(name: str, cli: Runner, workspace_folder: Path) -> None:
+def test_a_declared_recipe_runs_every_stage_and_is_scored(name: str, cli: Runner, workspace_folder: Path) -> None:
     competition = load(name)
     build_practice(Session(competition, Workspace(workspace_folder).for_host("practice")), scale=0.05)
     flags = ("--backbone", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")

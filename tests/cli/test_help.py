@@ -54,11 +54,11 @@ def _imported_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("words", [(), ("dog-breed",), *_commands()], ids=" ".join)
-def test_help_drags_in_nothing_heavy(words: tuple[str, ...]) -> None:
+def test_help_imports_no_heavy_package(words: tuple[str, ...]) -> None:
     assert not _imported_by(*words, "--help") & set(HEAVY)
 
 
-def test_the_list_drags_in_neither_torch_nor_pandas(tmp_path: Path) -> None:
+def test_list_imports_neither_torch_nor_pandas(tmp_path: Path) -> None:
     assert _imported_by("--workspace", str(tmp_path), "list") & set(HEAVY) <= {"numpy"}
 
 
@@ -71,20 +71,20 @@ def line_so_far(shapes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("command", ["download", "split", "check", "runs", "standings", "clean"])
-def test_what_neither_trains_nor_predicts_does_not_wait_for_torch(line_so_far: list[str], command: str) -> None:
+def test_commands_without_a_network_do_not_import_torch(line_so_far: list[str], command: str) -> None:
     sample = Path(line_so_far[1]) / "data" / "dog-breed" / "sample_submission.csv"
     behind = {"check": [str(sample)], "download": ["--from", str(sample.parent)]}.get(command, [])
     assert not _imported_by(*line_so_far, command, *behind) & (set(HEAVY) - {"numpy", "pandas"})
 
 
 @pytest.mark.parametrize("module", ["runner.steps.ensemble", "runner.steps.submit", "runner.report.run.page"])
-def test_ensemble_submit_and_report_do_not_wait_for_torch(module: str) -> None:
+def test_ensemble_submit_and_report_do_not_import_torch(module: str) -> None:
     code = f"import sys, {module}\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "timm", "albumentations", "accelerate"} & set(done.stdout.split())
 
 
-def test_python_dash_m_runner_is_the_same() -> None:
+def test_python_m_runner_is_the_runner_command() -> None:
     said = [
         subprocess.run([*start, "--help"], capture_output=True, text=True, check=True).stdout
         for start in ([sys.executable, "-m", "runner"], [str(Path(sys.executable).with_name("runner"))])

@@ -31,7 +31,7 @@ def _narrow(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return seen
 
 
-def test_in_a_pipe_a_table_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_in_a_pipe_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(HEADER, ROWS)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == HEADER
@@ -40,7 +40,7 @@ def test_in_a_pipe_a_table_is_plain_text(capsys: pytest.CaptureFixture[str]) -> 
     assert not any("\x1b" in line for line in lines)
 
 
-def test_at_a_terminal_it_fits_and_numbers_stand_to_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_at_a_terminal_fits_and_aligns_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _narrow(monkeypatch)
     print_table(HEADER, ROWS)
     result = terminal.getvalue()

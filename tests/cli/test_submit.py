@@ -1,4 +1,4 @@
-"""Download, submit and standings with Kaggle's wire behind them: cli here, and in processes of their own."""
+"""Download, submit and standings with Kaggle's wire behind them: cli workspace_dir, and in processes of their own."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def write(folder: Path, first: float = 0.6) -> Path:
     return path
 
 
-def test_download_submit_and_standings_in_processes_of_their_own(
+def test_download_submit_and_standings_over_the_wire(
     server: FaultyServer, process: Callable[..., Result], shapes: Path
 ) -> None:
     server.order("store", drops(500), gateway_page(502))
@@ -98,13 +98,13 @@ def test_download_submit_and_standings_in_processes_of_their_own(
         r"complete, public \d.*, private \d.*\n.*public board: would have been place \d+ of 20", result.out
     )
     assert server.count("CreateSubmission") == 1
-    told = json.loads(process("shapes", "standings", "--json").out)
-    assert [one["status"] for one in told["submissions"]] == ["complete"]
-    assert len(told["places"]) == 2
+    text = json.loads(process("shapes", "standings", "--json").out)
+    assert [item["status"] for item in text["submissions"]] == ["complete"]
+    assert len(text["places"]) == 2
     assert len(list((shapes / "boards" / "shapes").glob("*.csv"))) == 2
 
 
-def test_the_same_file_twice_again_and_the_limit(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_a_file_is_submitted_once_and_within_the_limit(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     path = write(shapes)
     assert cli("shapes", "submit", path).code == 0
@@ -118,7 +118,7 @@ def test_the_same_file_twice_again_and_the_limit(server: FaultyServer, cli: Runn
     assert server.count("StartSubmissionUpload") == 2
 
 
-def test_a_malformed_file_never_leaves_the_machine(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_a_malformed_file_is_never_sent(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     path = write(shapes)
     path.write_text(path.read_text().replace("test000", "nothing"))
@@ -128,7 +128,7 @@ def test_a_malformed_file_never_leaves_the_machine(server: FaultyServer, cli: Ru
     assert server.count("StartSubmissionUpload") == 0
 
 
-def test_standings_refresh_finds_what_was_made_elsewhere(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_standings_refresh_adds_submissions_made_elsewhere(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     server.stages["shapes"].host.submit_file("shapes", write(shapes), "=in the browser")
     assert "in the browser" not in cli("shapes", "standings").out
@@ -139,7 +139,7 @@ def test_standings_refresh_finds_what_was_made_elsewhere(server: FaultyServer, c
     assert "private board: would have been place" in result.out
 
 
-def test_standings_watch_asks_until_it_is_stopped(
+def test_standings_watch_refreshes_until_interrupted(
     server: FaultyServer, cli: Runner, shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
@@ -167,7 +167,7 @@ def test_standings_watch_asks_until_it_is_stopped(
     assert server.count("DownloadLeaderboard") == 2
 
 
-def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_submit_best_keeps_within_the_limit(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)
@@ -182,20 +182,18 @@ def test_the_best_runs_are_submitted_as_many_as_the_limit_lets(server: FaultySer
     result = cli("shapes", "submit", "--best", 3)
     assert result.code == 0, result.err
     assert re.findall(r"^(test-resnet-\d): submission", result.out, re.MULTILINE) == ["test-resnet-2", "test-resnet-3"]
-    told = json.loads(cli("shapes", "standings", "--json").out)
-    assert {(one["run"], one["cv"]) for one in told["submissions"]} == {
+    text = json.loads(cli("shapes", "standings", "--json").out)
+    assert {(item["run"], item["cv"]) for item in text["submissions"]} == {
         ("test-resnet-2", "0.3"),
         ("test-resnet-3", "0.5"),
     }
-    assert told["cv_correlations"][0]["submissions"] == 2
+    assert text["cv_correlations"][0]["submissions"] == 2
     refused = cli("shapes", "submit", "--best", 1)
     assert refused.code == 1
     assert "used up" in refused.err
 
 
-def test_a_competition_that_takes_no_files_is_told_before_training(
-    server: FaultyServer, cli: Runner, shapes: Path
-) -> None:
+def test_a_notebooks_only_competition_stops_before_training(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     server.stages["shapes"].notebooks_only = True
     result = cli("shapes", "run")
     assert result.code == 1
@@ -204,7 +202,7 @@ def test_a_competition_that_takes_no_files_is_told_before_training(
     assert not (shapes / "runs" / "shapes").exists()
 
 
-def test_an_address_may_be_typed_in_place_of_the_name(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_an_address_names_its_competition(server: FaultyServer, cli: Runner, shapes: Path) -> None:
     result = cli("https://www.kaggle.com/competitions/shapes/data", "download")
     assert result.code == 0, result.err
     assert (shapes / "data" / "shapes" / ".complete").exists()
@@ -220,12 +218,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "told"), WRONG, ids=lambda one: str(one))
-def test_what_is_typed_wrongly_is_answered(
-    words: tuple[object, ...], code: int, told: str, shapes: Path, cli: Runner
+@pytest.mark.parametrize(("words", "code", "told"), WRONG, ids=lambda item: str(item))
+def test_wrong_usage_exits_with_a_message(
+    words: tuple[object, ...], code: int, text: str, shapes: Path, cli: Runner
 ) -> None:
     result = cli(*words)
-    assert (result.code, told in result.err) == (code, True), result.err
+    assert (result.code, text in result.err) == (code, True), result.err
 
 
 def test_the_demo_over_http_walks_the_whole_line(

@@ -23,7 +23,7 @@ def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an optional extra")
-def test_two_local_workers_train_what_one_process_trains(here: Path, cli: Runner) -> None:
+def test_two_ray_workers_train_the_weights_of_one_process(here: Path, cli: Runner) -> None:
     flags = ("--folds", 2, "--workers", 0, "--device", "cpu", "--epochs-scale", 0.5)
     assert cli("shapes", "train", "--run", "alone", *flags).code == 0
     # In a process of its own: Ray leaves threads and signal handlers behind.
@@ -47,8 +47,8 @@ def test_two_local_workers_train_what_one_process_trains(here: Path, cli: Runner
     assert done.returncode == 0, done.stderr
     runs = here / "runs" / "shapes"
     for fold in ("fold-0", "fold-1"):
-        one, other = (runs / run / fold / "snapshot-0.safetensors" for run in ("alone", "spread"))
-        assert one.read_bytes() == other.read_bytes()
+        item, other = (runs / run / fold / "snapshot-0.safetensors" for run in ("alone", "spread"))
+        assert item.read_bytes() == other.read_bytes()
     logged = [json.loads(line)["fold"] for line in (runs / "spread" / "log.jsonl").read_text().splitlines()]
     assert sorted(logged) == [0, 0, 1, 1]
     assert cli("shapes", "predict", "--run", "spread", "--workers", 0).code == 0
@@ -61,15 +61,15 @@ def test_two_local_workers_train_what_one_process_trains(here: Path, cli: Runner
         (("--engine", "ray", "--track", "tensorboard"), "leave --track out"),
     ],
 )
-def test_an_engine_that_cannot_do_it_is_refused(flags: tuple[str, ...], told: str, here: Path, cli: Runner) -> None:
+def test_an_unusable_engine_is_refused(flags: tuple[str, ...], text: str, here: Path, cli: Runner) -> None:
     if "ray" in flags and importlib.util.find_spec("ray") is None:
-        told = "competition-runner[ray]"
+        text = "competition-runner[ray]"
     result = cli("shapes", "train", *flags)
     assert result.code == 2
-    assert told in result.err
+    assert text in result.err
 
 
-def test_without_ray_the_cure_is_told(here: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_fix_installs_it(here: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
     result = cli("shapes", "train", "--engine", "ray")

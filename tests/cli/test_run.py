@@ -16,44 +16,44 @@ FAST = ("--workers", 0, "--batch-size", 32)
 
 
 @pytest.fixture
-def mixed(workspace_folder: Path) -> Path:
+def workspace_dir(workspace_folder: Path) -> Path:
     """A competition whose recipe trains a head, then the body."""
     stages = (Stage(24, TrainMode.FEATURES, cycle_len=2), Stage(24, TrainMode.UNFROZEN))
     write_plugin(workspace_folder, replace(SHAPES, recipe=replace(SHAPES.recipe, stages=stages)))
     return workspace_folder
 
 
-def test_from_a_folder_to_a_checked_file_without_an_account(mixed: Path, cli: Runner, shapes_folder: Path) -> None:
+def test_run_from_a_folder_needs_no_account(workspace_dir: Path, cli: Runner, shapes_folder: Path) -> None:
     result = cli("shapes", "run", "--from", shapes_folder, "--no-submit", "--run", "one", *FAST)
     assert result.code == 0, result.err
-    path = mixed / "submissions" / "shapes" / "one.csv"
+    path = workspace_dir / "submissions" / "shapes" / "one.csv"
     assert f"{path}\nto submit it: runner shapes submit one" in result.out
     assert cli("shapes", "check", path).code == 0
-    assert not (mixed / "submissions" / "ledger.csv").exists()
+    assert not (workspace_dir / "submissions" / "ledger.csv").exists()
     again = cli("shapes", "run", "--no-submit", "--run", "one", *FAST)
-    assert again.code == 0, "the data is here: neither a folder nor an account is needed"
+    assert again.code == 0, "the data is workspace_dir: neither a folder nor an account is needed"
 
 
-def test_heads_only_leaves_the_body_as_it_is(mixed: Path, cli: Runner, shapes_folder: Path) -> None:
+def test_linear_probe_keeps_the_backbone(workspace_dir: Path, cli: Runner, shapes_folder: Path) -> None:
     result = cli("shapes", "run", "--from", shapes_folder, "--no-submit", "--linear-probe", "--run", "one", *FAST)
     assert result.code == 0, result.err
     assert "24 px, head" in result.err
     assert "unfrozen" not in result.err
 
 
-def test_a_recipe_without_heads_gets_one_at_its_first_size() -> None:
+def test_linear_probe_adds_a_feature_stage_if_none_is_declared() -> None:
     bodies = replace(SHAPES.recipe, stages=(Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN)))
     (stage,) = linear_probe(bodies).stages
     assert (stage.size, stage.mode) == (24, TrainMode.FEATURES)
 
 
-def test_short_ways_that_exclude_each_other_are_refused(mixed: Path, cli: Runner) -> None:
+def test_quick_and_linear_probe_exclude_each_other(workspace_dir: Path, cli: Runner) -> None:
     result = cli("shapes", "run", "--quick", "--linear-probe")
     assert result.code == 2
     assert "choose" in result.err
 
 
-def test_without_data_it_says_where_it_looked_for_some(mixed: Path, cli: Runner) -> None:
-    result = cli("shapes", "run", "--no-submit", "--from", mixed / "nowhere", *FAST)
+def test_run_without_data_names_where_it_looked(workspace_dir: Path, cli: Runner) -> None:
+    result = cli("shapes", "run", "--no-submit", "--from", workspace_dir / "nowhere", *FAST)
     assert result.code == 1
-    assert str(mixed / "nowhere") in result.err
+    assert str(workspace_dir / "nowhere") in result.err

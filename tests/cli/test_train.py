@@ -35,59 +35,60 @@ def train(cli: Runner, *flags: object) -> Result:
     return result
 
 
-def test_sizes_epochs_batch_rate_and_seed_are_what_was_typed(here: Path, cli: Runner) -> None:
+def test_recipe_flags_change_the_recipe(workspace_dir: Path, cli: Runner) -> None:
     flags = ("--size", "24,32", "--epochs-scale", "0.3", "--batch-size", 7, "--lr", "1e-4,1e-3,1e-2", "--seed", 5)
     train(cli, "--run", "a", *flags)
-    recipe = recipe_of(here, "a")
+    recipe = recipe_of(workspace_dir, "a")
     assert [(stage.size, stage.epochs) for stage in recipe.stages] == [(24, 1), (32, 1)]
     assert (recipe.batch_size, recipe.group_lrs, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
-    assert [line["rates"][0] for line in lines_of(here, "a")] == [0.01, 0.01]  # type: ignore[index]
+    assert [line["rates"][0] for line in lines_of(workspace_dir, "a")] == [0.01, 0.01]  # type: ignore[index]
 
 
-def test_another_model_is_trained_and_named(here: Path, cli: Runner) -> None:
+def test_another_backbone_is_trained_and_names_the_run(workspace_dir: Path, cli: Runner) -> None:
     assert train(cli, "--backbone", "test_vit", "--no-pretrained", "--epochs-scale", "0.1").out.strip() == "test-vit-1"
     assert cli("shapes", "predict").code == 0
 
 
-def test_quick_finds_the_rate_then_one_frozen_epoch_then_three_cycles(here: Path, cli: Runner) -> None:
+def test_quick_is_lr_finder_frozen_epoch_three_cycles(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--quick", "--run", "quick")
-    lines = lines_of(here, "quick")
+    lines = lines_of(workspace_dir, "quick")
     assert [(line["mode"], line["ends_cycle"]) for line in lines] == [
         ("frozen", True),
         ("unfrozen", True),
         *(("unfrozen", False), ("unfrozen", True)),
         *(("unfrozen", False), ("unfrozen", False), ("unfrozen", False), ("unfrozen", True)),
     ]
-    assert recipe_of(here, "quick").find_lr
+    assert recipe_of(workspace_dir, "quick").find_lr
 
 
-def test_a_time_budget_makes_a_plan_and_keeps_it(here: Path, cli: Runner) -> None:
+def test_a_time_budget_shortens_the_recipe(workspace_dir: Path, cli: Runner) -> None:
     result = train(cli, "--time-budget", 0.2, "--run", "short")
     assert "the plan for 0.2 minutes" in result.err
-    assert all(stage.epochs >= 1 for stage in recipe_of(here, "short").stages)
+    assert all(stage.epochs >= 1 for stage in recipe_of(workspace_dir, "short").stages)
 
 
-def test_freeze_to_keeps_the_early_group_as_it_was(here: Path, cli: Runner) -> None:
+def test_freeze_to_keeps_the_early_weights(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--freeze-to", 1, "--run", "late", "--epochs-scale", 0.7)
     train(cli, "--freeze-to", 1, "--run", "later", "--epochs-scale", 1)
-    one, other = (
-        load_file(here / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors") for run in ("late", "later")
+    item, other = (
+        load_file(workspace_dir / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors")
+        for run in ("late", "later")
     )
-    unchanged = {name for name in one if torch.equal(one[name], other[name]) and name.endswith("weight")}
+    unchanged = {name for name in item if torch.equal(item[name], other[name]) and name.endswith("weight")}
     assert "body.layer1.0.conv1.weight" in unchanged
     assert "body.layer4.0.conv1.weight" not in unchanged
 
 
-def test_weights_are_named_by_content_and_asked_for_again(here: Path, cli: Runner, tmp_path: Path) -> None:
+def test_a_weights_file_is_identified_by_content(workspace_dir: Path, cli: Runner, tmp_path: Path) -> None:
     import timm
 
     path = tmp_path / "tiny.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), path)
     train(cli, "--weights", path, "--run", "from-file", "--epochs-scale", 0.1)
-    written = recipe_of(here, "from-file").weights
+    written = recipe_of(workspace_dir, "from-file").weights
     assert written is not None
     assert written.startswith("tiny.safetensors sha256:")
-    assert str(tmp_path) not in (here / "runs" / "shapes" / "from-file" / "recipe.json").read_text()
+    assert str(tmp_path) not in (workspace_dir / "runs" / "shapes" / "from-file" / "recipe.json").read_text()
     other = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), other)
     refused = cli("shapes", "train", "--resume", "--run", "from-file", "--weights", other)
@@ -95,28 +96,29 @@ def test_weights_are_named_by_content_and_asked_for_again(here: Path, cli: Runne
     assert "other weights" in refused.err
 
 
-def test_a_run_starts_from_another_runs_snapshot(here: Path, cli: Runner) -> None:
+def test_from_run_starts_from_a_snapshot(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     train(cli, "--run", "second", "--from-run", "first", "--lr", "1e-12")
-    one, other = (
-        load_file(here / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors") for run in ("first", "second")
+    item, other = (
+        load_file(workspace_dir / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors")
+        for run in ("first", "second")
     )
-    assert torch.allclose(one["head.linear.weight"], other["head.linear.weight"], atol=1e-6)
-    assert recipe_of(here, "second").from_run == "first:snapshot-0"
+    assert torch.allclose(item["head.linear.weight"], other["head.linear.weight"], atol=1e-6)
+    assert recipe_of(workspace_dir, "second").from_run == "first:snapshot-0"
 
 
 @pytest.mark.parametrize(
     ("start", "told"),
     [("nothing", "no run 'nothing'"), ("first:snapshot-9", "--from-run first:snapshot-0")],
 )
-def test_a_start_that_is_not_there_is_answered(start: str, told: str, here: Path, cli: Runner) -> None:
+def test_a_missing_snapshot_is_named(start: str, text: str, workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     result = cli("shapes", "train", "--from-run", start)
     assert result.code != 0
-    assert told in result.err
+    assert text in result.err
 
 
-def test_a_start_that_has_seen_the_held_out_rows_is_refused(here: Path, cli: Runner) -> None:
+def test_a_snapshot_that_saw_validation_rows_is_refused(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     cli("shapes", "split", "--seed", 1)
     result = cli("shapes", "train", "--from-run", "first")
@@ -128,23 +130,25 @@ def test_a_start_that_has_seen_the_held_out_rows_is_refused(here: Path, cli: Run
     assert "its score would flatter" in result.err
 
 
-def test_all_the_data_repeats_a_run_and_reports_its_score(here: Path, cli: Runner) -> None:
+def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "held", "--lr", "find")
     assert cli("shapes", "predict").code == 0
     assert train(cli, "--all-data").out.strip() == "held-all"
     predicted = cli("shapes", "predict", "--run", "held-all")
     assert predicted.code == 0, predicted.err
-    score = [json.loads((here / "runs" / "shapes" / run / "score.json").read_text()) for run in ("held", "held-all")]
+    score = [
+        json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text()) for run in ("held", "held-all")
+    ]
     assert score[1] == {**score[0], "refit_of": "held"}
-    lines = [lines_of(here, run) for run in ("held", "held-all")]
+    lines = [lines_of(workspace_dir, run) for run in ("held", "held-all")]
     assert [line["rates"][0] for line in lines[0]] == [line["rates"][0] for line in lines[1]]  # type: ignore[index]
     assert {line["valid_loss"] for line in lines[1]} == {None}
-    assert (here / "submissions" / "shapes" / "held-all.csv").exists()
+    assert (workspace_dir / "submissions" / "shapes" / "held-all.csv").exists()
 
 
-def test_folds_train_a_network_each_and_one_can_be_trained_alone(here: Path, cli: Runner) -> None:
+def test_every_fold_is_trained_or_only_one(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--folds", 3, "--only-fold", 1, "--run", "three", "--epochs-scale", 0.1)
-    folder = here / "runs" / "shapes" / "three"
+    folder = workspace_dir / "runs" / "shapes" / "three"
     assert [path.name for path in sorted(folder.glob("fold-*"))] == ["fold-1"]
     train(cli, "--resume", "--run", "three")
     assert [path.name for path in sorted(folder.glob("fold-?"))] == ["fold-0", "fold-1", "fold-2"]
@@ -152,7 +156,7 @@ def test_folds_train_a_network_each_and_one_can_be_trained_alone(here: Path, cli
     assert json.loads((folder / "score.json").read_text())["cv"]["rows"] == 60
 
 
-def test_resume_goes_by_the_runs_own_recipe(here: Path, cli: Runner) -> None:
+def test_resume_uses_the_recipe_of_the_run(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "own", "--seed", 3)
     assert train(cli, "--resume").out.strip() == "own"
     result = cli("shapes", "train", "--resume", "--lr", "0.1")
@@ -161,26 +165,26 @@ def test_resume_goes_by_the_runs_own_recipe(here: Path, cli: Runner) -> None:
     assert cli("shapes", "train", "--resume", "--all-data").code == 2
 
 
-def test_find_lr_tells_each_stage_draws_and_trains_nothing(here: Path, cli: Runner, tmp_path: Path) -> None:
+def test_find_lr_suggests_for_each_stage_and_keeps_nothing(workspace_dir: Path, cli: Runner, tmp_path: Path) -> None:
     figure = tmp_path / "rates.png"
     result = cli("shapes", "find-lr", "--json", "--figure", figure)
     assert result.code == 0, result.err
-    told = json.loads(result.out)
-    assert [(one["size"], one["mode"]) for one in told] == [(32, TrainMode.UNFROZEN.value)]
-    assert len(told[0]["curve"]["rates"]) == len(told[0]["curve"]["losses"]) > 10
+    text = json.loads(result.out)
+    assert [(item["size"], item["mode"]) for item in text] == [(32, TrainMode.UNFROZEN.value)]
+    assert len(text[0]["curve"]["rates"]) == len(text[0]["curve"]["losses"]) > 10
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert not list((here / "runs" / "shapes").glob("*/recipe.json"))
+    assert not list((workspace_dir / "runs" / "shapes").glob("*/recipe.json"))
     plain = cli("shapes", "find-lr")
     assert "32 px, unfrozen" in plain.out
-    assert (here / "runs" / "shapes" / "find-lr.svg").read_text().lstrip().startswith("<?xml")
+    assert (workspace_dir / "runs" / "shapes" / "find-lr.svg").read_text().lstrip().startswith("<?xml")
 
 
-def test_oversampling_is_in_the_recipe_and_in_the_epoch(here: Path, cli: Runner) -> None:
+def test_oversample_is_in_recipe_and_epoch(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--oversample", 4, "--run", "over", "--epochs-scale", 0.1)
-    assert recipe_of(here, "over").oversample == 4
+    assert recipe_of(workspace_dir, "over").oversample == 4
 
 
-def test_a_batch_that_finds_its_size_is_remembered(here: Path, cli: Runner) -> None:
+def test_an_automatic_batch_size_is_remembered(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--batch-size", "auto", "--run", "auto", "--epochs-scale", 0.1)
-    assert recipe_of(here, "auto").auto_batch
-    assert json.loads((here / "cache" / "shapes" / "batch_size.json").read_text())
+    assert recipe_of(workspace_dir, "auto").auto_batch
+    assert json.loads((workspace_dir / "cache" / "shapes" / "batch_size.json").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cli.conftest import Runner
 
 
-def test_explore_tells_and_writes(cli: Runner, shapes: Path, shapes_folder: Path) -> None:
+def test_explore_prints_a_summary_and_writes_a_page(cli: Runner, shapes: Path, shapes_folder: Path) -> None:
     refused = cli("shapes", "explore")
     assert refused.code == 1 and "runner shapes download" in refused.err
     assert cli("shapes", "download", "--from", shapes_folder).code == 0
@@ -18,8 +18,8 @@ def test_explore_tells_and_writes(cli: Runner, shapes: Path, shapes_folder: Path
     assert "32 px: the typical image is reduced to 80% of its short side" in result.out
     assert {path.name for path in (shapes / "figures").iterdir()} >= {"class-counts.svg", "class-counts.png"}
     assert cli("shapes", "split").code == 0
-    told = json.loads(cli("shapes", "explore", "--json").out)
-    assert told["images"] == {"train": 60, "test": 21}
-    assert set(told["folds"]) == {"fold 0", "never held out"}
+    text = json.loads(cli("shapes", "explore", "--json").out)
+    assert text["images"] == {"train": 60, "test": 21}
+    assert set(text["folds"]) == {"fold 0", "never held out"}
     # What lies in the folder of runs is no run.
     assert cli("shapes", "runs", "--json").out == "[]\n"
