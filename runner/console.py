@@ -1,4 +1,4 @@
-"""What a person sees: progress and remarks on stderr, results on stdout."""
+"""Messages and progress bars on stderr; results go to stdout."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-Advance = Callable[..., None]  # (amount) or (amount, note): the note stands behind the bar
+Advance = Callable[..., None]  # (amount) or (amount, note): the note is shown after the bar
 Item = TypeVar("Item")
 
 
 def is_first_process() -> bool:
-    """Whether this is the only, or the first, of the processes that a launcher started: it alone speaks."""
+    """Whether this is the first of the processes that a launcher started, or the only one; the others print nothing."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 class _StderrHandler(logging.Handler):
-    """Writes each message as it is to whatever stderr is now; only the first of several processes does."""
+    """Writes each message as one line to the current `sys.stderr`, in the first process only."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if is_first_process():
@@ -28,7 +28,7 @@ class _StderrHandler(logging.Handler):
             sys.stderr.flush()
 
 
-# Messages for the person at the keyboard. A notebook silences or redirects them as any logger: "runner".
+# A program that imports the runner can silence or redirect its messages as those of any logger.
 log = logging.getLogger("runner")
 log.propagate = False
 log.addHandler(_StderrHandler())
@@ -36,12 +36,12 @@ log.setLevel(logging.INFO)
 
 
 def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Which messages go to stderr from now on; results on stdout are never withheld."""
+    """Choose which messages go to stderr."""
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 def is_live() -> bool:
-    """Whether someone is watching: a terminal or a notebook, and not told to be quiet."""
+    """Whether progress bars are shown: at a terminal or in a notebook, and not with --quiet."""
     return log.isEnabledFor(logging.INFO) and is_first_process() and (sys.stderr.isatty() or _is_notebook())
 
 
@@ -52,7 +52,7 @@ def _is_notebook() -> bool:
 
 @contextmanager
 def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advance]:
-    """A bar with the time left while the block runs; `unit` "B" counts bytes. Silent when piped."""
+    """Show a progress bar with the time left during the block; `unit` "B" counts bytes. Nothing is shown in a pipe."""
     if not is_live():
         yield lambda _amount, _note="": None
         return

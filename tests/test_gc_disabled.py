@@ -1,4 +1,4 @@
-"""The search for rings of garbage rests while rows are read, and goes on afterwards as it was."""
+"""The garbage collector is disabled in the block, and as before after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is written is whole, or is not there; and everything has its place."""
+"""Paths of a workspace; atomic writes; JSON with a format version; locks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 from runner.workspace import Workspace, atomic_path, locked, read_json, write_bytes, write_json, write_text
 
 
@@ -97,13 +97,43 @@ def test_json_is_read_back_and_is_readable(tmp_path):
     assert "Café" in (tmp_path / "a.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_error_in_the_block_keeps_the_old_file(tmp_path, fault):
+def test_json_of_the_same_format_is_read_without_its_version(tmp_path):
+    write_json(tmp_path / "a.json", {"size": 3}, format=2)
+    assert (tmp_path / "a.json").read_text().startswith('{\n  "format": 2,\n')
+    assert read_json(tmp_path / "a.json", format=2) == {"size": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"size": 3}', "the file has no format version; this version of the runner reads format 2"),
+        ('{"format": 1, "size": 3}', "the file has format 1; this version of the runner reads format 2"),
+        ("[1]", "the file has no format version; this version of the runner reads format 2"),
+    ],
+)
+def test_json_of_another_format_is_refused_with_a_fix(tmp_path, text, message):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(RunnerError) as caught:
+        read_json(path, format=2, fix="train again")
+    assert (caught.value.message, caught.value.where, caught.value.fix) == (message, str(path), "train again")
+
+
+def test_damaged_json_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"size": 3')
+    with pytest.raises(RunnerError, match="the file is damaged, not JSON") as caught:
+        read_json(path)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_in_the_block_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(fault), atomic_path(path) as part:
+    with pytest.raises(error), atomic_path(path) as part:
         part.write_text("half of the ne")
-        raise fault
+        raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
