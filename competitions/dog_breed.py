@@ -24,6 +24,6 @@ COMPETITION = Competition(
         lr=1e-3,
         dropout=0.5,
         weight_decay=0.05,
-        lr_divisor=10,  # photographs like ImageNet's: the body is already right
+        layer_decay=0.1,  # photographs like ImageNet's: the backbone needs little change
     ),
 )

@@ -45,6 +45,6 @@ COMPETITION = Competition(
             Stage(75, TrainMode.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2),
         ),
         lr=1e-3,
-        lr_divisor=3,
+        layer_decay=1 / 3,
     ),
 )

@@ -30,6 +30,6 @@ COMPETITION = Competition(
             Stage(256, TrainMode.UNFROZEN, cycles=3, cycle_mult=2),
         ),
         lr=1e-3,
-        lr_divisor=3,  # tiles are unlike ImageNet: early layers have more to learn
+        layer_decay=1 / 3,  # tiles are unlike ImageNet: early layers have more to learn
     ),
 )

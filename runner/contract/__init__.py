@@ -1,10 +1,10 @@
-"""The words a plugin is written in."""
+"""Everything that a competition file imports."""
 
 from runner.contract.competition import Competition, ImageArray, Images
 from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
 from runner.contract.metrics import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, ROC_AUC, Metric
 from runner.contract.presets import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Symmetry
-from runner.contract.recipe import Recipe, Stage, TrainMode
+from runner.contract.recipe import EnsembleRecipe, Recipe, Stage, TrainMode
 
 __all__ = [
     "ACCURACY",
@@ -18,6 +18,7 @@ __all__ = [
     "TOP_DOWN",
     "Binary",
     "Competition",
+    "EnsembleRecipe",
     "ImageArray",
     "Images",
     "Labels",

@@ -1,4 +1,4 @@
-"""The label formats a competition can have: one of many classes, a set of tags, a probability."""
+"""The kinds of labels that a competition can have: multiclass, multilabel, binary."""
 
 from __future__ import annotations
 
@@ -8,56 +8,56 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# The first name is the one the file gets here; the others are names it had in another vintage.
+# The file's name here, then the names it has in other copies of the data.
 FileNames = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Multiclass:
-    """Every image shows exactly one of several classes.
+    """Every image has exactly one of several classes.
 
-    With `csv`, a table gives each id its class. Without it the folder is the label, and
-    `train_images` says where: `train/{label}/{id}`.
+    With `csv`, a table has the class of each id. Without it the folder is the class, and
+    `train_images` has it in its template: `train/{label}/{id}`.
     """
 
     csv: FileNames | None = None
     id: str = "id"
     label: str = "label"
-    group: str | None = None
+    group: str | None = None  # a column; rows with the same value are never in two folds
 
 
 @dataclass(frozen=True)
 class Multilabel:
-    """Every image bears a set of tags, written as words between blanks.
+    """Every image has a set of labels, separated by blanks.
 
-    `names` closes the vocabulary; left out, it is what the training rows hold. What the data obeys may be
-    told, and is made use of where that helps on held-out rows: every image bears one tag of `mutually_exclusive`,
-    and no other tag where that one is in `standalone`.
+    Without `classes`, they are those in the training rows. Two constraints may be declared, and are used only if
+    that improves the score on validation rows: an image has just one label of `mutually_exclusive`, and no other
+    label beside one of `standalone`.
     """
 
     csv: FileNames
     id: str = "id"
     label: str = "tags"
     group: str | None = None
-    names: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
     mutually_exclusive: tuple[str, ...] = ()
     standalone: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field, given, among in (
+        for field, names, allowed in (
             ("standalone", self.standalone, self.mutually_exclusive),
-            ("mutually_exclusive", self.mutually_exclusive, self.names or self.mutually_exclusive),
+            ("mutually_exclusive", self.mutually_exclusive, self.classes or self.mutually_exclusive),
         ):
-            unknown = [name for name in given if name not in among]
+            unknown = [name for name in names if name not in allowed]
             if unknown:
                 raise ValueError(
-                    f"Multilabel.{field}: {', '.join(unknown)} is not among {', '.join(among) or 'no tags'}"
+                    f"Multilabel.{field}: {', '.join(unknown)} is not among {', '.join(allowed) or 'no labels'}"
                 )
 
 
 @dataclass(frozen=True)
 class Binary:
-    """Every image shows the thing or does not: 1 or 0, and a probability is asked for."""
+    """Every image is positive (1) or negative (0); the submission has the probability of 1."""
 
     csv: FileNames
     id: str = "id"
@@ -69,15 +69,15 @@ Labels = Multiclass | Multilabel | Binary
 
 
 def aliases(names: FileNames) -> tuple[str, ...]:
-    """The canonical name first, then the names of other vintages."""
+    """All names of a file, the one it has here first."""
     return (names,) if isinstance(names, str) else names
 
 
 def targets_of(labels: Labels, classes: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-    """The labels as they are written, as a matrix (rows, classes): one-hot, multi-hot, or one column."""
+    """Labels as a matrix (rows, classes): one-hot, multi-hot, or one column of 0 and 1."""
     if isinstance(labels, Binary):
         return np.array([[float(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
-    column = {name: place for place, name in enumerate(classes)}
+    column = {name: position for position, name in enumerate(classes)}
     targets = np.zeros((len(texts), len(classes)), dtype=np.float32)
     if isinstance(labels, Multiclass):
         targets[np.arange(len(texts)), [column[text] for text in texts]] = 1

@@ -1,7 +1,7 @@
-"""What leaderboards score, with Kaggle's exact clipping, and which way is better.
+"""The metrics of leaderboards, with Kaggle's exact clipping, and their direction.
 
 Every metric takes two matrices shaped (rows, classes): the targets (one-hot, multi-hot, or one
-column of 0 and 1) and what was predicted for them.
+column of 0 and 1) and the predictions.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.floating]
 Item = TypeVar("Item")
 
-# Kaggle clips here, so a certain and wrong answer costs 34.5 and not infinity.
+# Kaggle clips here, so a certain and wrong prediction costs 34.5 and not infinity.
 CLIP = 1e-15
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score and its direction. `takes_decisions` says that it takes decisions (0 or 1), not probabilities.
+    """A score and its direction. `takes_decisions`: it scores decisions (0 or 1), not probabilities.
 
-    `per_row` gives each row's part, where the score is their mean: what is told apart row by row is told
-    apart with less noise, and resampled without scoring again.
+    `per_row` returns a value a row whose mean is the score, if there is one: models are then compared row by row,
+    with less noise, and resampled without scoring again.
     """
 
     key: str
@@ -37,11 +37,11 @@ class Metric:
 
     @property
     def direction(self) -> str:
-        """Which way it is better, in words."""
+        """The direction in words."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
     def score(self, targets: Matrix, predicted: Matrix) -> float:
-        """The score of these rows, after a check that it can be one."""
+        """The score of these rows; ValueError if shapes differ or there are no rows."""
         if targets.shape != predicted.shape or targets.ndim != 2:
             raise ValueError(f"{self.key}: targets {targets.shape} and predictions {predicted.shape} differ")
         if len(targets) == 0:
@@ -49,7 +49,7 @@ class Metric:
         return float(self.function(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
 
     def is_better(self, score: float, than: float) -> bool:
-        """Whether a score beats another strictly."""
+        """Whether a score is strictly better than another."""
         return score > than if self.higher_is_better else score < than
 
     def gain(self, score: float, baseline: float) -> float:
@@ -67,7 +67,7 @@ class Metric:
 
 def _log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     sums = probabilities.sum(axis=1, keepdims=True)
-    # A row of zeros cannot be scaled; it is clipped as it is, and costs what a wrong answer costs.
+    # A row of zeros cannot be scaled; it is clipped as it is, and costs as much as a wrong prediction.
     clipped = np.clip(probabilities / np.where(sums > 0, sums, 1), CLIP, 1 - CLIP)
     return -(targets * np.log(clipped)).sum(axis=1)  # type: ignore[no-any-return]
 
@@ -86,36 +86,37 @@ def _binary_log_loss(targets: Matrix, probabilities: Matrix) -> float:
 
 
 def _f2_per_row(targets: Matrix, decisions: Matrix) -> Matrix:
-    # F2 = 5pr / (4p + r) per image; in counts 5tp / (4 * true + chosen), and 0 where nothing is right.
-    right = (targets * decisions).sum(axis=1)
-    bottom = 4 * targets.sum(axis=1) + decisions.sum(axis=1)
-    return np.divide(5 * right, bottom, out=np.zeros_like(right), where=right > 0)  # type: ignore[no-any-return]
+    # F2 = 5pr / (4p + r) per image; in counts 5 tp / (4 * positives + predicted), and 0 without true positives.
+    true_positives = (targets * decisions).sum(axis=1)
+    denominator = 4 * targets.sum(axis=1) + decisions.sum(axis=1)
+    return np.divide(5 * true_positives, denominator, out=np.zeros_like(true_positives), where=true_positives > 0)  # type: ignore[no-any-return]
 
 
 def _mean_f2(targets: Matrix, decisions: Matrix) -> float:
     return float(_f2_per_row(targets, decisions).mean())
 
 
-def _right_rows(targets: Matrix, probabilities: Matrix) -> Matrix:
+def _accuracy_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     if targets.shape[1] == 1:
-        right = (probabilities[:, 0] >= 0.5) == (targets[:, 0] >= 0.5)
+        correct = (probabilities[:, 0] >= 0.5) == (targets[:, 0] >= 0.5)
     else:
-        right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
-    return np.asarray(right, dtype=float)
+        correct = probabilities.argmax(axis=1) == targets.argmax(axis=1)
+    return np.asarray(correct, dtype=float)
 
 
 def _accuracy(targets: Matrix, probabilities: Matrix) -> float:
-    return float(_right_rows(targets, probabilities).mean())
+    return float(_accuracy_per_row(targets, probabilities).mean())
 
 
 def _roc_auc(targets: Matrix, probabilities: Matrix) -> float:
-    # From the ranks of the positives; equal values share the mean of their ranks.
-    _, place, count = np.unique(probabilities[:, 0], return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    # The Mann-Whitney U statistic, from the ranks of the positives; ties have the mean of their ranks.
+    _, position, count = np.unique(probabilities[:, 0], return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[position]
     positive = targets[:, 0] >= 0.5
-    ones, others = int(positive.sum()), int((~positive).sum())
-    # With one class only there is no pair to be in the right order.
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * others)) if ones and others else float("nan")
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return float("nan")  # of one class there is no pair to compare
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 LOG_LOSS = Metric("log_loss", "log loss", _log_loss, higher_is_better=False, per_row=_log_loss_per_row)
@@ -123,5 +124,6 @@ BINARY_LOG_LOSS = Metric(
     "binary_log_loss", "log loss", _binary_log_loss, higher_is_better=False, per_row=_binary_log_loss_per_row
 )
 MEAN_F2 = Metric("mean_f2", "mean F2", _mean_f2, higher_is_better=True, takes_decisions=True, per_row=_f2_per_row)
-ACCURACY = Metric("accuracy", "accuracy", _accuracy, higher_is_better=True, per_row=_right_rows)
+ACCURACY = Metric("accuracy", "accuracy", _accuracy, higher_is_better=True, per_row=_accuracy_per_row)
 ROC_AUC = Metric("roc_auc", "ROC AUC", _roc_auc, higher_is_better=True)
+METRICS = (LOG_LOSS, BINARY_LOG_LOSS, ROC_AUC, ACCURACY, MEAN_F2)

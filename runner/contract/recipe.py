@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
+FORMAT = 1  # of recipe.json
+
 
 class TrainMode(Enum):
-    """How much of the network learns in a stage."""
+    """Which parameters a stage trains, and on what."""
 
-    FEATURES = "features"  # the head alone, on precomputed activations
+    FEATURES = "features"  # the head alone, on precomputed features
     FROZEN = "frozen"  # the head alone, on augmented images
-    UNFROZEN = "unfrozen"  # everything, earlier groups with smaller rates
+    UNFROZEN = "unfrozen"  # everything, earlier groups with a smaller lr
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One image size and one freezing state, with its cycles.
+    """One image size and one train mode, for some cosine cycles.
 
-    `cycles` cosines; the first is `cycle_len` epochs long, each next one `cycle_mult` times longer:
+    The first cycle is `cycle_len` epochs long, each next one `cycle_mult` times longer:
     3 cycles of length 1 and multiplier 2 are 1 + 2 + 4 = 7 epochs.
     """
 
@@ -29,12 +32,21 @@ class Stage:
     cycles: int = 1
     cycle_len: int = 1
     cycle_mult: int = 1
-    lr_scale: float = 1.0  # of the recipe's rate: what is learned already bears less
-    freeze_to: int = 0  # unfrozen, but for the groups below this one: 1 keeps the early group as it is
+    lr_scale: float = 1.0  # factor of the recipe's lr: weights that are trained already need a smaller one
+    freeze_to: int = 0  # an unfrozen stage keeps the groups below this one frozen: 1 keeps the early group
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mode, TrainMode):
+            raise ValueError(f"Stage.mode: {self.mode!r} is not a TrainMode")
+        _check_count("Stage.size", self.size, 16, 2048)
+        for field in ("cycles", "cycle_len", "cycle_mult"):
+            _check_count(f"Stage.{field}", getattr(self, field), 1)
+        _check_number("Stage.lr_scale", self.lr_scale, "above 0")
+        _check_count("Stage.freeze_to", self.freeze_to, 0, 2)
 
     @property
     def cycle_epochs(self) -> tuple[int, ...]:
-        """How many epochs each cycle has."""
+        """The number of epochs of each cycle."""
         return tuple(self.cycle_len * self.cycle_mult**cycle for cycle in range(self.cycles))
 
     @property
@@ -44,28 +56,45 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is trained, and nothing that does not."""
+    """Everything that decides what is trained, and nothing else."""
 
     backbone: str
     stages: tuple[Stage, ...]
-    lr: float  # the top rate of the last group
-    lr_divisor: float = 10.0  # how much smaller the rate of each earlier group is
+    lr: float  # the peak lr of the head
+    layer_decay: float = 0.1  # the lr of each earlier group is multiplied by it
     group_lrs: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
-    find_lr: bool = False  # ask the finder before each stage
+    warmup: float = 0.0  # share of each stage's first cycle in which the lr rises from 0
+    find_lr: bool = False  # run the lr finder before each stage
     batch_size: int = 64
-    auto_batch: bool = False  # halve_batch_size the batch when memory runs out
-    oversample: float = 1.0  # how many times at most a row of a rare class is shown in an epoch
-    freeze_bn: bool = False  # BatchNorm's statistics stay as they were pretrained, if so: for images like those
+    auto_batch: bool = False  # halve the batch size if memory runs out
+    oversample: float = 1.0  # an image of a rare class is used at most so often in an epoch
+    freeze_bn: bool = False  # keep the pretrained BatchNorm statistics: for images like the pretraining ones
     weight_decay: float = 0.01
     dropout: float = 0.0
     pretrained: bool = True
-    weights: str | None = None  # name and hash of the file that it starts from, where it is not the hub's
+    weights: str | None = None  # name and hash of the weights file to start from, instead of the hub's
     seed: int = 42
     folds: int | None = None  # None: one holdout
-    all_data: bool = False  # no row held back
-    refit_of: str | None = None  # the run whose steps and score these are, with `all_data`
-    from_run: str | None = None  # RUN or RUN:SNAPSHOT whose weights are the start
-    members: tuple[str, ...] = ()  # the runs that this one is an ensemble of: nothing is trained
+    all_data: bool = False  # no validation rows
+    refit_of: str | None = None  # with `all_data`: the run whose stages and score these are
+    from_run: str | None = None  # RUN or RUN:SNAPSHOT to start from
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("Recipe.stages: at least one stage is needed")
+        if self.group_lrs is not None and len(self.group_lrs) != 3:
+            raise ValueError(f"Recipe.group_lrs: {self.group_lrs!r} is not one lr each for early, late and head")
+        for lr in self.group_lrs or ():
+            _check_number("Recipe.group_lrs", lr, "above 0")
+        _check_number("Recipe.lr", self.lr, "above 0")
+        _check_number("Recipe.layer_decay", self.layer_decay, "above 0, at most 1")
+        _check_number("Recipe.warmup", self.warmup, "from 0 to 1")
+        _check_count("Recipe.batch_size", self.batch_size, 1, 4096)
+        _check_number("Recipe.oversample", self.oversample, "from 1 to 100")
+        _check_number("Recipe.weight_decay", self.weight_decay, "of at least 0")
+        _check_number("Recipe.dropout", self.dropout, "from 0 to 1")
+        if self.folds is not None:
+            _check_count("Recipe.folds", self.folds, 2)
 
     @property
     def epochs(self) -> int:
@@ -73,73 +102,143 @@ class Recipe:
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the weights are drawn at random: nothing was learned before."""
+        """Whether training starts from random weights."""
         return not (self.pretrained or self.weights or self.from_run)
 
     @property
     def summary(self) -> str:
-        """One line: the backbone, then each stage as size, state and epochs; of an ensemble, its runs."""
-        if self.members:
-            return f"{self.backbone} of {', '.join(self.members)}"
+        """One line: the backbone, then size, mode and epochs of each stage."""
         stages = ", ".join(f"{stage.size}px {stage.mode.value} x{stage.epochs}" for stage in self.stages)
         return f"{self.backbone}: {stages}"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
-        plain = asdict(self)
-        plain["stages"] = [{**asdict(stage), "mode": stage.mode.value} for stage in self.stages]
-        return plain
+        stages = [{**asdict(stage), "mode": stage.mode.value} for stage in self.stages]
+        return {"kind": "recipe", **asdict(self), "stages": stages}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote."""
-        stages = tuple(Stage(**{**stage, "mode": TrainMode(stage["mode"])}) for stage in plain["stages"])
-        groups = tuple(plain["group_lrs"]) if plain.get("group_lrs") else None
-        members = tuple(plain.get("members", ()))
-        return cls(**{**plain, "stages": stages, "group_lrs": groups, "members": members})
+    def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote; ValueError if a field is unknown, missing or out of its limits."""
+        values = _field_values(cls, plain)
+        stages = [_field_values(Stage, stage) for stage in values["stages"]]
+        values["stages"] = tuple(Stage(**{**stage, "mode": TrainMode(stage["mode"])}) for stage in stages)
+        if values.get("group_lrs"):
+            values["group_lrs"] = tuple(values["group_lrs"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class EnsembleRecipe:
+    """The runs that an ensemble averages; nothing is trained."""
+
+    members: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ValueError("EnsembleRecipe.members: at least one run is needed")
+
+    @property
+    def summary(self) -> str:
+        """One line: the names of the runs."""
+        return f"ensemble of {', '.join(self.members)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain value for recipe.json."""
+        return {"kind": "ensemble", "members": list(self.members)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> EnsembleRecipe:
+        """The recipe that `to_dict` wrote; ValueError if a field is unknown or missing."""
+        return cls(tuple(_field_values(cls, plain)["members"]))
+
+
+def recipe_from_dict(plain: Mapping[str, Any]) -> Recipe | EnsembleRecipe:
+    """The recipe in a recipe.json, of the kind that it names; ValueError if it is none."""
+    kinds: dict[str, type[Recipe] | type[EnsembleRecipe]] = {"recipe": Recipe, "ensemble": EnsembleRecipe}
+    kind = plain.get("kind")
+    if kind not in kinds:
+        raise ValueError(f"kind: {kind!r} is neither 'recipe' nor 'ensemble'")
+    return kinds[kind].from_dict(plain)
+
+
+def _field_values(cls: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass's fields; ValueError names an unknown or a missing field."""
+    values = {name: value for name, value in plain.items() if name != "kind"}
+    known = {field.name: field for field in fields(cls)}
+    unknown = ", ".join(values.keys() - known.keys())
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no field {unknown}")
+    required = [name for name, field in known.items() if field.default is field.default_factory]
+    missing = ", ".join(name for name in required if name not in values)
+    if missing:
+        raise ValueError(f"{cls.__name__} needs the field {missing}")
+    return values
+
+
+def _check_count(field: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise ValueError if the value is not a whole number within the limits."""
+    if type(value) is not int or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{field}: {value!r} is not a whole number {limits}")
+
+
+def _check_number(field: str, value: Any, limits: str) -> None:
+    """Raise ValueError if the value is not a finite number within one of the named limits."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not (is_number and _LIMITS[limits](value)):
+        raise ValueError(f"{field}: {value!r} is not a number {limits}")
+
+
+_LIMITS: dict[str, Callable[[float], bool]] = {
+    "above 0": lambda value: value > 0,
+    "of at least 0": lambda value: value >= 0,
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    "above 0, at most 1": lambda value: 0 < value <= 1,
+    "from 1 to 100": lambda value: 1 <= value <= 100,
+}
 
 
 def with_sizes(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
-    """The recipe at these sizes: its own, in order, take the new ones' place.
+    """The recipe with its own sizes, in order, replaced by these.
 
-    With fewer sizes the later stages fall away; with more, the last size's stages are repeated.
+    With fewer sizes the later stages are dropped; with more, the last size's stages are repeated.
     """
     declared = tuple(dict.fromkeys(stage.size for stage in recipe.stages))
     stages = [
         replace(stage, size=size)
-        for place, size in enumerate(sizes)
+        for position, size in enumerate(sizes)
         for stage in recipe.stages
-        if stage.size == declared[min(place, len(declared) - 1)]
+        if stage.size == declared[min(position, len(declared) - 1)]
     ]
     return replace(recipe, stages=tuple(stages))
 
 
 def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
-    """The recipe with longer or shorter cycles: never less than an epoch each."""
+    """The recipe with longer or shorter cycles, each of at least one epoch."""
     stages = (replace(stage, cycle_len=max(1, round(stage.cycle_len * scale))) for stage in recipe.stages)
     return replace(recipe, stages=tuple(stages))
 
 
 def quick_recipe(recipe: Recipe) -> Recipe:
-    """The short way, at the first size: find the rate, one frozen epoch, three unfrozen cycles of 1, 2 and 4."""
+    """A short recipe at the first size: lr finder, one frozen epoch, unfrozen cycles of 1, 2 and 4 epochs."""
     size = recipe.stages[0].size
     unfrozen = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
-    share = unfrozen.lr_scale if unfrozen else 0.1
+    lr_scale = unfrozen.lr_scale if unfrozen else 0.1
     stages = (
         Stage(size, TrainMode.FROZEN, cycles=1, cycle_len=1),
-        Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=share),
+        Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=lr_scale),
     )
     return replace(recipe, stages=stages, find_lr=True)
 
 
 def linear_probe(recipe: Recipe) -> Recipe:
-    """The recipe without the stages that look at every image in every epoch: its head stages, or one head stage."""
-    heads = tuple(stage for stage in recipe.stages if stage.mode is TrainMode.FEATURES)
-    return replace(recipe, stages=heads or (Stage(recipe.stages[0].size, TrainMode.FEATURES, cycles=3, cycle_mult=2),))
+    """The recipe's stages on precomputed features alone; one such stage if it has none."""
+    stages = tuple(stage for stage in recipe.stages if stage.mode is TrainMode.FEATURES)
+    return replace(recipe, stages=stages or (Stage(recipe.stages[0].size, TrainMode.FEATURES, cycles=3, cycle_mult=2),))
 
 
 def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
-    """The recipe whose unfrozen stages keep the groups below `freeze_to` as they are."""
+    """The recipe with the groups below `freeze_to` frozen in its unfrozen stages."""
     stages = (
         replace(stage, freeze_to=freeze_to) if stage.mode is TrainMode.UNFROZEN else stage for stage in recipe.stages
     )

@@ -1,4 +1,4 @@
-"""From probabilities of tags to decisions, where nothing was fitted."""
+"""From the probabilities of labels to decisions, with thresholds that need no fit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[Any]
 
-# Where recall counts for more than precision, as in F2, a tag is worth naming well below one half.
+# F2 weighs recall more than precision, so a label is worth predicting well below one half.
 DEFAULT_THRESHOLD = 0.2
 
 
 def apply_thresholds(probabilities: Matrix, thresholds: Matrix | float = DEFAULT_THRESHOLD) -> Matrix:
-    """Which tags to name, as 0 and 1: those above the threshold, and the likeliest where none is."""
-    named = np.asarray(probabilities > thresholds)
-    nothing = ~named.any(axis=1)
-    named[nothing, probabilities[nothing].argmax(axis=1)] = True
-    return named.astype(np.float64)
+    """Decisions of 0 and 1, shaped as the probabilities: labels above their threshold; the likeliest if none is."""
+    decisions = np.asarray(probabilities > thresholds)
+    empty = ~decisions.any(axis=1)
+    decisions[empty, probabilities[empty].argmax(axis=1)] = True
+    return decisions.astype(np.float64)

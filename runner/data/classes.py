@@ -52,7 +52,7 @@ def declared_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str
     if isinstance(labels, Binary):
         return (labels.label,)
     if isinstance(labels, Multilabel):
-        return labels.names
+        return labels.classes
     return tuple(sample_columns) if len(sample_columns) > 1 else None
 
 
@@ -117,7 +117,7 @@ def _check_slips(labels: Labels, rows: Sequence[IndexRow], problems: Problems) -
     """
     slips = probable_typos(Counter(name for row in rows for name in names_in(labels, row.label)))
     tell = problems.error if isinstance(labels, Multilabel) else problems.warn
-    noun, hint = ("tag", ", or list it in Multilabel(names=...)") if isinstance(labels, Multilabel) else ("class", "")
+    noun, hint = ("tag", ", or list it in Multilabel(classes=...)") if isinstance(labels, Multilabel) else ("class", "")
     for row, name in _rows_with(slips, labels, rows):
         found = f"the {noun} {name!r} of {row.id!r} is rare and looks like {slips[name]!r}"
         tell(f"unknown {noun}", row.file, row.line, found, f"did you mean {slips[name]!r}? mend the label{hint}")

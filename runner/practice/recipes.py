@@ -12,7 +12,7 @@ def _from_scratch(size: int, epochs: int) -> Recipe:
         backbone="test_resnet",
         stages=(Stage(size, TrainMode.UNFROZEN, cycle_len=epochs),),
         lr=1e-2,
-        lr_divisor=1,
+        layer_decay=1,
         batch_size=32,
         weight_decay=0.05,
         pretrained=False,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from runner.console import log
-from runner.contract import Recipe
 from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend_guard import check_common_folds
@@ -40,11 +39,6 @@ def postprocess_file(run: Run) -> Path:
     return run.folder / "final_step.json"
 
 
-def ensemble_recipe(runs: Sequence[Run]) -> Recipe:
-    """The recipe of an ensemble: which runs it is made of."""
-    return Recipe(backbone="ensemble", stages=(), lr=0.0, members=tuple(run.name for run in runs))
-
-
 def read_blend(runs: Sequence[Run], truth: Callable[[], OofTargets]) -> Blend:
     """The members that the runs' files make, after a check that no weight of theirs would leak.
 
@@ -59,11 +53,12 @@ def read_blend(runs: Sequence[Run], truth: Callable[[], OofTargets]) -> Blend:
 
 
 def _check_can_be_blended(run: Run) -> None:
-    recipe = run.read_recipe()
-    if recipe.members:
+    members = run.read_members()
+    if members:
         raise UsageError(
-            f"{run.name} is an ensemble itself", fix=f"name the runs that it is made of: {' '.join(recipe.members)}"
+            f"{run.name} is an ensemble itself", fix=f"name the runs that it is made of: {' '.join(members)}"
         )
+    recipe = run.read_recipe()
     if recipe.all_data:
         raise UsageError(
             f"{run.name} has learned from all rows: there is none to fit a weight on",

@@ -104,7 +104,7 @@ def runs_table(known: Sequence[Known], page: Path) -> Table:
                     _number(last.public) if last else None,
                     _number(last.private) if last else None,
                     last.standing if last else "",
-                    run.read_recipe().summary,
+                    run.summary,
                 ]
             )
     header = ["competition", "host", "run", "CV", "±", "public", "private", "place", "recipe"]

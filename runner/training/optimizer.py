@@ -62,7 +62,9 @@ def group_lrs_for(recipe: Recipe, stage: Stage, found: float | None = None) -> t
     if recipe.group_lrs:
         return recipe.group_lrs
     top = found if found is not None else recipe.lr * stage.lr_scale
-    return (top / recipe.lr_divisor**2, top / recipe.lr_divisor, top)
+    # Divided by 1 / layer_decay, which is exactly 10 for 0.1 and 3 for 1/3: a product would round differently.
+    step = 1 / recipe.layer_decay
+    return (top / step**2, top / step, top)
 
 
 def lrs_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
-from runner.contract import Recipe
+from runner.contract import EnsembleRecipe, Recipe
+from runner.contract.recipe import FORMAT as RECIPE_FORMAT
+from runner.contract.recipe import recipe_from_dict
 from runner.errors import RunnerError, UsageError
 from runner.workspace import Workspace, read_json, write_json
 
@@ -45,8 +47,33 @@ class Run:
         return self.folder / f"fold-{number}"
 
     def read_recipe(self) -> Recipe:
-        """The recipe that this run trains."""
-        return Recipe.from_dict(read_json(self.recipe_file))
+        """The recipe that this run trains; a UsageError if the run is an ensemble, which trains nothing."""
+        recipe = self._read_recipe_file()
+        if isinstance(recipe, EnsembleRecipe):
+            raise UsageError(
+                f"{self.name} is an ensemble of {', '.join(recipe.members)}: it has nothing to train",
+                where=self.recipe_file,
+                fix=f"runner {self.competition} train --run {recipe.members[0]} --resume",
+            )
+        return recipe
+
+    def read_members(self) -> tuple[str, ...]:
+        """The names of the runs in this ensemble; empty for a trained run."""
+        recipe = self._read_recipe_file()
+        return recipe.members if isinstance(recipe, EnsembleRecipe) else ()
+
+    @property
+    def summary(self) -> str:
+        """The recipe in one line."""
+        return self._read_recipe_file().summary
+
+    def _read_recipe_file(self) -> Recipe | EnsembleRecipe:
+        fix = f"train it again: runner {self.competition} train --run NEW-NAME"
+        plain = read_json(self.recipe_file, format=RECIPE_FORMAT, fix=fix)
+        try:
+            return recipe_from_dict(plain)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunnerError(f"the recipe cannot be read: {error}", where=self.recipe_file, fix=fix) from error
 
     def read_score(self) -> dict[str, Any] | None:
         """The held-out score and what it rests on; None before there are predictions."""
@@ -74,19 +101,19 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     )
 
 
-def start_run(workspace: Workspace, competition: str, recipe: Recipe, name: str | None = None) -> Run:
+def start_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None = None) -> Run:
     """A new run's folder, with its recipe and the versions of what it is made with."""
     name = name or _free_name(workspace, competition, recipe)
     check_run_name(name)
     run = Run(competition, name, workspace.run_dir(competition, name))
-    if run.recipe_file.exists() and run.read_recipe() != recipe:
+    if run.recipe_file.exists() and run._read_recipe_file() != recipe:
         raise UsageError(
             f"run {name!r} is there already, with another recipe",
             where=run.recipe_file,
             fix=f"another --run NAME, or `runner {competition} train --run {name} --resume` to go on with its own",
         )
     write_json(run.folder / "environment.json", describe_environment())
-    write_json(run.recipe_file, recipe.to_dict())
+    write_json(run.recipe_file, recipe.to_dict(), format=RECIPE_FORMAT)
     return run
 
 
@@ -124,8 +151,9 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _free_name(workspace: Workspace, competition: str, recipe: Recipe) -> str:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", recipe.backbone).strip("-")
+def _free_name(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe) -> str:
+    backbone = recipe.backbone if isinstance(recipe, Recipe) else "ensemble"
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", backbone).strip("-")
     taken = {run.name for run in find_runs(workspace, competition)}
     number = 1
     while f"{stem}-{number}" in taken:

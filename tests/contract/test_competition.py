@@ -1,4 +1,4 @@
-"""A competition that contradicts itself cannot be built; one that does not says what it needs."""
+"""A competition with contradictory fields cannot be built; a valid one lists the files that it needs."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from runner.contract import (
 from runner.contract.labels import targets_of
 
 RECIPE = Recipe("resnet18", (Stage(64, TrainMode.UNFROZEN),), lr=1e-3)
-ONE_OF_MANY, TAGS, PROBABILITY = Multiclass(csv="labels.csv"), Multilabel(csv="tags.csv"), Binary(csv="y.csv")
+MULTICLASS, MULTILABEL, BINARY = Multiclass(csv="labels.csv"), Multilabel(csv="tags.csv"), Binary(csv="y.csv")
 
 
 def build(**changes: Any) -> Competition:
-    """A sound competition, but for the changes."""
-    sound = {
+    """A valid competition with these changes."""
+    valid = {
         "slug": "any",
         "title": "Any",
-        "labels": ONE_OF_MANY,
+        "labels": MULTICLASS,
         "train_images": "train/{id}.jpg",
         "test_images": "test/{id}.jpg",
         "sample_submission": "sample.csv",
@@ -50,7 +50,7 @@ def build(**changes: Any) -> Competition:
         "metric": LOG_LOSS,
         "recipe": RECIPE,
     }
-    return Competition(**{**sound, **changes})
+    return Competition(**{**valid, **changes})
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def build(**changes: Any) -> Competition:
         ({"test_images": ("test/{id}.jpg", "{id}.jpg")}, "test_images"),
         ({"labels": Multiclass(csv=None)}, "labels"),
         ({"train_images": "train/{label}/{id}"}, "labels"),
-        ({"labels": TAGS}, "metric"),
+        ({"labels": MULTILABEL}, "metric"),
         ({"metric": MEAN_F2}, "metric"),
-        ({"labels": PROBABILITY}, "metric"),  # the log loss of one column is always 0
+        ({"labels": BINARY}, "metric"),  # the log loss of one column is always 0
         ({"metric": BINARY_LOG_LOSS}, "metric"),
         ({"metric": ROC_AUC}, "metric"),
         ({"extra_metrics": (ACCURACY, MEAN_F2)}, "extra_metrics"),
-        ({"labels": TAGS, "metric": MEAN_F2, "extra_metrics": (ACCURACY,)}, "extra_metrics"),
+        ({"labels": MULTILABEL, "metric": MEAN_F2, "extra_metrics": (ACCURACY,)}, "extra_metrics"),
         ({"prepare": print}, "prepare"),
         ({"raw_files": ("train.json",)}, "prepare"),
     ],
 )
-def test_a_contradiction_is_refused_at_construction_and_names_its_field(changes, field):
+def test_a_contradiction_is_refused_and_its_field_named(changes, field):
     with pytest.raises(ValueError, match=rf"^Competition\.{field}: "):
         build(**changes)
 
@@ -79,39 +79,47 @@ def test_a_contradiction_is_refused_at_construction_and_names_its_field(changes,
 @pytest.mark.parametrize(
     ("labels", "metric"),
     [
-        (ONE_OF_MANY, LOG_LOSS),
-        (ONE_OF_MANY, ACCURACY),
-        (TAGS, MEAN_F2),
-        (PROBABILITY, BINARY_LOG_LOSS),
-        (PROBABILITY, ROC_AUC),
-        (PROBABILITY, ACCURACY),
+        (MULTICLASS, LOG_LOSS),
+        (MULTICLASS, ACCURACY),
+        (MULTILABEL, MEAN_F2),
+        (BINARY, BINARY_LOG_LOSS),
+        (BINARY, ROC_AUC),
+        (BINARY, ACCURACY),
     ],
 )
-def test_labels_go_with_the_metrics_that_score_them(labels, metric):
+def test_labels_are_accepted_with_their_metrics(labels, metric):
     assert build(labels=labels, metric=metric).metric is metric
 
 
-def test_a_plugin_may_bring_a_metric_of_its_own():
-    error = Metric("error", "error", lambda targets, got: float((targets != got).mean()), higher_is_better=False)
+def test_an_unsuitable_metric_lists_the_suitable_ones():
+    with pytest.raises(ValueError) as caught:
+        build(metric=BINARY_LOG_LOSS)
+    assert str(caught.value) == (
+        "Competition.metric: binary_log_loss does not score Multiclass labels; these do: LOG_LOSS, ACCURACY"
+    )
+
+
+def test_a_plugin_may_define_its_own_metric():
+    error = Metric("error", "error", lambda targets, values: float((targets != values).mean()), higher_is_better=False)
     assert build(metric=error).metric.score(np.eye(2), np.eye(2)) == 0
 
 
-def test_a_misspelt_field_is_refused_at_construction():
+def test_a_misspelt_field_is_refused():
     with pytest.raises(TypeError, match="sample_submision"):
         build(sample_submision="sample.csv")
 
 
-def test_a_competition_cannot_be_changed_in_place():
+def test_a_competition_is_frozen():
     with pytest.raises(FrozenInstanceError):
         build().slug = "another"  # type: ignore[misc]
 
 
-def test_a_folder_a_class_needs_no_table():
+def test_labels_from_folders_need_no_table():
     competition = build(labels=Multiclass(), train_images="train/{label}/{id}", test_images="test/{id}")
     assert competition.required_files == (("sample.csv",), ("train/",), ("test/",))
 
 
-def test_rows_of_an_array_have_no_folder_of_images():
+def test_an_image_array_has_no_image_folders():
     competition = build(
         train_images=ImageArray("train.npy", table="train.csv"),
         test_images=ImageArray("test.npy", table="test.csv"),
@@ -139,7 +147,7 @@ def test_rows_of_an_array_have_no_folder_of_images():
         ),
     ],
 )
-def test_a_shipped_competition_says_what_a_download_must_bring(name, required):
+def test_a_shipped_competition_lists_its_required_files(name, required):
     assert competitions.load(name).required_files == required
 
 
@@ -151,16 +159,16 @@ def test_a_shipped_competition_says_what_a_download_must_bring(name, required):
         ("planet", "planet-understanding-the-amazon-from-space", MEAN_F2, TOP_DOWN),
     ],
 )
-def test_a_shipped_competition_is_scored_and_augmented_as_its_kind_asks(name, slug, metric, preset):
+def test_a_shipped_competition_has_its_metric_and_preset(name, slug, metric, preset):
     competition = competitions.load(name)
     assert (competition.slug, competition.metric, competition.preset) == (slug, metric, preset)
 
 
-def test_icebergs_of_one_angle_stay_together():
+def test_iceberg_rows_are_grouped_by_angle():
     assert competitions.load("iceberg").labels.group == "inc_angle"
 
 
-def test_nothing_in_the_radar_preset_changes_decibels():
+def test_the_radar_preset_changes_no_pixel_value():
     assert (RADAR.max_lighting, RADAR.max_zoom, RADAR.max_rotate) == (0, 1, 0)
 
 
@@ -173,27 +181,27 @@ def test_nothing_in_the_radar_preset_changes_decibels():
         (NO_FLIP, Symmetry.NONE),
     ],
 )
-def test_a_preset_flips_only_what_may_be_flipped(preset: Preset, symmetry: Symmetry):
+def test_a_preset_has_the_symmetry_of_its_images(preset: Preset, symmetry: Symmetry):
     assert preset.symmetry is symmetry
 
 
-def test_classes_become_one_hot_rows_by_name():
-    assert targets_of(ONE_OF_MANY, ["b", "a"], ["a", "b", "a"]).tolist() == [[0, 1], [1, 0], [0, 1]]
+def test_multiclass_targets_are_one_hot_in_class_order():
+    assert targets_of(MULTICLASS, ["b", "a"], ["a", "b", "a"]).tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
-def test_tags_become_rows_with_a_mark_for_each():
-    assert targets_of(TAGS, ["x", "y", "z"], ["z x", "y", ""]).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+def test_multilabel_targets_are_multi_hot():
+    assert targets_of(MULTILABEL, ["x", "y", "z"], ["z x", "y", ""]).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 
-def test_probabilities_become_one_column():
-    assert targets_of(PROBABILITY, ["y"], ["1", "0"]).tolist() == [[1], [0]]
-    assert targets_of(PROBABILITY, ["y"], []).shape == (0, 1)
+def test_binary_targets_are_one_column():
+    assert targets_of(BINARY, ["y"], ["1", "0"]).tolist() == [[1], [0]]
+    assert targets_of(BINARY, ["y"], []).shape == (0, 1)
 
 
-def test_what_tags_obey_is_told_in_tags_that_there_are():
-    obeyed = Multilabel(csv="tags.csv", mutually_exclusive=("clear", "cloudy"), standalone=("cloudy",))
-    assert obeyed.standalone == ("cloudy",)
+def test_label_constraints_name_only_known_labels():
+    labels = Multilabel(csv="tags.csv", mutually_exclusive=("clear", "cloudy"), standalone=("cloudy",))
+    assert labels.standalone == ("cloudy",)
     with pytest.raises(ValueError, match=r"Multilabel\.standalone: road is not among clear, cloudy"):
         Multilabel(csv="tags.csv", mutually_exclusive=("clear", "cloudy"), standalone=("road",))
     with pytest.raises(ValueError, match=r"Multilabel\.mutually_exclusive: snow is not among clear, road"):
-        Multilabel(csv="tags.csv", names=("clear", "road"), mutually_exclusive=("clear", "snow"))
+        Multilabel(csv="tags.csv", classes=("clear", "road"), mutually_exclusive=("clear", "snow"))

@@ -1,4 +1,4 @@
-"""Presets: which images bear which moves, as data."""
+"""Presets: symmetry and strength of the augmentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = (SIDE_ON, TOP_DOWN, RADAR, NO_FLIP)
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)
-def test_a_preset_is_frozen_and_its_strengths_are_small(preset: Preset) -> None:
+def test_a_preset_is_frozen_and_augments_mildly(preset: Preset) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         preset.max_zoom = 2  # type: ignore[misc]
     assert 1 <= preset.max_zoom <= 1.2
@@ -21,29 +21,30 @@ def test_a_preset_is_frozen_and_its_strengths_are_small(preset: Preset) -> None:
     assert 0 <= preset.max_lighting <= 0.3
 
 
-def test_things_that_stand_upright_are_mirrored_and_nothing_more() -> None:
+def test_side_on_images_are_only_mirrored() -> None:
     assert SIDE_ON.symmetry is Symmetry.HFLIP
     assert SIDE_ON.max_zoom == 1.1
 
 
-def test_things_seen_from_above_have_all_eight_symmetries_and_reflected_edges() -> None:
+def test_top_down_images_have_eight_symmetries_and_reflected_edges() -> None:
     assert TOP_DOWN.symmetry is Symmetry.D4
     assert TOP_DOWN.padding is Padding.REFLECT
     assert TOP_DOWN.max_lighting > 0
 
 
-def test_nothing_in_radar_blends_or_changes_decibels() -> None:
+def test_radar_pixels_are_neither_interpolated_nor_rescaled() -> None:
     assert RADAR.symmetry is Symmetry.D4
     assert (RADAR.max_rotate, RADAR.max_zoom, RADAR.max_lighting) == (0, 1, 0)
     assert RADAR.max_shift > 0
+    assert RADAR.geometric_only and not SIDE_ON.geometric_only
 
 
-def test_letters_are_never_mirrored() -> None:
+def test_letters_are_never_flipped() -> None:
     assert NO_FLIP.symmetry is Symmetry.NONE
     assert NO_FLIP.max_rotate < SIDE_ON.max_rotate
 
 
-def test_a_preset_is_found_by_the_name_that_it_bears() -> None:
+def test_a_preset_has_the_name_of_its_constant() -> None:
     import runner.contract as contract
 
     assert all(getattr(contract, preset.name) is preset for preset in ALL)

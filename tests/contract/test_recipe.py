@@ -1,20 +1,29 @@
-"""A recipe is a frozen value that survives being written down."""
+"""A recipe is a frozen value that checks its fields and comes back equal from its JSON."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import competitions
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import EnsembleRecipe, Recipe, Stage, TrainMode
+from runner.contract.recipe import (
+    linear_probe,
+    quick_recipe,
+    recipe_from_dict,
+    scale_epochs,
+    with_freeze_to,
+    with_sizes,
+)
 
 stages = st.builds(
     Stage,
-    size=st.integers(8, 512),
+    size=st.integers(16, 512),
     mode=st.sampled_from(TrainMode),
     cycles=st.integers(1, 4),
     cycle_len=st.integers(1, 3),
@@ -25,16 +34,113 @@ recipes = st.builds(
     backbone=st.text(min_size=1),
     stages=st.lists(stages, min_size=1, max_size=4).map(tuple),
     lr=st.floats(1e-6, 1),
+    layer_decay=st.floats(1e-3, 1),
+    group_lrs=st.none() | st.tuples(*[st.floats(1e-6, 1)] * 3),
+    warmup=st.floats(0, 1),
     seed=st.integers(0, 2**32),
     folds=st.none() | st.integers(2, 10),
     pretrained=st.booleans(),
 )
 
 
+def recipe(*stages: Stage, **changes: Any) -> Recipe:
+    return replace(Recipe("any", stages or (Stage(64, TrainMode.UNFROZEN),), lr=0.1), **changes)
+
+
+def through_json(value: Recipe | EnsembleRecipe) -> Recipe | EnsembleRecipe:
+    return recipe_from_dict(json.loads(json.dumps(value.to_dict())))
+
+
 @settings(deadline=None, max_examples=50)
 @given(recipe=recipes)
-def test_a_recipe_comes_back_from_its_json_as_it_was(recipe: Recipe):
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+def test_a_recipe_comes_back_equal_from_its_json(recipe: Recipe):
+    assert through_json(recipe) == recipe
+
+
+@pytest.mark.parametrize("name", ["dog-breed", "iceberg", "planet"])
+def test_a_shipped_recipe_comes_back_equal_from_its_json(name: str):
+    declared = competitions.load(name).recipe
+    assert through_json(declared) == declared
+
+
+def test_an_ensemble_comes_back_equal_from_its_json():
+    ensemble = EnsembleRecipe(("one", "two"))
+    assert through_json(ensemble) == ensemble
+    assert ensemble.summary == "ensemble of one, two"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr_divisor": 10}, "Recipe has no field lr_divisor"),
+        ({"backbone": None, "kind": "model"}, "kind: 'model' is neither 'recipe' nor 'ensemble'"),
+        ({"stages": [{"size": 64, "mode": "frozen", "state": 1}]}, "Stage has no field state"),
+        ({"stages": [{"size": 64}]}, "Stage needs the field mode"),
+        ({"stages": [{"size": 64, "mode": "head"}]}, "'head' is not a valid TrainMode"),
+        ({"lr": -1}, "Recipe.lr: -1 is not a number above 0"),
+    ],
+)
+def test_a_recipe_json_with_unexpected_fields_is_refused(changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError) as caught:
+        recipe_from_dict({**recipe().to_dict(), **changes})
+    assert str(caught.value) == message
+
+
+def test_a_recipe_json_without_a_field_is_refused():
+    plain = recipe().to_dict()
+    del plain["backbone"]
+    with pytest.raises(ValueError, match=r"^Recipe needs the field backbone$"):
+        recipe_from_dict(plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": -5}, "Stage.size: -5 is not a whole number from 16 to 2048"),
+        ({"size": 2049}, "Stage.size: 2049 is not a whole number from 16 to 2048"),
+        ({"size": 64.0}, "Stage.size: 64.0 is not a whole number from 16 to 2048"),
+        ({"mode": "frozen"}, "Stage.mode: 'frozen' is not a TrainMode"),
+        ({"cycles": 0}, "Stage.cycles: 0 is not a whole number of at least 1"),
+        ({"cycle_len": 0}, "Stage.cycle_len: 0 is not a whole number of at least 1"),
+        ({"cycle_mult": 0}, "Stage.cycle_mult: 0 is not a whole number of at least 1"),
+        ({"lr_scale": 0}, "Stage.lr_scale: 0 is not a number above 0"),
+        ({"freeze_to": 3}, "Stage.freeze_to: 3 is not a whole number from 0 to 2"),
+    ],
+)
+def test_a_stage_refuses_values_outside_their_limits(changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError) as caught:
+        replace(Stage(64, TrainMode.UNFROZEN), **changes)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": ()}, "Recipe.stages: at least one stage is needed"),
+        ({"lr": -1}, "Recipe.lr: -1 is not a number above 0"),
+        ({"lr": float("nan")}, "Recipe.lr: nan is not a number above 0"),
+        ({"lr": "0.1"}, "Recipe.lr: '0.1' is not a number above 0"),
+        ({"layer_decay": 10}, "Recipe.layer_decay: 10 is not a number above 0, at most 1"),
+        ({"layer_decay": 0}, "Recipe.layer_decay: 0 is not a number above 0, at most 1"),
+        ({"group_lrs": (0.1, 0.1)}, "Recipe.group_lrs: (0.1, 0.1) is not one lr each for early, late and head"),
+        ({"group_lrs": (0.1, 0.0, 0.1)}, "Recipe.group_lrs: 0.0 is not a number above 0"),
+        ({"warmup": 1.5}, "Recipe.warmup: 1.5 is not a number from 0 to 1"),
+        ({"batch_size": 0}, "Recipe.batch_size: 0 is not a whole number from 1 to 4096"),
+        ({"oversample": 0.5}, "Recipe.oversample: 0.5 is not a number from 1 to 100"),
+        ({"weight_decay": -0.1}, "Recipe.weight_decay: -0.1 is not a number of at least 0"),
+        ({"dropout": 2}, "Recipe.dropout: 2 is not a number from 0 to 1"),
+        ({"folds": 1}, "Recipe.folds: 1 is not a whole number of at least 2"),
+    ],
+)
+def test_a_recipe_refuses_values_outside_their_limits(changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError) as caught:
+        recipe(**changes)
+    assert str(caught.value) == message
+
+
+def test_an_ensemble_of_no_runs_is_refused():
+    with pytest.raises(ValueError, match="at least one run"):
+        EnsembleRecipe(())
 
 
 def test_three_cycles_that_double_are_seven_epochs():
@@ -44,20 +150,43 @@ def test_three_cycles_that_double_are_seven_epochs():
 
 
 def test_a_recipe_has_the_epochs_of_all_its_stages():
-    recipe = Recipe(
-        "any", (Stage(64, TrainMode.FEATURES, cycles=2), Stage(64, TrainMode.UNFROZEN, cycle_len=5)), lr=0.1
-    )
-    assert recipe.epochs == 2 + 5
+    features, unfrozen = Stage(64, TrainMode.FEATURES, cycles=2), Stage(64, TrainMode.UNFROZEN, cycle_len=5)
+    assert recipe(features, unfrozen).epochs == 2 + 5
 
 
-@pytest.mark.parametrize("name", ["dog-breed", "iceberg", "planet"])
-def test_the_recipe_of_a_shipped_competition_survives_being_written_down(name: str):
-    recipe = competitions.load(name).recipe
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
-
-
-def test_a_recipe_cannot_be_changed_in_place():
-    recipe = Recipe("any", (Stage(64, TrainMode.FEATURES),), lr=0.1)
+def test_a_recipe_is_frozen():
     with pytest.raises(FrozenInstanceError):
-        recipe.lr = 0.2  # type: ignore[misc]
-    assert replace(recipe, lr=0.2) != recipe
+        recipe().lr = 0.2  # type: ignore[misc]
+    assert recipe(lr=0.2) != recipe()
+
+
+def test_new_sizes_replace_the_declared_ones_in_order():
+    small, large = Stage(64, TrainMode.FROZEN), Stage(128, TrainMode.UNFROZEN)
+    sizes = [stage.size for stage in with_sizes(recipe(small, large), (32, 48, 96)).stages]
+    assert sizes == [32, 48, 96]
+    assert with_sizes(recipe(small, large), (32,)).stages == (replace(small, size=32),)
+
+
+def test_scaled_cycles_have_at_least_one_epoch():
+    stages = (Stage(64, TrainMode.FROZEN), Stage(64, TrainMode.UNFROZEN, cycle_len=4))
+    assert [stage.cycle_len for stage in scale_epochs(recipe(*stages), 0.5).stages] == [1, 2]
+
+
+def test_a_quick_recipe_has_one_frozen_epoch_and_three_unfrozen_cycles():
+    quick = quick_recipe(recipe(Stage(64, TrainMode.UNFROZEN, lr_scale=0.3), Stage(128, TrainMode.UNFROZEN)))
+    assert quick.find_lr and quick.epochs == 1 + 7
+    assert [(stage.size, stage.mode, stage.lr_scale) for stage in quick.stages] == [
+        (64, TrainMode.FROZEN, 1.0),
+        (64, TrainMode.UNFROZEN, 0.3),
+    ]
+
+
+def test_a_linear_probe_trains_on_features_alone():
+    features = Stage(64, TrainMode.FEATURES)
+    assert linear_probe(recipe(features, Stage(64, TrainMode.UNFROZEN))).stages == (features,)
+    assert [stage.mode for stage in linear_probe(recipe()).stages] == [TrainMode.FEATURES]
+
+
+def test_freeze_to_changes_only_unfrozen_stages():
+    stages = with_freeze_to(recipe(Stage(64, TrainMode.FROZEN), Stage(64, TrainMode.UNFROZEN)), 1).stages
+    assert [stage.freeze_to for stage in stages] == [0, 1]

@@ -392,7 +392,7 @@ def test_a_rare_tag_that_is_nearly_a_frequent_one_stops(planet: Path) -> None:
     touch(*(planet / f"train-jpg/more_{n}.jpg" for n in range(10)), planet / "train-jpg/odd.jpg")
     text = faults(PLANET, planet)
     assert "train_v2.csv:23: the tag 'agricultre' of 'odd' is rare and looks like 'agriculture'" in text
-    assert "Multilabel(names=...)" in text
+    assert "Multilabel(classes=...)" in text
 
 
 def test_planets_own_tags_with_their_own_frequencies_are_no_slips() -> None:

@@ -33,7 +33,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Calla
     def train(state: TrainMode = TrainMode.UNFROZEN) -> FoldRun:
         if state not in trained:
             stages = (STAGES[0], replace(STAGES[1], mode=state))
-            recipe = Recipe("test_resnet", stages, lr=0.01, lr_divisor=1, batch_size=16, pretrained=False)
+            recipe = Recipe("test_resnet", stages, lr=0.01, layer_decay=1, batch_size=16, pretrained=False)
             competition = replace(load("dog-breed"), recipe=recipe)
             index = build_index(competition, shapes_folder)
             rows, run = np.arange(60), tmp_path_factory.mktemp(state.value)

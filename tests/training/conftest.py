@@ -21,7 +21,7 @@ def tiny_recipe() -> Recipe:
         backbone="test_resnet",
         stages=(Stage(24, TrainMode.FROZEN, cycle_len=1), Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=2)),
         lr=0.01,
-        lr_divisor=1,
+        layer_decay=1,
         batch_size=16,
         pretrained=False,
     )

@@ -78,12 +78,12 @@ def test_every_family_of_models_has_three_groups(backbone: str) -> None:
 
 
 def recipe(**changes: object) -> Recipe:
-    return replace(Recipe(TINY, (UNFROZEN,), lr=1.0, lr_divisor=10), **changes)  # type: ignore[arg-type]
+    return replace(Recipe(TINY, (UNFROZEN,), lr=1.0, layer_decay=0.1), **changes)  # type: ignore[arg-type]
 
 
 def test_earlier_groups_learn_slower_by_the_divisor() -> None:
     assert group_lrs_for(recipe(), UNFROZEN) == pytest.approx((0.01, 0.1, 1.0))
-    assert group_lrs_for(recipe(lr_divisor=3), UNFROZEN) == pytest.approx((1 / 9, 1 / 3, 1.0))
+    assert group_lrs_for(recipe(layer_decay=1 / 3), UNFROZEN) == (1.0 / 9, 1.0 / 3, 1.0)
 
 
 def test_a_list_of_rates_overrides_the_divisor_and_a_found_rate_the_declared() -> None:

@@ -101,6 +101,16 @@ class RunData:
     def recipe(self) -> Recipe:
         return self.run.read_recipe()
 
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """Names of the runs in this ensemble; empty for a trained run."""
+        return self.run.read_members()
+
+    @property
+    def all_data(self) -> bool:
+        """Whether the run was trained without validation rows."""
+        return not self.members and self.recipe.all_data
+
     def command_line(self, *words: str) -> str:
         """A command about this competition, in quotes that a page shows as code."""
         return f"`{self.workspace.command_line(self.competition.name, *words)}`"
@@ -124,6 +134,8 @@ class RunData:
     @property
     def epochs_wanted(self) -> int:
         """How many epochs the whole run has, over all its folds."""
+        if self.members:
+            return 0
         folds = 1 if self.recipe.all_data else self.recipe.folds or 1
         return self.recipe.epochs * folds
 
@@ -135,7 +147,7 @@ class RunData:
         except RunnerError:
             return None
         held = sum(fold >= 0 for fold in fold_of.values())
-        return (len(fold_of) if self.recipe.folds else len(fold_of) - held), held
+        return (len(fold_of) if not self.members and self.recipe.folds else len(fold_of) - held), held
 
     @cached_property
     def class_count(self) -> int | None:
@@ -160,7 +172,7 @@ class RunData:
     def blended(self) -> dict[str, Run | None]:
         """The runs that an ensemble is made of, by name; None where the files are gone."""
         found: dict[str, Run | None] = {}
-        for name in self.recipe.members:
+        for name in self.members:
             try:
                 found[name] = find_run(self.workspace, self.competition.name, name)
             except RunnerError:
@@ -226,7 +238,7 @@ class RunData:
     @cached_property
     def held_out(self) -> OofPredictions | None:
         """The held-out rows with the run's answer to them; None before there are predictions."""
-        if self.recipe.all_data:
+        if self.all_data:
             return None
         try:
             return self._held_out()
@@ -237,7 +249,7 @@ class RunData:
     @cached_property
     def views(self) -> list[list[str | float]]:
         """Each view's name, its score alone, and what the mean of all gains by it; of the last snapshot."""
-        if self.recipe.all_data or self.recipe.members:
+        if self.all_data or self.members:
             return []
         try:
             blend = read_blend([self.run], self._truth)
@@ -246,7 +258,7 @@ class RunData:
             return []  # `held_out` tells why
 
     def _held_out(self) -> OofPredictions:
-        runs = [find_run(self.workspace, self.competition.name, name) for name in self.recipe.members] or [self.run]
+        runs = [find_run(self.workspace, self.competition.name, name) for name in self.members] or [self.run]
         blend = read_blend(runs, self._truth)
         final = self._final(tuple(member.name for member in blend.members))
         multiclass = isinstance(self.competition.labels, Multiclass)

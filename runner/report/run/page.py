@@ -76,7 +76,7 @@ def write_report(competition: Competition, workspace: Workspace, run: Run) -> Re
     title = f"{run.name}: {competition.title}"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = ", ".join(f"{name} {value}" for name, value in material.environment.items() if value is not None)
-    page = Page(title, material.recipe.summary, sections, f"ReportFigure {made}. {versions}")
+    page = Page(title, material.run.summary, sections, f"ReportFigure {made}. {versions}")
     write_page(path, page)
     return Report(path, page, tuple(figures), essentials(material))
 
@@ -96,7 +96,7 @@ def essentials(material: RunData) -> Essentials:
     held = material.held_out
     worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
     said = "\n".join(filter(None, (summary(material), state(material))))
-    return Essentials(material.recipe.summary, said, score_facts(material), losses, worst, next_steps(material))
+    return Essentials(material.run.summary, said, score_facts(material), losses, worst, next_steps(material))
 
 
 def _sections(material: RunData, path: Path) -> tuple[list[Section], list[ReportFigure]]:
@@ -108,7 +108,7 @@ def _sections(material: RunData, path: Path) -> tuple[list[Section], list[Report
         return [one.block() for one in kept]
 
     sections = [Section("In short", _in_short(material))]
-    if material.recipe.members:
+    if material.members:
         sections.append(Section("What it blends", [_blended(material, path)]))
     else:
         sections.append(Section("Recipe", _recipe(material)))
@@ -141,7 +141,7 @@ def _blended(material: RunData, path: Path) -> Table:
     for name, run in material.blended.items():
         weight = sum(one["weight"] for one in members if one["name"].partition(":")[0] == name)
         score = ((run and run.read_score()) or {}).get("cv", {})
-        brief = run.read_recipe().summary if run else "its files are gone"
+        brief = run.summary if run else "its files are gone"
         rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, brief])
     metric = material.competition.metric.title
     header = ["run", f"held-out {metric}", "±", "weight in the whole", "recipe"]
@@ -245,7 +245,7 @@ def _held_out(material: RunData, path: Path, drawn: _Draws) -> list[Section]:
     held = material.held_out
     if held is not None:
         return [*_outcomes(material, held, drawn), Section("Images", _images(material, held, path))]
-    if material.recipe.all_data:
+    if material.all_data:
         repeated = material.recipe.refit_of or ""
         how = f"what it confuses is in the report of {repeated}: {material.command_line('report', repeated)}"
         return [

@@ -37,9 +37,10 @@ def summary(material: RunData) -> str:
 
 
 def _trained(material: RunData) -> str:
-    recipe, task = material.recipe, _task(material)
-    if recipe.members:
-        return f"An ensemble of {_count(len(recipe.members), 'run')} ({', '.join(recipe.members)}){task}."
+    task = _task(material)
+    if material.members:
+        return f"An ensemble of {_count(len(material.members), 'run')} ({', '.join(material.members)}){task}."
+    recipe = material.recipe
     if recipe.all_data:
         told = f"{recipe.backbone}, trained{task} by the steps of {recipe.refit_of} with no row held back: "
         return told + f"no row is left to score_rehearsal it by, and the score told here is that of {recipe.refit_of}."
@@ -87,13 +88,12 @@ def guess(metric: Metric, held: OofPredictions) -> float:
 
 def state(material: RunData) -> str:
     """What is missing of a run that still goes or was killed; else nothing."""
-    recipe = material.recipe
-    if not recipe.members and material.epochs_done < material.epochs_wanted:
+    if not material.members and material.epochs_done < material.epochs_wanted:
         told = f"{material.epochs_done} of {material.epochs_wanted} epochs are done. What is there is drawn."
         return (
             f"Not finished: {told} To go on: {material.command_line('train', '--run', material.run.name, '--resume')}"
         )
-    if material.score is None and not recipe.members:
+    if material.score is None and not material.members:
         return f"Trained, but not predicted yet: {material.command_line('predict', '--run', material.run.name)}"
     return ""
 
@@ -113,7 +113,7 @@ def score_facts(material: RunData) -> list[tuple[str, str, str]]:
 
 def _held_out_facts(material: RunData) -> list[tuple[str, str, str]]:
     score, metric, held = material.score or {}, material.competition.metric, material.held_out
-    whose = f" of {material.recipe.refit_of}" if material.recipe.all_data else ""
+    whose = f" of {material.recipe.refit_of}" if material.all_data else ""
 
     def guessed(one: Metric) -> str:
         return f"guessing: {guess(one, held):.4f}" if held is not None else ""
@@ -179,9 +179,9 @@ def _of_score(material: RunData) -> Iterator[str]:
 def _of_members(material: RunData) -> Iterator[str]:
     members = (material.score or {}).get("members", ())
     counting = [one["name"] for one in members if one["weight"] > 0]
-    if len(counting) != 1 or material.recipe.all_data:
+    if len(counting) != 1 or material.all_data:
         return
-    if material.recipe.members:
+    if material.members:
         yield f"{counting[0]} answers alone: the others did not help. Runs that differ more blend better."
     else:
         blend = material.command_line("ensemble", "RUN", "RUN")
@@ -204,7 +204,7 @@ def recipe_in_words(recipe: Recipe) -> str:
         start = "pretrained weights"
     stages, epochs = _count(len(recipe.stages), "stage"), _count(recipe.epochs, "epoch")
     rate = "The rate of each stage was asked of the finder" if recipe.find_lr else f"The top rate is {recipe.lr:g}"
-    slower = f", and each earlier part learns {recipe.lr_divisor:g} times slower" if recipe.lr_divisor != 1 else ""
+    slower = f", times {recipe.layer_decay:.3g} for each earlier group" if recipe.layer_decay != 1 else ""
     held = "No row was held back." if recipe.all_data else f"{recipe.folds} folds." if recipe.folds else "One holdout."
     parts = [
         f"{recipe.backbone} from {start}, in {stages} and {epochs}.",
