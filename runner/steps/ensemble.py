@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.contract import EnsembleRecipe
 from runner.data.folds import copy_folds
-from runner.prediction.blend import ensemble_recipe, oof_targets_file, postprocess_file, read_blend
+from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
 from runner.prediction.oof_targets import oof_targets, write_oof_targets
 from runner.prediction.results import fit_postprocess
 from runner.session import Session
@@ -36,6 +37,6 @@ def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) 
 
 def _ensemble_run(session: Session, runs: Sequence[Run], name: str | None) -> Run:
     """A run for these members; an ensemble of the same members is used again unless another name is given."""
-    recipe = ensemble_recipe(runs)
-    same = [run for run in find_runs(session.workspace, session.name) if run.read_recipe() == recipe]
+    recipe = EnsembleRecipe(tuple(run.name for run in runs))
+    same = [run for run in find_runs(session.workspace, session.name) if run.read_members() == recipe.members]
     return start_run(session.workspace, session.name, recipe, name or (same[-1].name if same else None))

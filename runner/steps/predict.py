@@ -28,11 +28,11 @@ from runner.workspace import read_json, write_json
 
 def predict(session: Session, run: Run, options: PredictOptions = PredictOptions()) -> Path:
     """The path of the run's submission. What is predicted already is not predicted again."""
-    recipe = run.read_recipe()
-    if recipe.members:
-        ensemble(session, [find_run(session.workspace, session.name, name) for name in recipe.members], name=run.name)
+    members = run.read_members()
+    if members:
+        ensemble(session, [find_run(session.workspace, session.name, name) for name in members], name=run.name)
         return session.submission_file(run.name)
-    return _predict_run(session, run, recipe, options)
+    return _predict_run(session, run, run.read_recipe(), options)
 
 
 def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:

@@ -52,7 +52,7 @@ def _run_info(run: Run, workspace_root: Path) -> RunInfo:
     cv = score["cv"] if score else None
     return RunInfo(
         run=run.name,
-        recipe=run.read_recipe().summary,
+        recipe=run.summary,
         commit=_git_commit(workspace_root),
         cv=f"{cv['value']:.6g}" if cv else "",
         cv_error=f"{cv['error']:.2g}" if cv else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.contract import Recipe
-from runner.errors import RunnerError, UsageError
+from runner.errors import RunnerError
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.steps.machine import machine_of
@@ -27,7 +27,6 @@ def train(
     name: str | None = None,
 ) -> Run:
     """Train every fold of the recipe; the same call goes on with an interrupted run of that name."""
-    _require_stages(session, recipe)
     machine = machine_of(session, options)
     check_backbone(recipe.backbone)
     check_tracker(machine.tracker)
@@ -61,17 +60,8 @@ def _train_folds(session: Session, run: Run, machine: Machine) -> None:
 
 def refit(session: Session, original: Run, options: TrainOptions = TrainOptions()) -> Run:
     """Repeat a run's steps on all labelled rows; its score stays the one of the original."""
-    _require_stages(session, original.read_recipe())
     recipe = replace(original.read_recipe(), all_data=True, refit_of=original.name, folds=None)
     name = f"{original.name}-all"
     run = Run(session.name, name, session.workspace.run_dir(session.name, name))
     broadcast_from_main(build_accelerator(session.compute.device), lambda: copy_findings(original, run))
     return train(session, recipe, options, name=name)
-
-
-def _require_stages(session: Session, recipe: Recipe) -> None:
-    if recipe.members:
-        raise UsageError(
-            f"an ensemble of {', '.join(recipe.members)} has nothing to train",
-            fix=session.command("train", "--run", recipe.members[0], "--resume"),
-        )

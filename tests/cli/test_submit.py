@@ -14,9 +14,11 @@ from zipfile import ZipFile
 import pytest
 
 from competitions import load
+from runner.contract.recipe import FORMAT
 from runner.hosts.grading import Answer, Scores, split_public_private
 from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
+from runner.workspace import write_json
 from tests.cli.conftest import Result, Runner
 from tests.wire.conftest import START
 from tests.wire.server import FaultyServer, drops, drops_before_any_answer, gateway_page, refuses
@@ -171,11 +173,11 @@ def test_submit_best_keeps_within_the_limit(server: FaultyServer, cli: Runner, s
     cli("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)
-    recipe = json.dumps(load("shapes", shapes / "competitions").recipe.to_dict())
+    recipe = load("shapes", shapes / "competitions").recipe.to_dict()
     for number, cv in ((1, 0.9), (2, 0.3), (3, 0.5), (4, 0.7)):
         made = shapes / "runs" / "shapes" / f"test-resnet-{number}"
         made.mkdir(parents=True)
-        (made / "recipe.json").write_text(recipe)
+        write_json(made / "recipe.json", recipe, format=FORMAT)
         score = {"metric": "log_loss", "value": cv, "error": 0.01, "rows": 12}
         (made / "score.json").write_text(json.dumps({"cv": score, "also": {}}))
         write(shapes, 0.4 + number / 10).rename(folder / f"test-resnet-{number}.csv")

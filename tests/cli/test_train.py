@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from runner.contract import Recipe, TrainMode
 from runner.training.log import read_log
+from runner.training.run import Run
 from tests.cli.conftest import Result, Runner
 
 
@@ -22,7 +23,7 @@ def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
 
 
 def recipe_of(workspace: Path, run: str) -> Recipe:
-    return Recipe.from_dict(json.loads((workspace / "runs" / "shapes" / run / "recipe.json").read_text()))
+    return Run("shapes", run, workspace / "runs" / "shapes" / run).read_recipe()
 
 
 def lines_of(workspace: Path, run: str) -> list[dict[str, object]]:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runner.contract import Recipe, Stage, TrainMode
+from runner.contract.recipe import FORMAT
 from runner.prediction.oof_targets import OofTargets, write_oof_targets
 from runner.prediction.predictions import ViewPredictions, write_view_predictions
 from runner.workspace import write_json, write_text
@@ -116,9 +118,9 @@ def make_run(shapes: Path) -> MakeRun:
 
 
 def _write_training(folder: Path, epochs: int, folds: int) -> None:
-    stage = {"size": 32, "mode": "unfrozen", "cycle_len": 3}
-    recipe = {"backbone": "test_resnet", "lr": 0.01, "stages": [stage], "folds": folds if folds > 1 else None}
-    write_json(folder / "recipe.json", recipe)
+    stage = Stage(32, TrainMode.UNFROZEN, cycle_len=3)
+    recipe = Recipe("test_resnet", (stage,), lr=0.01, folds=folds if folds > 1 else None)
+    write_json(folder / "recipe.json", recipe.to_dict(), format=FORMAT)
     write_json(folder / "environment.json", {"runner": "0.1.0", "gpu": None})
     lines = [
         {

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from runner.cli import run_command
+from runner.contract import EnsembleRecipe
+from runner.contract.recipe import FORMAT
 from runner.workspace import read_json, write_json
 
 CONTRAST = """
@@ -152,13 +154,13 @@ def test_what_is_drawn_stands_out_from_its_ground(browser: Any, make_run: Any, s
 
 
 def _ensemble(make: Any, shapes: Path) -> Path:
-    parts = [make(name) for name in ("one", "two")]
+    for name in ("one", "two"):
+        make(name)
     folder = make("both")
     for path in folder.iterdir():
         if path.name not in ("score.json", "environment.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    recipe = {**read_json(parts[0] / "recipe.json"), "backbone": "ensemble", "stages": [], "members": ["one", "two"]}
-    write_json(folder / "recipe.json", recipe)
+    write_json(folder / "recipe.json", EnsembleRecipe(("one", "two")).to_dict(), format=FORMAT)
     members = [
         {"name": f"{name}:snapshot-0", "weight": weight, "alone": 0.9, "gain": 0.01}
         for name, weight in (("one", 0.75), ("two", 0.25))

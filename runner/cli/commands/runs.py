@@ -66,7 +66,7 @@ def _row(run: Run, entries: Mapping[str, Entry]) -> RunRow:
     score, entry = run.read_score(), entries.get(run.name)
     return RunRow(
         run=run.name,
-        recipe=run.read_recipe().summary,
+        recipe=run.summary,
         cv=score["cv"]["value"] if score else None,
         cv_error=score["cv"]["error"] if score else None,
         public=float(entry.public) if entry and entry.public else None,
