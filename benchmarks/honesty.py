@@ -19,7 +19,7 @@ from runner.pipeline import read_index
 from competitions import load
 from runner.console import set_verbosity
 from runner.contract import Competition, Recipe, Stage, TrainMode
-from runner.contract.labels import targets_of
+from runner.contract.targets import targets_of
 from runner.contract.thresholds import apply_thresholds
 from runner.data.download import download
 from runner.hosts.grading import read_answers

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
-from runner.contract.labels import Labels, Multiclass, targets_of
+from runner.contract.labels import Labels, Multiclass
+from runner.contract.targets import targets_of
 from runner.data.classes import IndexRow, check_labels, declared_classes, observed_classes
 from runner.data.image_paths import IndexInputs, resolve_image_paths, warn_unused_images
 from runner.data.index_rows import training_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.contract.competition import Competition
-from runner.contract.labels import targets_of
+from runner.contract.targets import targets_of
 from runner.submission_format.submission_format import read_submission, read_submission_format
 from runner.workspace import write_text
 

@@ -20,8 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from runner.console import track
 from runner.contract.competition import Competition
-from runner.contract.labels import Multiclass, targets_of
+from runner.contract.labels import Multiclass
 from runner.contract.metrics import Metric
+from runner.contract.targets import targets_of
 from runner.hosts.grading import Grader
 from runner.hosts.practice import PracticeTeam
 from runner.practice.features import (

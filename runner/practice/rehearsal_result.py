@@ -7,7 +7,7 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from runner.contract.labels import targets_of
+from runner.contract.targets import targets_of
 from runner.hosts.leaderboards import latest_snapshots, read_board_file
 from runner.hosts.protocol import Leaderboard
 from runner.hosts.standings import Standing, find_standing

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.labels import Labels, Multiclass, Multilabel, targets_of
+from runner.contract.labels import Labels, Multiclass, Multilabel
+from runner.contract.targets import targets_of
 from runner.csv_file import Problem, ProblemList, Table, UnreadableError, read_table, shown
 from runner.errors import DataError, SubmissionFormatError
 from runner.submission_format.cells import Fault, class_faults, number_faults, repeated, tag_faults

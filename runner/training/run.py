@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +138,8 @@ def check_run_name(name: str) -> None:
 
 def describe_environment() -> dict[str, Any]:
     """The versions that the run was made with; no names, paths or secrets of the machine."""
+    from importlib.metadata import version  # slow to import, as torch: `runner list` needs neither
+
     import torch
 
     return {

@@ -31,7 +31,7 @@ from runner.contract import (
     Symmetry,
     TrainMode,
 )
-from runner.contract.labels import targets_of
+from runner.contract.targets import targets_of
 
 RECIPE = Recipe("resnet18", (Stage(64, TrainMode.UNFROZEN),), lr=1e-3)
 MULTICLASS, MULTILABEL, BINARY = Multiclass(csv="labels.csv"), Multilabel(csv="tags.csv"), Binary(csv="y.csv")

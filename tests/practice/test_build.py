@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.contract.labels import targets_of
+from runner.contract.targets import targets_of
 from runner.data.download import download
 from runner.data.index import build_index
 from runner.errors import HostError
