@@ -9,7 +9,7 @@ COMPETITION = Competition(
     train_images="train/{id}.jpg",
     test_images="test/{id}.jpg",
     sample_submission="sample_submission.csv",
-    preset=SIDE_ON,  # dogs stand upright: mirrored, never upside down
+    preset=SIDE_ON,  # dogs stand upright: flipped left to right, never upside down
     metric=LOG_LOSS,
     extra_metrics=(ACCURACY,),
     awards_medals=False,  # a playground competition
@@ -20,10 +20,10 @@ COMPETITION = Competition(
             Stage(224, TrainMode.UNFROZEN, cycle_len=2, lr_scale=0.1),
             Stage(299, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5),
         ),
-        freeze_bn=True,  # statistics of such photographs are known already; losing them costs more than is gained
+        freeze_bn=True,  # the pretrained statistics fit photographs like ImageNet's; updating them lowers the score
         lr=1e-3,
         dropout=0.5,
         weight_decay=0.05,
-        layer_decay=0.1,  # photographs like ImageNet's: the backbone needs little change
+        layer_decay=0.1,  # photographs like ImageNet's: the pretrained backbone needs little change
     ),
 )

@@ -16,11 +16,11 @@ from runner.contract import (
 
 
 def prepare(folder: Path) -> None:
-    """Turn each JSON into one array of images and one table."""
+    """Extract an array of images and a table from each JSON file."""
     from runner.data.json_arrays import extract_json_arrays
 
-    for part in ("train", "test"):
-        extract_json_arrays(folder / f"{part}.json", bands=("band_1", "band_2"), shape=(75, 75))
+    for subset in ("train", "test"):
+        extract_json_arrays(folder / f"{subset}.json", bands=("band_1", "band_2"), shape=(75, 75))
 
 
 COMPETITION = Competition(
@@ -28,7 +28,7 @@ COMPETITION = Competition(
     title="Statoil/C-CORE Iceberg Classifier Challenge",
     prepare=prepare,
     raw_files=("train.json", "test.json"),
-    # Rows that share an angle to the last decimal are images of one scene: folds keep them together.
+    # Rows with exactly the same angle come from one scene, so they stay in the same fold.
     labels=Binary(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
     train_images=ImageArray(
         "train.npy", table="train.csv", tabular=("inc_angle",), unit="dB", tabular_units=("degrees",)

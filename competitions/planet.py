@@ -5,18 +5,18 @@ from runner.contract import MEAN_F2, TOP_DOWN, Competition, Multilabel, Recipe, 
 COMPETITION = Competition(
     slug="planet-understanding-the-amazon-from-space",
     title="Planet: Understanding the Amazon from Space",
-    # The second name of each table is the one it has in the mirror that many people use.
+    # The second name of each CSV is the one in the mirror below.
     labels=Multilabel(
         csv=("train_v2.csv", "train_classes.csv"),
         id="image_name",
         label="tags",
         mutually_exclusive=("clear", "cloudy", "haze", "partly_cloudy"),
-        standalone=("cloudy",),  # nothing of the ground is seen
+        standalone=("cloudy",),  # clouds hide the ground, so no other tag applies
     ),
     train_images="train-jpg/{id}.jpg",
     test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
     sample_submission=("sample_submission_v2.csv", "sample_submission.csv"),
-    mirror="nikitarom/planets-dataset",  # the images may be absent from the competition's own list
+    mirror="nikitarom/planets-dataset",  # for when the competition no longer offers the images
     preset=TOP_DOWN,
     metric=MEAN_F2,
     recipe=Recipe(
@@ -30,6 +30,6 @@ COMPETITION = Competition(
             Stage(256, TrainMode.UNFROZEN, cycles=3, cycle_mult=2),
         ),
         lr=1e-3,
-        layer_decay=1 / 3,  # tiles are unlike ImageNet: early layers have more to learn
+        layer_decay=1 / 3,  # satellite images are unlike ImageNet: early layers need a larger lr
     ),
 )

@@ -1,207 +1,242 @@
-"""What is wrong with this machine, this account or this competition's data, each with its fix."""
+"""`runner doctor`: check this machine, the account and a competition's data; every problem has its fix."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+import psutil
+
+from competitions import load, names
 from runner.archives.disk_space import format_bytes, free_bytes
 from runner.contract import Competition
 from runner.data.download import MANIFEST, MARKER
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, places
+from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
 from runner.workspace import Workspace, read_json
 
 _PACKAGES = ("competition-runner", "kaggle", "kagglesdk", "torch", "timm", "albumentations")
-_LEAST_DISK, _GOOD_DISK = 2 * 10**9, 20 * 10**9
-_LEAST_MEMORY = 3 * 10**9
+_LEAST_PYTHON = (3, 11)
+_LEAST_DISK, _COMFORTABLE_DISK = 2 * 10**9, 20 * 10**9  # bytes
+_LEAST_MEMORY = 3 * 10**9  # bytes
+_MOST_CLOCK_SECONDS = 300
 
 
-class Severity(Enum):
-    """How one line of the table is."""
+class Status(Enum):
+    """The result of a check."""
 
     OK = "ok"
-    WARNING = "warning"  # no obstacle, and worth knowing
-    ERROR = "error"  # something that is needed
+    WARNING = "warning"  # worth knowing; commands work
+    ERROR = "error"  # a command will fail
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line: what was looked at, how it is, what was found, and what mends it."""
+class CheckResult:
+    """One row of the doctor's table; `fix` is a command or an action, empty if there is nothing to fix."""
 
     check: str
-    severity: Severity
+    status: Status
     detail: str
     fix: str = ""
 
 
-Opener = Callable[[Competition], Host]
-
-
-def examine(workspace: Workspace, host_name: str, competition: Competition | None, open_host: Opener) -> list[Finding]:
-    """Every finding, in the order in which one would mend them."""
-    findings: list[Finding] = []
-    if host_name == "kaggle":
-        findings += _credentials()
-    usable = not any(one.severity is Severity.ERROR for one in findings)
-    if competition is not None and usable:
-        findings += _host(open_host(competition), competition)
-    elif host_name == "kaggle" and usable:
-        findings += _account(open_host)
+def run_checks(workspace: Workspace, host_name: str, competition: Competition | None = None) -> list[CheckResult]:
+    """Every check in the order to fix them; without a competition, those of host and data are left out or general."""
+    credentials = list(_check_credentials()) if host_name == "kaggle" else []
+    results = list(credentials)
+    if not any(result.status is Status.ERROR for result in credentials):
+        if competition is not None:
+            results += _check_host(open_host(host_name, competition, workspace), competition)
+        elif host_name == "kaggle":
+            results += _check_account(workspace)
     if competition is not None:
-        findings.append(_data(competition, workspace))
-    return [*findings, _gpu(), _memory(), _disk(workspace.root), _versions()]
+        results.append(_check_data(competition, workspace))
+    name = competition.name if competition else names()[0]
+    return [
+        *results,
+        *_check_gpus(workspace.command_line(name, "train", "--linear-probe")),
+        _check_memory(),
+        _check_disk(workspace.root),
+        _check_python(),
+        _check_versions(),
+    ]
 
 
-def _credentials() -> Iterator[Finding]:
-    found = find_credentials()
-    if found.used is None:
-        fix = f"make a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token"
-        yield Finding("credentials", Severity.ERROR, f"none; looked for {places()}", fix)
+# --- account and host ---------------------------------------------------------------------------
+
+
+def _check_credentials() -> Iterator[CheckResult]:
+    search = find_credentials()
+    if search.used is None:
+        fix = f"save a token from {SETTINGS_PAGE} as ~/.kaggle/access_token"
+        yield CheckResult("credentials", Status.ERROR, f"none in {places()}", fix)
     else:
-        yield Finding("credentials", Severity.OK, str(found.used))
-    for other in found.shadowed:
-        assert found.used
-        yield Finding(
-            "credentials",
-            Severity.WARNING,
-            f"{other} never count, because the {found.used.kind.value} does",
-            f"if that is the wrong one: {found.used.cure_to_drop}",
-        )
-    for one in found.all:
-        if one.is_open_to_others:
-            yield Finding("credentials", Severity.WARNING, f"{one.path} can be read by others", f"chmod 600 {one.path}")
-    for text in found.unreadable:
-        yield Finding("credentials", Severity.WARNING, f"not readable: {text}", "mend or remove that file")
+        yield CheckResult("credentials", Status.OK, str(search.used))
+    for credentials in search.shadowed:
+        assert search.used
+        detail = f"{credentials} is not used: the {search.used.kind.value} goes first"
+        yield CheckResult("credentials", Status.WARNING, detail, f"to use it: {search.used.cure_to_drop}")
+    for credentials in search.all:
+        if credentials.is_open_to_others:
+            detail = f"other users can read {credentials.path}"
+            yield CheckResult("credentials", Status.WARNING, detail, f"chmod 600 {credentials.path}")
+    for file in search.unreadable:
+        yield CheckResult("credentials", Status.WARNING, f"cannot be read: {file}", "repair or remove that file")
 
 
-def _account(open_host: Opener) -> Iterator[Finding]:
-    """Without a competition of one's own: whether the host answers, asked about a shipped one."""
-    from competitions import load, names
-
-    shipped = load(names()[0])
-    host = open_host(shipped)
+def _check_account(workspace: Workspace) -> Iterator[CheckResult]:
+    """Whether Kaggle accepts the credentials, tested with a competition that the runner ships."""
+    competition = load(names()[0])
+    host = open_host("kaggle", competition, workspace)
     try:
-        host.fetch_about(shipped.slug)
+        host.fetch_about(competition.slug)
     except HostError as error:
-        yield Finding("host", Severity.ERROR, error.message, error.fix or "")
+        yield _error("host", error)
         return
-    yield Finding("host", Severity.OK, f"{host.name} answers, and knows you")
-    yield from _clock(host)
+    yield CheckResult("host", Status.OK, f"{host.name} accepts the credentials")
+    yield from _check_clock(host)
 
 
-def _host(host: Host, competition: Competition) -> Iterator[Finding]:
+def _check_host(host: Host, competition: Competition) -> Iterator[CheckResult]:
     try:
-        about = host.fetch_about(competition.slug)
+        info = host.fetch_about(competition.slug)
     except HostError as error:
-        yield Finding("host", Severity.ERROR, error.message, error.fix or "")
+        yield _error("host", error)
         return
-    yield Finding("host", Severity.OK, f"{host.name} answers, and knows {about.title}")
-    yield from _clock(host)
-    if not about.entered:
-        page = f"{about.page}/rules"
-        yield Finding("rules", Severity.ERROR, f"not accepted for {about.title}", f"open {page} and accept them")
+    yield CheckResult("host", Status.OK, f"{host.name} has {info.title}")
+    yield from _check_clock(host)
+    if not info.entered:
+        yield CheckResult("rules", Status.ERROR, "not accepted", f"accept them at {info.page}/rules")
         return
-    yield Finding("rules", Severity.OK, f"accepted for {about.title}")
-    if about.notebooks_only or about.disabled:
-        what = "takes notebooks only" if about.notebooks_only else "takes no submissions"
-        yield Finding("submissions", Severity.ERROR, f"{about.title} {what}", "train and predict without submitting")
+    yield CheckResult("rules", Status.OK, "accepted")
+    if info.notebooks_only or info.disabled:
+        detail = "notebooks only, no files" if info.notebooks_only else "the competition takes none"
+        fix = f"runner {competition.name} run --no-submit"
+        yield CheckResult("submissions", Status.ERROR, detail, fix)
         return
-    yield _limits(host, competition)
+    yield _check_limits(host, competition)
 
 
-def _limits(host: Host, competition: Competition) -> Finding:
+def _check_limits(host: Host, competition: Competition) -> CheckResult:
     try:
         limits = host.fetch_limits(competition.slug)
     except HostError as error:
-        return Finding("submissions", Severity.ERROR, error.message, error.fix or "")
-    found = f"{limits.left_today} of {limits.per_day} left today"
+        return _error("submissions", error)
+    detail = f"{limits.left_today} of {limits.per_day} left today"
     if limits.left_today:
-        return Finding("submissions", Severity.OK, found)
-    return Finding("submissions", Severity.WARNING, found, f"the next opens at {limits.resets_at:%Y-%m-%d %H:%M} UTC")
+        return CheckResult("submissions", Status.OK, detail)
+    return CheckResult("submissions", Status.WARNING, detail, f"wait until {limits.resets_at:%Y-%m-%d %H:%M} UTC")
 
 
-def _clock(host: Host) -> Iterator[Finding]:
-    from datetime import UTC, datetime
-
+def _check_clock(host: Host) -> Iterator[CheckResult]:
+    """Nothing if this machine's clock is right: logins and download addresses expire by it."""
     ahead = (datetime.now(UTC) - host.now()).total_seconds()
-    if abs(ahead) >= 300:
-        side = "ahead" if ahead > 0 else "behind"
-        found = f"this machine's is {abs(ahead) / 60:.0f} min {side} of {host.name}'s"
-        yield Finding("clock", Severity.WARNING, found, "set it right: logins and addresses of files expire by it")
+    if abs(ahead) >= _MOST_CLOCK_SECONDS:
+        detail = f"{abs(ahead) / 60:.0f} min {'ahead of' if ahead > 0 else 'behind'} {host.name}'s clock"
+        yield CheckResult("clock", Status.WARNING, detail, "set this machine's clock: logins expire by it")
 
 
-def _data(competition: Competition, workspace: Workspace) -> Finding:
+def _error(check: str, error: HostError) -> CheckResult:
+    return CheckResult(check, Status.ERROR, error.message, error.fix or "")
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def _check_data(competition: Competition, workspace: Workspace) -> CheckResult:
     folder = workspace.data_dir(competition.name)
-    again = f"runner {competition.name} download"
+    download = workspace.command_line(competition.name, "download")
     if not folder.exists():
-        return Finding("data", Severity.WARNING, f"not here: {folder}", again)
+        return CheckResult("data", Status.WARNING, "not downloaded", download)
     if not (folder / MARKER).is_file():
-        return Finding("data", Severity.ERROR, f"not complete: {folder}", f"{again}, or {again} --from {folder}")
+        return CheckResult("data", Status.ERROR, f"incomplete: {folder}", download)
     try:
-        told: dict[str, int] = read_json(folder / MANIFEST)["files"]
+        expected: dict[str, int] = read_json(folder / MANIFEST)["files"]
     except (OSError, ValueError, KeyError):
-        return Finding("data", Severity.ERROR, f"its manifest cannot be read: {folder / MANIFEST}", f"{again} --force")
-    for name, count in told.items():
-        have = _count(folder / name, skip=name == "./")
-        if have < count:
-            return Finding(
-                "data", Severity.ERROR, f"{count - have:,} files are gone from {folder / name}", f"{again} --force"
-            )
-    return Finding("data", Severity.OK, f"whole: {sum(told.values()):,} files in {folder}")
+        return CheckResult("data", Status.ERROR, f"cannot be read: {folder / MANIFEST}", f"{download} --force")
+    for name, count in expected.items():
+        missing = count - _count_files(folder / name)
+        if missing > 0:
+            detail = f"{missing:,} of {count:,} files missing in {folder / name}"
+            return CheckResult("data", Status.ERROR, detail, f"{download} --force")
+    return CheckResult("data", Status.OK, f"complete: {sum(expected.values()):,} files in {folder}")
 
 
-def _count(folder: Path, *, skip: bool) -> int:
+def _count_files(folder: Path) -> int:
     if not folder.is_dir():
         return 0
-    ours = {MARKER, MANIFEST} if skip else set()
-    return sum(path.is_file() and path.name not in ours for path in folder.iterdir())
+    return sum(path.is_file() and path.name not in (MARKER, MANIFEST) for path in folder.iterdir())
 
 
-def _gpu() -> Finding:
-    import torch
-
-    if not torch.cuda.is_available():
-        return Finding("GPU", Severity.WARNING, "none that torch can use", "small networks and sizes train on the CPU")
-    about = torch.cuda.get_device_properties(0)
-    return Finding("GPU", Severity.OK, f"{about.name}, {format_bytes(about.total_memory)}")
+# --- machine ------------------------------------------------------------------------------------
 
 
-def _memory() -> Finding:
-    import psutil
+def _check_gpus(fix: str) -> Iterator[CheckResult]:
+    try:
+        import torch  # here: the doctor also runs if it is broken
 
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        for index in range(count):
+            with torch.cuda.device(index):
+                yield CheckResult("GPU", Status.OK, _describe_gpu(torch, index))
+    except Exception as error:  # a broken installation fails in many ways
+        detail = f"torch cannot be imported: {type(error).__name__}: {error}".splitlines()[0]
+        yield CheckResult("GPU", Status.ERROR, detail, f"{sys.executable} -m pip install --force-reinstall torch")
+        return
+    if count == 0:
+        yield CheckResult("GPU", Status.WARNING, "none that torch can use: training runs on the CPU", fix)
+
+
+def _describe_gpu(torch: Any, index: int) -> str:
+    properties = torch.cuda.get_device_properties(index)
+    native_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    precision = "native bf16" if native_bf16 else "no native bf16: float32 is used"
+    return f"{properties.name}, {format_bytes(properties.total_memory)}, {precision}"
+
+
+def _check_memory() -> CheckResult:
     free = psutil.virtual_memory().available
     if free < _LEAST_MEMORY:
-        return Finding(
-            "memory", Severity.WARNING, f"{format_bytes(free)} free", "close something, or train with --workers 0"
+        return CheckResult(
+            "memory", Status.WARNING, f"{format_bytes(free)} free", "close programs, or train with --workers 0"
         )
-    return Finding("memory", Severity.OK, f"{format_bytes(free)} free")
+    return CheckResult("memory", Status.OK, f"{format_bytes(free)} free")
 
 
-def _disk(folder: Path) -> Finding:
+def _check_disk(folder: Path) -> CheckResult:
     free = free_bytes(folder)
-    fix = "make room, or choose another disk with --workspace DIR"
-    if free < _LEAST_DISK:
-        return Finding("disk", Severity.ERROR, f"{format_bytes(free)} free at {folder}", fix)
-    severity = Severity.WARNING if free < _GOOD_DISK else Severity.OK
-    return Finding(
-        "disk", severity, f"{format_bytes(free)} free at {folder}", fix if severity is Severity.WARNING else ""
-    )
+    detail = f"{format_bytes(free)} free in {folder}"
+    if free >= _COMFORTABLE_DISK:
+        return CheckResult("disk", Status.OK, detail)
+    status = Status.ERROR if free < _LEAST_DISK else Status.WARNING
+    return CheckResult("disk", status, detail, "free some space, or choose another disk with --workspace DIR")
 
 
-def _versions() -> Finding:
-    found, missing = [f"Python {platform.python_version()}"], []
+def _check_python() -> CheckResult:
+    detail = f"{platform.python_version()}, {sys.executable}"
+    if sys.version_info < _LEAST_PYTHON:
+        least = ".".join(map(str, _LEAST_PYTHON))
+        return CheckResult("Python", Status.ERROR, detail, f"install Python {least} or newer")
+    return CheckResult("Python", Status.OK, detail)
+
+
+def _check_versions() -> CheckResult:
+    installed, missing = [], []
     for package in _PACKAGES:
         try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
+            installed.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             missing.append(package)
     if missing:
-        fix = "install the project again: pip install --editable ."
-        return Finding("versions", Severity.ERROR, f"not installed: {', '.join(missing)}", fix)
-    return Finding("versions", Severity.OK, ", ".join(found))
+        fix = f"{sys.executable} -m pip install --editable ."
+        return CheckResult("versions", Status.ERROR, f"not installed: {', '.join(missing)}", fix)
+    return CheckResult("versions", Status.OK, ", ".join(installed))

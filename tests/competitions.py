@@ -1,4 +1,4 @@
-"""A competition of a test's own, for the images of `shapes_folder`; and the file of it in a workspace."""
+"""The competition of `tests.builders.write_dataset`, and its file in a workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runner import contract
 from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, Multiclass, Recipe, Stage, TrainMode
 from runner.workspace import write_text
 
-# Tests say with `replace` what is their own: mostly the recipe.
+# Tests change fields with `replace`, mostly the recipe.
 SHAPES = Competition(
     slug="shapes",
     title="Shapes",
@@ -25,7 +25,7 @@ SHAPES = Competition(
     name="shapes",
 )
 
-_FILE = '''"""Where the light is."""
+_FILE = '''"""The height of a bright band."""
 
 from runner.contract import *
 
@@ -45,18 +45,18 @@ COMPETITION = Competition(
 
 
 def write_plugin(workspace: Path, competition: Competition) -> Path:
-    """Write the file that makes the value a competition of the workspace, under its name; the path of the file."""
-    words = vars(competition) | {
+    """Write the competition's file in the workspace; return its path."""
+    fields = vars(competition) | {
         "preset": _constant(competition.preset),
         "metric": _constant(competition.metric),
         "extra_metrics": "".join(f"{_constant(metric)}, " for metric in competition.extra_metrics),
         "recipe": competition.recipe.to_dict(),
     }
     path = workspace / "competitions" / f"{competition.name.replace('-', '_')}.py"
-    write_text(path, _FILE.format(**words))
+    write_text(path, _FILE.format(**fields))
     return path
 
 
 def _constant(value: object) -> str:
-    """The name that the contract has for one of its metrics or presets."""
-    return next(name for name, one in vars(contract).items() if one is value)
+    """The name of a metric or preset in `runner.contract`."""
+    return next(name for name, constant in vars(contract).items() if constant is value)

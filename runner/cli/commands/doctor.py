@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli.global_options import GlobalOptions, command, json_option
-from runner.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from runner.contract import Competition
-    from runner.hosts.protocol import Host
+    from runner.doctor import CheckResult
+
+_WIDTH = 80
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @command("doctor")
@@ -20,22 +22,30 @@ if TYPE_CHECKING:
 @json_option
 def doctor(options: GlobalOptions, name: str | None, as_json: bool) -> None:
     """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
-    from runner.doctor import Severity, examine
+    from runner.doctor import Status, run_checks
 
     competition = options.load(options.name_from_slug(name) or name) if name else None
-
-    def open_host(competition: Competition) -> Host:
-        return options.session(competition=competition).host
-
-    findings = examine(options.workspace, options.host_name, competition, open_host)
+    results = run_checks(options.workspace, options.host_name, competition)
     if as_json:
-        plain = [
-            {"check": found.check, "status": found.severity.value, "detail": found.detail, "fix": found.fix}
-            for found in findings
+        rows = [
+            {"check": result.check, "status": result.status.value, "detail": result.detail, "fix": result.fix}
+            for result in results
         ]
-        click.echo(json.dumps(plain, indent=2))
+        click.echo(json.dumps(rows, indent=2))
     else:
-        rows = [[found.check, found.severity.value, found.detail, found.fix] for found in findings]
-        print_table(["check", "status", "detail", "fix"], rows)
-    if any(found.severity is Severity.ERROR for found in findings):
+        print_results(results)
+    if any(result.status is Status.ERROR for result in results):
         raise click.exceptions.Exit(1)
+
+
+def print_results(results: list[CheckResult]) -> None:
+    """A row a check, wrapped at 80 columns; its fix has a line of its own, unwrapped, to paste."""
+    click.echo(f"{'check':<13}{'status':<9}detail")
+    for result in results:
+        status = click.style(f"{result.status.value:<9}", fg=_COLOURS[result.status.value])
+        first, *more = textwrap.wrap(result.detail, _WIDTH - 22) or [""]
+        click.echo(f"{result.check:<13}{status}{first}")
+        for line in more:
+            click.echo(f"{'':<22}{line}")
+        if result.fix:
+            click.echo(f"  fix: {result.fix}")
