@@ -81,7 +81,7 @@ class FoldRun:
         """The tabular of the labelled ("train") or the test rows, on the scale of this fold's training rows."""
         known = read_tabular(self.competition, self.index, "train")
         wanted = known if part == "train" else read_tabular(self.competition, self.index, part)
-        return standardise_and_impute(wanted, known[self.train_rows], self.seed("tabular", part))
+        return standardise_and_impute(wanted, known[self.train_rows], self.seed("scalars", part))
 
 
 @dataclass(frozen=True)
