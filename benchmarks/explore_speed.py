@@ -53,11 +53,11 @@ def main() -> None:
         works = {
             "headers": lambda: read_sizes(folder, names),
             "opened": lambda: open_all(folder, names),
-            "glances": lambda: compute_image_stats(folder, names, range(len(names))),
+            "stats": lambda: compute_image_stats(folder, names, range(len(names))),
         }
-        headers, opened, glances = in_turns(works, TURNS).values()
+        headers, opened, stats = in_turns(works, TURNS).values()
     claim(f"explore: headers of {count:,} JPEGs, seconds", f"{headers:.1f}")
-    claim(f"explore: a glance into each of {count:,}, seconds", f"{glances:.1f}")
+    claim(f"explore: statistics of {count:,} images, seconds", f"{stats:.1f}")
     claim(
         "explore: opening every image / reading every header",
         f"{opened / headers:.1f}",

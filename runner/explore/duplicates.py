@@ -1,67 +1,117 @@
-"""Images that are there twice: byte for byte, or nearly (saved again, resized, a shade lighter)."""
+"""Duplicate images: equal byte for byte, or near duplicates (saved again, resized, a little brighter).
+
+Near duplicates are pairs whose dHash differs in at most MAX_BITS of 64 bits and whose thumbnails correlate.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import track
 from runner.data.image_arrays import is_array_path
+from runner.data.index import Index
 from runner.explore.image_stats import ImageStats
 from runner.images.decode import open_images
 
-Group = tuple[int, ...]  # places of the images that are alike
+Rows = tuple[int, ...]  # positions in the index's table, ascending
 
-MOST_BITS = 4  # of 64 that may differ
-_BANDS = 5  # one more than that: two hashes so near have a band in common
-_FLAT = 4.0  # a thumbnail that varies less, of 255, is sky or darkness: its hash says nothing
-_CORRELATION = 0.98
-_BLOCK = 256
-_MOST_PAIRS = 200_000
-
-
-def exact_groups(raw: Path, paths: Sequence[str]) -> list[Group]:
-    """The images that are equal byte for byte. Of files only those whose sizes are equal are read."""
-    if paths and all(map(is_array_path, paths)):
-        suspects: Sequence[int] = range(len(paths))
-    else:
-        suspects = _of_shared_size(raw, paths)
-    reader = open_images(raw, paths)
-    alike: dict[bytes, list[int]] = defaultdict(list)
-    for place in track("contents", suspects, len(suspects)):
-        alike[reader.digest(place)].append(place)
-    return [tuple(group) for group in alike.values() if len(group) > 1]
+MAX_BITS = 4
+_BANDS = MAX_BITS + 1  # by the pigeonhole principle, two hashes so near are equal in one of the bands
+_MIN_STD = 4.0  # of 255: a thumbnail with less is sky or darkness, whose hash is noise
+_MIN_CORRELATION = 0.98
+_BLOCK = 256  # rows compared at once
+_MAX_PAIRS = 200_000
 
 
-def near_groups(looks: ImageStats, exact: Iterable[Group]) -> list[Group]:
-    """The images that nearly equal one another; those that are exactly equal count as one."""
-    first = {place: group[0] for group in exact for place in group}
-    grey = looks.thumbnails.reshape(len(looks.places), -1).astype(np.float32)
-    telling = np.flatnonzero(grey.std(axis=1) > _FLAT) if len(grey) else np.zeros(0, dtype=np.int64)
-    pairs = telling[near_pairs(looks.hashes[telling])]
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Images that are duplicates of one another."""
+
+    paths: tuple[str, ...]
+    subsets: tuple[str, ...]  # train, valid or test
+    labels: tuple[str, ...]
+    folds: tuple[int | None, ...]
+    exact: bool
+
+    @property
+    def label_conflict(self) -> bool:
+        """Whether labelled images of the group have different labels."""
+        labels = {label for label, subset in zip(self.labels, self.subsets, strict=True) if subset != "test"}
+        return len(labels) > 1
+
+    @property
+    def train_test(self) -> bool:
+        """Whether the group has both labelled and test images."""
+        return len({subset == "test" for subset in self.subsets}) > 1
+
+    @property
+    def fold_leak(self) -> bool:
+        """Whether a validation image of one fold is a training image of the same fold."""
+        return len({fold for fold in self.folds if fold is not None}) > 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        flags = {name: getattr(self, name) for name in ("label_conflict", "train_test", "fold_leak")}
+        return {**asdict(self), **flags}
+
+
+def find_duplicates(index: Index, stats: ImageStats, fold_of: NDArray[np.int64] | None) -> list[DuplicateGroup]:
+    """All groups, the most harmful first: label conflicts, then train/test, then folds, then exact before near."""
+    paths, subsets, labels = (index.table[name].tolist() for name in ("path", "subset", "label"))
+    folds = _folds_of_table(subsets, fold_of)
+    exact_rows = exact_groups(index.data_dir, paths)
+
+    def build(rows: Rows, exact: bool) -> DuplicateGroup:
+        paths_of, subsets_of, labels_of = (tuple(column[row] for row in rows) for column in (paths, subsets, labels))
+        return DuplicateGroup(paths_of, subsets_of, labels_of, tuple(folds[row] for row in rows), exact)
+
+    groups = [build(rows, True) for rows in exact_rows]
+    groups += [build(rows, False) for rows in near_groups(stats, exact_rows)]
+    return sorted(groups, key=lambda g: (not g.label_conflict, not g.train_test, not g.fold_leak, not g.exact))
+
+
+def exact_groups(data_dir: Path, paths: Sequence[str]) -> list[Rows]:
+    """Images that are equal byte for byte. Only files of the same size are read."""
+    arrays = bool(paths) and all(map(is_array_path, paths))
+    candidates = list(range(len(paths))) if arrays else _of_shared_size(data_dir, paths)
+    reader = open_images(data_dir, paths)
+    by_digest: dict[bytes, list[int]] = defaultdict(list)
+    for row in track("contents", candidates, len(candidates)):
+        by_digest[reader.digest(row)].append(row)
+    return [tuple(rows) for rows in by_digest.values() if len(rows) > 1]
+
+
+def near_groups(stats: ImageStats, exact: Iterable[Rows]) -> list[Rows]:
+    """Near duplicates; of exact duplicates only the first is compared."""
+    first = {row: rows[0] for rows in exact for row in rows}
+    grey = stats.thumbnails.reshape(len(stats.rows), -1).astype(np.float32)
+    textured = np.flatnonzero(grey.std(axis=1) > _MIN_STD) if len(grey) else np.zeros(0, dtype=np.int64)
+    pairs = textured[near_pairs(stats.hashes[textured])]
     pairs = pairs[_correlated(grey, pairs)]
-    places = [tuple(int(looks.places[one]) for one in pair) for pair in pairs]
-    joined = [(first.get(one, one), first.get(other, other)) for one, other in places]
-    return _joined(pair for pair in joined if pair[0] != pair[1])
+    of_first = [(first.get(left, left), first.get(right, right)) for left, right in stats.rows[pairs].tolist()]
+    return _connected([pair for pair in of_first if pair[0] != pair[1]])
 
 
 def near_pairs(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Every pair, as (pairs, 2), that differs in at most MOST_BITS bits.
+    """(pairs, 2): every pair of hashes that differ in at most MAX_BITS bits, at most about 200,000 pairs.
 
-    Cut into one band more than bits may differ, such a pair is equal in at least one band: only images
-    that share a band are compared.
+    Cut into one band more than bits may differ, two such hashes are equal in at least one band: only hashes with
+    an equal band are compared.
     """
-    found: set[tuple[int, int]] = set()
-    for pairs in _candidates(hashes):
-        found.update(pairs)
-        if len(found) > _MOST_PAIRS:
-            break  # thousands of images are one image: a person needs no more to see it
-    return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    pairs: set[tuple[int, int]] = set()
+    for block in _candidates(hashes):
+        pairs.update(block)
+        if len(pairs) > _MAX_PAIRS:
+            break  # thousands of equal images: a complete list adds nothing
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
 def _candidates(hashes: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
@@ -79,22 +129,21 @@ def _bands(hashes: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
 
 
 def _pairs_within(bucket: NDArray[np.int64], hashes: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
-    """MethodScore in blocks, so that a bucket of everything takes no memory."""
+    """Near pairs of a bucket, block by block, so that a bucket of all images needs little memory."""
     for start in range(0, len(bucket), _BLOCK):
         rows = bucket[start : start + _BLOCK]
         bits = np.bitwise_count(hashes[rows][:, None] ^ hashes[bucket][None, :])
-        near = (bits <= MOST_BITS) & (rows[:, None] < bucket[None, :])
-        one, other = np.nonzero(near)
-        yield list(zip(rows[one].tolist(), bucket[other].tolist(), strict=True))
+        left, right = np.nonzero((bits <= MAX_BITS) & (rows[:, None] < bucket[None, :]))
+        yield list(zip(rows[left].tolist(), bucket[right].tolist(), strict=True))
 
 
 def _correlated(grey: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """A second opinion: 64 bits are soon alike where images are smooth, their thumbnails are not."""
+    """Which pairs have correlated thumbnails: the hashes of smooth images are often equal by chance."""
     agree = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), 8 * _BLOCK):
         block = pairs[start : start + 8 * _BLOCK]
-        one, other = (_standardised(grey[block[:, side]]) for side in (0, 1))
-        agree[start : start + len(block)] = (one * other).mean(axis=1) > _CORRELATION
+        left, right = (_standardised(grey[block[:, side]]) for side in (0, 1))
+        agree[start : start + len(block)] = (left * right).mean(axis=1) > _MIN_CORRELATION
     return agree
 
 
@@ -104,25 +153,29 @@ def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _joined(pairs: Iterable[tuple[int, int]]) -> list[Group]:
-    """The groups that the pairs hang cooccurrence in."""
-    parent: dict[int, int] = {}
+def _connected(pairs: Sequence[tuple[int, int]]) -> list[Rows]:
+    """The connected components of the graph whose edges are the pairs."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(place: int) -> int:
-        while parent.setdefault(place, place) != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    for one, other in pairs:
-        parent[root(other)] = root(one)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for place in parent:
-        groups[root(place)].append(place)
-    return [tuple(sorted(group)) for _, group in sorted(groups.items())]
+    if not pairs:
+        return []
+    rows, edges = np.unique(np.array(pairs), return_inverse=True)
+    left, right = edges.reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), (left, right)), shape=(len(rows), len(rows)))
+    _, component = connected_components(graph, directed=False)
+    order = np.argsort(component, kind="stable")
+    groups = np.split(rows[order], np.flatnonzero(np.diff(component[order])) + 1)
+    return sorted(tuple(group.tolist()) for group in groups)
 
 
-def _of_shared_size(raw: Path, paths: Sequence[str]) -> list[int]:
-    sizes = [(raw / path).stat().st_size for path in paths]
-    times = Counter(sizes)
-    return [place for place, size in enumerate(sizes) if size and times[size] > 1]
+def _of_shared_size(data_dir: Path, paths: Sequence[str]) -> list[int]:
+    sizes = [(data_dir / path).stat().st_size for path in paths]
+    files = Counter(sizes)
+    return [row for row, size in enumerate(sizes) if size and files[size] > 1]
+
+
+def _folds_of_table(subsets: Sequence[str], fold_of: NDArray[np.int64] | None) -> list[int | None]:
+    """The fold of each row of the index's table; None for test rows and before the split."""
+    labelled = iter(() if fold_of is None else fold_of.tolist())
+    return [next(labelled, None) if subset != "test" else None for subset in subsets]

@@ -1,9 +1,10 @@
-"""What can be known of a competition's images before anything is trained: numbers alone, nothing drawn."""
+"""Statistics of a competition's images before training: classes, sizes, train/test shift, duplicates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,31 @@ from runner.data.folds import ClassCounts, count_classes, read_folds
 from runner.data.index import Index
 from runner.data.splits import TRAIN_ONLY
 from runner.data.tabular import read_tabular
-from runner.explore.duplicates import Group, exact_groups, near_groups
-from runner.explore.image_stats import Broken, ImageStats, Numbers, compute_image_stats, read_sizes
+from runner.explore.duplicates import DuplicateGroup, find_duplicates
+from runner.explore.image_stats import Floats, ImageStats, compute_image_stats, read_sizes
+from runner.images.unreadable import UnreadableImage
 
-MOST_LOOKED_AT = 12_000
+MAX_DECODED = 12_000
 
-_SMALL, _LARGE = 0.1, 0.25  # of the gap between two distributions: which share of the images lies elsewhere
-_NOISE = 1.63  # a gap this many times the root of the rows' harmonic mean is chance once in a hundred
+_SMALL_SHIFT, _LARGE_SHIFT = 0.1, 0.25  # KS statistics
+_KS_FACTOR = 1.63  # of the Kolmogorov distribution at a significance of 1 %
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """One measure over many images, in five numbers."""
+    """A distribution in five numbers."""
 
     count: int
-    low: float  # a twentieth lies below
-    quarter: float
+    p5: float
+    p25: float
     median: float
-    three_quarters: float
-    high: float  # a twentieth lies above
+    p75: float
+    p95: float
 
     @classmethod
-    def of(cls, values: Numbers) -> Quantiles | None:
-        """None where there is nothing to measure."""
-        known = values[~np.isnan(values)]
+    def of(cls, values: Floats) -> Quantiles | None:
+        """NaN is left out; None if nothing remains."""
+        known = _known(values)
         if not len(known):
             return None
         return cls(len(known), *(float(value) for value in np.percentile(known, (5, 25, 50, 75, 95))))
@@ -46,213 +48,198 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number an image, of the labelled and of the test images."""
+    """One number per image: of the labelled images and of the test images; NaN if it is unknown."""
 
     name: str
-    train: Numbers
-    test: Numbers
+    train: Floats
+    test: Floats
     unit: str = ""
 
     @property
     def label(self) -> str:
-        """The name with its unit, for an axis."""
+        """Name and unit, for an axis."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
-    @property
-    def gap(self) -> float:
-        """The largest gap between the two cumulative shares: 0 alike, 1 wholly apart."""
-        one, other = (np.sort(values[~np.isnan(values)]) for values in (self.train, self.test))
-        if not len(one) or not len(other):
-            return 0.0
-        every = np.concatenate([one, other])
-        shares = (np.searchsorted(values, every, "right") / len(values) for values in (one, other))
-        return float(np.abs(np.subtract(*shares)).max())
+    @cached_property
+    def ks_statistic(self) -> float:
+        """Two-sample Kolmogorov-Smirnov statistic between train and test; 0 if either is empty."""
+        from scipy.stats import ks_2samp
+
+        train, test = _known(self.train), _known(self.test)
+        return float(ks_2samp(train, test, method="asymp").statistic) if len(train) and len(test) else 0.0
+
+    @cached_property
+    def ks_critical(self) -> float:
+        """The KS statistic that equal distributions exceed in one of a hundred samples of these sizes."""
+        counts = [len(_known(values)) for values in (self.train, self.test)]
+        return _KS_FACTOR * float(np.sqrt(sum(1 / count for count in counts))) if all(counts) else 0.0
 
     @property
-    def by_chance(self) -> float:
-        """The gap that chance alone would give once in a hundred times, with so many images."""
-        counts = [int((~np.isnan(values)).sum()) for values in (self.train, self.test)]
-        return _NOISE * float(np.sqrt(sum(1 / count for count in counts))) if all(counts) else 0.0
-
-    @property
-    def verdict(self) -> str:
-        """alike, a little different, or different: by how much it is, and never by a test of significance alone."""
-        if self.gap < max(_SMALL, self.by_chance):
-            return "alike"
-        return "a little different" if self.gap < _LARGE else "different"
+    def shift(self) -> str:
+        """none, small or large: by the statistic's size, because significance alone comes with many images."""
+        if self.ks_statistic < max(_SMALL_SHIFT, self.ks_critical):
+            return "none"
+        return "small" if self.ks_statistic < _LARGE_SHIFT else "large"
 
     def to_dict(self) -> dict[str, Any]:
-        """In a few numbers."""
-        spreads = {
-            part: None if (spread := Quantiles.of(values)) is None else asdict(spread)
-            for part, values in (("train", self.train), ("test", self.test))
+        """Plain values for JSON."""
+        quantiles = {
+            subset: None if (of_subset := Quantiles.of(values)) is None else asdict(of_subset)
+            for subset, values in (("train", self.train), ("test", self.test))
         }
-        return {"measure": self.name, **spreads, "gap": self.gap, "by_chance": self.by_chance, "verdict": self.verdict}
+        ks = {name: getattr(self, name) for name in ("ks_statistic", "ks_critical", "shift")}
+        return {"measure": self.name, **quantiles, **ks}
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What one of the recipe's sizes means for these images."""
+class SizeEffect:
+    """The effect of one of the recipe's input sizes on the labelled images."""
 
     size: int
-    enlarged: float  # the share of the images whose short side is smaller
-    scale: float  # the median image is scaled by this
-    cut: float  # the share of the median image that the centre square leaves out
-    cut_most: float  # and of the twentieth with the most left out
-
-
-@dataclass(frozen=True)
-class DuplicateGroup:
-    """Images that are one image, or nearly."""
-
-    paths: tuple[str, ...]
-    parts: tuple[str, ...]
-    labels: tuple[str, ...]
-    folds: tuple[int | None, ...]
-    exact: bool
-
-    @property
-    def label_conflict(self) -> bool:
-        """Whether labelled ones among them have different labels."""
-        return len({label for label, part in zip(self.labels, self.parts, strict=True) if part != "test"}) > 1
-
-    @property
-    def train_test(self) -> bool:
-        """Whether labelled and test images are among them."""
-        return len({part == "test" for part in self.parts}) > 1
-
-    @property
-    def fold_leak(self) -> bool:
-        """Whether one is held out while another is learned from."""
-        return len({fold for fold in self.folds if fold is not None}) > 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """With what it means."""
-        return {**asdict(self), "disagrees": self.label_conflict, "crosses": self.train_test, "leaks": self.fold_leak}
+    upscaled: float  # share of images whose short side is smaller
+    scale: float  # of the median image
+    cropped: float  # share of the median image outside the center crop
+    cropped_p95: float  # the 95th percentile of that share
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """Everything that was found."""
+    """All results; every figure of the page is drawn from this value."""
 
     index: Index
-    classes: tuple[ClassCounts, ...]  # with the folds, where the data is split
-    cooccurrence: NDArray[np.int64] | None  # (tags, tags): on how many images both are
-    tags_a_image: float | None
+    classes: tuple[ClassCounts, ...]  # with counts a fold once the data is split
+    cooccurrence: NDArray[np.int64] | None  # (labels, labels): images with both; None unless multilabel
+    labels_per_image: float | None
     sizes: tuple[Measure, ...]  # width, height, aspect ratio
-    fits: tuple[Fit, ...]
-    looks: tuple[Measure, ...]  # brightness and the like, or the bands' values
+    size_effects: tuple[SizeEffect, ...]
+    image_stats: tuple[Measure, ...]  # brightness and the like, or those of bands
     tabular: tuple[Measure, ...]
     fold_of: NDArray[np.int64] | None
-    alike: tuple[DuplicateGroup, ...]
-    looked_rows: NDArray[np.int64]  # the labelled rows among those that were decoded, as in the looks
-    looked_at: int  # how many images were decoded
-    broken: tuple[Broken, ...]
+    duplicates: tuple[DuplicateGroup, ...]
+    decoded_rows: NDArray[np.int64]  # the decoded rows of `index.train`, as in `image_stats`
+    decoded: int  # images, labelled and test
+    unreadable: tuple[UnreadableImage, ...]
 
     @property
     def images(self) -> int:
+        """Labelled and test images."""
         return len(self.index.table)
 
     @property
+    def is_multilabel(self) -> bool:
+        return self.cooccurrence is not None
+
+    @property
+    def all_decoded(self) -> bool:
+        """Whether no image was left out to save time."""
+        return self.decoded + len(self.unreadable) >= self.images
+
+    @property
     def fold_rows(self) -> dict[str, int]:
-        """How many rows each fold holds out; empty where the data is not split."""
+        """Validation rows of each fold; empty before the split."""
         if self.fold_of is None:
             return {}
         numbers, rows = np.unique(self.fold_of, return_counts=True)
         return {
-            "never held out" if number == TRAIN_ONLY else f"fold {number}": int(count)
+            "train only" if number == TRAIN_ONLY else f"fold {number}": int(count)
             for number, count in zip(numbers, rows, strict=True)
         }
 
     @property
-    def differences(self) -> tuple[Measure, ...]:
-        """Every measure in which test images could differ from labelled ones."""
-        return (*self.sizes, *self.looks, *self.tabular)
+    def measures(self) -> tuple[Measure, ...]:
+        """Every measure that is compared between train and test."""
+        return (*self.sizes, *self.image_stats, *self.tabular)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain value, with the numbers behind every figure."""
-        parts = self.index.table["subset"].value_counts()
+        """Plain values for JSON: the numbers behind every figure."""
+        subsets = self.index.table["subset"].value_counts()
         return {
-            "images": {str(part): int(count) for part, count in parts.items()},
-            "classes": [asdict(one) for one in self.classes],
-            "tags_a_image": self.tags_a_image,
+            "images": {str(subset): int(count) for subset, count in subsets.items()},
+            "classes": [asdict(counts) for counts in self.classes],
+            "labels_per_image": self.labels_per_image,
             "cooccurrence": None if self.cooccurrence is None else self.cooccurrence.tolist(),
-            "sizes": [asdict(fit) for fit in self.fits],
-            "train_and_test": [one.to_dict() for one in self.differences],
+            "size_effects": [asdict(effect) for effect in self.size_effects],
+            "measures": [measure.to_dict() for measure in self.measures],
             "folds": self.fold_rows,
-            "alike": [one.to_dict() for one in self.alike],
-            "looked_at": self.looked_at,
-            "broken": [asdict(one) for one in self.broken],
+            "duplicates": [group.to_dict() for group in self.duplicates],
+            "decoded": self.decoded,
+            "unreadable": [asdict(image) for image in self.unreadable],
         }
 
 
-def explore(competition: Competition, index: Index, folds: Path, *, most: int = MOST_LOOKED_AT) -> Exploration:
-    """Look at every header, and into `most` of the images; what cannot be read is named and left out."""
+def explore(competition: Competition, index: Index, folds_file: Path, *, max_decoded: int = MAX_DECODED) -> Exploration:
+    """Read every header and decode `max_decoded` images; unreadable ones are listed and left out."""
     paths = index.table["path"].tolist()
     sizes = read_sizes(index.data_dir, paths)
-    unreadable = {one.path for one in sizes.broken}
-    looks = compute_image_stats(
-        index.data_dir, paths, [place for place in spread_out(len(paths), most) if paths[place] not in unreadable]
-    )
-    tested = (index.table["subset"] == "test").to_numpy()
-    fold_of = _fold_of(competition, index, folds)
+    bad = {image.row for image in sizes.unreadable}
+    rows = [row for row in sample_evenly(len(paths), max_decoded) if row not in bad]
+    stats = compute_image_stats(index.data_dir, paths, rows)
+    is_test = (index.table["subset"] == "test").to_numpy()
+    fold_of = _fold_of(competition, index, folds_file)
     targets = index.targets()
-    cooccurrence = (
-        targets.T.astype(np.int64) @ targets.astype(np.int64) if isinstance(index.labels, Multilabel) else None
-    )
+    counts = targets.astype(np.int64)
+    multilabel = isinstance(index.labels, Multilabel)
     return Exploration(
         index=index,
         classes=tuple(count_classes(index.classes, targets, _or_unsplit(fold_of, len(targets)))),
-        cooccurrence=cooccurrence,
-        tags_a_image=float(targets.sum(axis=1).mean()) if cooccurrence is not None else None,
-        sizes=_size_measures(sizes.values, tested),
-        fits=fit_sizes(sizes.values[~tested], [stage.size for stage in competition.recipe.stages]),
-        looks=_look_measures(looks, tested, getattr(competition.train_images, "unit", "")),
-        tabular=_scalar_measures(competition, index),
+        cooccurrence=counts.T @ counts if multilabel else None,
+        labels_per_image=float(targets.sum(axis=1).mean()) if multilabel else None,
+        sizes=_size_measures(sizes.values, is_test),
+        size_effects=size_effects(sizes.values[~is_test], [stage.size for stage in competition.recipe.stages]),
+        image_stats=_stats_measures(stats, is_test, getattr(competition.train_images, "unit", "")),
+        tabular=_tabular_measures(competition, index),
         fold_of=fold_of,
-        alike=tuple(_alike(index, looks, fold_of)),
-        looked_rows=(np.cumsum(~tested) - 1)[looks.places[~tested[looks.places]]],
-        looked_at=len(looks.places),
-        broken=(*sizes.broken, *looks.broken),
+        duplicates=tuple(find_duplicates(index, stats, fold_of)),
+        decoded_rows=(np.cumsum(~is_test) - 1)[stats.rows[~is_test[stats.rows]]],
+        decoded=len(stats.rows),
+        unreadable=(*sizes.unreadable, *_rows_of_table(stats.unreadable, rows)),
     )
 
 
-def spread_out(count: int, most: int) -> list[int]:
-    """So many places at most, evenly over all of them: neither the first rows alone, nor others each time."""
-    return list(range(count)) if count <= most else [place * count // most for place in range(most)]
+def sample_evenly(count: int, max_count: int) -> list[int]:
+    """At most `max_count` of `count` rows, evenly spaced; the same ones every time."""
+    return list(range(count)) if count <= max_count else [row * count // max_count for row in range(max_count)]
 
 
-def fit_sizes(sizes: Numbers, wanted: Sequence[int]) -> tuple[Fit, ...]:
-    """What each of these sizes does to images of such widths and heights."""
+def size_effects(sizes: Floats, input_sizes: Sequence[int]) -> tuple[SizeEffect, ...]:
+    """The effect of each input size on images of these widths and heights, shaped (images, 2)."""
     known = sizes[~np.isnan(sizes).any(axis=1)]
     if not len(known):
         return ()
     short = known.min(axis=1)
-    cut = 1 - short**2 / known.prod(axis=1)
-    median, most = (float(value) for value in np.percentile(cut, (50, 95)))
+    cropped = 1 - short**2 / known.prod(axis=1)
+    median, p95 = (float(value) for value in np.percentile(cropped, (50, 95)))
     return tuple(
-        Fit(size, float((short < size).mean()), float(size / np.median(short)), median, most)
-        for size in dict.fromkeys(wanted)
+        SizeEffect(size, float((short < size).mean()), float(size / np.median(short)), median, p95)
+        for size in dict.fromkeys(input_sizes)
     )
 
 
-def _size_measures(sizes: Numbers, tested: NDArray[np.bool_]) -> tuple[Measure, ...]:
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
+
+
+def _rows_of_table(unreadable: Sequence[UnreadableImage], rows: Sequence[int]) -> list[UnreadableImage]:
+    return [UnreadableImage(rows[image.row], image.path, image.reason) for image in unreadable]
+
+
+def _size_measures(sizes: Floats, is_test: NDArray[np.bool_]) -> tuple[Measure, ...]:
     width, height = sizes.T
-    columns = (("width", width), ("height", height), ("width / height", width / height))
-    return tuple(Measure(name, values[~tested], values[tested]) for name, values in columns)
+    columns = (("width", width), ("height", height), ("aspect ratio", width / height))
+    return tuple(Measure(name, values[~is_test], values[is_test]) for name, values in columns)
 
 
-def _look_measures(looks: ImageStats, tested: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
-    there = tested[looks.places]
+def _stats_measures(stats: ImageStats, is_test: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
+    test = is_test[stats.rows]
     return tuple(
-        Measure(name, looks.values[~there, column], looks.values[there, column], unit)
-        for column, name in enumerate(looks.measures)
+        Measure(name, stats.values[~test, column], stats.values[test, column], unit)
+        for column, name in enumerate(stats.measures)
     )
 
 
-def _scalar_measures(competition: Competition, index: Index) -> tuple[Measure, ...]:
+def _tabular_measures(competition: Competition, index: Index) -> tuple[Measure, ...]:
     names = getattr(competition.train_images, "tabular", ())
-    train, test = (read_tabular(competition, index, part).astype(np.float64) for part in ("train", "test"))
+    train, test = (read_tabular(competition, index, subset).astype(np.float64) for subset in ("train", "test"))
     if train.shape[1] != test.shape[1]:
         return ()
     units = dict(zip(names, getattr(competition.train_images, "tabular_units", ()), strict=False))
@@ -261,28 +248,12 @@ def _scalar_measures(competition: Competition, index: Index) -> tuple[Measure, .
     )
 
 
-def _fold_of(competition: Competition, index: Index, path: Path) -> NDArray[np.int64] | None:
-    if not path.exists():
+def _fold_of(competition: Competition, index: Index, folds_file: Path) -> NDArray[np.int64] | None:
+    if not folds_file.exists():
         return None
-    folds = read_folds(path, competition=competition.name)
+    folds = read_folds(folds_file, competition=competition.name)
     return folds.for_rows(index.train["id"].tolist(), index.train["label"].tolist())
 
 
 def _or_unsplit(fold_of: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:
     return np.full(rows, TRAIN_ONLY) if fold_of is None else fold_of
-
-
-def _alike(index: Index, looks: ImageStats, fold_of: NDArray[np.int64] | None) -> list[DuplicateGroup]:
-    paths, parts, labels = (index.table[name].tolist() for name in ("path", "subset", "label"))
-    by_row = iter(() if fold_of is None else fold_of.tolist())
-    folds = [next(by_row, None) if part != "test" else None for part in parts]
-    same = exact_groups(index.data_dir, paths)
-
-    def told(group: Group, exact: bool) -> DuplicateGroup:
-        paths_of, parts_of, labels_of = (
-            tuple(str(column[place]) for place in group) for column in (paths, parts, labels)
-        )
-        return DuplicateGroup(paths_of, parts_of, labels_of, tuple(folds[place] for place in group), exact)
-
-    found = [told(group, True) for group in same] + [told(group, False) for group in near_groups(looks, same)]
-    return sorted(found, key=lambda one: (not one.label_conflict, not one.train_test, not one.fold_leak, not one.exact))

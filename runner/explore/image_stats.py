@@ -1,91 +1,92 @@
-"""Images looked at in passing: sizes from headers, and thumbnails with a few numbers of each."""
+"""Sizes from the headers of all images; a thumbnail, a difference hash and a few measures of decoded ones."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.console import progress
-from runner.data.image_arrays import is_array_path
-from runner.errors import DataError
-from runner.images.decode import ImageReader, open_images, read_size
+from runner.data.image_arrays import is_array_path, open_array, parse_array_path
+from runner.images.decode import open_images, read_size
+from runner.images.unreadable import UnreadableImage, read_all
 
-Numbers = NDArray[np.float64]
-Result = TypeVar("Result")
+Floats = NDArray[np.float64]
 
-SIDE = 16  # of a thumbnail: enough to tell two scenes apart, and 12,000 of them are 3 MB
-_DECODED = 64  # a JPEG is decoded at the smallest of its scales that still has so many pixels a side
-_CHUNK = 128
+THUMBNAIL_SIDE = 16  # pixels: enough to tell two scenes apart, and 12,000 of them are 3 MB
+_MIN_SIDE = 64  # a JPEG is decoded at its smallest scale that still has so many pixels a side
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Broken:
-    """An image that cannot be read, and why."""
+class ImageSizes:
+    """(images, 2): width and height in the order of the paths; NaN if a header cannot be read."""
 
-    path: str
-    why: str
-
-
-@dataclass(frozen=True)
-class SizesRead:
-    """Widths and heights in the order of the paths; NaN where a header cannot be read."""
-
-    values: Numbers  # (images, 2)
-    broken: tuple[Broken, ...]
+    values: Floats
+    unreadable: tuple[UnreadableImage, ...]
 
 
 @dataclass(frozen=True)
 class ImageStats:
-    """What a glance at every image gave; `places` says which of the paths these are."""
+    """Statistics of the decoded images; `rows` are their positions in the list of paths."""
 
-    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
     measures: tuple[str, ...]
-    values: Numbers  # (images, measures)
+    values: Floats  # (images, measures)
     hashes: NDArray[np.uint64]
-    thumbnails: NDArray[np.uint8]  # (images, SIDE, SIDE), grey
-    broken: tuple[Broken, ...]
+    thumbnails: NDArray[np.uint8]  # (images, THUMBNAIL_SIDE, THUMBNAIL_SIDE), grey
+    unreadable: tuple[UnreadableImage, ...]
 
 
-def read_sizes(raw: Path, paths: Sequence[str]) -> SizesRead:
-    """The size of every image from its header alone, or of its row in the array."""
+class _Stats(NamedTuple):
+    """Those of one image."""
+
+    measures: dict[str, float]
+    hash: int
+    thumbnail: NDArray[np.uint8]
+
+
+def read_sizes(data_dir: Path, paths: Sequence[str]) -> ImageSizes:
+    """Width and height of every image, from its header or from the shape of its array."""
     if paths and all(map(is_array_path, paths)):
-        height, width = open_images(raw, paths[:1])[0].shape[:2]
-        return SizesRead(np.tile([float(width), float(height)], (len(paths), 1)), ())
-    found, broken = _each("headers", len(paths), lambda place: read_size(raw / paths[place]), paths)
+        arrays = [parse_array_path(path)[0] for path in paths]
+        shapes = {array: open_array(data_dir / array).shape for array in set(arrays)}
+        return ImageSizes(np.array([shapes[array][:1:-1] for array in arrays], dtype=np.float64), ())
+    sizes, unreadable = read_all("headers", paths, lambda row: read_size(data_dir / paths[row]))
     values = np.full((len(paths), 2), np.nan)
-    for place, size in found:
-        values[place] = size
-    return SizesRead(values, broken)
+    for row, size in sizes:
+        values[row] = size
+    return ImageSizes(values, unreadable)
 
 
-def compute_image_stats(raw: Path, paths: Sequence[str], places: Sequence[int]) -> ImageStats:
-    """A thumbnail, a difference hash and a few numbers of each of these images."""
-    chosen = [paths[place] for place in places]
-    reader = open_images(raw, chosen, min_side=_DECODED)
-    measures = _measures(reader) if chosen else ()
-    found, broken = _each("images", len(chosen), lambda place: _glance(reader[place]), chosen)
-    values = np.array([values for _, (values, _, _) in found], dtype=np.float64).reshape(len(found), len(measures))
-    hashes = np.array([bits for _, (_, bits, _) in found], dtype=np.uint64)
-    grey = np.array([thumbnail for *_, (_, _, thumbnail) in found], dtype=np.uint8).reshape(-1, SIDE, SIDE)
-    read = np.array([places[place] for place, _ in found], dtype=np.int64)
-    return ImageStats(read, measures, values, hashes, grey, broken)
+def compute_image_stats(data_dir: Path, paths: Sequence[str], rows: Sequence[int]) -> ImageStats:
+    """Decode the images of these rows and measure them; unreadable ones are left out and listed."""
+    chosen = [paths[row] for row in rows]
+    reader = open_images(data_dir, chosen, min_side=_MIN_SIDE)
+    results, unreadable = read_all("images", chosen, lambda position: _stats_of(reader[position]))
+    stats = [image for _, image in results]
+    measures = tuple(dict.fromkeys(name for image in stats for name in image.measures))
+    values = [[image.measures.get(name, np.nan) for name in measures] for image in stats]
+    thumbnails = np.array([image.thumbnail for image in stats], dtype=np.uint8)
+    return ImageStats(
+        rows=np.array([rows[position] for position, _ in results], dtype=np.int64),
+        measures=measures,
+        values=np.array(values, dtype=np.float64).reshape(len(stats), len(measures)),
+        hashes=np.array([image.hash for image in stats], dtype=np.uint64),
+        thumbnails=thumbnails.reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+        unreadable=unreadable,
+    )
 
 
-def grey_of(image: NDArray[Any]) -> NDArray[np.float32]:
-    """One channel of 0 to 255: luminance, or of measured bands their mean between its own extremes."""
+def to_grey(image: NDArray[Any]) -> NDArray[np.float32]:
+    """One channel of 0 to 255: luminance of RGB; of bands the mean, scaled from its 1st to its 99th percentile."""
     if image.dtype == np.uint8:
-        grey: NDArray[np.float32] = image.astype(np.float32) @ _LUMA
-        return grey
+        luminance: NDArray[np.float32] = image.astype(np.float32) @ _LUMA
+        return luminance
     mean = image.mean(axis=2)
     low, high = np.percentile(mean, (1, 99))
     scaled: NDArray[np.float32] = ((mean - low) / max(high - low, 1e-9) * 255).clip(0, 255).astype(np.float32)
@@ -93,61 +94,30 @@ def grey_of(image: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def difference_hash(grey: NDArray[np.float32]) -> int:
-    """64 bits: whether each of 8 x 8 places is darker than its neighbour to the right."""
+    """The 64 bits of dHash: whether each of 8 x 8 cells is darker than its right neighbour."""
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     bits = (small[:, 1:] > small[:, :-1]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _measures(reader: ImageReader) -> tuple[str, ...]:
-    if reader.channels == 3:
-        return "brightness", "contrast", "colourfulness"
-    return tuple(f"{what} of band {band}" for band in range(1, reader.channels + 1) for what in ("mean", "peak"))
+def _stats_of(image: NDArray[Any]) -> _Stats:
+    grey = to_grey(image)
+    thumbnail = cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    return _Stats(_measures(image, grey), difference_hash(grey), thumbnail.round().astype(np.uint8))
 
 
-def _glance(image: NDArray[Any]) -> tuple[list[float], int, NDArray[np.uint8]]:
-    grey = grey_of(image)
-    thumbnail = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return _values(image, grey), difference_hash(grey), thumbnail.round().astype(np.uint8)
-
-
-def _values(image: NDArray[Any], grey: NDArray[np.float32]) -> list[float]:
-    if image.dtype != np.uint8:
-        return [float(value) for band in np.moveaxis(image, -1, 0) for value in (band.mean(), band.max())]
-    spread = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    return [float(grey.mean()), float(grey.std()), float(spread.mean())]
-
-
-def _each(
-    title: str, count: int, work: Callable[[int], Result], paths: Sequence[str]
-) -> tuple[list[tuple[int, Result]], tuple[Broken, ...]]:
-    """The work done for every place, in order, by a few threads; what cannot be read is named and left out."""
-    found: list[tuple[int, Result]] = []
-    broken: list[Broken] = []
-    with progress(title, count) as advance:
-        for results in _in_threads(range(count), lambda places: [_tried(work, place) for place in places]):
-            for place, result in results:
-                if isinstance(result, DataError):
-                    broken.append(Broken(paths[place], result.message))
-                else:
-                    found.append((place, result))
-            advance(len(results))
-    return found, tuple(broken)
-
-
-def _tried(work: Callable[[int], Result], place: int) -> tuple[int, Result | DataError]:
-    try:
-        return place, work(place)
-    except DataError as error:
-        return place, error
-
-
-def _in_threads(places: Sequence[int], work: Callable[[Sequence[int]], Result]) -> Iterator[Result]:
-    """Chunk by chunk, and never more of them under way than there are threads to do them."""
-    chunks = (places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK))
-    workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: list[Future[Result]] = [pool.submit(work, chunk) for chunk in islice(chunks, 2 * workers)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(work, chunk) for chunk in islice(chunks, 1)]
+def _measures(image: NDArray[Any], grey: NDArray[np.float32]) -> dict[str, float]:
+    """Of RGB (files, always uint8) brightness, contrast and colourfulness; of bands mean and maximum of each."""
+    if image.dtype == np.uint8:
+        chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
+        return {
+            "brightness": float(grey.mean()),
+            "contrast": float(grey.std()),
+            "colourfulness": float(chroma.mean()),
+        }
+    bands = enumerate(np.moveaxis(image, -1, 0), start=1)
+    return {
+        f"{name} of band {number}": float(value)
+        for number, band in bands
+        for name, value in (("mean", band.mean()), ("maximum", band.max()))
+    }

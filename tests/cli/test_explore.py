@@ -15,11 +15,11 @@ def test_explore_prints_a_summary_and_writes_a_page(cli: Runner, shapes: Path, s
     result = cli("shapes", "explore", "--figures", shapes / "figures")
     page = shapes / "runs" / "shapes" / "explore.html"
     assert result.code == 0 and result.out.endswith(f"{page}\n") and page.is_file()
-    assert "32 px: the typical image is reduced to 80% of its short side" in result.out
+    assert "32 px: the median image is downsampled to 80%" in result.out
     assert {path.name for path in (shapes / "figures").iterdir()} >= {"class-counts.svg", "class-counts.png"}
     assert cli("shapes", "split").code == 0
     text = json.loads(cli("shapes", "explore", "--json").out)
     assert text["images"] == {"train": 60, "test": 21}
-    assert set(text["folds"]) == {"fold 0", "never held out"}
+    assert set(text["folds"]) == {"fold 0", "train only"}
     # What lies in the folder of runs is no run.
     assert cli("shapes", "runs", "--json").out == "[]\n"

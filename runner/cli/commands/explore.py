@@ -38,16 +38,14 @@ _BAR_LENGTH = 30
 @json_option
 def explore(options: GlobalOptions, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
     """Look at the data: counts, sizes, duplicates, train/test shift. Nothing is trained."""
-    from runner.data.folds import shared_folds
     from runner.explore.explore import explore as explore_index
-    from runner.report.explore import write_exploration
+    from runner.report.explore.page import write_exploration
 
     session = options.session()
-    competition, workspace = session.competition, session.workspace
-    exploration = explore_index(competition, session.index, shared_folds(workspace, competition), most=sample)
+    exploration = explore_index(session.competition, session.index, session.folds_file, max_decoded=sample)
     # Beside folds.csv, not in the cache: `clean` must not delete it.
-    page = workspace.runs_dir(competition.name) / "explore.html"
-    for figure in write_exploration(competition, exploration, page):
+    page = session.folds_file.with_name("explore.html")
+    for figure in write_exploration(session, exploration, page):
         for suffix in ("svg", "png") if figures else ():
             figure.save(figures, suffix)  # type: ignore[arg-type]
     if as_json:
@@ -60,14 +58,14 @@ def explore(options: GlobalOptions, opens: bool, figures: Path | None, sample: i
 
 
 def _print_exploration(exploration: Exploration) -> None:
-    from runner.report.explore_summary import findings
+    from runner.report.explore.summary import class_word, findings
 
     counts = sorted(exploration.classes, key=lambda count: -count.rows)
     most = max(counts[0].rows, 1)
     bars = [
         [count.name, count.rows, "█" * max(round(_BAR_LENGTH * count.rows / most), count.rows > 0)] for count in counts
     ]
-    print_table(["tag" if exploration.cooccurrence is not None else "class", "images", ""], bars[:_MAX_CLASSES])
+    print_table([class_word(exploration), "images", ""], bars[:_MAX_CLASSES])
     if len(bars) > _MAX_CLASSES:
         rarest = counts[-1]
         click.echo(f"... and {len(bars) - _MAX_CLASSES} more, down to {rarest.name} with {rarest.rows:,}")
@@ -87,8 +85,8 @@ def _print_shifts(exploration: Exploration) -> None:
     from runner.explore.explore import Quantiles
 
     rows = []
-    for measure in exploration.differences:
+    for measure in exploration.measures:
         quantiles = [Quantiles.of(measure.train), Quantiles.of(measure.test)]
-        cells = [f"{each.low:.4g} .. {each.median:.4g} .. {each.high:.4g}" if each else None for each in quantiles]
-        rows.append([measure.name, *cells, measure.verdict])
+        cells = [f"{each.p5:.4g} .. {each.median:.4g} .. {each.p95:.4g}" if each else None for each in quantiles]
+        rows.append([measure.name, *cells, measure.shift])
     print_table(["5th pct .. median .. 95th pct", "train", "test", "shift"], rows)
