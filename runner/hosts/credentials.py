@@ -1,4 +1,4 @@
-"""Who you are to Kaggle: every place that the official client looks in, in its order, and which one counts."""
+"""Kaggle credentials: every location that the official client reads, in its order, and the ones in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS_PAGE = "https://www.kaggle.com/settings"
 
 
 class Kind(Enum):
-    """The three kinds of credentials, the one that counts first."""
+    """The three kinds of credentials, in the official client's order."""
 
     TOKEN = "API token"
     KEY = "username and key"
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Credentials:
-    """One set of credentials, and where it was found. Its secret is in no repr, and so in no message."""
+    """One set of credentials and its source. The secret is not in the repr, and so in no message."""
 
     kind: Kind
     source: str
@@ -33,62 +33,63 @@ class Credentials:
     path: Path | None = None
 
     def __str__(self) -> str:
-        who = f" of {self.username}" if self.username else ""
-        return f"{self.kind.value}{who} from {self.source}"
+        owner = f" of {self.username}" if self.username else ""
+        return f"{self.kind.value}{owner} from {self.source}"
 
     @property
-    def is_open_to_others(self) -> bool:
+    def is_readable_by_others(self) -> bool:
         """Whether other users of this machine can read the file."""
         return self.path is not None and os.name != "nt" and bool(self.path.stat().st_mode & 0o044)
 
     @property
-    def cure_to_drop(self) -> str:
-        """What to type so that these do not count any more."""
+    def command_to_disable(self) -> str:
+        """The shell command after which these credentials are no longer used."""
         if self.path is not None and not self.source.startswith("KAGGLE_"):
             return f"mv {self.path} {self.path}.old"
         return "unset " + self.source.replace(" and ", " ")
 
 
 @dataclass(frozen=True)
-class Found:
-    """All credentials on this machine, the one in use first, and the files that hold none though they should."""
+class CredentialSearch:
+    """All credentials on this machine, the ones in use first, and the files that cannot be read."""
 
     all: tuple[Credentials, ...]
     unreadable: tuple[str, ...] = ()
 
     @property
     def used(self) -> Credentials | None:
+        """The credentials in use, if there are any."""
         return self.all[0] if self.all else None
 
     @property
     def shadowed(self) -> tuple[Credentials, ...]:
-        """Those that never count, because the first does: a bad token beats a good key."""
+        """Credentials that are never used, because the first are: a bad token beats a good key."""
         return self.all[1:]
 
 
-def find_credentials() -> Found:
-    """Look in every place. Nothing is asked of the network."""
+def find_credentials() -> CredentialSearch:
+    """Search every location, without any network."""
     unreadable: list[str] = []
-    return Found((*_tokens(unreadable), *_keys(unreadable), *_logins(unreadable)), tuple(unreadable))
+    return CredentialSearch((*_tokens(unreadable), *_keys(unreadable), *_logins(unreadable)), tuple(unreadable))
 
 
-def places() -> str:
-    """Where credentials are looked for, in order, for a person."""
+def search_locations() -> str:
+    """The locations where credentials are searched, in order, for a message."""
     return (
         f"KAGGLE_API_TOKEN, {_home() / 'access_token'}, KAGGLE_USERNAME with KAGGLE_KEY, {_config_folder()}/kaggle.json"
     )
 
 
 def _home() -> Path:
-    return Path(os.path.expanduser("~")) / ".kaggle"  # noqa: PTH111 - as the official client: HOME, even if it is odd
+    return Path(os.path.expanduser("~")) / ".kaggle"  # noqa: PTH111 - as the official client: HOME, whatever it is
 
 
 def _tokens(unreadable: list[str]) -> Iterator[Credentials]:
-    # In a Kaggle notebook the machine itself is logged in.
+    # In a Kaggle notebook the machine is logged in.
     if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") and os.environ.get("KAGGLE_DATA_PROXY_URL"):
         yield from _token_in(os.environ.get("KAGGLE_API_V1_TOKEN"), "KAGGLE_API_V1_TOKEN", unreadable)
     value = os.environ.get("KAGGLE_API_TOKEN")
-    if value and _is_there(value):
+    if value and _exists(value):
         yield from _token_in(value, "KAGGLE_API_TOKEN", unreadable)
     elif value:
         yield Credentials(Kind.TOKEN, "KAGGLE_API_TOKEN", secret=value.strip())
@@ -97,15 +98,15 @@ def _tokens(unreadable: list[str]) -> Iterator[Credentials]:
         yield from _token_in(str(path), str(path), unreadable)
 
 
-def _is_there(path: str) -> bool:
+def _exists(path: str) -> bool:
     try:
         return Path(path).exists()
-    except (OSError, ValueError):  # a token may be longer than any name of a file
+    except (OSError, ValueError):  # a token may be longer than any file name
         return False
 
 
 def _token_in(path: str | None, source: str, unreadable: list[str]) -> Iterator[Credentials]:
-    if not path or not _is_there(path):
+    if not path or not _exists(path):
         return
     try:
         secret = Path(path).read_text(encoding="utf-8").strip()
@@ -127,36 +128,36 @@ def _config_folder() -> Path:
 
 def _keys(unreadable: list[str]) -> Iterator[Credentials]:
     path = _config_folder() / "kaggle.json"
-    told = _read_object(path, unreadable)
-    # As the official client: each variable beats its field in the file, so the two may come from two places.
+    content = _read_object(path, unreadable)
+    # As the official client: each variable beats its field in the file, so the two may have two sources.
     user, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
     if user and key:
         yield Credentials(Kind.KEY, "KAGGLE_USERNAME and KAGGLE_KEY", user, key)
     mixed = (user and not key) or (key and not user)
-    name, secret = (user or told.get("username"), key or told.get("key")) if mixed else _pair(told)
+    name, secret = (user or content.get("username"), key or content.get("key")) if mixed else _pair(content)
     if name and secret:
         source = f"{path} and {'KAGGLE_USERNAME' if user else 'KAGGLE_KEY'}" if mixed else str(path)
         yield Credentials(Kind.KEY, source, str(name), str(secret), path)
 
 
-def _pair(told: dict[str, Any]) -> tuple[Any, Any]:
-    return told.get("username"), told.get("key")
+def _pair(content: dict[str, Any]) -> tuple[Any, Any]:
+    return content.get("username"), content.get("key")
 
 
 def _logins(unreadable: list[str]) -> Iterator[Credentials]:
     path = _home() / "credentials.json"
-    told = _read_object(path, unreadable)
-    if told.get("refresh_token"):
-        name = str(told.get("username") or "")
-        yield Credentials(Kind.OAUTH, str(path), name, str(told["refresh_token"]), path)
+    content = _read_object(path, unreadable)
+    if content.get("refresh_token"):
+        name = str(content.get("username") or "")
+        yield Credentials(Kind.OAUTH, str(path), name, str(content["refresh_token"]), path)
 
 
 def _read_object(path: Path, unreadable: list[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         unreadable.append(f"{path}: {type(error).__name__}")
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}

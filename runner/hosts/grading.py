@@ -1,4 +1,4 @@
-"""Hidden answers, and what turns a submission file into a public and a private score."""
+"""The practice host's solution (its hidden labels), and the grading of a submission file with it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.contract.competition import Competition
+from runner.contract import Competition
 from runner.contract.targets import targets_of
 from runner.submission_format.submission_format import read_submission, read_submission_format
 from runner.workspace import write_text
 
-_COLUMNS = ["id", "label", "usage"]
+_HEADER = ["id", "label", "usage"]
 
 
 class Usage(Enum):
-    """Which score a row counts for."""
+    """The score that a row counts for."""
 
     PUBLIC = "Public"
     PRIVATE = "Private"
-    IGNORED = "Ignored"  # asked for in every submission, and counted in no score
+    IGNORED = "Ignored"  # required in every submission, counted in no score
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a test image really shows, as the training table would have written it."""
+class SolutionRow:
+    """The label of one test image, as the training table would have it."""
 
     id: str
     label: str
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Scores:
-    """One submission's two scores."""
+    """The two scores of one submission."""
 
     public: float
     private: float
@@ -47,28 +47,27 @@ class Scores:
 
 @dataclass(frozen=True)
 class Grader:
-    """Everything that a score depends on, but the submission."""
+    """Everything that a score depends on, except the submission."""
 
     competition: Competition
     classes: tuple[str, ...]
     sample: Path
-    answers: tuple[Answer, ...]
+    solution: tuple[SolutionRow, ...]
 
     def grade(self, path: Path) -> Scores:
-        """The scores of a file; a SubmissionFormatError with the reason where its form is wrong."""
-        form = read_submission_format(self.competition.labels, self.sample)
-        ids, predicted = read_submission(form, path, classes=self.classes)
-        place = {id: row for row, id in enumerate(ids)}
+        """The scores of a submission file; SubmissionFormatError if its format is wrong."""
+        submission_format = read_submission_format(self.competition.labels, self.sample)
+        ids, predictions = read_submission(submission_format, path, classes=self.classes)
+        row_of = {id: row for row, id in enumerate(ids)}
         return Scores(
-            public=self._score(predicted, place, Usage.PUBLIC),
-            private=self._score(predicted, place, Usage.PRIVATE),
+            public=self._score(predictions, row_of, Usage.PUBLIC),
+            private=self._score(predictions, row_of, Usage.PRIVATE),
         )
 
-    def _score(self, predicted: np.ndarray, place: dict[str, int], usage: Usage) -> float:
-        scored = [answer for answer in self.answers if answer.usage is usage]
-        texts = [answer.label for answer in scored]
-        targets = targets_of(self.competition.labels, self.classes, texts)
-        return self.competition.metric.score(targets, predicted[[place[answer.id] for answer in scored]])
+    def _score(self, predictions: np.ndarray, row_of: dict[str, int], usage: Usage) -> float:
+        solution = [row for row in self.solution if row.usage is usage]
+        targets = targets_of(self.competition.labels, self.classes, [row.label for row in solution])
+        return self.competition.metric.score(targets, predictions[[row_of[row.id] for row in solution]])
 
 
 def split_public_private(
@@ -78,28 +77,27 @@ def split_public_private(
     seed: int,
     public_share: float = 0.4,
     ignored: Collection[str] = (),
-) -> tuple[Answer, ...]:
-    """The answers, in the order given, with the scored rows drawn into public and private."""
+) -> tuple[SolutionRow, ...]:
+    """The solution in the order of `ids`, its scored rows randomly split into public and private."""
     scored = [id for id in ids if id not in set(ignored)]
     random.Random(seed).shuffle(scored)
-    # At least one row on either side, or one of the two scores would not exist.
+    # At least one row each, or one of the two scores would not exist.
     count = min(max(round(len(scored) * public_share), 1), len(scored) - 1)
     usage = dict.fromkeys(ignored, Usage.IGNORED)
     usage |= dict.fromkeys(scored[:count], Usage.PUBLIC) | dict.fromkeys(scored[count:], Usage.PRIVATE)
-    return tuple(Answer(id, label, usage[id]) for id, label in zip(ids, labels, strict=True))
+    return tuple(SolutionRow(id, label, usage[id]) for id, label in zip(ids, labels, strict=True))
 
 
-def write_answers(path: Path, answers: Sequence[Answer]) -> None:
-    """Write answers.csv."""
+def write_solution(path: Path, solution: Sequence[SolutionRow]) -> None:
+    """Write solution.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows((answer.id, answer.label, answer.usage.value) for answer in answers)
+    writer.writerow(_HEADER)
+    writer.writerows((row.id, row.label, row.usage.value) for row in solution)
     write_text(path, text.getvalue())
 
 
-def read_answers(path: Path) -> tuple[Answer, ...]:
-    """What `write_answers` wrote."""
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = csv.DictReader(handle)
-        return tuple(Answer(row["id"], row["label"], Usage(row["usage"])) for row in rows)
+def read_solution(path: Path) -> tuple[SolutionRow, ...]:
+    """The rows that `write_solution` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(SolutionRow(row["id"], row["label"], Usage(row["usage"])) for row in csv.DictReader(file))

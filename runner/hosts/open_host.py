@@ -1,42 +1,27 @@
-"""The host of a name, and the mirror of a competition."""
+"""Open a host by its name, or the mirror of a competition's data."""
 
 from __future__ import annotations
 
 from runner.contract import Competition
 from runner.errors import UsageError
+from runner.hosts.kaggle import KaggleDataset, KaggleHost
+from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import FileSource, Host
 from runner.workspace import Workspace
 
 
 def open_host(name: str, competition: Competition, workspace: Workspace) -> Host:
-    """The host of that name. `http` is the practice host, served on this machine as Kaggle serves."""
+    """The practice host if `name` is "practice", else Kaggle. Nothing is sent yet."""
     if name == "practice":
-        from runner.hosts.practice import PracticeHost
-
         return PracticeHost(competition, workspace.practice_host_dir(competition.name))
-    if name == "http":
-        _serve_practice(competition, workspace)
-    from runner.hosts.kaggle import KaggleHost
-
     return KaggleHost(competition, name=name)
 
 
 def open_mirror(name: str, competition: Competition, workspace: Workspace) -> FileSource:
-    """The dataset on Kaggle that the competition's file names as holding the same data."""
+    """The dataset on Kaggle that the competition names as a mirror; UsageError if it names none."""
     if not competition.mirror:
-        raise UsageError(
-            f"{competition.name} names no mirror", fix=f"runner {competition.name} download, without --mirror"
-        )
+        raise UsageError(f"{competition.name} names no mirror", fix=f"runner {competition.name} download")
     host = open_host(name, competition, workspace)
-    from runner.hosts.kaggle import KaggleDataset, KaggleHost
-
     if not isinstance(host, KaggleHost):
-        raise UsageError("only Kaggle has mirrors", fix=f"runner {competition.name} download --mirror --host kaggle")
+        raise UsageError("only Kaggle has mirrors", fix=f"runner --host kaggle {competition.name} download --mirror")
     return KaggleDataset(host, competition.mirror)
-
-
-def _serve_practice(competition: Competition, workspace: Workspace) -> None:
-    from runner.hosts.loopback import serve_for_good
-    from runner.hosts.practice import PracticeHost
-
-    serve_for_good(PracticeHost(competition, workspace.practice_host_dir(competition.name)))

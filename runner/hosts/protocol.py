@@ -1,4 +1,4 @@
-"""What a host can do: hold a competition's files, take submissions, score them, keep a board."""
+"""What a host can do: offer a competition's files, take submissions, score them, show a leaderboard."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.console import Advance
+from runner.contract import Competition
 from runner.errors import HostError
-
-# What a file that is on its way is called, and the note beside it that says what it is a part of.
-PART, PART_NOTE = ".part", ".part.json"
 
 
 class UnreachableError(HostError):
-    """The host could not be asked just now; in a while the same question may be answered."""
+    """The host cannot be reached or is overloaded; the same request may succeed later."""
 
 
 class Status(Enum):
-    """How far the host is with a submission."""
+    """State of a submission on the host."""
 
     PENDING = "pending"
     COMPLETE = "complete"
@@ -29,16 +27,16 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that the host offers; its name may hold folders."""
+    """A file that the host offers; its name may contain folders."""
 
     name: str
-    size: int
-    bundle: bool = False  # one archive of all the others, packed when it is asked for: the size is an estimate
+    size: int  # bytes
+    bundle: bool = False  # one archive of all other files, packed on request: the size is an estimate
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One submission as the host tells it. Times are aware and in UTC."""
+    """One submission as the host lists it. Times are aware and in UTC."""
 
     ref: str
     submitted: datetime
@@ -47,22 +45,22 @@ class Submission:
     status: Status
     public: float | None = None
     private: float | None = None
-    error: str | None = None  # the host's reason, where the status is ERROR
+    error: str | None = None  # the host's reason, if the status is ERROR
     team: str = ""
 
 
 @dataclass(frozen=True)
 class SubmissionLimits:
-    """How many submissions the day allows, and how many are left of it."""
+    """How many submissions a day allows, and how many are left today."""
 
     per_day: int
     left_today: int
-    resets_at: datetime  # when a full allowance begins again
-    total_used_up: bool = False  # it never does: the competition's whole allowance is used up
+    resets_at: datetime  # when the next day's allowance begins
+    total_used_up: bool = False  # the competition limits the total number, and none is left
 
 
 @dataclass(frozen=True)
-class BoardRow:
+class LeaderboardRow:
     """One team on a leaderboard."""
 
     team: str
@@ -72,63 +70,89 @@ class BoardRow:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A whole board, best first; earlier first where scores tie."""
+    """A complete leaderboard: best score first, earlier submission first if scores tie."""
 
-    rows: tuple[BoardRow, ...]
+    rows: tuple[LeaderboardRow, ...]
     private: bool
+
+    @property
+    def kind(self) -> str:
+        """Its name: "public" or "private"."""
+        return leaderboard_kind(self.private)
+
+
+def leaderboard_kind(private: bool) -> str:
+    """The name of a leaderboard: "public" or "private"."""
+    return "private" if private else "public"
 
 
 @dataclass(frozen=True)
 class CompetitionInfo:
-    """What the host says of a competition, and of you in it."""
+    """A competition as the host describes it to the account in use."""
 
     slug: str
     title: str
-    page: str  # where a browser finds it
-    entered: bool = True  # its rules are accepted
-    disabled: bool = False  # it takes no submissions
+    page: str  # its address for a browser, or the practice host's folder
+    rules_accepted: bool = True
+    submissions_disabled: bool = False
     notebooks_only: bool = False  # it takes notebooks, not files
     deadline: datetime | None = None
 
     def is_over(self, now: datetime) -> bool:
-        """Whether the deadline has passed: submissions are then scored, and on no board."""
+        """Whether the deadline has passed: submissions are then scored but not ranked."""
         return self.deadline is not None and self.deadline <= now
 
 
 class FileSource(Protocol):
-    """Who holds files: a host, or a mirror of a competition's data."""
+    """A source of data files: a host, or a mirror of a competition's data."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages and in the ledger."""
+        """Its name in messages and in the ledger."""
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
-        """Every file that the competition offers."""
+        """Every file of the competition."""
 
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
-        """Bring one file to `path`, whole and verified or not at all."""
+        """Download one file to `path`, which exists afterwards only if it is complete and verified."""
 
 
 class Host(FileSource, Protocol):
-    """Who holds the data and scores submissions. Every refusal is a HostError with its fix."""
+    """A source of data that also scores submissions. Every refusal is a HostError with a fix."""
 
     def now(self) -> datetime:
-        """The host's time: its days begin and end by it, whatever this machine's clock says."""
+        """The host's time: its days begin by it, even if this machine's clock is wrong."""
 
-    def fetch_about(self, slug: str) -> CompetitionInfo:
-        """What the host says of the competition."""
+    def fetch_info(self, slug: str) -> CompetitionInfo:
+        """Title, deadline, and whether the account may submit."""
 
     def submit_file(self, slug: str, path: Path, message: str) -> str:
-        """Hand a submission in; the reference it is known by from now on."""
+        """Submit a file; its reference on the host."""
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
-        """Every submission ever made here, newest first."""
+        """Every submission of the account, newest first."""
 
     def fetch_submission(self, slug: str, ref: str) -> Submission:
-        """One submission, as it is now."""
+        """One submission, in its present state."""
 
     def fetch_limits(self, slug: str) -> SubmissionLimits:
-        """What is left of today's allowance."""
+        """How many submissions are left today."""
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
-        """The whole public or private board; a HostError where the private one is not opened yet."""
+        """The complete public or private leaderboard; HostError if the private one is not published yet."""
+
+
+def limit_error(competition: Competition, limits: SubmissionLimits, now: datetime) -> HostError:
+    """The error for a submission that the host's limit does not allow, with the time of the reset."""
+    name = competition.name or competition.slug
+    if limits.total_used_up:
+        return HostError(
+            f"all submissions that {competition.title} allows are used up",
+            fix=f"none is left; those that were made: runner {name} standings",
+        )
+    minutes = int((limits.resets_at - now).total_seconds() // 60) + 1
+    return HostError(
+        f"today's {limits.per_day} submissions are used up; the limit resets at "
+        f"{limits.resets_at:%Y-%m-%d %H:%M} UTC, in {minutes // 60} h {minutes % 60} min",
+        fix=f"wait until then: runner {name} submit",
+    )

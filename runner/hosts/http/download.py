@@ -1,4 +1,4 @@
-"""Bring one file from a signed URL: resumed, verified, bounded in time; it has its name only once it is right."""
+"""Download one file from a signed URL: resumed, verified, limited in time. It gets its name only once it is verified."""
 
 from __future__ import annotations
 
@@ -15,286 +15,281 @@ from zipfile import BadZipFile, ZipFile
 import requests
 import urllib3
 
+from runner.archives.disk_space import require_free
 from runner.archives.integrity import test_archive
 from runner.console import Advance
-from runner.errors import HostError
-from runner.hosts.http.errors import TIMEOUTS, RequestError, RetryPolicy, error_from_exception, error_from_response
-from runner.hosts.http.file_version import FileVersion, extent_of, identity_of
-from runner.hosts.protocol import PART, PART_NOTE
+from runner.errors import HostError, RunnerError
+from runner.hosts.http.errors import NETWORK_ERRORS, RequestError, error_from_exception, error_from_response
+from runner.hosts.http.file_version import FileVersion, parse_extent, parse_version
+from runner.hosts.http.retry import RetryPolicy, TransferLimits, retry
 from runner.workspace import read_json, write_json
 
-_CHUNK = 1 << 20
-# A try that brought this much was not in vain: the count of failures begins anew.
+# Suffixes of an unfinished download, and of the JSON file beside it with the version it is a part of.
+PART, PART_NOTE = ".part", ".part.json"
+_NOTE_FORMAT = 1
+
+# Bytes. An attempt that brought this much was no failure: the count begins again.
 _PROGRESS = 4 << 20
-# Slower than this over the time below is no transfer, but a stall that never times out.
-_SLOWEST = 1024
-_PATIENCE_SECONDS = 60.0
-# Bytes that were all there and wrong: the second time it is no accident of the line.
-_SPOILED = 2
-# A disk filled to the last byte takes the rest of the machine down with it.
-_RESERVE = 64 << 20
+# Complete and wrong twice: no accident of the connection.
+_MAX_CORRUPT = 2
 
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """A file to bring: its name, its size as the host lists it (None: not told), and a fresh URL on demand."""
+    """A file to download: its name, its size as the host lists it (None: unknown), and a new signed URL on demand."""
 
     name: str
     size: int | None
-    locate: Callable[[], str]
-    again: str = ""  # what the user types to go on
+    get_url: Callable[[], str]
+    retry_command: str = "run the same command again"
 
 
-def fetch(
-    order: DownloadRequest,
-    path: Path,
-    advance: Advance,
-    *,
-    patience: RetryPolicy | None = None,
-    timeouts: tuple[float, float] = TIMEOUTS,
+def download_file(
+    request: DownloadRequest, path: Path, advance: Advance, policy: RetryPolicy, limits: TransferLimits
 ) -> None:
-    """Bring the file to `path`, whole and verified or not at all; what came before a fault is kept beside it.
+    """Download the file to `path`, which exists afterwards only if it is complete and verified.
 
-    Called again, in this process or another, it goes on from there.
+    After an error the first bytes are kept beside it, and the next call resumes there, in any process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
-        _Transfer(order, path, advance, session, patience or RetryPolicy(), timeouts).run()
+        _Download(request, path, advance, session, limits).run(policy)
 
 
-class _Transfer:
+class _Download:
     def __init__(
         self,
-        order: DownloadRequest,
+        request: DownloadRequest,
         path: Path,
         advance: Advance,
         session: requests.Session,
-        patience: RetryPolicy,
-        timeouts: tuple[float, float],
+        limits: TransferLimits,
     ):
-        self.order, self.path, self.advance = order, path, advance
-        self.session, self.patience, self.timeouts = session, patience, timeouts
+        self.request, self.path, self.advance = request, path, advance
+        self.session, self.limits = session, limits
         self.part = path.with_name(path.name + PART)
         self.note = path.with_name(path.name + PART_NOTE)
-        self.spoiled = 0
-        self.known: FileVersion | None = None
-        self.have = 0
+        self.version: FileVersion | None = None
+        self.received = 0  # bytes in `part`; `md5` is theirs
         self.md5 = hashlib.md5(usedforsecurity=False)
+        self.attempt_start = 0
+        self.corrupt_downloads = 0
 
-    def run(self) -> None:
-        """Try until it is done, or there is no use in trying."""
-        self._take_up()
-        failures = 0
-        while True:
-            begun = self.have
-            try:
-                if not self._is_complete():
-                    self._pull(self.order.locate())
-                self._check()
-                break
-            except RequestError as fault:
-                failures = 1 if self.have - begun >= _PROGRESS else failures + 1
-                if not self.patience.wait(failures, fault, self.order.name):
-                    raise self._refusal(fault) from None
+    def run(self, policy: RetryPolicy) -> None:
+        """Repeat attempts until the file is verified, or a HostError."""
+        self._resume()
+        try:
+            retry(
+                self._attempt,
+                policy,
+                self.request.name,
+                has_progressed=lambda: self.received - self.attempt_start >= _PROGRESS,
+            )
+        except RequestError as error:
+            raise self._host_error(error) from None
         self._finish()
 
-    def _take_up(self) -> None:
-        """Go on with what an earlier call left, if it is known what it was a part of."""
-        known = self._read_note()
-        if known is None or not self.part.is_file():
-            self._forget()
+    def _attempt(self) -> None:
+        self.attempt_start = self.received
+        if not self._is_complete():
+            self._receive(self.request.get_url())
+        self._verify()
+
+    def _resume(self) -> None:
+        """Read the part that an earlier call has left, if its version is known."""
+        version = self._read_note()
+        if version is None or not self.part.is_file():
+            self._restart()
             return
         with self.part.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(self.limits.chunk_size):
                 self.md5.update(chunk)
-                self.have += len(chunk)
-        self.known = known
-        self.advance(self.have)
+                self.received += len(chunk)
+        self.version = version
+        self.advance(self.received)
 
     def _read_note(self) -> FileVersion | None:
         try:
-            known = FileVersion(**read_json(self.note))
-        except (OSError, ValueError, TypeError):
+            version = FileVersion(**read_json(self.note, format=_NOTE_FORMAT))
+        except (OSError, RunnerError, TypeError):
             return None
-        return known if known.can_resume else None
+        return version if version.can_resume else None
 
-    def _forget(self) -> None:
-        """Begin at the first byte."""
+    def _restart(self) -> None:
+        """Discard what was received."""
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        if self.have:
-            self.advance(-self.have)
-        self.known, self.have, self.md5 = None, 0, hashlib.md5(usedforsecurity=False)
+        if self.received:
+            self.advance(-self.received)
+        self.version, self.received, self.md5 = None, 0, hashlib.md5(usedforsecurity=False)
 
     def _is_complete(self) -> bool:
-        return self.known is not None and self.known.size is not None and self.have == self.known.size
+        return self.version is not None and self.version.size is not None and self.received == self.version.size
 
-    def _pull(self, url: str) -> None:
-        if self.have and not (self.known and self.known.can_resume):
-            self._forget()
+    def _receive(self, url: str) -> None:
+        if self.received and not (self.version and self.version.can_resume):
+            self._restart()
         try:
-            response = self.session.get(url, headers=self._headers(), stream=True, timeout=self.timeouts)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            response = self.session.get(url, headers=self._headers(), stream=True, timeout=self.limits.timeouts)
+        except NETWORK_ERRORS as error:
             raise error_from_exception(error, url) from None
         with response:
-            told = self._judge(response)
-            self._reserve(told)
-            self.known = told
-            write_json(self.note, asdict(told))
-            self._store(response, told)
+            version = self._check_response(response)
+            self._require_free(version)
+            self.version = version
+            write_json(self.note, asdict(version), format=_NOTE_FORMAT)
+            self._write_content(response, version)
 
     def _headers(self) -> dict[str, str]:
-        # What is verified is what is stored: the bytes as the store holds them.
+        # The MD5 is that of the bytes as the store has them: no compression on the way.
         headers = {"Accept-Encoding": "identity"}
-        if self.have:
-            headers["Range"] = f"bytes={self.have}-"
-            if self.known and self.known.validator:
-                headers["If-Range"] = self.known.validator
+        if self.received:
+            headers["Range"] = f"bytes={self.received}-"
+            if self.version and self.version.etag:
+                headers["If-Range"] = self.version.etag
         return headers
 
-    def _judge(self, response: requests.Response) -> FileVersion:
-        """What the answer is of, with `have` set to where its bytes begin; a RequestError where it is of no use."""
+    def _check_response(self, response: requests.Response) -> FileVersion:
+        """The version of the file that is sent; RequestError if the response cannot continue this download."""
         status = response.status_code
         if status in (400, 401, 403, 410):
-            # A signed URL ends so when it expires; the next try asks for a fresh one.
-            raise RequestError(
-                f"the address of the file has expired ({status})", self._again, status=status, again=True, wait=0
-            )
+            # The next attempt requests a new URL.
+            raise self._retry_now(f"the signed URL has expired ({status})", status=status)
         if status == 416:
-            self._forget()
-            raise RequestError("the file is shorter than what is here of it", self._again, again=True, wait=0)
-        may_be_a_page = self.order.name.lower().endswith((".html", ".htm"))
-        if not (status < 400 and may_be_a_page) and (fault := error_from_response(response)):
-            raise fault
+            self._restart()
+            raise self._retry_now("the server's file is shorter than the partial download")
+        may_be_a_page = self.request.name.lower().endswith((".html", ".htm"))
+        if not (status < 400 and may_be_a_page) and (error := error_from_response(response)):
+            raise error
         if status not in (200, 206) or response.headers.get("Content-Encoding", "identity") != "identity":
-            raise RequestError(f"the store answers in a way that is not understood ({status})", self._again, again=True)
-        start, total = extent_of(response)
-        told = identity_of(response, total, self.order.name)
-        self._compare(start, told)
-        if self.have and self.known:
-            return self.known.joined(told)
-        return told
+            raise RequestError(
+                f"the store sent an invalid response ({status})", self.request.retry_command, retryable=True
+            )
+        start, size = parse_extent(response)
+        version = parse_version(response, size, self.request.name)
+        self._check_version(start, version)
+        return self.version.merge(version) if self.received and self.version else version
 
-    def _compare(self, start: int, told: FileVersion) -> None:
-        """Whether these bytes follow those that are here."""
-        if start == 0 and self.have:
-            self._forget()  # the store knows no ranges, or holds another content by now
-        elif start != self.have or (self.known and self.known.contradicts(told)):
-            self._forget()
-            raise RequestError("the file has changed since the first part of it came", self._again, again=True, wait=0)
-        listed = self.order.size
-        if listed is not None and told.size is not None and told.size != listed and not told.zipped:
-            raise RequestError(f"the host lists {listed:,} bytes and the store has {told.size:,}", self._again)
-
-    def _reserve(self, told: FileVersion) -> None:
-        size = told.size or self.order.size or 0
-        free = shutil.disk_usage(self.part.parent).free - _RESERVE
-        # What is packed by the store is unpacked beside it.
-        needed = size - self.have + ((self.order.size or 0) if told.zipped else 0)
-        if needed > free:
-            raise HostError(
-                f"the disk is too full for {self.order.name}: {needed:,} bytes needed, {max(free, 0):,} free",
-                where=self.path.parent,
-                fix=f"make room, then: {self._again}",
+    def _check_version(self, start: int, version: FileVersion) -> None:
+        """RequestError unless the bytes from offset `start` of this version continue what was received."""
+        if start == 0 and self.received:
+            self._restart()  # the store does not support ranges, or the file has changed
+        elif start != self.received or (self.version and self.version.conflicts_with(version)):
+            self._restart()
+            raise self._retry_now("the file has changed since its first part was downloaded")
+        listed = self.request.size
+        if listed is not None and version.size is not None and version.size != listed and not version.zipped:
+            raise RequestError(
+                f"the host lists {listed:,} bytes, the store has {version.size:,}", self.request.retry_command
             )
 
-    def _store(self, response: requests.Response, told: FileVersion) -> None:
-        with self.part.open("ab" if self.have else "wb", buffering=0) as file:
+    def _require_free(self, version: FileVersion) -> None:
+        size = version.size or self.request.size or 0
+        # A file that the store has packed is unpacked beside it.
+        unpacked = (self.request.size or 0) if version.zipped else 0
+        needed = size - self.received + unpacked
+        require_free(self.path.parent, needed, f"download {self.request.name}", self.request.retry_command)
+
+    def _write_content(self, response: requests.Response, version: FileVersion) -> None:
+        with self.part.open("ab" if self.received else "wb", buffering=0) as file:
             for chunk in self._chunks(response):
-                if told.size is not None and self.have + len(chunk) > told.size:
-                    raise self._spoil(f"more than the {told.size:,} bytes that the store announced")
-                _write(file, chunk)
+                if version.size is not None and self.received + len(chunk) > version.size:
+                    raise self._corrupt(f"more than the announced {version.size:,} bytes")
+                _write_all(file, chunk)
                 self.md5.update(chunk)
-                self.have += len(chunk)
+                self.received += len(chunk)
                 self.advance(len(chunk))
-        if told.size is not None and self.have < told.size:
-            missing = told.size - self.have
-            raise RequestError(f"the connection was closed {missing:,} bytes before the end", self._again, again=True)
+        if version.size is not None and self.received < version.size:
+            missing = version.size - self.received
+            raise RequestError(
+                f"the connection was closed {missing:,} bytes before the end", self.request.retry_command, retryable=True
+            )
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:
-        """The bytes as they come, none of them held back: what came before a fault is not lost."""
+        """The content as it arrives, unbuffered: nothing that came before an error is lost."""
         raw: Any = response.raw
-        window, came = time.monotonic(), 0
+        window_start, window_bytes = time.monotonic(), 0
         while True:
             try:
-                chunk = raw.read1(_CHUNK, decode_content=False)
+                chunk = raw.read1(self.limits.chunk_size, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise error_from_exception(error, response.url) from None
             if not chunk:
                 return
             yield chunk
-            came += len(chunk)
-            if (passed := time.monotonic() - window) > _PATIENCE_SECONDS:
-                if came < _SLOWEST * passed:
-                    raise RequestError("the connection has all but stopped", self._again, again=True)
-                window, came = time.monotonic(), 0
+            window_bytes += len(chunk)
+            seconds = time.monotonic() - window_start
+            if seconds > self.limits.stall_seconds:
+                if window_bytes < self.limits.min_speed * seconds:
+                    raise self._stalled()
+                window_start, window_bytes = time.monotonic(), 0
 
-    def _check(self) -> None:
-        """Size, md5, archive: what can be compared is, and something must have been."""
-        known = self.known
-        assert known is not None
-        proofs = [known.size is not None]
-        if known.md5 is not None:
-            if self.md5.hexdigest() != known.md5:
-                raise self._spoil("bytes that do not match the md5 that the store gives")
-            proofs.append(True)
-        if self.order.size is not None and not known.zipped:
-            if self.have != self.order.size:
-                raise self._spoil(f"{self.have:,} bytes where the host lists {self.order.size:,}")
-            proofs.append(True)
-        name = self.order.name + ".zip" * known.zipped
-        flaw = test_archive(self.part, name)
-        if flaw:
-            raise self._spoil(f"an archive that is broken: {flaw}")
-        if not any(proofs) and flaw is None:
-            # Closed without a length, and nothing to hold it against: a cut file looks just so.
-            raise self._spoil("neither size nor md5: nothing says that it is whole")
+    def _stalled(self) -> RequestError:
+        speed, seconds = self.limits.min_speed / 1000, self.limits.stall_seconds
+        message = f"download stalled: under {speed:.0f} kB/s for {seconds:.0f} s"
+        return RequestError(message, self.request.retry_command, retryable=True)
 
-    def _spoil(self, what: str) -> RequestError:
-        self._forget()
-        self.spoiled += 1
-        return RequestError(f"the store sent {what}", self._again, again=self.spoiled < _SPOILED)
+    def _verify(self) -> None:
+        """Compare size, MD5 and the archive's checksums; at least one of them must exist."""
+        version, listed = self.version, self.request.size
+        assert version is not None
+        if version.md5 is not None and self.md5.hexdigest() != version.md5:
+            raise self._corrupt("checksum mismatch: downloaded bytes differ from the server's MD5")
+        has_listed_size = listed is not None and not version.zipped
+        if has_listed_size and self.received != listed:
+            raise self._corrupt(f"{self.received:,} bytes received, the host lists {listed:,}")
+        archive_error = test_archive(self.part, self.request.name + ".zip" * version.zipped)
+        if archive_error:
+            raise self._corrupt(f"the archive is corrupt: {archive_error}")
+        is_verified = version.size is not None or version.md5 is not None or has_listed_size
+        if not is_verified and archive_error is None:
+            # A response without a length may have been cut anywhere.
+            raise self._corrupt("the server gives neither size nor MD5: the file cannot be verified")
+
+    def _corrupt(self, message: str) -> RequestError:
+        self._restart()
+        self.corrupt_downloads += 1
+        retryable = self.corrupt_downloads < _MAX_CORRUPT
+        return RequestError(message, self.request.retry_command, retryable=retryable)
+
+    def _retry_now(self, message: str, *, status: int | None = None) -> RequestError:
+        return RequestError(message, self.request.retry_command, status=status, retryable=True, retry_after=0)
 
     def _finish(self) -> None:
-        if self.known and self.known.zipped and self.order.size not in (None, self.have):
-            self._unzip(self.order.size or 0)
+        if self.version and self.version.zipped and self.request.size not in (None, self.received):
+            self._unzip(self.request.size or 0)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         self.part.replace(self.path)
         self.note.unlink(missing_ok=True)
 
     def _unzip(self, size: int) -> None:
-        """Put the one file of the store's own zip in the place of the zip."""
-        inner = self.path.with_name(self.path.name + ".part.out")
+        """Replace the store's zip by the one file in it."""
+        unpacked = self.path.with_name(self.path.name + ".part.out")
         try:
             with ZipFile(self.part) as archive:
-                (member,) = [one for one in archive.infolist() if not one.is_dir()]
+                (member,) = [member for member in archive.infolist() if not member.is_dir()]
                 if member.file_size != size:
-                    raise ValueError(f"{member.file_size:,} bytes where the host lists {size:,}")
-                with archive.open(member) as packed, inner.open("wb") as plain:
-                    shutil.copyfileobj(packed, plain, _CHUNK)
+                    raise ValueError(f"it contains {member.file_size:,} bytes, the host lists {size:,}")
+                with archive.open(member) as source, unpacked.open("wb") as target:
+                    shutil.copyfileobj(source, target, self.limits.chunk_size)
         except (ValueError, BadZipFile) as error:
-            inner.unlink(missing_ok=True)
-            self._forget()
-            raise self._refusal(
-                RequestError(f"the store sent it packed, and not as it should be: {error}", "")
+            unpacked.unlink(missing_ok=True)
+            self._restart()
+            raise self._host_error(
+                RequestError(f"the store's zip of it is unusable: {error}", self.request.retry_command)
             ) from None
-        inner.replace(self.part)
+        unpacked.replace(self.part)
 
-    @property
-    def _again(self) -> str:
-        return self.order.again or "type the same command again"
-
-    def _refusal(self, fault: RequestError) -> HostError:
-        if fault.status == 404:
-            fault = RequestError("the store does not hold it any more", self._again)
-        kept = f"; the first {self.have:,} bytes are kept" if self.have else ""
-        return HostError(
-            f"{self.order.name} could not be fetched: {fault.message}{kept}", where=self.path, fix=fault.fix
-        )
+    def _host_error(self, error: RequestError) -> HostError:
+        message, fix = error.message, error.fix
+        if error.status == 404:
+            message, fix = "the store no longer has the file", self.request.retry_command
+        kept = f"; the first {self.received:,} bytes are kept" if self.received else ""
+        return HostError(f"{self.request.name} could not be downloaded: {message}{kept}", where=self.path, fix=fix)
 
 
-def _write(file: Any, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]  # an unbuffered file may take less than it is given
+def _write_all(file: Any, chunk: bytes) -> None:
+    remaining = memoryview(chunk)
+    while remaining:
+        remaining = remaining[file.write(remaining) :]  # an unbuffered file may write less than it is given

@@ -1,13 +1,10 @@
-"""What can go wrong between here and a host, each told as what it is: one try's fault, and whether to try again."""
+"""Errors of one HTTP request: what failed, whether to retry, and whether the server may have received it."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,17 +13,13 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from runner.console import log
-
-# (to connect, between two pieces of an answer), in seconds: nothing may wait for ever.
-TIMEOUTS = (10.0, 60.0)
-_LONGEST_PAUSE = 60.0
-# Who asks for more patience than this is believed, and the user told.
-_LONGEST_ASKED = 15 * 60.0
+NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_TIMEOUT_ERRORS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+_CHECK_NETWORK = "check the network, HTTP_PROXY and HTTPS_PROXY, then run the same command again"
 
 
 class RequestError(Exception):
-    """One try went wrong."""
+    """One attempt at a request failed."""
 
     def __init__(
         self,
@@ -34,123 +27,92 @@ class RequestError(Exception):
         fix: str,
         *,
         status: int | None = None,
-        again: bool = False,  # the same try may go well in a while
-        wait: float | None = None,  # how long the host asks to wait
-        arrived: bool = True,  # the host may have seen the request
-        detail: str = "",  # the host's own words
+        retryable: bool = False,  # the same request may succeed later
+        retry_after: float | None = None,  # seconds that the server asks to wait
+        delivered: bool = True,  # the server may have received the request
+        detail: str = "",  # the server's own message
     ):
         super().__init__(message)
         self.message, self.fix, self.status, self.detail = message, fix, status, detail
-        self.again, self.wait, self.arrived = again, wait, arrived
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often to try, and how to wait in between."""
-
-    pause: Callable[[float], None] = time.sleep
-    tries: int = 7
-    first: float = 1.0
-
-    def wait(self, failures: int, fault: RequestError, what: str) -> bool:
-        """Wait, as long as the host asks or twice as long as before; False where there is no next try."""
-        delay = self.first * 2 ** (failures - 1) if fault.wait is None else fault.wait
-        if not fault.again or failures >= self.tries or delay > _LONGEST_ASKED:
-            return False
-        delay = min(delay, _LONGEST_PAUSE) if fault.wait is None else delay
-        log.info(f"{what}: {fault.message}; trying again in {delay:.0f} s")
-        self.pause(delay)
-        return True
+        self.retryable, self.retry_after, self.delivered = retryable, retry_after, delivered
 
 
 def error_from_exception(error: Exception, url: str) -> RequestError:
-    """A connection that failed, as a fault. The URL's query is left out: a signed one is a secret."""
-    where = urlsplit(url).hostname or "the host"
-    reason = _innermost(error)
-    if isinstance(reason, OSError) and "CERTIFICATE" in str(reason).upper():
+    """The RequestError for a failed connection. It never contains the URL's query: a signed one is a secret."""
+    host = urlsplit(url).hostname or "the host"
+    cause = _root_cause(error)
+    if isinstance(cause, OSError) and "CERTIFICATE" in str(cause).upper():
         return RequestError(
-            f"the certificate of {where} is not trusted here",
+            f"the certificate of {host} is not trusted here",
             "check this machine's clock (`runner doctor`), and whether a proxy opens your connections",
-            arrived=False,
+            delivered=False,
         )
-    fix = "check the network, HTTP_PROXY and HTTPS_PROXY, then type the same command again"
-    is_new = isinstance(reason, urllib3.exceptions.NewConnectionError)
-    # urllib3 says "proxy" of any connection that runs through one, even where the call got through it.
-    if isinstance(error, requests.exceptions.ProxyError) and (is_new or "unnel" in str(reason)):
-        return RequestError(f"the proxy on the way to {where} does not let through", fix, again=True, arrived=False)
+    is_new = isinstance(cause, urllib3.exceptions.NewConnectionError)
+    # urllib3 says "proxy" of any connection through one, even if the request passed it.
+    if isinstance(error, requests.exceptions.ProxyError) and (is_new or "unnel" in str(cause)):
+        return _connection_error(f"the proxy for {host} refuses the connection", delivered=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return RequestError(f"{where} does not answer", fix, again=True, arrived=False)
-    late = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
-    if isinstance(error, late) or isinstance(reason, late):
-        return RequestError(f"{where} stopped answering", fix, again=True)
+        return _connection_error(f"{host} does not respond", delivered=False)
+    if isinstance(error, _TIMEOUT_ERRORS) or isinstance(cause, _TIMEOUT_ERRORS):
+        return _connection_error(f"{host} stopped responding")
     if is_new:
-        lost = isinstance(reason, urllib3.exceptions.NameResolutionError)
-        found = f"no network: {where} is not found" if lost else f"no network: {where} cannot be reached"
-        return RequestError(found, fix, again=True, arrived=False)
-    if isinstance(error, requests.JSONDecodeError) or not isinstance(
-        error, requests.RequestException | urllib3.exceptions.HTTPError | OSError
-    ):
-        return RequestError(f"{where} answered something that is not understood", fix, again=True)
-    return RequestError(f"the connection to {where} broke off", fix, again=True)
+        unknown = isinstance(cause, urllib3.exceptions.NameResolutionError)
+        reason = f"{host} cannot be resolved" if unknown else f"{host} cannot be reached"
+        return _connection_error(f"no network: {reason}", delivered=False)
+    if isinstance(error, requests.JSONDecodeError) or not isinstance(error, NETWORK_ERRORS):
+        return _connection_error(f"{host} sent an invalid response")
+    return _connection_error(f"the connection to {host} was lost")
+
+
+def _connection_error(message: str, *, delivered: bool = True) -> RequestError:
+    return RequestError(message, _CHECK_NETWORK, retryable=True, delivered=delivered)
 
 
 def error_from_response(response: requests.Response) -> RequestError | None:
-    """An answer that is a refusal, as a fault; None where it is none."""
-    status, where = response.status_code, urlsplit(response.url or "").hostname or "the host"
+    """The RequestError for a response that is an error or a web page; None for any other."""
+    status, host = response.status_code, urlsplit(response.url or "").hostname or "the host"
     is_page = "text/html" in response.headers.get("Content-Type", "")
     if status < 400 and not is_page:
         return None
-    text = _body(response)
+    text = _read_text(response)
+    retry_after = _retry_after(response)
     if is_page or text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
-        return _fault_of_page(status, where, text, _asked_wait(response))
-    detail = _detail(text)
+        return _page_error(status, host, text, retry_after)
+    detail = _server_message(text)
     if status == 429:
-        wait = _asked_wait(response)
-        asks = f", and asks to wait {wait:.0f} s" if wait else ""
-        return RequestError(
-            f"{where} has had too many requests{asks}",
-            f"wait {(wait or 600) / 60:.0f} min, then type the same command again",
-            status=status,
-            again=True,
-            wait=wait,
-            detail=detail,
-        )
-    if status >= 500 or status == 408:
-        return RequestError(
-            f"{where} has trouble of its own ({status})",
-            "type the same command again in a while",
-            status=status,
-            again=True,
-            wait=_asked_wait(response),
-            detail=detail,
-        )
-    return RequestError(
-        f"{where} refuses ({status}){': ' + detail if detail else ''}", "runner doctor", status=status, detail=detail
-    )
+        asks = f", and asks to wait {retry_after:.0f} s" if retry_after else ""
+        message = f"{host} received too many requests{asks}"
+        fix = f"wait {(retry_after or 600) / 60:.0f} min, then run the same command again"
+    elif status >= 500 or status == 408:
+        message, fix = f"{host} has a server error ({status})", "run the same command again later"
+    else:
+        message = f"{host} refuses the request ({status}){': ' + detail if detail else ''}"
+        return RequestError(message, "runner doctor", status=status, detail=detail)
+    return RequestError(message, fix, status=status, retryable=True, retry_after=retry_after, detail=detail)
 
 
-def _fault_of_page(status: int, where: str, text: str, wait: float | None) -> RequestError:
+def _page_error(status: int, host: str, text: str, retry_after: float | None) -> RequestError:
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    called = f" ({' '.join(html.unescape(title[1]).split())[:80]})" if title else ""
+    name = f" ({' '.join(html.unescape(title[1]).split())[:80]})" if title else ""
+    # `delivered` stays True: a gateway that responds 503 may still have passed the request on.
     return RequestError(
-        f"a gateway on the way to {where} answered with a web page{called}, status {status}",
-        "check whether a proxy or a login page stands between, then type the same command again",
+        f"a gateway before {host} responded with a web page{name}, status {status}",
+        "check whether a proxy or a login page is in between, then run the same command again",
         status=status,
-        again=True,
-        wait=wait,
-        # A gateway that says 503 may have passed the request on all the same.
+        retryable=True,
+        retry_after=retry_after,
     )
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """What lies at the bottom: requests wraps what urllib3 wrapped."""
+def _root_cause(error: BaseException) -> BaseException:
+    """The innermost exception: requests wraps what urllib3 has wrapped."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
         inner = (
             getattr(error, "reason", None)
             or getattr(error, "original_error", None)
-            or next((one for one in getattr(error, "args", ()) if isinstance(one, BaseException)), None)
+            or next((argument for argument in getattr(error, "args", ()) if isinstance(argument, BaseException)), None)
         )
         if isinstance(error, urllib3.exceptions.NewConnectionError) or not isinstance(inner, BaseException):
             return error
@@ -158,45 +120,46 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _body(response: requests.Response) -> str:
+def _read_text(response: requests.Response) -> str:
+    """The first 64 kB of the content; empty if they cannot be read."""
     try:
         return response.raw.read(1 << 16, decode_content=True).decode("utf-8", "replace")  # type: ignore[no-any-return]
     except (urllib3.exceptions.HTTPError, OSError):
         return ""
 
 
-def _detail(text: str) -> str:
-    """The host's own words: `{"message"}`, or `{"error": {"message"}}`."""
+def _server_message(text: str) -> str:
+    """The message in `{"message"}` or `{"error": {"message"}}`; empty if there is none."""
     try:
-        told: Any = json.loads(text)
+        payload: Any = json.loads(text)
     except ValueError:
         return ""
-    inner = told.get("error") if isinstance(told, dict) else None
-    for one in (inner, told):
-        if isinstance(one, dict) and isinstance(one.get("message"), str):
-            return " ".join(one["message"].split())[:300]
+    inner = payload.get("error") if isinstance(payload, dict) else None
+    for value in (inner, payload):
+        if isinstance(value, dict) and isinstance(value.get("message"), str):
+            return " ".join(value["message"].split())[:300]
     return ""
 
 
-def _asked_wait(response: requests.Response) -> float | None:
-    """Retry-After, in seconds: a number, or a date."""
+def _retry_after(response: requests.Response) -> float | None:
+    """Retry-After in seconds; the header holds a number or a date."""
     text = response.headers.get("Retry-After", "").strip()
-    if not text:
-        return None
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    until = _parse_date(text)
+    if until is None:
         return None
-    now = server_time(response) or datetime.now(UTC)
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
+    return max(0.0, (until - (server_time(response) or datetime.now(UTC))).total_seconds())
 
 
 def server_time(response: requests.Response) -> datetime | None:
-    """The time in the answer's Date header."""
+    """The time in the Date header, aware; None if there is none."""
+    return _parse_date(response.headers.get("Date", ""))
+
+
+def _parse_date(text: str) -> datetime | None:
     try:
-        told = parsedate_to_datetime(response.headers.get("Date", ""))
+        date = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
-    return told.replace(tzinfo=told.tzinfo or UTC)
+    return date.replace(tzinfo=date.tzinfo or UTC)

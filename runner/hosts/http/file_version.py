@@ -1,4 +1,4 @@
-"""What tells one content from another: what an answer's headers say of it, and what the bytes themselves say."""
+"""The version of a remote file: what a response's headers say about the content."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from runner.hosts.http.errors import RequestError
 
 @dataclass(frozen=True)
 class FileVersion:
-    """What tells one content from another: only bytes of the same are ever put together."""
+    """Identifies one content of a file: a download is resumed only with bytes of the same version."""
 
-    validator: str | None  # the strong ETag: a date would tell two contents of one second as one
+    etag: str | None  # only a strong one; a Last-Modified date would not tell two contents of one second apart
     size: int | None
     md5: str | None
-    zipped: bool = False  # the store packs single files: the listed size is then that of what is inside
+    zipped: bool = False  # the store packs single files: the host lists the unpacked size
 
     @property
     def can_resume(self) -> bool:
-        """Whether the rest of it can be asked for and known as the same."""
-        return self.validator is not None or self.md5 is not None
+        """Whether the rest of the file can be recognised as the same version."""
+        return self.etag is not None or self.md5 is not None
 
-    def contradicts(self, other: FileVersion) -> bool:
-        """Whether the two cannot be one content. What one of them does not tell is no contradiction."""
-        pairs = ((self.validator, other.validator), (self.size, other.size), (self.md5, other.md5))
-        return any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
+    def conflicts_with(self, other: FileVersion) -> bool:
+        """Whether the two are certainly different. A missing value is no conflict."""
+        pairs = ((self.etag, other.etag), (self.size, other.size), (self.md5, other.md5))
+        return any(first is not None and second is not None and first != second for first, second in pairs)
 
-    def joined(self, other: FileVersion) -> FileVersion:
-        """What both tell together."""
+    def merge(self, other: FileVersion) -> FileVersion:
+        """This version, with its missing values from the other."""
         return FileVersion(
-            self.validator or other.validator,
+            self.etag or other.etag,
             other.size if self.size is None else self.size,
             self.md5 or other.md5,
             self.zipped or other.zipped,
         )
 
 
-def extent_of(response: requests.Response) -> tuple[int, int | None]:
-    """Where the answer's bytes begin, and how many the whole file has."""
+def parse_extent(response: requests.Response) -> tuple[int, int | None]:
+    """Offset of the response's first byte, and the size of the complete file (None: unknown)."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == 200:
         return 0, int(length) if length.isdigit() else None
@@ -51,32 +51,35 @@ def extent_of(response: requests.Response) -> tuple[int, int | None]:
     span, _, total = rest.partition("/")
     start, _, stop = span.partition("-")
     if unit != "bytes" or not (start.isdigit() and stop.isdigit()):
-        raise RequestError("the store's answer to a range is not understood", "type the same command again", again=True)
+        raise RequestError("the response to a range request is invalid", "run the same command again", retryable=True)
     return int(start), int(total) if total.isdigit() else None
 
 
-def identity_of(response: requests.Response, total: int | None, name: str) -> FileVersion:
-    """The content that an answer is of, as far as its headers tell."""
+def parse_version(response: requests.Response, size: int | None, name: str) -> FileVersion:
+    """The version that the response's headers describe; `size` is that of the complete file."""
     etag = response.headers.get("ETag", "")
-    strong = etag if etag and not etag.startswith("W/") else None
-    stored = PurePosixPath(unquote(urlsplit(response.url).path)).name
-    zipped = stored == f"{PurePosixPath(name).name}.zip"
-    return FileVersion(strong, total, _md5_of(response), zipped)
+    strong_etag = etag if etag and not etag.startswith("W/") else None
+    stored_name = PurePosixPath(unquote(urlsplit(response.url).path)).name
+    zipped = stored_name == f"{PurePosixPath(name).name}.zip"
+    md5s = base64_md5s(response)
+    return FileVersion(strong_etag, size, md5_to_hex(md5s[0]) if md5s else None, zipped)
 
 
-def _md5_of(response: requests.Response) -> str | None:
-    """The md5 in `x-goog-hash`, as hex; the header may hold a crc32c as well."""
-    for one in response.headers.get("x-goog-hash", "").split(","):
-        kind, _, value = one.strip().partition("=")
-        if kind == "md5":
-            try:
-                return base64.b64decode(value, validate=True).hex() or None
-            except ValueError:
-                return None
-    return None
+def base64_md5s(response: requests.Response) -> list[str]:
+    """The MD5s in `x-goog-hash`, in base64; the header may also hold a crc32c."""
+    items = [item.strip().partition("=") for item in response.headers.get("x-goog-hash", "").split(",")]
+    return [value for kind, _, value in items if kind == "md5"]
+
+
+def md5_to_hex(base64_md5: str) -> str | None:
+    """A base64 MD5 in hex; None if it is not base64."""
+    try:
+        return base64.b64decode(base64_md5, validate=True).hex() or None
+    except ValueError:
+        return None
 
 
 def file_md5(path: Path) -> str:
-    """The md5 of a file, as hex."""
+    """The MD5 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,6 +1,5 @@
-"""Kaggle itself, through its own client, which `wire` alone imports."""
+"""Kaggle as a host, through its own client, which only the module `client` imports."""
 
-from runner.hosts.kaggle.host import KaggleHost
-from runner.hosts.kaggle.mirror import KaggleDataset
+from runner.hosts.kaggle.host import KaggleDataset, KaggleHost
 
 __all__ = ["KaggleDataset", "KaggleHost"]

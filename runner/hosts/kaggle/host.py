@@ -1,11 +1,240 @@
-"""Kaggle as a host: all that a host can do, for one competition."""
+"""Kaggle as a host of one competition, and a Kaggle dataset as a mirror of its data."""
 
 from __future__ import annotations
 
-from runner.hosts.kaggle.files import DataFiles
-from runner.hosts.kaggle.leaderboards import Leaderboards
-from runner.hosts.kaggle.submissions import Submissions
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runner.console import Advance, log
+from runner.contract import Competition
+from runner.errors import HostError, RunnerError
+from runner.hosts.http.download import DownloadRequest
+from runner.hosts.http.errors import RequestError
+from runner.hosts.http.retry import RetryPolicy, TransferLimits
+from runner.hosts.http.upload import Upload, upload_file
+from runner.hosts.kaggle.client import DATASETS, KaggleClient
+from runner.hosts.kaggle.errors import ErrorContext, host_error
+from runner.hosts.kaggle.parse import (
+    SITE,
+    parse_files,
+    parse_info,
+    parse_int,
+    parse_leaderboard_rows,
+    parse_submission,
+)
+from runner.hosts.leaderboards import read_leaderboard_zip, sort_leaderboard
+from runner.hosts.ledger import parse_file_tag
+from runner.hosts.protocol import (
+    CompetitionInfo,
+    Leaderboard,
+    RemoteFile,
+    Submission,
+    SubmissionLimits,
+    UnreachableError,
+)
+
+# Seconds to wait before each search for a submission whose outcome is unknown.
+_SEARCH_DELAYS = (2.0, 5.0, 10.0, 20.0)
 
 
-class KaggleHost(DataFiles, Submissions, Leaderboards):
-    """Kaggle, for one competition. The wire is opened at the first question."""
+class KaggleHost:
+    """Kaggle, for one competition. Nothing is sent before the first method is called."""
+
+    def __init__(
+        self,
+        competition: Competition,
+        *,
+        name: str = "kaggle",
+        policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        limits: TransferLimits = TransferLimits(),  # noqa: B008 - frozen
+    ):
+        self.competition, self.name = competition, name
+        self.client = KaggleClient(policy, limits)
+
+    def now(self) -> datetime:
+        """Kaggle's time, as of its last response; before the first one this machine's."""
+        return self.client.now()
+
+    def fetch_info(self, slug: str) -> CompetitionInfo:
+        """Title, deadline, and whether this account may submit."""
+        context = self._context(slug, check_rules=False)
+        return parse_info(self.client.call("GetCompetition", {"competitionName": slug}, context), slug)
+
+    def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
+        """Every data file, and one archive of them all if there are several."""
+        items = self.client.pages("ListDataFiles", {"competitionName": slug}, "files", self._context(slug))
+        return parse_files(items, slug)
+
+    def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
+        """Download one file to `path`, which exists afterwards only if it is complete and verified."""
+        method = "DownloadDataFiles" if file.bundle else "DownloadDataFile"
+        body = {"competitionName": slug} | ({} if file.bundle else {"fileName": file.name})
+        context = self._context(slug, file=file.name)
+        request = DownloadRequest(
+            file.name,
+            None if file.bundle else file.size,
+            lambda: self.client.signed_url(method, body, context),
+            context.command("download"),
+        )
+        self.client.download(request, path, advance)
+
+    def submit_file(self, slug: str, path: Path, message: str) -> str:
+        """Upload, verify, submit; the submission's reference. It is never sent twice: a lost response is searched for."""
+        context = self._context(slug)
+        before = {submission.ref for submission in self.fetch_submissions(slug)}
+        body = {"competitionName": slug, "submissionDescription": message}
+        try:
+            upload = upload_file(
+                lambda: self._begin_upload(path, context), path, self.client.policy, self.client.limits
+            )
+            payload = self.client.request("CreateSubmission", {**body, "blobFileTokens": upload.token}, once=True)
+        except RequestError as error:
+            if error.delivered and error.retryable and error.status != 429:
+                return self._find_new_submission(slug, message, before, error.message)
+            raise host_error(error, context, self.client) from None
+        if ref := parse_int(payload.get("ref")):
+            return str(ref)
+        reason = f"Kaggle gave no reference: {payload.get('message') or 'and no reason'}"
+        return self._find_new_submission(slug, message, before, reason)
+
+    def _begin_upload(self, path: Path, context: ErrorContext) -> Upload:
+        status = path.stat()
+        body = {
+            "competitionName": context.slug,
+            "fileName": path.name,
+            "contentLength": status.st_size,
+            "lastModifiedEpochSeconds": int(status.st_mtime),
+        }
+        payload = self.client.call("StartSubmissionUpload", body, context)
+        if not payload.get("token") or not payload.get("createUrl"):
+            raise HostError("Kaggle gives no URL to upload to", fix=context.command("submit"))
+        return Upload(str(payload["token"]), str(payload["createUrl"]))
+
+    def _find_new_submission(self, slug: str, message: str, before: set[str], reason: str) -> str:
+        """The reference of the submission with this message that was not there before; HostError if there is none."""
+        is_known = False
+        for delay in _SEARCH_DELAYS:
+            self.client.policy.sleep(delay)
+            try:
+                submissions = self.fetch_submissions(slug)
+            except UnreachableError:
+                continue
+            is_known = True
+            for submission in submissions:
+                if submission.ref not in before and _is_same_message(submission.message, message):
+                    return submission.ref
+        outcome = "Kaggle did not take the submission" if is_known else "it is unknown whether Kaggle took the submission"
+        raise HostError(
+            f"{outcome}: {reason}",
+            where=f"{SITE}/competitions/{slug}/submissions",
+            fix=f"{self._context(slug).command('submit')} (a file that has arrived is not sent again)",
+        )
+
+    def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
+        """Every submission of the account, newest first."""
+        items = self.client.pages("ListSubmissions", {"competitionName": slug}, "submissions", self._context(slug))
+        # A page may repeat items of the one before.
+        submissions = {submission.ref: submission for submission in map(parse_submission, items)}
+        return tuple(sorted(submissions.values(), key=lambda one: (one.submitted, int(one.ref)), reverse=True))
+
+    def fetch_submission(self, slug: str, ref: str) -> Submission:
+        """One submission, in its present state."""
+        context = self._context(slug, submission=ref)
+        return parse_submission(self.client.call("GetSubmission", {"ref": int(ref)}, context))
+
+    def fetch_limits(self, slug: str) -> SubmissionLimits:
+        """How many submissions are left today; Kaggle's days are UTC's."""
+        payload = self.client.call("GetSubmissionLimits", {"competitionName": slug}, self._context(slug))
+        left, used = max(parse_int(payload.get("numAllowedNow")), 0), parse_int(payload.get("numToday"))
+        total_used_up = left == 0 and bool(payload.get("limitedByTotal"))
+        if left == used == parse_int(payload.get("numTotal")) == 0 and not total_used_up:
+            left = self._daily_limit(slug)
+        midnight = self.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return SubmissionLimits(used + left, left, midnight, total_used_up)
+
+    def _daily_limit(self, slug: str) -> int:
+        """A day's allowance. Before the first submission there is no team, and Kaggle's limits are all 0."""
+        payload = self.client.call("GetCompetition", {"competitionName": slug}, self._context(slug))
+        return max(parse_int(payload.get("maxDailySubmissions")), 1)
+
+    def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
+        """The complete leaderboard: the public one from Kaggle's zip, else page by page."""
+        if not private:
+            return self._download_leaderboard(slug) or self._page_leaderboard(slug, private=False)
+        info = self.fetch_info(slug)
+        if info.is_over(self.now()):
+            return self._page_leaderboard(slug, private=True)
+        opens = f"on {info.deadline:%Y-%m-%d}" if info.deadline else "when the competition ends"
+        command = self._context(slug).command("standings --refresh")
+        raise HostError(f"the private leaderboard is published {opens}", fix=f"wait until then: {command}")
+
+    def _download_leaderboard(self, slug: str) -> Leaderboard | None:
+        """The public leaderboard from Kaggle's zip; None if there is none, or it is of the private one."""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{slug}-leaderboard.zip"
+                self._download_leaderboard_zip(slug, path)
+                name, rows = read_leaderboard_zip(path)
+        except (RunnerError, ValueError) as error:
+            log.debug(f"the leaderboard cannot be downloaded ({type(error).__name__}): its pages are fetched instead")
+            return None
+        return None if "private" in name.lower() else sort_leaderboard(self.competition.metric, rows, private=False)
+
+    def _download_leaderboard_zip(self, slug: str, path: Path) -> None:
+        body, context = {"competitionName": slug}, self._context(slug, file=path.name)
+        response = self.client.call("DownloadLeaderboard", body, context, download=True)
+        if isinstance(response, bytes):
+            path.write_bytes(response)
+            return
+        urls = iter([response])  # the first attempt uses the URL that is there
+
+        def get_url() -> str:
+            return next(urls, None) or self.client.signed_url("DownloadLeaderboard", body, context)
+
+        self.client.download(DownloadRequest(path.name, None, get_url), path, lambda *_: None)
+
+    def _page_leaderboard(self, slug: str, *, private: bool) -> Leaderboard:
+        body = {"competitionName": slug} | ({} if private else {"overridePublic": True})
+        items = self.client.pages("GetLeaderboard", body, "submissions", self._context(slug))
+        return sort_leaderboard(self.competition.metric, parse_leaderboard_rows(items), private=private)
+
+    def _context(self, slug: str, *, file: str = "", submission: str = "", check_rules: bool = True) -> ErrorContext:
+        return ErrorContext(self.competition, slug, file=file, submission=submission, check_rules=check_rules)
+
+
+def _is_same_message(listed: str, sent: str) -> bool:
+    """Whether a listed description is the sent one, although the host may have changed its spaces or length."""
+    return parse_file_tag(listed) == parse_file_tag(sent) if parse_file_tag(sent) else listed == sent
+
+
+class KaggleDataset:
+    """A public dataset with the same data as a competition: one archive of everything in it."""
+
+    def __init__(self, host: KaggleHost, dataset: str):
+        self._client, self._competition, self._dataset = host.client, host.competition, dataset
+        self.name = f"the mirror {dataset}"
+
+    def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
+        """The archive."""
+        payload = self._client.call("GetDataset", self._body, self._context(slug), service=DATASETS)
+        return (RemoteFile(f"{self._body['datasetSlug']}.zip", parse_int(payload.get("totalBytes")), bundle=True),)
+
+    def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
+        """Download the archive to `path`, which exists afterwards only if it is complete and verified."""
+        context = self._context(slug)
+        request = DownloadRequest(
+            file.name,
+            None,
+            lambda: self._client.signed_url("DownloadDataset", self._body, context, service=DATASETS),
+            context.command("download --mirror"),
+        )
+        self._client.download(request, path, advance)
+
+    @property
+    def _body(self) -> dict[str, str]:
+        owner, _, name = self._dataset.partition("/")
+        return {"ownerSlug": owner, "datasetSlug": name}
+
+    def _context(self, slug: str) -> ErrorContext:
+        return ErrorContext(self._competition, slug, dataset=self._dataset, check_rules=False)
