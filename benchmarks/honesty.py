@@ -22,7 +22,7 @@ from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.contract.targets import targets_of
 from runner.contract.thresholds import apply_thresholds
 from runner.data.download import download
-from runner.hosts.grading import read_answers
+from runner.hosts.grading import read_solution
 from runner.hosts.open_host import open_host
 from runner.practice.build import build_practice, practice_names
 from runner.practice.recipes import practice_recipe
@@ -72,7 +72,7 @@ def best_single(competition: Competition, ground: Workspace, run: Run) -> float:
         scores[name] = metric.score(np.stack([truth[id] for id in said.ids]), decided)
     best = (max if metric.higher_is_better else min)(scores, key=lambda name: scores[name])
     said = mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{best}.test.npz")])
-    answers = read_answers(ground.practice_host_dir(competition.name) / "answers.csv")
+    answers = read_solution(ground.practice_host_dir(competition.name) / "solution.csv")
     probabilities = in_order(said, [answer.id for answer in answers], index.classes)
     targets = targets_of(competition.labels, index.classes, [answer.label for answer in answers])
     return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.claims import claim
 from competitions import load
-from runner.hosts.loopback import LoopbackServer, environment_for
 from runner.hosts.practice import PracticeHost, create_practice_competition
+from tests.kaggle_server import KaggleServer, environment_for
 
 DOGS = load("dog-breed")
 GROWTH_MB = 20
@@ -38,11 +38,11 @@ def measure(folder: Path, megabytes: int) -> float:
     with large.open("wb") as file:
         file.truncate(megabytes * 10**6)  # a hole: it takes no room on the disk, and is read as fast as any
     sample.write_text("id\n")
-    create_practice_competition(DOGS, folder / "host", files={}, sample=sample, classes=(), answers=())
+    create_practice_competition(DOGS, folder / "host", files={}, sample=sample, classes=(), solution=())
     offered = folder / "host" / "files" / "large.bin"
     offered.parent.mkdir(parents=True)
     large.rename(offered)
-    with LoopbackServer({DOGS.slug: PracticeHost(DOGS, folder / "host")}) as server:
+    with KaggleServer({DOGS.slug: PracticeHost(DOGS, folder / "host")}) as server:
         os.environ.update(environment_for(server))
         spawn = multiprocessing.get_context("spawn")
         answers: multiprocessing.Queue[tuple[float, float]] = spawn.Queue()

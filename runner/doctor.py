@@ -19,7 +19,7 @@ from runner.archives.disk_space import format_bytes, free_bytes
 from runner.contract import Competition
 from runner.data.download import MANIFEST, MARKER
 from runner.errors import HostError
-from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, places
+from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, search_locations
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
 from runner.workspace import Workspace, read_json
@@ -78,15 +78,15 @@ def _check_credentials() -> Iterator[CheckResult]:
     search = find_credentials()
     if search.used is None:
         fix = f"save a token from {SETTINGS_PAGE} as ~/.kaggle/access_token"
-        yield CheckResult("credentials", Status.ERROR, f"none in {places()}", fix)
+        yield CheckResult("credentials", Status.ERROR, f"none in {search_locations()}", fix)
     else:
         yield CheckResult("credentials", Status.OK, str(search.used))
     for credentials in search.shadowed:
         assert search.used
         detail = f"{credentials} is not used: the {search.used.kind.value} goes first"
-        yield CheckResult("credentials", Status.WARNING, detail, f"to use it: {search.used.cure_to_drop}")
+        yield CheckResult("credentials", Status.WARNING, detail, f"to use it: {search.used.command_to_disable}")
     for credentials in search.all:
-        if credentials.is_open_to_others:
+        if credentials.is_readable_by_others:
             detail = f"other users can read {credentials.path}"
             yield CheckResult("credentials", Status.WARNING, detail, f"chmod 600 {credentials.path}")
     for file in search.unreadable:
@@ -98,7 +98,7 @@ def _check_account(workspace: Workspace) -> Iterator[CheckResult]:
     competition = load(names()[0])
     host = open_host("kaggle", competition, workspace)
     try:
-        host.fetch_about(competition.slug)
+        host.fetch_info(competition.slug)
     except HostError as error:
         yield _error("host", error)
         return
@@ -108,17 +108,17 @@ def _check_account(workspace: Workspace) -> Iterator[CheckResult]:
 
 def _check_host(host: Host, competition: Competition) -> Iterator[CheckResult]:
     try:
-        info = host.fetch_about(competition.slug)
+        info = host.fetch_info(competition.slug)
     except HostError as error:
         yield _error("host", error)
         return
     yield CheckResult("host", Status.OK, f"{host.name} has {info.title}")
     yield from _check_clock(host)
-    if not info.entered:
+    if not info.rules_accepted:
         yield CheckResult("rules", Status.ERROR, "not accepted", f"accept them at {info.page}/rules")
         return
     yield CheckResult("rules", Status.OK, "accepted")
-    if info.notebooks_only or info.disabled:
+    if info.notebooks_only or info.submissions_disabled:
         detail = "notebooks only, no files" if info.notebooks_only else "the competition takes none"
         fix = f"runner {competition.name} run --no-submit"
         yield CheckResult("submissions", Status.ERROR, detail, fix)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.hosts.protocol import BoardRow, Leaderboard
+from runner.hosts.protocol import Leaderboard, LeaderboardRow
 
 SUBMITTED = datetime(2018, 1, 1, tzinfo=UTC)
 BREEDS = ("akita", "beagle", "collie")
@@ -76,5 +76,5 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
 
 def make_leaderboard(*scores: float, private: bool = True, team: str = "team {}") -> Leaderboard:
     """A leaderboard with these scores in this order, all submitted at once; teams are numbered from 1."""
-    rows = tuple(BoardRow(team.format(number), score, SUBMITTED) for number, score in enumerate(scores, start=1))
+    rows = tuple(LeaderboardRow(team.format(number), score, SUBMITTED) for number, score in enumerate(scores, start=1))
     return Leaderboard(rows, private)

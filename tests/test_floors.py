@@ -117,12 +117,12 @@ def test_imports_have_no_cycle():
         walk(module, ())
 
 
-def test_only_the_wire_of_the_kaggle_host_imports_the_kaggle_client():
+def test_only_the_client_of_the_kaggle_host_imports_the_official_client():
     clients = ("kaggle", "kagglesdk")
     importers = {
         module for module, path in MODULES.items() if any(name.split(".")[0] in clients for name in imports_of(path))
     }
-    assert importers == {"runner.hosts.kaggle.wire"}
+    assert importers == {"runner.hosts.kaggle.client"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if floor_of(name) in (0, 1)] + ["runner.hosts.protocol"])

@@ -11,7 +11,8 @@ from runner.console import progress
 from runner.data.collect_files import missing_error
 from runner.data.find_files import RequiredItem, find, listed
 from runner.errors import HostError
-from runner.hosts.protocol import PART, PART_NOTE, FileSource, RemoteFile
+from runner.hosts.http.download import PART, PART_NOTE
+from runner.hosts.protocol import FileSource, RemoteFile
 
 # A host that lists images one by one mostly offers them as one archive too.
 _MANY = 50

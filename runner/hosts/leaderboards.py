@@ -161,9 +161,7 @@ def _csv_text(leaderboard: Leaderboard) -> str:
 def _read_saved(path: Path, private: bool) -> Leaderboard:
     with path.open(encoding="utf-8", newline="") as file:
         rows = tuple(
-            LeaderboardRow(
-                unguard_formula(row["team"]), float(row["score"]), datetime.fromisoformat(row["submitted"])
-            )
+            LeaderboardRow(unguard_formula(row["team"]), float(row["score"]), datetime.fromisoformat(row["submitted"]))
             for row in csv.DictReader(file)
         )
     return Leaderboard(rows, private)

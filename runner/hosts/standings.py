@@ -198,9 +198,7 @@ def _current_standing(
         return CurrentStanding(entry.ref, standing, saved[-1].saved_at)
     earlier = best_standing(competition, [entry], saved[0])
     assert earlier is not None
-    return CurrentStanding(
-        entry.ref, standing, saved[-1].saved_at, earlier[1].rank - standing.rank, saved[0].saved_at
-    )
+    return CurrentStanding(entry.ref, standing, saved[-1].saved_at, earlier[1].rank - standing.rank, saved[0].saved_at)
 
 
 def rank_of(leaderboard: Leaderboard, score: float, metric: Metric, *, submitted: datetime | None = None) -> int:

@@ -108,7 +108,9 @@ class Submitter:
         """Fetch scores and leaderboards for every entry; submissions made elsewhere get an entry."""
         info = self.host.fetch_info(self.competition.slug)
         submissions = {submission.ref: submission for submission in self.host.fetch_submissions(self.competition.slug)}
-        entries = [entry_from_submission(self.host, self.competition, submission) for submission in submissions.values()]
+        entries = [
+            entry_from_submission(self.host, self.competition, submission) for submission in submissions.values()
+        ]
         if added := add_missing(self.ledger_file, entries):
             log.info(f"{len(added)} submission{'s' * (len(added) > 1)} not in the ledger before: added")
         team = next((submission.team for submission in submissions.values() if submission.team), "")
@@ -143,7 +145,9 @@ class Submitter:
         previous = self.host.fetch_submissions(self.competition.slug)
         # Of a run that was killed before it wrote the ledger.
         tagged = [submission for submission in previous if parse_file_tag(submission.message)]
-        add_missing(self.ledger_file, [entry_from_submission(self.host, self.competition, submission) for submission in tagged])
+        add_missing(
+            self.ledger_file, [entry_from_submission(self.host, self.competition, submission) for submission in tagged]
+        )
         ref = None if options.resubmit else _find_duplicate(previous, sha256)
         if ref is None:
             self._require_submissions_left()
@@ -162,9 +166,7 @@ class Submitter:
         if limits.left_today <= 0:
             raise limit_error(self.competition, limits, self.host.now())
 
-    def _record_scores(
-        self, entry: Entry, submission: Submission, leaderboards: _Leaderboards
-    ) -> tuple[Standing, ...]:
+    def _record_scores(self, entry: Entry, submission: Submission, leaderboards: _Leaderboards) -> tuple[Standing, ...]:
         standings = leaderboards.standings_of(submission)
         rank = f"{standings[-1].rank}/{standings[-1].teams}" if standings else ""
         record_entry(self.ledger_file, with_scores(entry, submission, rank))
@@ -191,7 +193,14 @@ def submission_error(competition: Competition, submission: Submission) -> HostEr
 def _find_duplicate(submissions: Sequence[Submission], sha256: str) -> str | None:
     """The reference of a submission of the same file that the host did not reject."""
     tag = file_tag(sha256)
-    return next((submission.ref for submission in submissions if tag in submission.message and submission.status is not Status.ERROR), None)
+    return next(
+        (
+            submission.ref
+            for submission in submissions
+            if tag in submission.message and submission.status is not Status.ERROR
+        ),
+        None,
+    )
 
 
 class _Leaderboards:
@@ -219,9 +228,7 @@ class _Leaderboards:
         for private in (False, True):
             if entry.score(private=private) is None or (leaderboard := self._fetch(private)) is None:
                 continue
-            best = best_standing(
-                self.competition, [entry], SavedLeaderboard(leaderboard, self.host.now(), context)
-            )
+            best = best_standing(self.competition, [entry], SavedLeaderboard(leaderboard, self.host.now(), context))
             standings += [best[1]] if best else []
         return tuple(standings)
 

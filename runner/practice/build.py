@@ -73,8 +73,8 @@ def _create_host(
         files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
         sample=sample,
         classes=data.classes,
-        answers=solution,
-        board=teams,
+        solution=solution,
+        leaderboard=teams,
         origin=origin,
     )
 

@@ -110,7 +110,7 @@ def _build_host(competition: Competition, folder: Path, rows: HiddenRows, sample
         files={},
         sample=sample,
         classes=rows.classes,
-        answers=split_public_private(rows.ids, rows.labels, seed=origin["seed"]),
+        solution=split_public_private(rows.ids, rows.labels, seed=origin["seed"]),
         daily_limit=_DAILY_LIMIT,
         origin=origin,
     )

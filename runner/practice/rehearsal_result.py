@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.contract.targets import targets_of
-from runner.hosts.leaderboards import latest_snapshots, read_board_file
+from runner.hosts.leaderboards import latest_leaderboards, read_leaderboard_file, sort_leaderboard
 from runner.hosts.protocol import Leaderboard
 from runner.hosts.standings import Standing, find_standing
 from runner.practice.rehearsal import HiddenRows
@@ -63,21 +63,18 @@ def score_rehearsal(
     hidden = score_rows(metric, targets, predicted, groups=rows.groups)
     standing = None
     if leaderboard is not None:
-        medals = competition.awards_medals
-        standing = find_standing(leaderboard, hidden.value, metric, awards_medals=medals, late=True)
+        standing = find_standing(competition, leaderboard, hidden.value, late=True)
     return RehearsalResult(cv, hidden, metric.gain(cv.value, hidden.value), standing)
 
 
 def find_leaderboard(session: Session, file: Path | None = None) -> Leaderboard | None:
     """The leaderboard in a file, else the private or else the public one downloaded last; best first."""
     if file is not None:
-        leaderboard = read_board_file(file)
+        leaderboard = read_leaderboard_file(file)
     else:
         folder = session.leaderboards_dir
-        saved = latest_snapshots(folder, private=True, count=1) or latest_snapshots(folder, private=False, count=1)
+        saved = [one for private in (True, False) for one in latest_leaderboards(folder, private=private, count=1)]
         if not saved:
             return None
-        leaderboard = saved[-1].board
-    metric = session.competition.metric
-    rows = sorted(leaderboard.rows, key=lambda row: (metric.sort_key(row.score), row.submitted))
-    return Leaderboard(tuple(rows), leaderboard.private)
+        leaderboard = saved[0].leaderboard
+    return sort_leaderboard(session.competition.metric, leaderboard.rows, private=leaderboard.private)

@@ -69,7 +69,7 @@ def best_table(known: Sequence[Known], page: Path) -> Table:
         scored = [(score["cv"]["value"], run) for run in one.runs if (score := run.read_score())]
         best = better(scored, key=lambda pair: pair[0]) if scored else None
         private = [float(entry.private) for entry in one.entries if entry.private]
-        places = sorted((share, entry.standing) for entry in one.entries if (share := _share(entry.standing)))
+        places = sorted((share, entry.rank) for entry in one.entries if (share := _share(entry.rank)))
         rows.append(
             [
                 one.short,
@@ -103,7 +103,7 @@ def runs_table(known: Sequence[Known], page: Path) -> Table:
                     score.get("error"),
                     _number(last.public) if last else None,
                     _number(last.private) if last else None,
-                    last.standing if last else "",
+                    last.rank if last else "",
                     run.summary,
                 ]
             )
@@ -124,7 +124,7 @@ def submissions_table(known: Sequence[Known]) -> Table:
             _number(one.public),
             _number(one.private),
             one.status,
-            one.standing,
+            one.rank,
         ]
         for one in entries
     ]
@@ -192,7 +192,7 @@ def rank_figure(known: Sequence[Known]) -> ReportFigure | None:
         figure = new_figure(9.6, 3.8)
         axes: Any = figure.subplots()
         for place, one in enumerate(known):
-            told = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.standing))]
+            told = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.rank))]
             points = sorted(told)
             if points:
                 look: Any = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[place % len(COLOURS)]}

@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 from runner.errors import UsageError
-from runner.hosts.entries import RunInfo
-from runner.hosts.file_tag import file_tag, parse_file_tag
-from runner.hosts.protocol import Status
-from runner.hosts.submit import SubmitOptions as HostSubmitOptions
-from runner.hosts.submit import SubmitResult, limit_error, submit_and_record
+from runner.hosts.ledger import RunInfo, file_tag, parse_file_tag
+from runner.hosts.protocol import Status, limit_error
+from runner.hosts.submit import SubmitResult, Submitter
 from runner.options import SubmitOptions
 from runner.session import Session
 from runner.steps.check import check
@@ -26,9 +24,9 @@ def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOp
             "there is no such submission file", where=path, fix=f"{session.command('predict')}, or name a FILE"
         )
     check(session, path)
-    info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
-    handing = HostSubmitOptions(options.message, options.wait, options.resubmit, boards=session.leaderboards_dir)
-    return submit_and_record(session.host, session.competition, path, session.workspace.ledger_file, info, handing)
+    run_info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
+    submitter = Submitter(session.host, session.competition, session.workspace.ledger_file, session.leaderboards_dir)
+    return submitter.submit(path, run_info, options)
 
 
 def best_unsubmitted(session: Session, count: int) -> list[Run]:
@@ -40,7 +38,7 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
         path, score = session.submission_file(run.name), run.read_score()
         if score and path.is_file() and file_tag(hashlib.sha256(path.read_bytes()).hexdigest()) not in submitted:
             scored.append((score["cv"]["value"], run))
-    scored.sort(key=lambda pair: pair[0], reverse=session.competition.metric.higher_is_better)
+    scored.sort(key=lambda pair: session.competition.metric.sort_key(pair[0]))
     limits = session.host.fetch_limits(session.competition.slug)
     if scored and limits.left_today <= 0:
         raise limit_error(session.competition, limits, session.host.now())

@@ -17,7 +17,8 @@ import pytest
 
 from tests.cli.conftest import Runner
 from tests.cli.test_submit import server as server  # the fixture
-from tests.wire.server import FaultyServer, refuses
+from tests.kaggle_server import KaggleServer
+from tests.kaggle_server.faults import refuses
 
 Results = dict[str, list[dict[str, str]]]
 
@@ -43,7 +44,7 @@ def test_missing_credentials_are_an_error_with_the_page_to_get_them(cli: Runner)
     assert {"GPU", "memory", "disk", "Python", "versions"} <= set(results)
 
 
-def test_a_working_setup_is_ok_in_every_check(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_a_working_setup_is_ok_in_every_check(server: KaggleServer, cli: Runner, shapes: Path) -> None:
     cli("shapes", "download")
     code, results = run_doctor(cli, "shapes")
     assert code == 0
@@ -53,7 +54,7 @@ def test_a_working_setup_is_ok_in_every_check(server: FaultyServer, cli: Runner,
     assert "KAGGLE_API_TOKEN" in results["credentials"][0]["detail"]
 
 
-def test_the_table_has_no_secret(server: FaultyServer, cli: Runner) -> None:
+def test_the_table_has_no_secret(server: KaggleServer, cli: Runner) -> None:
     run = cli("doctor", "shapes")
     assert run.code == 0
     assert "credentials" in run.out
@@ -67,16 +68,16 @@ def test_the_table_fits_80_columns_but_for_fixes(cli: Runner) -> None:
     assert any(line.startswith("  fix: ") for line in lines)
 
 
-def test_without_a_competition_the_credentials_are_tried_on_the_host(server: FaultyServer, cli: Runner) -> None:
-    server.stages["dog-breed-identification"] = server.stages["shapes"]
-    server.always("GetCompetition", refuses(401, "Unauthenticated"))
+def test_without_a_competition_the_credentials_are_tried_on_the_host(server: KaggleServer, cli: Runner) -> None:
+    server.competitions["dog-breed-identification"] = server.competitions["shapes"]
+    server.fail_always("GetCompetition", refuses(401, "Unauthenticated"))
     code, results = run_doctor(cli)
     assert code == 1
     assert results["host"][0]["status"] == "error"
     assert "does not accept" in results["host"][0]["detail"]
 
 
-def test_unused_and_readable_credentials_are_warnings(server: FaultyServer, cli: Runner) -> None:
+def test_unused_and_readable_credentials_are_warnings(server: KaggleServer, cli: Runner) -> None:
     file = Path(os.environ["HOME"]) / ".kaggle" / "kaggle.json"
     file.parent.mkdir()
     file.write_text('{"username": "ann", "key": "hush"}')
@@ -91,16 +92,16 @@ def test_unused_and_readable_credentials_are_warnings(server: FaultyServer, cli:
     assert "hush" not in json.dumps(results)
 
 
-def test_rules_not_accepted_are_an_error_with_their_page(server: FaultyServer, cli: Runner) -> None:
-    server.stages["shapes"].entered = False
+def test_rules_not_accepted_are_an_error_with_their_page(server: KaggleServer, cli: Runner) -> None:
+    server.competitions["shapes"].rules_accepted = False
     code, results = run_doctor(cli, "shapes")
     assert code == 1
     assert "https://www.kaggle.com/competitions/shapes/rules" in results["rules"][0]["fix"]
 
 
-@pytest.mark.parametrize("field", ["notebooks_only", "disabled"])
-def test_a_competition_that_takes_no_files_is_an_error(server: FaultyServer, cli: Runner, field: str) -> None:
-    setattr(server.stages["shapes"], field, True)
+@pytest.mark.parametrize("field", ["notebooks_only", "submissions_disabled"])
+def test_a_competition_that_takes_no_files_is_an_error(server: KaggleServer, cli: Runner, field: str) -> None:
+    setattr(server.competitions["shapes"], field, True)
     code, results = run_doctor(cli, "shapes")
     assert code == 1
     assert results["submissions"][0]["status"] == "error"
@@ -108,9 +109,9 @@ def test_a_competition_that_takes_no_files_is_an_error(server: FaultyServer, cli
 
 
 def test_no_submission_left_is_a_warning_with_the_hour_of_the_next(
-    server: FaultyServer, cli: Runner, tmp_path: Path
+    server: KaggleServer, cli: Runner, tmp_path: Path
 ) -> None:
-    host = server.stages["shapes"].host
+    host = server.competitions["shapes"].host
     for number in range(2):
         (tmp_path / f"{number}.csv").write_text(str(number))
         host.submit_file("shapes", tmp_path / f"{number}.csv", "")
@@ -120,9 +121,9 @@ def test_no_submission_left_is_a_warning_with_the_hour_of_the_next(
     assert "00:00 UTC" in results["submissions"][0]["fix"]
 
 
-def test_a_wrong_clock_is_a_warning(server: FaultyServer, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = FaultyServer.now
-    monkeypatch.setattr(FaultyServer, "now", lambda self: now(self) + timedelta(hours=2))
+def test_a_wrong_clock_is_a_warning(server: KaggleServer, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = KaggleServer.now
+    monkeypatch.setattr(KaggleServer, "now", lambda self: now(self) + timedelta(hours=2))
     code, results = run_doctor(cli, "shapes")
     assert code == 0
     assert results["clock"][0]["status"] == "warning"
@@ -142,7 +143,7 @@ def test_an_unknown_competition_is_wrong_usage(cli: Runner) -> None:
 # --- data ---------------------------------------------------------------------------------------
 
 
-def test_data_is_missing_complete_damaged_or_incomplete(server: FaultyServer, cli: Runner, shapes: Path) -> None:
+def test_data_is_missing_complete_damaged_or_incomplete(server: KaggleServer, cli: Runner, shapes: Path) -> None:
     data = shapes / "data" / "shapes"
 
     def check_data() -> tuple[str, str]:

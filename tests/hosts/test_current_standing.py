@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runner.hosts.current_standing import find_current_standings, find_cv_correlations, rank_correlation
 from scipy.stats import spearmanr
 
 from competitions import load
 from runner.contract import LOG_LOSS, MEAN_F2
-from runner.hosts.current_standing import find_current_standings, find_cv_correlations, rank_correlation
 from runner.hosts.leaderboards import (
     LeaderboardContext,
     keep_snapshot,

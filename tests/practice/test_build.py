@@ -19,7 +19,7 @@ from runner.contract.targets import targets_of
 from runner.data.download import download
 from runner.data.index import build_index
 from runner.errors import HostError
-from runner.hosts.grading import Usage, read_answers
+from runner.hosts.grading import Usage, read_solution
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
 from runner.practice.baselines import (
@@ -36,7 +36,7 @@ from runner.workspace import Workspace
 from tests.practice.conftest import host_of
 
 DOG_BREED = load("dog-breed")
-SOLUTION, LEADERBOARD = "answers.csv", "board.csv"
+SOLUTION, LEADERBOARD = "solution.csv", "leaderboard.csv"
 
 
 def contents_and_times(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -139,7 +139,7 @@ def test_the_class_frequencies_score_as_computed_by_hand(practice_sessions: dict
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
     classes = sorted({row["breed"] for row in rows})
     frequencies = targets_of(DOG_BREED.labels, classes, [row["breed"] for row in rows]).astype(float).mean(axis=0)
-    solution = read_answers(host.folder / SOLUTION)
+    solution = read_solution(host.folder / SOLUTION)
     for usage, private in ((Usage.PUBLIC, False), (Usage.PRIVATE, True)):
         targets = targets_of(DOG_BREED.labels, classes, [row.label for row in solution if row.usage is usage])
         expected = DOG_BREED.metric.score(targets, np.tile(frequencies, (len(targets), 1)))
@@ -197,6 +197,6 @@ def test_practice_data_downloads_into_an_index_without_problems(
     host = host_of(session)
     index = build_index(session.competition, download(session.competition, session.workspace, host))
     assert index.problems == ()
-    solution = read_answers(host.folder / SOLUTION)
+    solution = read_solution(host.folder / SOLUTION)
     assert index.test["id"].tolist() == [row.id for row in solution]
     assert set(index.classes) >= {label for row in solution for label in row.label.split()} - {"0", "1"}

@@ -12,7 +12,7 @@ import pytest
 from competitions import load
 from runner.data.download import download
 from runner.errors import UsageError
-from runner.hosts.leaderboards import keep_snapshot
+from runner.hosts.leaderboards import save_leaderboard
 from runner.hosts.standings import find_standing
 from runner.options import RehearsalOptions
 from runner.practice.rehearsal import anonymous_id, build_rehearsal, choose_hidden_rows, rehearsal_workspace
@@ -184,7 +184,7 @@ def test_the_gap_is_also_in_standard_errors_of_both_scores() -> None:
 
 def test_a_result_prints_both_scores_the_gap_and_the_standing() -> None:
     cv, hidden = Score("log_loss", 0.5, 0.03, 400), Score("log_loss", 0.6, 0.04, 100)
-    standing = find_standing(make_leaderboard(0.1, 0.9), 0.6, SHAPES.metric, late=True)
+    standing = find_standing(SHAPES, make_leaderboard(0.1, 0.9), 0.6, late=True)
     lines = str(RehearsalResult(cv, hidden, 0.1, standing)).splitlines()
     assert lines == [
         f"CV        {cv} (400 rows)",
@@ -198,7 +198,7 @@ def test_a_result_prints_both_scores_the_gap_and_the_standing() -> None:
 def test_the_saved_leaderboard_is_sorted_best_first(tmp_path: Path, name: str, best: str) -> None:
     session = Session(load(name), Workspace.at(tmp_path))
     assert find_leaderboard(session) is None
-    keep_snapshot(session.leaderboards_dir, make_leaderboard(0.9, 0.1), SUBMITTED)
+    save_leaderboard(session.leaderboards_dir, make_leaderboard(0.9, 0.1), SUBMITTED)
     leaderboard = find_leaderboard(session)
     assert leaderboard is not None
     assert leaderboard.rows[0].team == best
@@ -206,7 +206,7 @@ def test_the_saved_leaderboard_is_sorted_best_first(tmp_path: Path, name: str, b
 
 def test_a_leaderboard_file_goes_before_the_saved_one(tmp_path: Path) -> None:
     session = Session(SHAPES, Workspace.at(tmp_path))
-    keep_snapshot(session.leaderboards_dir, make_leaderboard(0.9), SUBMITTED)
+    save_leaderboard(session.leaderboards_dir, make_leaderboard(0.9), SUBMITTED)
     file = tmp_path / "leaderboard.csv"
     file.write_text("TeamId,TeamName,SubmissionDate,Score\n1,a,2018-01-01,0.5\n")
     leaderboard = find_leaderboard(session, file)

@@ -16,7 +16,7 @@ import py7zr
 import pytest
 from PIL import Image
 
-from runner.hosts.grading import Usage, read_answers
+from runner.hosts.grading import Usage, read_solution
 from runner.practice.archives import write_archive
 from runner.practice.dog_breed import generate_dog_breed
 from runner.practice.draw_dogs import BREEDS, draw_dog
@@ -130,7 +130,7 @@ def test_some_tiles_are_cmyk() -> None:
 def test_every_tag_occurs_in_train_and_in_test(offered_dirs: Folders) -> None:
     for rows in (
         [row["tags"] for row in read_zipped_csv(offered_dirs["planet"] / "train_v2.csv.zip")],
-        [row.label for row in read_answers(offered_dirs["planet"].parent / "answers.csv")],
+        [row.label for row in read_solution(offered_dirs["planet"].parent / "solution.csv")],
     ):
         assert {tag for tags in rows for tag in tags.split()} == set(TAGS)
     assert len(TAGS) == 17
@@ -220,7 +220,7 @@ def train_records(data: SyntheticData) -> list[dict[str, Any]]:
 
 
 def test_machine_generated_rows_count_in_no_score(offered_dirs: Folders, records: Records) -> None:
-    solution = read_answers(offered_dirs["iceberg"].parent / "answers.csv")
+    solution = read_solution(offered_dirs["iceberg"].parent / "solution.csv")
     ignored = {row.id for row in solution if row.usage is Usage.IGNORED}
     assert {row.id for row in solution} == {record["id"] for record in records["test"]}
     assert 0.2 < len(ignored) / len(solution) < 0.4

@@ -69,12 +69,11 @@ def _overview(competition: Competition, host: str, workspace: Workspace) -> Over
     from runner.hosts.ledger import read_ledger
     from runner.training.run import find_runs
 
-    better = max if competition.metric.higher_is_better else min
     runs = find_runs(workspace, competition.name)
     cvs = [score["cv"]["value"] for run in runs if (score := run.read_score())]
     entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == competition.name]
     scored = [(float(entry.private or entry.public), entry) for entry in entries if entry.private or entry.public]
-    best = better(scored, key=lambda pair: pair[0]) if scored else None
+    best = competition.metric.best(scored, key=lambda pair: pair[0]) if scored else None
     return Overview(
         name=competition.name,
         host=host,
@@ -82,9 +81,9 @@ def _overview(competition: Competition, host: str, workspace: Workspace) -> Over
         metric=competition.metric.title,
         data=_data_state(competition, workspace),
         runs=len(runs),
-        best_cv=better(cvs) if cvs else None,
+        best_cv=competition.metric.best(cvs, key=float) if cvs else None,
         best_score=best[0] if best else None,
-        best_rank=best[1].standing or None if best else None,
+        best_rank=best[1].rank or None if best else None,
     )
 
 

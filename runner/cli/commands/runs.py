@@ -71,5 +71,5 @@ def _row(run: Run, entries: Mapping[str, Entry]) -> RunRow:
         cv_error=score["cv"]["error"] if score else None,
         public=float(entry.public) if entry and entry.public else None,
         private=float(entry.private) if entry and entry.private else None,
-        rank=entry.standing or None if entry else None,
+        rank=entry.rank or None if entry else None,
     )

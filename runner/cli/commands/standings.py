@@ -38,11 +38,11 @@ def standings(options: GlobalOptions, refresh: bool, watch: float | None, as_jso
 
 def _refresh(session: Session, *, patient: bool) -> None:
     from runner.hosts.protocol import UnreachableError
-    from runner.hosts.submit import refresh_ledger
+    from runner.hosts.submit import Submitter
 
-    ledger_file = session.workspace.ledger_file
+    submitter = Submitter(session.host, session.competition, session.workspace.ledger_file, session.leaderboards_dir)
     try:
-        refresh_ledger(session.host, session.competition, ledger_file, boards=session.leaderboards_dir)
+        submitter.refresh()
     except UnreachableError as error:
         if not patient:
             raise
@@ -50,8 +50,8 @@ def _refresh(session: Session, *, patient: bool) -> None:
 
 
 def _print_standings(session: Session, as_json: bool) -> None:
-    from runner.hosts.current_standing import find_current_standings, find_cv_correlations
     from runner.hosts.ledger import read_ledger
+    from runner.hosts.standings import find_current_standings, find_cv_correlations
 
     entries = [entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name]
     current = find_current_standings(session.competition, entries, session.leaderboards_dir)
@@ -79,7 +79,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
             entry.run or entry.file,
             *map(_five_digits, (entry.cv, entry.public, entry.private)),
             entry.status,
-            entry.standing or None,
+            entry.rank or None,
         ]
         for entry in entries
     ]

@@ -1,4 +1,4 @@
-"""Download one file from a signed URL: resumed, verified, limited in time. It gets its name only once it is verified."""
+"""Download one file from a signed URL: resumed, limited in time, and renamed to its name only once verified."""
 
 from __future__ import annotations
 
@@ -202,7 +202,9 @@ class _Download:
         if version.size is not None and self.received < version.size:
             missing = version.size - self.received
             raise RequestError(
-                f"the connection was closed {missing:,} bytes before the end", self.request.retry_command, retryable=True
+                f"the connection was closed {missing:,} bytes before the end",
+                self.request.retry_command,
+                retryable=True,
             )
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:

@@ -61,7 +61,7 @@ def retry(
     may_repeat: Callable[[RequestError], bool] = lambda _: True,
     has_progressed: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """The result of the first attempt that succeeds, or the last RequestError; progress resets the count of failures."""
+    """The result of the first attempt that succeeds, else the last RequestError; progress resets the failure count."""
     failures = 0
     while True:
         try:

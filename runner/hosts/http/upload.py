@@ -49,9 +49,7 @@ def _put(upload: Upload, path: Path, limits: TransferLimits) -> None:
         with path.open("rb") as file, requests.Session() as session:
             # requests would send an empty file in chunks, which signed URLs refuse.
             body: Any = file if path.stat().st_size else b""
-            response = session.put(
-                upload.url, data=body, timeout=limits.timeouts, allow_redirects=False, stream=True
-            )
+            response = session.put(upload.url, data=body, timeout=limits.timeouts, allow_redirects=False, stream=True)
             with response:
                 if error := error_from_response(response):
                     raise error

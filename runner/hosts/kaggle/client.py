@@ -75,7 +75,9 @@ class KaggleClient:
         """Every item of a list, from all its pages."""
         token, seen = "", set()
         while True:
-            page = self.call(method, {**body, "pageSize": _PAGE_SIZE} | ({"pageToken": token} if token else {}), context)
+            page = self.call(
+                method, {**body, "pageSize": _PAGE_SIZE} | ({"pageToken": token} if token else {}), context
+            )
             yield from (item for item in page.get(key) or [] if isinstance(item, dict))
             token = str(page.get("nextPageToken") or "")
             if not token:

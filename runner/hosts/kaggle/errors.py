@@ -61,9 +61,7 @@ def host_error(error: RequestError, context: ErrorContext, connection: Connectio
 
 def _not_found_error(context: ErrorContext, connection: Connection) -> HostError:
     if context.submission:
-        return HostError(
-            f"Kaggle has no submission {context.submission}", fix=context.command("standings --refresh")
-        )
+        return HostError(f"Kaggle has no submission {context.submission}", fix=context.command("standings --refresh"))
     if context.file:
         return HostError(f"Kaggle no longer has the file {context.file}", fix=context.command("download --from DIR"))
     return _no_competition_error(context.slug, _similar_slugs(context.slug, connection))

@@ -80,7 +80,7 @@ class KaggleHost:
         self.client.download(request, path, advance)
 
     def submit_file(self, slug: str, path: Path, message: str) -> str:
-        """Upload, verify, submit; the submission's reference. It is never sent twice: a lost response is searched for."""
+        """Upload, verify, submit; the reference. Never sent twice: after a lost response it is searched for."""
         context = self._context(slug)
         before = {submission.ref for submission in self.fetch_submissions(slug)}
         body = {"competitionName": slug, "submissionDescription": message}
@@ -124,7 +124,9 @@ class KaggleHost:
             for submission in submissions:
                 if submission.ref not in before and _is_same_message(submission.message, message):
                     return submission.ref
-        outcome = "Kaggle did not take the submission" if is_known else "it is unknown whether Kaggle took the submission"
+        outcome = (
+            "Kaggle did not take the submission" if is_known else "it is unknown whether Kaggle took the submission"
+        )
         raise HostError(
             f"{outcome}: {reason}",
             where=f"{SITE}/competitions/{slug}/submissions",

@@ -28,7 +28,9 @@ def parse_info(payload: dict[str, Any], slug: str) -> CompetitionInfo:
 
 def parse_files(payloads: Iterable[dict[str, Any]], slug: str) -> tuple[RemoteFile, ...]:
     """The data files, from ListDataFiles; with one archive of them all if there are several."""
-    files = tuple(RemoteFile(str(item["name"]), parse_int(item.get("totalBytes"))) for item in payloads if item.get("name"))
+    files = tuple(
+        RemoteFile(str(item["name"]), parse_int(item.get("totalBytes"))) for item in payloads if item.get("name")
+    )
     if len(files) < 2 or any(file.name == f"{slug}.zip" for file in files):
         return files
     return (*files, RemoteFile(f"{slug}.zip", sum(file.size for file in files), bundle=True))

@@ -20,7 +20,7 @@ from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
 from runner.data.index import Index, build_index
 from runner.errors import RunnerError
-from runner.hosts.leaderboards import Snapshot, latest_snapshots
+from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, read_ledger
 from runner.images.decode import read_size
 from runner.prediction.averaging import Mean, TTAMode
@@ -221,10 +221,10 @@ class RunData:
         ]
 
     @cached_property
-    def boards(self) -> list[Snapshot]:
+    def boards(self) -> list[SavedLeaderboard]:
         """The last public and the last private leaderboard that were kept."""
         folder = self.workspace.leaderboards_dir(self.competition.name)
-        return [one for private in (False, True) for one in latest_snapshots(folder, private=private, count=1)]
+        return [one for private in (False, True) for one in latest_leaderboards(folder, private=private, count=1)]
 
     @cached_property
     def index(self) -> Index | None:

@@ -6,55 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from runner.hosts.leaderboards import Snapshot, read_terms
-from runner.hosts.ledger import Entry
-from runner.hosts.standings import Standing, find_standing
+from runner.hosts.leaderboards import SavedLeaderboard
+from runner.hosts.standings import Standing, best_standing
 from runner.report.page.figures import BLUE, GREEN, VERMILLION, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Table
 from runner.report.run.data import RunData
 
 
 def standings_of(material: RunData) -> list[Standing]:
-    """Where the run's best submission stands, on each board that was kept."""
-    found = []
-    for snapshot in material.boards:
-        best = _best_entry(material, snapshot)
-        if best is not None and snapshot.board.rows:
-            found.append(_standing(material, snapshot, best))
-    return found
-
-
-def _best_entry(material: RunData, snapshot: Snapshot) -> float | None:
-    scores = [value for one in material.entries if (value := _score_on(one, snapshot.board.private)) is not None]
-    better = max if material.competition.metric.higher_is_better else min
-    return better(scores) if scores else None
-
-
-def _score_on(entry: Entry, private: bool) -> float | None:
-    cell = entry.private if private else entry.public
-    return float(cell) if cell else None
-
-
-def _standing(material: RunData, snapshot: Snapshot, score: float) -> Standing:
-    terms = read_terms(material.workspace.leaderboards_dir(material.competition.name))
-    return find_standing(
-        snapshot.board,
-        score,
-        material.competition.metric,
-        awards_medals=material.competition.awards_medals,
-        team=terms.team,
-        late=terms.is_late(snapshot.taken),
-    )
+    """The standing of the run's best submission on each saved leaderboard."""
+    best = [best_standing(material.competition, material.entries, saved) for saved in material.boards]
+    return [pair[1] for pair in best if pair is not None and pair[1].teams]
 
 
 def leaderboard_figures(material: RunData) -> list[ReportFigure]:
     """A histogram for each board that was kept, with this run in it."""
-    return [_board_figure(material, one) for one in material.boards if one.board.rows]
+    return [_board_figure(material, one) for one in material.boards if one.leaderboard.rows]
 
 
-def _board_figure(material: RunData, kept: Snapshot) -> ReportFigure:
-    scores = np.array([row.score for row in kept.board.rows])
-    kind, mine = ("private" if kept.board.private else "public"), _best_entry(material, kept)
+def _board_figure(material: RunData, kept: SavedLeaderboard) -> ReportFigure:
+    scores = np.array([row.score for row in kept.leaderboard.rows])
+    kind, best = kept.leaderboard.kind, best_standing(material.competition, material.entries, kept)
+    mine = best[1].score if best else None
     with style():
         figure = new_figure(height=3.0)
         axes: Any = figure.subplots()

@@ -1,4 +1,4 @@
-"""Three dogs on a practice host, served on Kaggle's wire; the real client is pointed at it."""
+"""Three dogs on a practice host, served as Kaggle; the real client is pointed at the server."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from competitions import load
-from runner.hosts.grading import Answer, Scores, Usage
-from runner.hosts.http.errors import RetryPolicy
+from runner.hosts.grading import Scores, SolutionRow, Usage
+from runner.hosts.http.retry import RetryPolicy, TransferLimits
 from runner.hosts.kaggle import KaggleHost
-from runner.hosts.loopback import environment_for
 from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
-from tests.wire.server import FaultyServer
+from tests.kaggle_server import KaggleServer, use_server
 
 DOGS = load("dog-breed")
 SLUG = DOGS.slug
@@ -28,8 +27,8 @@ TEAMS = 57
 
 
 @dataclass
-class Waits:
-    """A pause that only notes how long it would have been."""
+class RecordedSleeps:
+    """A sleep that only records how long it would have been."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -38,7 +37,7 @@ class Waits:
 
 
 def build_dogs(folder: Path, *, files: dict[str, bytes] | None = None, daily_limit: int = 20) -> PracticeHost:
-    """A practice host with noise for data: what is asked here is how it travels, not what it shows."""
+    """A practice host whose data files are noise: these tests are about transfers, not images."""
     source = folder / "source"
     noise = np.random.default_rng(5)
     contents = files or {
@@ -47,7 +46,7 @@ def build_dogs(folder: Path, *, files: dict[str, bytes] | None = None, daily_lim
         "test/deep/0.jpg": noise.bytes(40_000),
         "train/deep/0.jpg": noise.bytes(40_000),
     }
-    named = {}
+    paths = {}
     for name, content in contents.items():
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,22 +55,22 @@ def build_dogs(folder: Path, *, files: dict[str, bytes] | None = None, daily_lim
                 archive.writestr("noise.bin", content)
         else:
             path.write_bytes(content)
-        named[name] = path
+        paths[name] = path
     (folder / "sample.csv").write_text(SAMPLE)
     create_practice_competition(
         DOGS,
         folder / "host",
-        files=named,
+        files=paths,
         sample=folder / "sample.csv",
         classes=("basset", "collie"),
-        answers=(
-            Answer("a1", "basset", Usage.PUBLIC),
-            Answer("a2", "collie", Usage.PRIVATE),
-            Answer("a3", "collie", Usage.PRIVATE),
+        solution=(
+            SolutionRow("a1", "basset", Usage.PUBLIC),
+            SolutionRow("a2", "collie", Usage.PRIVATE),
+            SolutionRow("a3", "collie", Usage.PRIVATE),
         ),
-        board=tuple(
-            PracticeTeam(f"team {place}", Scores(0.05 * place, 0.06 * (TEAMS - place)), START + timedelta(hours=place))
-            for place in range(1, TEAMS + 1)
+        leaderboard=tuple(
+            PracticeTeam(f"team {rank}", Scores(0.05 * rank, 0.06 * (TEAMS - rank)), START + timedelta(hours=rank))
+            for rank in range(1, TEAMS + 1)
         ),
         daily_limit=daily_limit,
     )
@@ -80,34 +79,32 @@ def build_dogs(folder: Path, *, files: dict[str, bytes] | None = None, daily_lim
 
 @pytest.fixture
 def practice(tmp_path: Path) -> PracticeHost:
-    """What the server serves."""
-    return build_dogs(tmp_path / "site")
+    """The practice host that the server serves."""
+    return build_dogs(tmp_path / "served")
 
 
 @pytest.fixture
-def server(practice: PracticeHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """The server; every client of this process and of its children speaks to it."""
-    with FaultyServer({SLUG: practice}) as running:
-        for name, value in environment_for(running).items():
-            monkeypatch.setenv(name, value)
+def server(practice: PracticeHost) -> Iterator[KaggleServer]:
+    """The server; every client of this process and of its children uses it."""
+    with KaggleServer({SLUG: practice}) as running, use_server(running):
         yield running
 
 
 @pytest.fixture
-def waits() -> Waits:
-    """How long the client would have waited."""
-    return Waits()
+def recorded_sleeps() -> RecordedSleeps:
+    """How long the client would have slept."""
+    return RecordedSleeps()
 
 
 @pytest.fixture
-def kaggle(server: FaultyServer, waits: Waits) -> KaggleHost:
-    """The Kaggle host, with little patience for silence."""
-    return KaggleHost(DOGS, patience=RetryPolicy(pause=waits), timeouts=(2.0, 0.3))
+def kaggle(server: KaggleServer, recorded_sleeps: RecordedSleeps) -> KaggleHost:
+    """The Kaggle host, with a short read timeout."""
+    return KaggleHost(DOGS, policy=RetryPolicy(recorded_sleeps), limits=TransferLimits(2.0, 0.3))
 
 
 @pytest.fixture
 def submission(tmp_path: Path) -> Path:
-    """A good submission."""
+    """A valid submission."""
     path = tmp_path / "submission.csv"
     path.write_text(GOOD)
     return path

@@ -13,49 +13,49 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import HostError
-from runner.hosts.http.errors import RetryPolicy
+from runner.hosts.http.retry import RetryPolicy, TransferLimits
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.practice import PracticeHost
-from tests.wire.conftest import DOGS, SLUG, Waits, build_dogs
-from tests.wire.server import (
-    FaultyServer,
-    RequestError,
-    answers,
+from tests.hosts.kaggle.conftest import DOGS, SLUG, RecordedSleeps, build_dogs
+from tests.kaggle_server import KaggleServer
+from tests.kaggle_server.faults import (
     changes_the_file,
     chunked,
     drops,
-    drops_before_any_answer,
+    drops_the_response,
     edits,
     flips_a_byte,
     gateway_page,
-    knows_no_ranges,
+    ignores_ranges,
     no_length,
-    no_proofs,
     refuses,
+    responds,
     stalls,
     with_headers,
+    without_checksums,
     wrong_md5,
 )
+from tests.kaggle_server.server import Fault
 
 NAME = "test/deep/0.jpg"
-OF_THE_STORE: list[tuple[str, RequestError]] = [
+OF_THE_STORE: list[tuple[str, Fault]] = [
     ("reset at once", drops(0)),
     ("reset", drops(15_000)),
     ("closed", drops(15_000, reset=False)),
     ("silent", stalls(9_000)),
-    ("unheard", drops_before_any_answer),
+    ("unheard", drops_the_response),
     ("429", refuses(429, Retry_After="1")),
     ("500", refuses(500)),
     ("page 200", gateway_page(200)),
     ("page 503", gateway_page(503)),
-    ("expired", answers(403, b"<Error/>", Content_Type="application/xml")),
-    ("416", answers(416)),
-    ("204", answers(204)),
-    ("no ranges", knows_no_ranges),
-    ("no proofs", no_proofs),
+    ("expired", responds(403, b"<Error/>", Content_Type="application/xml")),
+    ("416", responds(416)),
+    ("204", responds(204)),
+    ("no ranges", ignores_ranges),
+    ("no proofs", without_checksums),
     ("no length", no_length()),
     ("no length, cut", no_length(21_000)),
-    ("no length, no proofs, cut", no_length(21_000, proofs=False)),
+    ("no length, no proofs, cut", no_length(21_000, checksums=False)),
     ("chunks", chunked()),
     ("chunks, cut", chunked(21_000)),
     ("flipped", flips_a_byte),
@@ -66,19 +66,19 @@ OF_THE_STORE: list[tuple[str, RequestError]] = [
     ("changed", changes_the_file),
     ("mute", with_headers(Content_Type=None, ETag=None, x_goog_hash=None, Last_Modified=None)),
 ]
-OF_THE_SERVICE: list[tuple[str, RequestError]] = [
-    ("reset", drops_before_any_answer),
+OF_THE_SERVICE: list[tuple[str, Fault]] = [
+    ("reset", drops_the_response),
     ("silent", stalls(0)),
     ("429", refuses(429, Retry_After="2")),
     ("503", refuses(503)),
     ("page", gateway_page(200)),
     ("null", edits(lambda _: None)),
-    ("empty", answers(200, b"", Content_Type="application/json")),
-    ("half", answers(200, b'{"files": [', Content_Type="application/json")),
+    ("empty", responds(200, b"", Content_Type="application/json")),
+    ("half", responds(200, b'{"files": [', Content_Type="application/json")),
 ]
 
 
-def named(faults: list[tuple[str, RequestError]]) -> st.SearchStrategy[list[tuple[str, RequestError]]]:
+def named(faults: list[tuple[str, Fault]]) -> st.SearchStrategy[list[tuple[str, Fault]]]:
     return st.lists(st.sampled_from(faults), max_size=6)
 
 
@@ -92,14 +92,14 @@ def small(tmp_path: Path) -> PracticeHost:
 def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
     small: PracticeHost,
     tmp_path_factory: pytest.TempPathFactory,
-    server: FaultyServer,
-    store: list[tuple[str, RequestError]],
-    service: list[tuple[str, RequestError]],
+    server: KaggleServer,
+    store: list[tuple[str, Fault]],
+    service: list[tuple[str, Fault]],
 ) -> None:
-    server.stages[SLUG].host = small
-    server.orders = [("store", fault) for _, fault in store]
-    server.orders += [("DownloadDataFile" if n % 2 else "ListDataFiles", f) for n, (_, f) in enumerate(service)]
-    kaggle = KaggleHost(DOGS, patience=RetryPolicy(pause=Waits(), tries=5), timeouts=(2.0, 0.05))
+    server.competitions[SLUG].host = small
+    server.faults = [("store", fault) for _, fault in store]
+    server.faults += [("DownloadDataFile" if n % 2 else "ListDataFiles", f) for n, (_, f) in enumerate(service)]
+    kaggle = KaggleHost(DOGS, policy=RetryPolicy(RecordedSleeps(), attempts=5), limits=TransferLimits(2.0, 0.05))
     path = tmp_path_factory.mktemp("drawn") / "0.jpg"
     source = small.folder / "files" / NAME
     contents = [source.read_bytes()]
@@ -133,11 +133,11 @@ host.download_file(host.competition.slug, file, Path(sys.argv[1]), told)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_kill_in_the_middle_costs_at_most_the_last_megabytes(
-    tmp_path: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: KaggleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = hashlib.shake_128(b"noise").digest(24 << 20)
-    server.stages[SLUG].host = build_dogs(tmp_path / "large", files={"big.bin": content})
-    server.order("store", stalls(16 << 20))
+    server.competitions[SLUG].host = build_dogs(tmp_path / "large", files={"big.bin": content})
+    server.fail_next("store", stalls(16 << 20))
     path = tmp_path / "big.bin"
     command = [sys.executable, "-c", FETCH, str(path)]
     came = 0

@@ -19,8 +19,8 @@ from runner.hosts.kaggle import KaggleDataset, KaggleHost
 from runner.hosts.open_host import open_mirror
 from runner.hosts.practice import PracticeHost, create_practice_competition
 from runner.workspace import Workspace
-from tests.wire.conftest import DOGS, SLUG
-from tests.wire.server import FaultyServer
+from tests.hosts.kaggle.conftest import DOGS
+from tests.kaggle_server import HostedCompetition, KaggleServer
 
 PLANET = load("planet")
 
@@ -44,7 +44,7 @@ def planet_files(images: int = 3) -> dict[str, bytes]:
     }
 
 
-def serve(server: FaultyServer, competition: Competition, folder: Path, files: dict[str, bytes]) -> None:
+def serve(server: KaggleServer, competition: Competition, folder: Path, files: dict[str, bytes]) -> None:
     """Put a competition with these files on the server."""
     named = {}
     for name, content in files.items():
@@ -53,8 +53,8 @@ def serve(server: FaultyServer, competition: Competition, folder: Path, files: d
         named[name].write_bytes(content)
     sample = folder / "sample.csv"
     sample.write_text("id\n")
-    create_practice_competition(competition, folder / "host", files=named, sample=sample, classes=(), answers=())
-    server.stages = {competition.slug: type(server.stages[SLUG])(PracticeHost(competition, folder / "host"))}
+    create_practice_competition(competition, folder / "host", files=named, sample=sample, classes=(), solution=())
+    server.competitions = {competition.slug: HostedCompetition(PracticeHost(competition, folder / "host"))}
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def host(kaggle: KaggleHost) -> Callable[[Competition], KaggleHost]:
     """The host for another competition."""
 
     def build(competition: Competition) -> KaggleHost:
-        return KaggleHost(competition, patience=kaggle.wire.patience)
+        return KaggleHost(competition, policy=kaggle.client.policy)
 
     return build
 
@@ -75,7 +75,7 @@ def host(kaggle: KaggleHost) -> Callable[[Competition], KaggleHost]:
 Hosts = Callable[[Competition], KaggleHost]
 
 
-def test_planet_comes_without_its_tifs(server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts) -> None:
+def test_planet_comes_without_its_tifs(server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts) -> None:
     files = planet_files()
     images = {part: {n: c for n, c in files.items() if n.startswith(part)} for part in ("train-jpg", "test-jpg")}
     offered = {
@@ -103,7 +103,7 @@ def dog_files(count: int) -> dict[str, bytes]:
 
 
 def test_files_of_one_name_in_two_folders_stay_two(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(3))
     folder = download(DOGS, workspace, kaggle)
@@ -113,7 +113,7 @@ def test_files_of_one_name_in_two_folders_stay_two(
 
 
 def test_many_single_images_come_as_the_one_archive(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(70))
     folder = download(DOGS, workspace, kaggle)
@@ -122,7 +122,7 @@ def test_many_single_images_come_as_the_one_archive(
 
 
 def test_many_images_among_far_more_come_one_by_one(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(60) | {"extra.bin": b"x" * 100_000})
     download(DOGS, workspace, kaggle)
@@ -130,25 +130,25 @@ def test_many_images_among_far_more_come_one_by_one(
 
 
 def test_what_was_fetched_is_not_fetched_again_and_what_was_begun_is_taken_up(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
-    from tests.wire.server import drops, refuses
+    from tests.kaggle_server.faults import drops, refuses
 
     zips = {f"{part}.zip": zipped({f"{part}/0.jpg": b"x" * 50_000}) for part in ("train", "test")}
     tables = {name: content for name, content in dog_files(1).items() if name.endswith(".csv")}
     serve(server, DOGS, tmp_path / "other", tables | zips)
-    server.order("store", *[lambda *a: a[3]] * 3, drops(30_000, reset=False), *[refuses(503)] * 7)
+    server.fail_next("store", *[lambda *a: a[3]] * 3, drops(30_000, reset=False), *[refuses(503)] * 7)
     with pytest.raises(HostError, match="30,000 bytes are kept"):
         download(DOGS, workspace, kaggle)
     assert not workspace.data_dir("dog-breed").exists()
-    server.orders.clear()
+    server.faults.clear()
     server.calls.clear()
     download(DOGS, workspace, kaggle)
     assert [call.headers.get("Range") for call in server.calls if call.name == "store"] == ["bytes=30000-"]
 
 
 def test_what_the_host_lists_no_more_is_missed_and_named(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     files = {name: content for name, content in planet_files().items() if "train-jpg" not in name}
     serve(server, PLANET, tmp_path / "site", files)
@@ -156,7 +156,7 @@ def test_what_the_host_lists_no_more_is_missed_and_named(
         download(PLANET, workspace, host(PLANET))
 
 
-def mirror(server: FaultyServer, tmp_path: Path, images: int) -> None:
+def mirror(server: KaggleServer, tmp_path: Path, images: int) -> None:
     """The mirror's own layout: other names for the tables, and two folders around everything."""
     names = {"train_v2.csv": "train_classes.csv", "sample_submission_v2.csv": "sample_submission.csv"}
     files = {f"planet/planet/{names.get(name, name)}": one for name, one in planet_files(images).items()}
@@ -165,7 +165,7 @@ def mirror(server: FaultyServer, tmp_path: Path, images: int) -> None:
 
 
 def test_the_mirror_brings_what_the_host_lists_no_more(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     mirror(server, tmp_path, images=3)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
@@ -176,7 +176,7 @@ def test_the_mirror_brings_what_the_host_lists_no_more(
 
 
 def test_a_mirror_that_lacks_images_is_refused(
-    server: FaultyServer, tmp_path: Path, workspace: Workspace, host: Hosts
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     mirror(server, tmp_path, images=2)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
@@ -185,7 +185,7 @@ def test_a_mirror_that_lacks_images_is_refused(
     assert not workspace.data_dir("planet").exists()
 
 
-def test_a_mirror_that_is_gone_is_named(server: FaultyServer, workspace: Workspace, host: Hosts) -> None:
+def test_a_mirror_that_is_gone_is_named(server: KaggleServer, workspace: Workspace, host: Hosts) -> None:
     with pytest.raises(HostError, match="nikitarom/planets-dataset"):
         download(PLANET, workspace, KaggleDataset(host(PLANET), PLANET.mirror))
 

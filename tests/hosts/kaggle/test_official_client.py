@@ -11,14 +11,14 @@ import pytest
 
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.practice import PracticeHost
-from tests.wire.conftest import SLUG
-from tests.wire.server import FaultyServer
+from tests.hosts.kaggle.conftest import SLUG
+from tests.kaggle_server import KaggleServer
 
 KAGGLE = Path(sys.executable).with_name("kaggle")
 
 
 @pytest.fixture
-def official(server: FaultyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+def official(server: KaggleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -11,8 +11,8 @@ from runner.errors import HostError
 from runner.hosts.kaggle import KaggleHost
 from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Host, Status
-from tests.wire.conftest import GOOD, SLUG, TEAMS, build_dogs
-from tests.wire.server import FaultyServer
+from tests.hosts.kaggle.conftest import GOOD, SLUG, TEAMS, build_dogs
+from tests.kaggle_server import KaggleServer
 
 
 @pytest.fixture(params=["practice", "kaggle"])
@@ -81,16 +81,16 @@ def test_what_is_not_there_is_refused_with_a_cure(host: Host, submission: Path) 
 
 
 def test_the_competition_is_told(host: Host) -> None:
-    about = host.fetch_about(SLUG)
+    about = host.fetch_info(SLUG)
     assert (about.slug, about.title) == (SLUG, "Dog Breed Identification")
-    assert about.entered
-    assert not about.disabled
+    assert about.rules_accepted
+    assert not about.submissions_disabled
     assert about.is_over(host.now())
 
 
-def test_the_used_up_limit_is_told(host: Host, server: FaultyServer, submission: Path, tmp_path: Path) -> None:
+def test_the_used_up_limit_is_told(host: Host, server: KaggleServer, submission: Path, tmp_path: Path) -> None:
     small = build_dogs(tmp_path / "small", daily_limit=1)
-    server.stages[SLUG].host = small
+    server.competitions[SLUG].host = small
     chosen: Host = small if isinstance(host, PracticeHost) else host
     chosen.submit_file(SLUG, submission, "")
     assert chosen.fetch_limits(SLUG).left_today == 0
