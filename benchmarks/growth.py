@@ -175,7 +175,7 @@ def index(competition: Any, workspace: Workspace) -> Callable[[], str]:
 def split(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """`runner COMPETITION split --folds 5`."""
     from runner import pipeline
-    from runner.data.write_split import SplitPlan
+    from runner.data.splits import SplitPlan
 
     return lambda: f"{megabytes(pipeline.split(competition, workspace, SplitPlan(folds=5))[0]):.1f} MB"
 

@@ -1,80 +1,23 @@
-"""A CSV file as it lies on the disk, and what can be wrong with it before its meaning is asked."""
+"""The one CSV reader and writer."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from runner.problems import Problem, ProblemList, did_you_mean, quote
+from runner.workspace import atomic_path
 
 BOM = b"\xef\xbb\xbf"
 
-# How many problems of one kind are spelt out; the rest are counted, so that ten thousand rows with
-# the same fault do not bury the one that has another.
-SPELT_OUT = 3
 
-# What a file is when it begins so, whatever its name says.
-_DISGUISES = (
-    (b"PK\x03\x04", "an Excel workbook or another zip file", "save it as CSV, comma separated, UTF-8"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save it as CSV, comma separated, UTF-8"),
-    (b"\x1f\x8b", "a gzip file", "unpack it first: `gunzip FILE`"),
-    (b"7z\xbc\xaf", "a 7z archive", "unpack it first"),
-    (b"\xff\xfe", "UTF-16 text", "save it as UTF-8 without a byte order mark"),
-    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8 without a byte order mark"),
-    (b"<!doctype html", "a web page", "download the file itself, not the page that shows it"),
-    (b"<html", "a web page", "download the file itself, not the page that shows it"),
-)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a file: where (its line, the header's is 1), what was found, what to do."""
-
-    row: int | None
-    message: str
-    fix: str
-    more: int = 0  # how many of the same kind follow, unlisted
-
-    def __str__(self) -> str:
-        place = f"line {self.row}: " if self.row else ""
-        more = f" (and {self.more:,} more like it)" if self.more else ""
-        return f"{place}{self.message}{more}; {self.fix}"
-
-
-class ProblemList:
-    """Flaws as they are found: the first few of each kind, and how many more there are."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, list[Problem]] = {}
-        self._counts: Counter[str] = Counter()
-
-    def add(self, kind: str, row: int | None, found: str, fix: str) -> None:
-        """Keep the problem, or count it where enough of its kind are kept."""
-        self._counts[kind] += 1
-        kept = self._kept.setdefault(kind, [])
-        if len(kept) < SPELT_OUT:
-            kept.append(Problem(row, found, fix))
-
-    def extend(self, other: ProblemList) -> None:
-        """Put another list's problems behind these, a kind that both have in its first place."""
-        for kind, kept in other._kept.items():
-            self._counts[kind] += other._counts[kind]
-            mine = self._kept.setdefault(kind, [])
-            mine += kept[: SPELT_OUT - len(mine)]
-
-    def listed(self) -> list[Problem]:
-        """The problems in the order their kinds were found; the last of a kind says how many more there are."""
-        return [
-            problem if problem is not kept[-1] else replace(problem, more=self._counts[kind] - len(kept))
-            for kind, kept in self._kept.items()
-            for problem in kept
-        ]
-
-
-class UnreadableError(Exception):
-    """The file is no CSV at all; the problem says what it is instead."""
+class CsvError(Exception):
+    """The file is not a CSV file, or not readable as one."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -82,85 +25,279 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class Table:
-    """A header, and the rows below it, each with the line of the file that it begins on.
+class CsvFile:
+    """A CSV file with its header; iterating gives (first line, cells) of each row below.
 
-    The rows are cut anew whenever they are asked for: cell by cell a file takes ten times the room that its bytes take.
+    The rows are parsed again at each iteration: as cells, a file takes ten times its size in memory.
     """
 
+    name: str  # as problems name it
     header: tuple[str, ...]
-    has_bom: bool
-    content: bytes = field(repr=False)
+    has_bom: bool = False
+    has_blanks: bool = False  # around its names, or before a value
+    content: bytes = field(default=b"", repr=False)
+    lenient: bool = False
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        rows = _parsed(self.content)
+        rows = _parse(self.content, self.lenient)
         next(rows)
         return rows
 
 
-def read_table(path: Path) -> Table:
-    """The cells of a comma-separated file, as text; UnreadableError where it is not one."""
-    content = _content(path)
-    _refuse_other_encodings(content)
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of a CSV file, stripped, and the line of each row."""
+
+    file: str
+    values: dict[str, list[str]]
+    lines: list[int]
+
+    def numbers(self, column: str, problems: ProblemList) -> list[float]:
+        """The column as numbers, NaN for an empty cell; an error for a cell that is not a finite number."""
+        numbers = [_number(cell) for cell in self.values[column]]
+        for number, cell, line in zip(numbers, self.values[column], self.lines, strict=True):
+            if number is None:
+                problems.error("not a number", f"{column} is {quote(cell)}, not a number", file=self.file, line=line)
+        return [math.nan if number is None else number for number in numbers]
+
+
+_MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"))
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def _number(cell: str) -> float | None:
+    if cell.casefold() in _MISSING:
+        return math.nan
+    number = float(cell) if _NUMBER.fullmatch(cell) else math.inf
+    return number if math.isfinite(number) else None
+
+
+def read_csv(path: Path, *, name: str = "", lenient: bool = False) -> CsvFile:
+    """Read a comma-separated UTF-8 file; CsvError if it is not one.
+
+    A lenient reader drops blanks around cells, blank lines, and a blank before a quote; a strict one keeps all
+    as it is written, and checks that every row can be parsed.
+    """
+    content = _read_content(path)
     has_bom, content = content.startswith(BOM), content.removeprefix(BOM)
-    rows = (row for _, row in _parsed(content))
-    header = next(rows, [])
-    # All rows are looked at here: where one cannot be cut, nothing is said of the others.
-    filled = sum(map(bool, rows))
-    if not header and not filled:
-        raise _unreadable("the file is empty", "write a header and a row for every id")
-    if not header:
-        raise _unreadable("the first line is blank", "begin with the header", 1)
-    _refuse_other_separators(header)
-    return Table(tuple(header), has_bom, content)
+    rows = _parse(content, lenient)
+    first_line, header = next(rows, (0, []))
+    if not any(name.strip() for name in header):
+        raise _no_header(content)
+    if lenient and any("\n" in name for name in header):
+        raise _open_quote(first_line)
+    _refuse_other_separators(header, first_line)
+    if not lenient:
+        for _ in rows:
+            pass
+    names = [name.strip() for name in header]
+    has_blanks = names != header or _has_blank_before_a_value(content)
+    return CsvFile(name or path.name, tuple(names if lenient else header), has_bom, has_blanks, content, lenient)
 
 
-def shown(text: str) -> str:
-    """A text as a message quotes it: on one line, and not longer than one reads."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+_SAVE_AS = "save it as CSV UTF-8, separated by commas"
+_NOT_CSV = (
+    (b"PK\x03\x04", "an Excel workbook or another zip archive", _SAVE_AS),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", _SAVE_AS),
+    (b"\x1f\x8b", "a gzip archive", "extract it first"),
+    (b"7z\xbc\xaf", "a 7z archive", "extract it first"),
+    (b"%PDF", "a PDF", _SAVE_AS),
+    (b"\x93NUMPY", "a numpy array", _SAVE_AS),
+    (b"\xff\xfe", "text in UTF-16, such as Excel's 'Unicode text'", _SAVE_AS),
+    (b"\xfe\xff", "text in UTF-16, such as Excel's 'Unicode text'", _SAVE_AS),
+    (b"<", "an HTML page, such as a site sends instead of a file that needs signing in", "download the file itself"),
+    (b"{", "JSON", _SAVE_AS),
+    (b"[", "JSON", _SAVE_AS),
+)
 
 
-def _unreadable(found: str, fix: str, row: int | None = None) -> UnreadableError:
-    return UnreadableError(Problem(row, found, fix))
-
-
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CsvError(Problem("missing file", "the file does not exist")) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise _unreadable(f"the file cannot be read ({reason})", "name a CSV file that is there") from error
-    begin = content[:200].removeprefix(BOM).lstrip().lower()
-    for magic, what, fix in _DISGUISES:
-        if content.startswith(magic) or begin.startswith(magic):
-            raise _unreadable(f"this is {what}, not a CSV file", fix)
+        raise CsvError(Problem("unreadable file", f"the file cannot be read: {reason}")) from error
+    start = content[:200].removeprefix(BOM).lstrip()
+    for magic, kind, fix in _NOT_CSV:
+        if content.startswith(magic) or start.startswith(magic):
+            raise CsvError(Problem("not a CSV", f"the file is {kind}, not a CSV", fix=fix))
+    if b"\0" in content:
+        raise CsvError(Problem("not a CSV", "the file is binary, not a CSV"))
+    _require_utf8(content)
     return content
 
 
-def _refuse_other_encodings(content: bytes) -> None:
+def _require_utf8(content: bytes) -> None:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = content[error.start]
-        raise _unreadable(f"byte 0x{byte:02x} is not UTF-8", "save the file as UTF-8", line) from error
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        message = f"the file is not UTF-8: byte 0x{byte:02x}"
+        raise CsvError(Problem("not UTF-8", message, line=line, fix="save it as CSV UTF-8")) from error
 
 
-def _parsed(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    begin = 1
-    # Decoded line by line: a StringIO of the whole would take four bytes a letter.
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
+def _parse(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]]:
+    """(first line, cells) of each row, the header first; CsvError if a quote is never closed."""
+    return _filled_rows(content) if lenient else _parse_rows(content, lenient=False)
+
+
+def _parse_rows(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]]:
+    line = 1
+    # Decoded line by line: a StringIO of the file would take four bytes a character.
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
+    reader = csv.reader(text, strict=not lenient, skipinitialspace=lenient)
     try:
         for row in reader:
-            yield begin, row
-            begin = reader.line_num + 1  # a quoted cell may hold newlines: a row is not always a line
+            yield line, row
+            line = reader.line_num + 1  # a quoted cell may hold line breaks
     except csv.Error as error:
-        raise _unreadable(f"not readable as CSV ({error})", "mend the quotes on that line", begin) from error
+        if lenient or "expected after" not in str(error):
+            raise _open_quote(line) from error
+        raise CsvError(
+            Problem("wrong quotes", f"not readable as CSV: {error}", line=line, fix="correct the quotes on that line")
+        ) from error
 
 
-def _refuse_other_separators(header: list[str]) -> None:
-    if len(header) != 1:
-        return
+def _filled_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The rows without blank lines."""
+    line, row = 0, list[str]()
+    for next_line, next_row in _parse_rows(content, lenient=True):
+        if len(next_row) > 1 or any(cell.strip() for cell in next_row):
+            if line:
+                yield line, row
+            line, row = next_line, next_row
+    # An unclosed quote puts the rest of the file into the last row, and the csv module raises nothing.
+    if any("\n" in cell or "\r" in cell for cell in row) and content.count(b'"') % 2:
+        raise _open_quote(line)
+    if line:
+        yield line, row
+
+
+def _open_quote(line: int) -> CsvError:
+    message = "a quote is opened here and never closed: the rows below are lost in it"
+    return CsvError(Problem("open quote", message, line=line, fix="close the quote, or delete it"))
+
+
+def _no_header(content: bytes) -> CsvError:
+    if not content.strip():
+        return CsvError(Problem("empty file", f"the file is empty: {len(content)} bytes"))
+    return CsvError(Problem("missing header", "the first line has no column names", line=1, fix="begin with a header"))
+
+
+def _refuse_other_separators(header: Sequence[str], line: int) -> None:
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if separator in header[0]:
-            raise _unreadable(f"the columns are separated by {name}", "separate them by commas", 1)
+        if len(header) == 1 and separator in header[0].strip():
+            message = f"the values are separated by {name}, not by commas"
+            raise CsvError(Problem("wrong separator", message, line=line, fix="save it with commas"))
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+_BLANK_BEFORE_A_VALUE = re.compile(rb'^ |^[^"\n]*, |, +"', re.MULTILINE)
+
+
+def read_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -> Columns | None:
+    """These columns of a lenient file, stripped; None after an error, which is added to `problems`."""
+    if not _has_columns(file, columns, problems):
+        return None
+    places = [file.header.index(column) for column in columns]
+    values: list[list[str]] = [[] for _ in columns]
+    lines: list[int] = []
+    has_blanks, ragged = file.has_blanks, False
+    try:
+        for line, row in file:
+            if not (cells := _fit(row, len(file.header))):
+                ragged = True
+                _add_ragged_row(row, len(file.header), file.name, line, problems)
+                continue
+            lines.append(line)
+            for place, column in zip(places, values, strict=True):
+                column.append(cells[place].strip())
+                has_blanks = has_blanks or len(column[-1]) != len(cells[place])
+    except CsvError as error:
+        add_csv_error(error, file.name, problems)
+        return None
+    if has_blanks:
+        problems.warn("blanks around values", "blanks around names or values are dropped", file=file.name)
+    if not lines and not ragged:
+        problems.error("empty file", "there are no rows below the header", file=file.name, line=1)
+    return Columns(file.name, dict(zip(columns, values, strict=True)), lines) if lines else None
+
+
+def add_csv_error(error: CsvError, name: str, problems: ProblemList) -> None:
+    """Add a file that is not a CSV to the problems of the data."""
+    problem = error.problem
+    fix = ", or ".join(filter(None, (problem.fix, problems.default_fix)))
+    problems.error(problem.kind, problem.message, file=name, line=problem.line, fix=fix)
+
+
+def _has_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -> bool:
+    for column in columns:
+        count = file.header.count(column)
+        if count > 1:
+            fix = "rename or delete the column that is not meant"
+            problems.error("missing column", f"{count} columns are named {column!r}", file=file.name, line=1, fix=fix)
+        elif not count:
+            listed = ", ".join(map(repr, file.header[:8]))
+            more = f" and {len(file.header) - 8} more" if len(file.header) > 8 else ""
+            guess = did_you_mean(column, file.header)
+            fix = f"{guess} rename it in the file, or name it in the competition file".lstrip()
+            message = f"no column is named {column!r}; there are {listed}{more}"
+            problems.error("missing column", message, file=file.name, line=1, fix=fix)
+    return all(file.header.count(column) == 1 for column in columns)
+
+
+def _has_blank_before_a_value(content: bytes) -> bool:
+    # The plain search first: it is much faster, and most files hold none.
+    has_candidate = b", " in content or b"\n " in content or content[:1] == b" "
+    return has_candidate and bool(_BLANK_BEFORE_A_VALUE.search(content))
+
+
+def _fit(row: list[str], width: int) -> list[str] | None:
+    """The row without empty cells beyond the header's width; None if its length is wrong."""
+    if len(row) > width and not any(row[width:]):
+        return row[:width]
+    return row if len(row) == width else None
+
+
+def _add_ragged_row(row: list[str], width: int, name: str, line: int, problems: ProblemList) -> None:
+    message = f"{len(row)} values under {width} names: {', '.join(row)[:80]}"
+    fix = "put values that hold a comma between quotes" if len(row) > width else "complete the row"
+    problems.error("rows of the wrong length", message, file=name, line=line, fix=fix)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, header: Sequence[object], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file (UTF-8, plain newlines) completely, or leave the old one."""
+    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def csv_text(header: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
+    """The text of a CSV file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+# A spreadsheet runs a cell that begins so as a formula; a quote before it makes it text. The quote itself is one
+# of them, so that a cell that begins with a quote reads back as it was.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+
+
+def guard_formula(cell: str) -> str:
+    """The cell with a quote before it if a spreadsheet would run it as a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
+
+
+def unguard_formula(cell: str) -> str:
+    """The cell that `guard_formula` was given."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

@@ -12,10 +12,10 @@ from runner.contract.labels import aliases
 from runner.data.download import data_folder
 from runner.data.folds import shared_folds
 from runner.data.index import Index, build_index
-from runner.data.problems import describe
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
 from runner.options import Compute
+from runner.problems import describe
 from runner.submission_format.submission_format import SubmissionFormat, read_submission_format
 from runner.workspace import Workspace
 

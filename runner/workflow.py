@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.contract import Recipe
-from runner.data.write_split import SplitPlan
+from runner.data.splits import SplitPlan
 from runner.hosts.submit import SubmitResult, require_open
 from runner.images.views import choose_views
 from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions

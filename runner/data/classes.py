@@ -9,15 +9,15 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
-from runner.data.problems import Problems, did_you_mean
+from runner.problems import ProblemList, did_you_mean
 
-_NEAR = 0.85  # how alike two names are, by difflib's measure, when one may be a slip for the other
-_FAR_MORE_FREQUENT = 10
-_MOST_WORDS = 500  # a vocabulary of thousands is made of codes, and codes are all alike
+_MIN_SIMILARITY = 0.85  # difflib's ratio above which a rare name may be a typo of a frequent one
+_MIN_FREQUENCY_RATIO = 10
+_MAX_NAMES = 500  # a vocabulary of thousands is made of codes, and codes are all similar
 
 
 class IndexRow(NamedTuple):
-    """A training row as it was found: where, which image, with what label."""
+    """One image of the index, and the file and line it was found in."""
 
     file: str
     line: int | None
@@ -28,18 +28,18 @@ class IndexRow(NamedTuple):
     subset: str = "train"
 
 
-def alone(id: str) -> str:
-    """The group of a row that belongs to none."""
-    return f"alone:{id}"
+def own_group(id: str) -> str:
+    """The group of a row that has none."""
+    return f"alone:{id}"  # splits are made from this text: another one would change every split
 
 
 def names_in(labels: Labels, label: str) -> list[str]:
-    """The classes or tags that a written label names."""
+    """The classes or tags of a label's text."""
     return label.split() if isinstance(labels, Multilabel) else [label]
 
 
 def normalise_label(labels: Labels, label: str) -> str:
-    """A label in its one form: tags once each between single blanks, a probability as 0 or 1."""
+    """The label in its only form: tags once each between single blanks, a probability as 0 or 1."""
     if isinstance(labels, Multilabel):
         return " ".join(dict.fromkeys(label.split()))
     if isinstance(labels, Binary) and re.fullmatch(r"[01](\.0*)?", label):
@@ -48,7 +48,7 @@ def normalise_label(labels: Labels, label: str) -> str:
 
 
 def declared_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, ...] | None:
-    """The classes where something other than the training rows says them."""
+    """The classes that the competition file or the sample submission declares; None if neither does."""
     if isinstance(labels, Binary):
         return (labels.label,)
     if isinstance(labels, Multilabel):
@@ -57,93 +57,99 @@ def declared_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str
 
 
 def observed_classes(labels: Labels, rows: Iterable[IndexRow]) -> tuple[str, ...]:
-    """The classes that the training rows hold, sorted."""
+    """The classes of the training rows, sorted."""
     return tuple(sorted({name for row in rows for name in names_in(labels, row.label)}))
 
 
-def check_labels(labels: Labels, closed: tuple[str, ...] | None, rows: Sequence[IndexRow], problems: Problems) -> None:
-    """Complain of every label that is none, and of labels that leave nothing to learn."""
+def check_labels(
+    labels: Labels, declared: tuple[str, ...] | None, rows: Sequence[IndexRow], problems: ProblemList
+) -> None:
+    """Add a problem for every label that is not a class, and for labels that leave nothing to learn."""
     if isinstance(labels, Binary):
-        _check_zeros_and_ones(rows, problems)
-    elif closed:
-        _check_known(labels, closed, rows, problems)
-        _remark_unseen(labels, closed, rows, problems)
+        _check_binary(rows, problems)
+    elif declared:
+        _check_declared(labels, declared, rows, problems)
+        _warn_unobserved(labels, declared, rows, problems)
     else:
-        _check_slips(labels, rows, problems)
-    _check_several(labels, rows, problems)
+        _check_typos(labels, rows, problems)
+    _check_more_than_one(labels, rows, problems)
 
 
-def _check_zeros_and_ones(rows: Iterable[IndexRow], problems: Problems) -> None:
+def _check_binary(rows: Iterable[IndexRow], problems: ProblemList) -> None:
     for row in rows:
         if row.label not in ("0", "1"):
-            found = f"the label of {row.id!r} is {row.label!r}, not 0 or 1"
-            problems.error("not a probability", row.file, row.line, found, "write 0 or 1")
+            message = f"the label of {row.id!r} is {row.label!r}, not 0 or 1"
+            problems.error("label not 0 or 1", message, file=row.file, line=row.line, fix="write 0 or 1")
 
 
-def _check_known(labels: Labels, closed: tuple[str, ...], rows: Iterable[IndexRow], problems: Problems) -> None:
-    noun = "tag" if isinstance(labels, Multilabel) else "class"
-    authority = "the plugin's names" if isinstance(labels, Multilabel) else "the sample submission's columns"
-    unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(closed)
-    guesses = {name: did_you_mean(name, closed) for name in unknown}
+def _check_declared(labels: Labels, declared: tuple[str, ...], rows: Iterable[IndexRow], problems: ProblemList) -> None:
+    multilabel = isinstance(labels, Multilabel)
+    noun = "tag" if multilabel else "class"
+    source = "the names in the competition file" if multilabel else "the sample submission's columns"
+    unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(declared)
+    guesses = {name: did_you_mean(name, declared) for name in unknown}
     for row, name in _rows_with(guesses, labels, rows):
-        found = f"the {noun} {name!r} of {row.id!r} is not among {authority}"
-        fix = f"{guesses[name]}mend the label, or {problems.download_again}"
-        problems.error(f"unknown {noun}", row.file, row.line, found, fix)
+        message = f"the {noun} {name!r} of {row.id!r} is not among {source}"
+        fix = f"{guesses[name]} correct the label, or {problems.default_fix}".lstrip()
+        problems.error(f"unknown {noun}", message, file=row.file, line=row.line, fix=fix)
 
 
 def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[IndexRow]) -> Iterator[tuple[IndexRow, str]]:
-    """Each row that bears one of these names; a folder that is the label of many images, once."""
-    wanted, told = set(names), set[str]()
+    """Each row with one of these names, and the name; a class folder only once."""
+    wanted, folders = set(names), set[str]()
     for row in rows:
         for name in names_in(labels, row.label):
-            if name in wanted and not (row.line is None and name in told):
-                told.add(name)
+            if name in wanted and not (row.line is None and name in folders):
+                folders.add(name)
                 yield row, name
 
 
-def _remark_unseen(labels: Labels, closed: tuple[str, ...], rows: Sequence[IndexRow], problems: Problems) -> None:
-    seen = {name for row in rows for name in names_in(labels, row.label)}
-    for name in closed:
-        if rows and name not in seen:
-            found = f"no training image shows {name!r}"
-            fix = "nothing to do, if it is meant: it can only be guessed"
-            problems.warn("class without an image", rows[0].file, None, found, fix)
+def _warn_unobserved(
+    labels: Labels, declared: tuple[str, ...], rows: Sequence[IndexRow], problems: ProblemList
+) -> None:
+    observed = set(observed_classes(labels, rows))
+    for name in declared:
+        if rows and name not in observed:
+            message = f"no training image has the label {name!r}: it can only be guessed"
+            problems.warn("class without an image", message, file=rows[0].file)
 
 
-def _check_slips(labels: Labels, rows: Sequence[IndexRow], problems: Problems) -> None:
-    """A rare name that looks like a far more frequent one is most likely a slip of the pen.
+def _check_typos(labels: Labels, rows: Sequence[IndexRow], problems: ProblemList) -> None:
+    """Add a problem for each rare name similar to a far more frequent one.
 
-    For tags it stops, since the plugin can allow it by closing the vocabulary.
+    For tags an error, since the competition file can allow the name by listing it; else a warning.
     """
-    slips = probable_typos(Counter(name for row in rows for name in names_in(labels, row.label)))
-    tell = problems.error if isinstance(labels, Multilabel) else problems.warn
-    noun, hint = ("tag", ", or list it in Multilabel(classes=...)") if isinstance(labels, Multilabel) else ("class", "")
-    for row, name in _rows_with(slips, labels, rows):
-        found = f"the {noun} {name!r} of {row.id!r} is rare and looks like {slips[name]!r}"
-        tell(f"unknown {noun}", row.file, row.line, found, f"did you mean {slips[name]!r}? mend the label{hint}")
+    typos = probable_typos(Counter(name for row in rows for name in names_in(labels, row.label)))
+    multilabel = isinstance(labels, Multilabel)
+    add = problems.error if multilabel else problems.warn
+    noun, hint = ("tag", ", or list it in Multilabel(classes=...)") if multilabel else ("class", "")
+    for row, name in _rows_with(typos, labels, rows):
+        message = f"the {noun} {name!r} of {row.id!r} is rare and similar to {typos[name]!r}"
+        fix = f"did you mean {typos[name]!r}? correct the label{hint}"
+        add(f"unknown {noun}", message, file=row.file, line=row.line, fix=fix)
 
 
 def probable_typos(counts: Counter[str]) -> dict[str, str]:
-    """Each rare name that is nearly a far more frequent one, with that one."""
-    if len(counts) > _MOST_WORDS:
+    """Each rare name that is similar to a far more frequent one, with that one."""
+    if len(counts) > _MAX_NAMES:
         return {}
-    slips = {}
+    typos = {}
     for name, count in counts.items():
-        frequent = [other for other, times in counts.items() if times >= _FAR_MORE_FREQUENT * count]
+        frequent = [other for other, times in counts.items() if times >= _MIN_FREQUENCY_RATIO * count]
         candidates = {other.casefold(): other for other in frequent if _may_be_meant(name, other)}
-        for near in get_close_matches(name.casefold(), candidates, n=1, cutoff=_NEAR):
-            slips[name] = candidates[near]
-    return slips
+        for near in get_close_matches(name.casefold(), candidates, n=1, cutoff=_MIN_SIMILARITY):
+            typos[name] = candidates[near]
+    return typos
 
 
 def _may_be_meant(name: str, other: str) -> bool:
-    # `site_1` is no slip for `site_2`, nor is `atypical` one for `typical`.
+    # `site_1` is not a typo of `site_2`, nor `atypical` of `typical`.
     only_digits_differ = re.sub(r"\d+", "0", name) == re.sub(r"\d+", "0", other)
     return not only_digits_differ and not name.endswith(other) and not other.endswith(name)
 
 
-def _check_several(labels: Labels, rows: Sequence[IndexRow], problems: Problems) -> None:
-    seen = {name for row in rows for name in names_in(labels, row.label)}
-    if isinstance(labels, Multiclass | Binary) and len(seen) == 1:
-        found = f"every training row has the same label, {seen.pop()!r}: there is nothing to learn"
-        problems.error("one class only", rows[0].file, None, found, problems.download_again)
+def _check_more_than_one(labels: Labels, rows: Sequence[IndexRow], problems: ProblemList) -> None:
+    observed = observed_classes(labels, rows)
+    if isinstance(labels, Multiclass | Binary) and len(observed) == 1:
+        message = f"every training row has the same label, {observed[0]!r}: there is nothing to learn"
+        problems.error("one class only", message, file=rows[0].file)

@@ -8,7 +8,7 @@ from runner.console import log
 from runner.contract import Competition
 from runner.contract.competition import Images
 from runner.contract.labels import aliases
-from runner.csv_file import read_table
+from runner.csv_file import read_csv
 from runner.errors import DataError
 
 
@@ -19,7 +19,7 @@ def check_counts(competition: Competition, folder: Path) -> None:
         parts.append(("train", competition.train_images, competition.labels.csv))
     for part, images, table in parts:
         if isinstance(images, str | tuple):
-            have, rows = _count(folder, images), sum(1 for _ in read_table(folder / aliases(table)[0]))
+            have, rows = _count(folder, images), sum(1 for _ in read_csv(folder / aliases(table)[0]))
             log.info(f"{part}: {have:,} images for {rows:,} rows")
             if have < rows:
                 raise DataError(

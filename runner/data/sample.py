@@ -1,60 +1,59 @@
-"""The sample submission: the authority on the test ids, their order, and the columns."""
+"""The sample submission: it decides the test ids, their order, and the columns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from runner.contract.labels import Multiclass
-from runner.data.classes import IndexRow, alone
-from runner.data.csv_files import Rows, Table
-from runner.data.image_paths import IndexInputs
-from runner.data.problems import Problems
+from runner.csv_file import Columns, CsvFile
+from runner.data.classes import IndexRow, own_group
+from runner.data.index_inputs import IndexInputs
+from runner.problems import ProblemList
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What it says; nothing where it cannot be read."""
+    """The rows to predict and the value columns; both empty if the file is not readable."""
 
     rows: tuple[IndexRow, ...] = ()
-    columns: tuple[str, ...] = ()  # all but the id's, in its order
+    columns: tuple[str, ...] = ()
 
 
-def read_sample(sources: IndexInputs) -> Sample:
-    """The ids to predict and the columns to write, complained of where they cannot be meant."""
-    competition, problems = sources.competition, sources.problems
-    table = sources.tables.open(competition.sample_submission)
-    if table is None:
+def read_sample(inputs: IndexInputs) -> Sample:
+    """The sample submission; errors go to the problems of the inputs."""
+    competition, problems = inputs.competition, inputs.problems
+    file = inputs.csv_files.open(competition.sample_submission)
+    if file is None:
         return Sample()
-    # The id's column is named as in the labels, or it is the first.
-    id_column = competition.labels.id if competition.labels.id in table.names else table.names[0]
-    columns = tuple(name for name in table.names if name != id_column)
-    _check_columns(table, columns, isinstance(competition.labels, Multiclass), problems)
-    rows = sources.tables.read(competition.sample_submission, [id_column])
-    return Sample(_rows(rows, id_column, problems) if rows else (), columns)
+    # The id column is named as in the labels, or it is the first.
+    id_column = competition.labels.id if competition.labels.id in file.header else file.header[0]
+    columns = tuple(name for name in file.header if name != id_column)
+    _check_columns(file, columns, isinstance(competition.labels, Multiclass), problems)
+    ids = inputs.csv_files.read(competition.sample_submission, [id_column])
+    return Sample(_rows(ids, id_column, problems) if ids else (), columns)
 
 
-def _check_columns(table: Table, columns: tuple[str, ...], several: bool, problems: Problems) -> None:
-    def complain(found: str) -> None:
-        problems.error("sample submission's columns", table.file, 1, found, problems.download_again)
+def _check_columns(file: CsvFile, columns: tuple[str, ...], several: bool, problems: ProblemList) -> None:
+    def error(message: str) -> None:
+        problems.error("sample submission's columns", message, file=file.name, line=1)
 
     if not columns:
-        complain(f"there is nothing beside the id: {', '.join(table.names)}")
+        error(f"there is no column beside the id: {', '.join(file.header)}")
     elif len(columns) > 1 and not several:
-        complain(f"there are {len(columns)} columns beside the id, where one is to be predicted")
+        error(f"there are {len(columns)} columns beside the id, but one value to predict")
     if "" in columns:
-        complain(f"column {table.names.index('') + 1} has no name: an index column left in?")
+        error(f"column {file.header.index('') + 1} has no name; is it an index column?")
     for name in sorted({name for name in columns if name and columns.count(name) > 1}):
-        complain(f"{columns.count(name)} columns are named {name!r}")
+        error(f"{columns.count(name)} columns are named {name!r}")
 
 
-def _rows(rows: Rows, id_column: str, problems: Problems) -> tuple[IndexRow, ...]:
+def _rows(ids: Columns, id_column: str, problems: ProblemList) -> tuple[IndexRow, ...]:
     first: dict[str, int] = {}
-    for id, line in zip(rows.columns[id_column], rows.lines, strict=True):
+    for id, line in zip(ids.values[id_column], ids.lines, strict=True):
         if not id:
-            problems.error("empty id", rows.file, line, "the row has no id", problems.download_again)
+            problems.error("empty id", "the row has no id", file=ids.file, line=line)
         elif id in first:
-            found = f"the id {id!r} is on line {first[id]} already"
-            problems.error("id twice", rows.file, line, found, problems.download_again)
+            problems.error("duplicate id", f"the id {id!r} is on line {first[id]} already", file=ids.file, line=line)
         else:
             first[id] = line
-    return tuple(IndexRow(rows.file, line, id, "", alone(id), subset="test") for id, line in first.items())
+    return tuple(IndexRow(ids.file, line, id, "", own_group(id), subset="test") for id, line in first.items())

@@ -1,7 +1,8 @@
-"""Which training rows are held out to validate, and in which fold.
+"""Splits: which fold validates each training row.
 
-Stratified for classes, iteratively stratified for tags, groups kept whole. PredictedRun by hand because
-scikit-learn has nothing that stratifies several tags at once, and nothing for tags that keeps groups.
+Stratified by class, iteratively stratified by tag (Sechidis et al. 2011), and a group is never divided. By hand,
+because scikit-learn stratifies neither several tags at once nor tags with groups, and iterative-stratification
+has no groups.
 """
 
 from __future__ import annotations
@@ -9,21 +10,59 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.console import log
+from runner.data.folds import TRAIN_ONLY, ClassCounts, Integers, count_classes, split_warnings, write_folds
+from runner.data.index import Index
 from runner.errors import UsageError
-
-Integers = NDArray[np.int64]
-
-TRAIN_ONLY = -1
+from runner.gc_disabled import gc_disabled
 
 # Swaps are sought among this many kinds of unit, the commonest; planet's tags make some 450.
-_KINDS_TRIED = 600
+_MAX_KINDS = 600
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How to split: N folds of equal size; or one holdout; or, if both are None, the competition's validation
+    images, else a holdout of a fifth.
+
+    The seed is not the recipe's: runs with other seeds must have the same validation rows to be comparable.
+    """
+
+    folds: int | None = None
+    holdout: float | None = None
+    seed: int = 42
+
+    @property
+    def fraction(self) -> float:
+        """The share of the rows in the holdout."""
+        return 0.2 if self.holdout is None else self.holdout
+
+
+@gc_disabled()
+def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
+    """Split the labelled rows and write folds.csv; the rows of each class in each fold."""
+    table, targets = index.train, index.targets()
+    ids, groups = table["id"].tolist(), table["group"].tolist()
+    if plan.folds is not None:
+        folds = split_folds(ids, targets, groups, folds=plan.folds, seed=plan.seed)
+    elif plan.holdout is None and (table["subset"] == "valid").any():
+        folds = split_given(table["subset"].tolist())
+    else:
+        folds = split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
+    write_folds(path, ids, table["label"].tolist(), folds, asdict(plan))
+    counts = count_classes(index.classes, targets, folds)
+    for warning in split_warnings(counts, groups, folds):
+        log.warning(warning)
+    return counts
 
 
 def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int) -> Integers:
@@ -40,18 +79,18 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
 def split_holdout(
     ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, fraction: float, seed: int
 ) -> Integers:
-    """Fold 0 for the rows of one holdout, -1 for the rows that are always trained on."""
+    """0 for the validation rows of one holdout, TRAIN_ONLY for the others."""
     if not 0 < fraction < 1:
         raise UsageError(
-            f"a holdout of {fraction:g} is not a share of the rows",
+            f"a holdout of {fraction:g} is not a fraction between 0 and 1",
             fix="runner COMPETITION split --holdout 0.2",
         )
-    parts = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
-    return np.where(parts == 0, 0, TRAIN_ONLY)
+    folds = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
+    return np.where(folds == 0, 0, TRAIN_ONLY)
 
 
 def split_given(subsets: Sequence[str]) -> Integers:
-    """Fold 0 for the rows of a `valid` folder that the competition brings, -1 for the others."""
+    """0 for the rows of the competition's own validation images, TRAIN_ONLY for the others."""
     return np.array([0 if subset == "valid" else TRAIN_ONLY for subset in subsets], dtype=np.int64)
 
 
@@ -63,46 +102,46 @@ def assign_folds(
     shares: Sequence[float],
     seed: int,
 ) -> Integers:
-    """The part of each row. Rows of one group share a part; a row whose group is empty stands alone.
+    """The fold of each row, for folds of these shares. A group is never divided; an empty group is none.
 
-    The answer depends on the ids and the seed, and not on the order of the rows, the machine or the version.
+    The folds depend on the ids and the seed, not on the order of the rows, the computer or the version of numpy.
     """
     return _assign(*_units(ids, groups, seed), targets, shares)
 
 
 def _assign(unit_of_row: Integers, units: int, targets: NDArray[Any], shares: Sequence[float]) -> Integers:
-    """The part of each row, each unit whole."""
+    """The fold of each row; the rows of a unit share theirs."""
     counts = _label_counts(targets, unit_of_row, units)
-    weights = _whole_weights(shares)
-    part_of_unit = _assign_rarest_first(counts, weights)
-    _balance_by_swaps(part_of_unit, counts, weights)
-    return part_of_unit[unit_of_row]
+    weights = _integer_weights(shares)
+    fold_of_unit = _assign_rarest_first(counts, weights)
+    _balance_by_swaps(fold_of_unit, counts, weights)
+    return fold_of_unit[unit_of_row]
 
 
 def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Integers, int]:
-    """The number of each row's unit (a group, or a lone row), numbered in an order that the seed shuffles."""
+    """Each row's unit (a group, or a row without one), numbered in an order that the seed shuffles; their number."""
     if len(set(ids)) != len(ids):
         raise ValueError("ids must be unique to be split")
-    # The flag keeps a group apart from a lone row whose id is the group's name.
+    # The flag keeps a group apart from a row whose id is the group's name.
     names = [(bool(group), group or name) for name, group in zip(ids, groups, strict=True)]
     units = list(dict.fromkeys(names))
-    # A hash and not a generator: its order holds on every machine, in every version, for any row order.
+    # A hash, not a random generator: its order is the same in every version, for any row order.
     hashes = b"".join(hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in units)
-    # As numbers, the first of four the one that decides first: a million are sorted far faster than their bytes.
+    # Compared as four numbers: a million are sorted far faster than as bytes.
     words = np.frombuffer(hashes, dtype=">u8").astype(np.uint64).reshape(len(units), 4)
     number = np.empty(len(units), dtype=np.int64)
     number[np.lexsort(words.T[::-1])] = np.arange(len(units))
     if len(units) == len(names):
         return number, len(units)
-    place = {name: place for place, name in enumerate(units)}
-    return number[[place[name] for name in names]], len(units)
+    position = {name: position for position, name in enumerate(units)}
+    return number[[position[name] for name in names]], len(units)
 
 
 def _label_counts(targets: NDArray[Any], unit_of_row: Integers, units: int) -> Integers:
-    """How many rows of each label every unit has; the last column counts all its rows."""
+    """The rows of each label in every unit, shaped (units, labels + 1); the last column counts all rows."""
     labels = np.asarray(targets).round().astype(np.int64)
     if labels.shape[1] == 1:
-        labels = np.hstack([labels, 1 - labels])  # where the thing is not is a class as well
+        labels = np.hstack([labels, 1 - labels])  # the negatives are a class too
     counts = np.zeros((units, labels.shape[1] + 1), dtype=np.int64)
     rows, columns = np.nonzero(labels)
     np.add.at(counts, (unit_of_row[rows], columns), labels[rows, columns])
@@ -110,36 +149,36 @@ def _label_counts(targets: NDArray[Any], unit_of_row: Integers, units: int) -> I
     return counts
 
 
-def _whole_weights(shares: Sequence[float]) -> Integers:
-    """The shares as whole numbers, so that every comparison below is exact: 0.2 and 0.8 are 1 and 4."""
+def _integer_weights(shares: Sequence[float]) -> Integers:
+    """The shares as integers, so that every comparison below is exact: 0.2 and 0.8 are 1 and 4."""
     exact = [Fraction(share).limit_denominator(10_000) for share in shares]
     common = math.lcm(*(share.denominator for share in exact))
     return np.array([int(share * common) for share in exact], dtype=np.int64)
 
 
 def _assign_rarest_first(counts: Integers, weights: Integers) -> Integers:
-    """The part of every unit: label by label, the rarest first, each unit to the part that lacks it most."""
-    whole = int(weights.sum())
+    """The fold of every unit: label by label, the rarest first, each unit to the fold that lacks it most."""
+    total = int(weights.sum())
     left = counts.sum(axis=0)
-    # In rows, times `whole`. Plain numbers: a call of numpy for each of a million units would cost more than they do.
+    # In rows, times `total`. Python's integers: a call of numpy for each of a million units would cost more.
     deficit = [[int(weight) * count for count in left.tolist()] for weight in weights]
-    part_of_unit = np.full(len(counts), -1, dtype=np.int64)
+    fold_of_unit = np.full(len(counts), -1, dtype=np.int64)
     while left[-1] > 0:
         label = _rarest_label(left)
-        members = np.flatnonzero((part_of_unit < 0) & (counts[:, label] > 0))
-        # Big groups first: the small ones then fill what is left uneven.
+        members = np.flatnonzero((fold_of_unit < 0) & (counts[:, label] > 0))
+        # Big groups first: the small ones then fill what is uneven.
         members = members[np.argsort(-counts[members, label], kind="stable")]
-        for unit, shares in zip(members.tolist(), _nonzero_of_rows(counts[members]), strict=True):
-            part = _neediest_part(deficit, label, whole)
-            part_of_unit[unit] = part
-            for column, count in shares:
-                deficit[part][column] -= whole * count
+        for unit, label_counts in zip(members.tolist(), _nonzero_of_rows(counts[members]), strict=True):
+            fold = _neediest_fold(deficit, label, total)
+            fold_of_unit[unit] = fold
+            for column, count in label_counts:
+                deficit[fold][column] -= total * count
         left -= counts[members].sum(axis=0)
-    return part_of_unit
+    return fold_of_unit
 
 
 def _nonzero_of_rows(counts: Integers) -> Iterator[list[tuple[int, int]]]:
-    """The columns of each row that are not zero, with what they hold: of a hundred classes a row has one."""
+    """The (column, count) pairs of each row that are not zero: of a hundred classes a row has one."""
     rows, columns = np.nonzero(counts)
     cells = list(zip(columns.tolist(), counts[rows, columns].tolist(), strict=True))
     ends = np.cumsum(np.bincount(rows, minlength=len(counts))).tolist()
@@ -147,88 +186,88 @@ def _nonzero_of_rows(counts: Integers) -> Iterator[list[tuple[int, int]]]:
 
 
 def _rarest_label(left: Integers) -> int:
-    """The label with the fewest rows still to deal; the count of all rows when no label is left."""
+    """The label with the fewest rows still to assign; the column of all rows when no label is left."""
     present = np.flatnonzero(left[:-1])
     return int(present[left[present].argmin()]) if len(present) else len(left) - 1
 
 
-def _neediest_part(deficit: Sequence[Sequence[int]], label: int, whole: int) -> int:
-    """The part that lacks the label most; where all lack less than a row of it, the one that lacks rows."""
-    # Below one row every part that lacks anything is as good: the choice is left to the parts' sizes,
-    # or the odd rows of many classes would all land in one part.
-    needs = [(1 if 0 < lacks[label] < whole else lacks[label], lacks[-1]) for lacks in deficit]
+def _neediest_fold(deficit: Sequence[Sequence[int]], label: int, total: int) -> int:
+    """The fold with the largest deficit of the label; if all lack less than one row of it, of rows."""
+    # Below one row every fold with a deficit is equal: the choice is left to the folds' sizes,
+    # or the odd rows of many classes would all be in one fold.
+    needs = [(1 if 0 < lacks[label] < total else lacks[label], lacks[-1]) for lacks in deficit]
     return needs.index(max(needs))
 
 
-def _balance_by_swaps(part_of_unit: Integers, counts: Integers, weights: Integers) -> None:
+def _balance_by_swaps(fold_of_unit: Integers, counts: Integers, weights: Integers) -> None:
     """Move and exchange units, in place, while that lowers the squared distance from even shares."""
-    stock = _FoldBalancer(part_of_unit, counts, weights)
+    balancer = _FoldBalancer(fold_of_unit, counts, weights)
     improved = True
     while improved:
-        improved = any(stock.improve(one, other) for one, other in combinations(range(len(weights)), 2))
+        improved = any(balancer.improve(first, second) for first, second in combinations(range(len(weights)), 2))
 
 
 def _kinds(counts: Integers) -> tuple[Integers, Integers]:
-    """The rows that differ, sorted, and which of them each row is."""
-    # Numbers are sorted far faster than rows: first by one number a row, and the few that differ as rows.
+    """The distinct rows, sorted, and which of them each row is."""
+    # Numbers are sorted far faster than rows: first by one number a row, then the few distinct rows.
     keys = counts @ np.random.Generator(np.random.PCG64(0)).integers(1, 2**52, counts.shape[1])
     _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
     if not np.array_equal(counts[first][kind], counts):  # two kinds that share a number
         first, kind = np.arange(len(counts)), np.arange(len(counts))
-    kinds, place = np.unique(counts[first], axis=0, return_inverse=True)
-    return kinds, place.ravel()[kind]
+    kinds, position = np.unique(counts[first], axis=0, return_inverse=True)
+    return kinds, position.ravel()[kind]
 
 
 class _FoldBalancer:
-    """The units of each part by kind: units of one kind have the same labels and may stand for each other."""
+    """The units of each fold by kind: units of one kind have the same labels and are interchangeable."""
 
-    def __init__(self, part_of_unit: Integers, counts: Integers, weights: Integers):
-        self.part_of_unit, self.whole = part_of_unit, int(weights.sum())
+    def __init__(self, fold_of_unit: Integers, counts: Integers, weights: Integers):
+        self.fold_of_unit, self.total = fold_of_unit, int(weights.sum())
         kinds, kind_of_unit = _kinds(counts)
         sizes = np.bincount(kind_of_unit)
-        tried = np.sort(np.argsort(-sizes, kind="stable")[:_KINDS_TRIED])
+        tried = np.sort(np.argsort(-sizes, kind="stable")[:_MAX_KINDS])
         # The empty kind comes first and is always there: exchanging a unit for nothing is a move.
         self.kinds = np.vstack([np.zeros_like(kinds[:1]), kinds[tried]])
         squares = (self.kinds**2).sum(axis=1)
         self.distance = squares[:, None] + squares[None, :] - 2 * self.kinds @ self.kinds.T
-        place = {int(kind): number for number, kind in enumerate(tried, start=1)}
+        number_of = {int(kind): number for number, kind in enumerate(tried, start=1)}
         self.units: list[list[list[int]]] = [[[] for _ in self.kinds] for _ in weights]
-        for unit, (part, kind) in enumerate(zip(part_of_unit.tolist(), kind_of_unit.tolist(), strict=True)):
-            if kind in place:
-                self.units[part][place[kind]].append(unit)
-        held = np.array([counts[part_of_unit == part].sum(axis=0) for part in range(len(weights))])
-        self.surplus = self.whole * held - np.outer(weights, counts.sum(axis=0))
+        for unit, (fold, kind) in enumerate(zip(fold_of_unit.tolist(), kind_of_unit.tolist(), strict=True)):
+            if kind in number_of:
+                self.units[fold][number_of[kind]].append(unit)
+        rows = np.array([counts[fold_of_unit == fold].sum(axis=0) for fold in range(len(weights))])
+        self.surplus = self.total * rows - np.outer(weights, counts.sum(axis=0))
 
-    def improve(self, one: int, other: int) -> bool:
-        """Make the best exchanges between two parts until none helps; whether there was one."""
+    def improve(self, first: int, second: int) -> bool:
+        """Make the best exchanges between two folds until none helps; whether there was one."""
         improved = False
-        while (best := self._best_exchange(one, other)) is not None:
-            self._give(one, other, best[0])
-            self._give(other, one, best[1])
+        while (best := self._best_exchange(first, second)) is not None:
+            self._give(first, second, best[0])
+            self._give(second, first, best[1])
             improved = True
         return improved
 
-    def _best_exchange(self, one: int, other: int) -> tuple[int, int] | None:
-        """The kinds to give and to take, or None where no exchange lowers the sum of squares."""
-        given, taken = self._present(one), self._present(other)
-        # Giving v from one to other changes the squares by 2 * whole times
-        # v . (surplus of other - surplus of one) + whole * v . v.
-        slope = self.kinds @ (self.surplus[other] - self.surplus[one])
+    def _best_exchange(self, first: int, second: int) -> tuple[int, int] | None:
+        """The kinds to give and to take, or None if no exchange lowers the sum of squares."""
+        given, taken = self._present(first), self._present(second)
+        # Giving v from first to second changes the squares by 2 * total times
+        # v . (surplus of second - surplus of first) + total * v . v.
+        slope = self.kinds @ (self.surplus[second] - self.surplus[first])
         change = slope[given][:, None] - slope[taken][None, :]
-        change = change + self.whole * self.distance[np.ix_(given, taken)]
+        change = change + self.total * self.distance[np.ix_(given, taken)]
         best = int(change.argmin())
         if change.flat[best] >= 0:
             return None
         return int(given[best // len(taken)]), int(taken[best % len(taken)])
 
-    def _present(self, part: int) -> Integers:
-        return np.array([kind for kind, units in enumerate(self.units[part]) if units or kind == 0])
+    def _present(self, fold: int) -> Integers:
+        return np.array([kind for kind, units in enumerate(self.units[fold]) if units or kind == 0])
 
     def _give(self, giver: int, taker: int, kind: int) -> None:
         if kind == 0:
             return
         unit = self.units[giver][kind].pop()
         self.units[taker][kind].append(unit)
-        self.part_of_unit[unit] = taker
-        self.surplus[giver] -= self.whole * self.kinds[kind]
-        self.surplus[taker] += self.whole * self.kinds[kind]
+        self.fold_of_unit[unit] = taker
+        self.surplus[giver] -= self.total * self.kinds[kind]
+        self.surplus[taker] += self.total * self.kinds[kind]

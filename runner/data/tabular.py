@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from runner.contract import Competition, ImageArray
+from runner.csv_file import read_columns, read_csv
 from runner.data.index import Index
-from runner.errors import DataError
+from runner.problems import ProblemList
 
-Scalars = NDArray[np.float32]
+Tabular = NDArray[np.float32]
 
 
-def read_tabular(competition: Competition, index: Index, part: str) -> Scalars:
-    """The tabular of the labelled ("train") or the test rows, shaped (rows, tabular); NaN where one is missing."""
-    images = competition.train_images if part == "train" else competition.test_images
-    rows = index.train if part == "train" else index.test
+def read_tabular(competition: Competition, index: Index, subset: str) -> Tabular:
+    """The tabular columns of the labelled ("train") or the test rows, shaped (rows, columns); NaN if missing."""
+    images = competition.train_images if subset == "train" else competition.test_images
+    rows = index.train if subset == "train" else index.test
     if not isinstance(images, ImageArray) or not images.tabular:
         return np.zeros((len(rows), 0), dtype=np.float32)
-    table = pd.read_csv(index.data_dir / images.table, dtype={images.id: str}).set_index(images.id)
-    missing = [name for name in images.tabular if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"the table has no column {missing[0]!r}",
-            where=index.data_dir / images.table,
-            fix=f"runner {competition.name} download --force",
-        )
-    return table.loc[rows["id"], list(images.tabular)].to_numpy(dtype=np.float32)
+    # The index has checked this file.
+    file, problems = read_csv(index.data_dir / images.table, name=images.table, lenient=True), ProblemList()
+    columns = read_columns(file, [images.id, *images.tabular], problems)
+    problems.raise_if_errors(competition.name, index.data_dir)
+    assert columns is not None
+    row_of = {id: number for number, id in enumerate(columns.values[images.id])}
+    values = np.array([columns.numbers(name, problems) for name in images.tabular]).T
+    return np.ascontiguousarray(values[[row_of[id] for id in rows["id"]]], dtype=np.float32)
 
 
-def standardise_and_impute(tabular: Scalars, known: Scalars, seed: int) -> Scalars:
-    """On the scale of the known rows; a missing one is drawn from theirs.
+def standardise_and_impute(tabular: Tabular, known: Tabular, seed: int) -> Tabular:
+    """The columns with the mean 0 and deviation 1 of the known rows; a missing number is drawn from theirs.
 
-    ReportFigure, and not the mean: a network can tell a mean that many rows share, and would learn from it that
-    the number was missing, which says nothing of the image.
+    A draw and not the mean: a network recognises a mean that many rows share, and would learn from it that the
+    number was missing, which has nothing to do with the image.
     """
     filled = tabular.copy()
     draws = np.random.Generator(np.random.PCG64(seed))
     for column in range(tabular.shape[1]):
         values = known[~np.isnan(known[:, column]), column]
         values = values if len(values) else np.zeros(1, dtype=np.float32)
-        gaps = np.isnan(filled[:, column])
-        filled[gaps, column] = draws.choice(values, int(gaps.sum()))
+        missing = np.isnan(filled[:, column])
+        filled[missing, column] = draws.choice(values, int(missing.sum()))
         filled[:, column] = (filled[:, column] - values.mean()) / (values.std() or 1)
     return filled

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Multilabel
-from runner.data.folds import ClassCounts, count_classes, read_folds
+from runner.data.folds import TRAIN_ONLY, ClassCounts, count_classes, read_folds
 from runner.data.index import Index
-from runner.data.splits import TRAIN_ONLY
 from runner.data.tabular import read_tabular
 from runner.explore.duplicates import DuplicateGroup, find_duplicates
 from runner.explore.image_stats import Floats, ImageStats, compute_image_stats, read_sizes

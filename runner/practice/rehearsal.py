@@ -7,11 +7,10 @@ which no step reads.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,8 +20,8 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, ImageArray
 from runner.contract.labels import aliases
-from runner.csv_file import read_table
-from runner.data.classes import alone
+from runner.csv_file import read_csv, write_csv
+from runner.data.classes import own_group
 from runner.data.download import MANIFEST, MARKER
 from runner.data.folds import digest
 from runner.data.image_arrays import open_array
@@ -169,8 +168,8 @@ class _RehearsalData:
         columns = {labels.id: ids, labels.label: table["label"].tolist()}
         if labels.group:
             groups = zip(table["group"], ids, strict=True)
-            columns[labels.group] = ["" if group == alone(id) else group for group, id in groups]
-        _write_csv(self.folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
+            columns[labels.group] = ["" if group == own_group(id) else group for group, id in groups]
+        write_csv(self.folder / aliases(labels.csv)[0], list(columns), zip(*columns.values(), strict=True))
 
     def _link_images(self, test_template: str) -> None:
         table = self.index.train
@@ -182,7 +181,7 @@ class _RehearsalData:
     def _write_arrays(self, train: ImageArray, test: ImageArray) -> None:
         """Write the array and the table of both subsets; the hidden rows are sorted by their anonymous id."""
         source_dir, ids = self.index.data_dir, self.index.train["id"]
-        source = read_table(source_dir / train.table)
+        source = read_csv(source_dir / train.table)
         header = [name.strip() for name in source.header]
         cells = [dict(zip(header, map(str.strip, row), strict=False)) for _, row in source if row]
         row_of = {row[train.id]: number for number, row in enumerate(cells)}
@@ -190,21 +189,21 @@ class _RehearsalData:
         test_rows = sorted(zip(self.hidden_ids, (row_of[id] for id in ids[self.hidden]), strict=True))
         _copy_rows(source_dir / train.array, train_rows, self.folder / train.array)
         _copy_rows(source_dir / train.array, [row for _, row in test_rows], self.folder / test.array)
-        _write_csv(self.folder / train.table, header, ([cells[row][name] for name in header] for row in train_rows))
+        write_csv(self.folder / train.table, header, ([cells[row][name] for name in header] for row in train_rows))
         # The real test table decides which columns are known of a row without a label.
-        columns = [name.strip() for name in read_table(source_dir / test.table).header]
+        columns = [name.strip() for name in read_csv(source_dir / test.table).header]
         columns = [name for name in columns if name != self.competition.labels.label]
         anonymous = ({**cells[row], test.id: id} for id, row in test_rows)
-        _write_csv(self.folder / test.table, columns, ([row.get(name, "") for name in columns] for row in anonymous))
+        write_csv(self.folder / test.table, columns, ([row.get(name, "") for name in columns] for row in anonymous))
 
     def _write_sample(self) -> None:
         """Write a sample submission of the hidden rows, each with the cells of the real one's first row."""
         path = self.index.data_dir / aliases(self.competition.sample_submission)[0]
         sample = read_submission_format(self.competition.labels, path)
-        _, first_row = next(iter(read_table(path)))
+        _, first_row = next(iter(read_csv(path)))
         column = sample.header.index(sample.id_column)
         rows = ([*first_row[:column], id, *first_row[column + 1 :]] for id in sorted(self.hidden_ids))
-        _write_csv(self.sample_file, sample.header, rows)
+        write_csv(self.sample_file, sample.header, rows)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -226,10 +225,3 @@ def _copy_rows(source: Path, rows: Sequence[int], target: Path) -> None:
             copy[block] = array[list(rows[block])]
         copy.flush()
         del copy
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from runner.data.folds import Folds
-from runner.data.splits import TRAIN_ONLY
+from runner.data.folds import TRAIN_ONLY, Folds
 from runner.errors import RunnerError
 
 _HeldOut = frozenset[frozenset[str]]

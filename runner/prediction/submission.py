@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import SubmissionFormatError
-from runner.submission_format.submission_format import Kind, SubmissionFormat, column_order, find_problems, format_error
+from runner.submission_format.submission_format import (
+    CellKind,
+    SubmissionFormat,
+    column_order,
+    find_problems,
+    format_error,
+)
 from runner.workspace import atomic_path
 
 _BLOCK = 4096  # rows that are numbers of Python at a time, which take four times the room
@@ -45,7 +51,7 @@ def check_submission(form: SubmissionFormat, path: Path, names: Sequence[str]) -
 
 def _known(form: SubmissionFormat, names: Sequence[str]) -> Sequence[str] | None:
     # Where cells hold numbers, the names are the columns', and the sample is their authority.
-    return names if form.kind in (Kind.TAG_LIST, Kind.ONE_CLASS) else None
+    return names if form.kind in (CellKind.TAG_LIST, CellKind.ONE_CLASS) else None
 
 
 def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> list[int]:
@@ -66,13 +72,13 @@ def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> li
 
 def _cells(form: SubmissionFormat, classes: Sequence[str], rows: NDArray[Any]) -> Iterable[list[Any]]:
     """The value cells of each row."""
-    if form.kind is Kind.TAG_LIST:
+    if form.kind is CellKind.TAG_LIST:
         if not np.isin(rows, (0, 1)).all():
             raise ValueError("tags are written from decisions, which are 0 or 1")
         return ([" ".join(classes[place] for place in np.flatnonzero(row).tolist())] for row in rows)
-    if form.kind is Kind.ONE_CLASS:
+    if form.kind is CellKind.ONE_CLASS:
         return ([classes[place]] for place in rows.argmax(axis=1).tolist())
-    if form.kind is Kind.CLASS_PROBABILITIES:
+    if form.kind is CellKind.CLASS_PROBABILITIES:
         rows = rows[:, column_order(form, classes)]
     # As float64 the csv module writes the shortest text that reads back as the very number: no score can
     # move, not even one that hangs on how far a probability is from 1.

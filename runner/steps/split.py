@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.data.folds import ClassCounts
-from runner.data.write_split import SplitPlan, write_split
+from runner.data.splits import SplitPlan, write_split
 from runner.session import Session
 
 

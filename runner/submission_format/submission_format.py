@@ -1,4 +1,4 @@
-"""The form of a submission: the sample is the authority on ids, their order, and the columns."""
+"""The format of a submission: the sample submission decides ids, their order, and the columns."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from runner.contract.labels import Labels, Multiclass, Multilabel
 from runner.contract.targets import targets_of
-from runner.csv_file import Problem, ProblemList, Table, UnreadableError, read_table, shown
+from runner.csv_file import CsvError, CsvFile, read_csv
 from runner.errors import DataError, SubmissionFormatError
-from runner.submission_format.cells import Fault, class_faults, number_faults, repeated, tag_faults
+from runner.problems import Problem, ProblemList, describe, quote
+from runner.submission_format.cells import CellProblem, class_problems, duplicates, number_problems, tag_problems
 
 _INDEX_NAMES = ("", "Unnamed: 0", "index", "level_0")  # what pandas calls an index that it wrote
-_ANEW = "write the file anew with `runner COMPETITION predict`"
 
 
-class Kind(Enum):
-    """What a row of a submission holds beside its id."""
+class CellKind(Enum):
+    """The value cells of a row."""
 
-    CLASS_PROBABILITIES = "a probability a class"
+    CLASS_PROBABILITIES = "one probability per class"
     ONE_CLASS = "the name of one class"
     TAG_LIST = "tags between blanks"
     ONE_PROBABILITY = "one probability"
@@ -34,189 +34,190 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """What a submission must look like."""
+    """The ids, columns and cells that a submission must have."""
 
     labels: Labels
     id_column: str
     columns: tuple[str, ...]  # the value columns, in the sample's order
     ids: tuple[str, ...]  # in the sample's order
-    kind: Kind
-    header: tuple[str, ...]  # the id column and the value columns, as the sample has them
+    kind: CellKind
+    header: tuple[str, ...]  # the id column and the value columns, in the sample's order
 
 
 def read_submission_format(labels: Labels, sample: Path, *, competition: str = "COMPETITION") -> SubmissionFormat:
-    """The form that a sample submission sets; a broken sample is a DataError."""
+    """The format of a sample submission; DataError if the sample is damaged."""
     try:
-        table = read_table(sample)
-    except UnreadableError as error:
-        raise _broken_sample(sample, competition, str(error.problem)) from error
-    id_column = labels.id if labels.id in table.header else table.header[0]
-    columns = tuple(name for name in table.header if name != id_column)
-    place = table.header.index(id_column)
-    ids = tuple([row[place] if place < len(row) else "" for _, row in table])
-    fault = _fault_of_sample(labels, table, ids, columns)
-    if fault:
-        raise _broken_sample(sample, competition, fault)
-    return SubmissionFormat(labels, id_column, columns, ids, _kind(labels, columns), table.header)
+        file = read_csv(sample)
+    except CsvError as error:
+        raise _damaged_sample(sample, competition, str(error.problem)) from error
+    id_column = labels.id if labels.id in file.header else file.header[0]
+    columns = tuple(name for name in file.header if name != id_column)
+    position = file.header.index(id_column)
+    ids = tuple([row[position] if position < len(row) else "" for _, row in file])
+    error_message = _check_sample(labels, file, ids, columns)
+    if error_message:
+        raise _damaged_sample(sample, competition, error_message)
+    return SubmissionFormat(labels, id_column, columns, ids, _kind(labels, columns), file.header)
 
 
-def find_problems(form: SubmissionFormat, path: Path, *, names: Sequence[str] | None = None) -> list[Problem]:
-    """Everything that would make the host reject this file; `names` are the known tags or classes."""
+def find_problems(expected: SubmissionFormat, path: Path, *, names: Sequence[str] | None = None) -> tuple[Problem, ...]:
+    """Every reason for the host to reject this file; `names` are the known tags or classes."""
     try:
-        return _flaws(form, read_table(path), names)
-    except UnreadableError as error:
-        return [error.problem]
+        return _find_problems(expected, read_csv(path), names)
+    except CsvError as error:
+        return (error.problem,)
 
 
 def read_submission(
-    form: SubmissionFormat, path: Path, *, classes: Sequence[str]
+    expected: SubmissionFormat, path: Path, *, classes: Sequence[str]
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The ids and a matrix (rows, classes), its columns in the order of `classes`; SubmissionFormatError if flawed.
+    """The ids, and values shaped (rows, classes) in the order of `classes`; SubmissionFormatError if it has problems.
 
     Tags become 0 and 1, and so does the name of one class.
     """
     try:
-        table = read_table(path)
-    except UnreadableError as error:
+        file = read_csv(path)
+    except CsvError as error:
         raise format_error(path, [error.problem]) from error
-    problems = _flaws(form, table, classes)
+    problems = _find_problems(expected, file, classes)
     if problems:
         raise format_error(path, problems)
-    return form.ids, _matrix(form, table, classes)
+    return expected.ids, _values(expected, file, classes)
 
 
 def format_error(path: Path, problems: Sequence[Problem]) -> SubmissionFormatError:
-    """The error that tells all the problems of a file at once."""
+    """The error that lists all problems of a submission."""
     return SubmissionFormatError(
-        "the submission would be rejected for its form:\n" + "\n".join(f"  {problem}" for problem in problems),
+        f"the host would reject the format of the submission:\n{describe(problems)}",
         where=path,
-        fix=f"mend what is listed, or {_ANEW}",
+        fix="fix what is listed, or write the file again: runner COMPETITION predict",
     )
 
 
-def column_order(form: SubmissionFormat, classes: Sequence[str]) -> list[int]:
-    """For each value column of the form the place of its class, found by name; an error if one has none."""
-    place = {name: number for number, name in enumerate(classes)}
-    # A blank that the sample has around a name is part of its form, and not of the class's name.
-    columns = [name if name in place else name.strip() for name in form.columns]
+def column_order(expected: SubmissionFormat, classes: Sequence[str]) -> list[int]:
+    """The class index of each value column, by name; SubmissionFormatError if a column has no class."""
+    position = {name: number for number, name in enumerate(classes)}
+    # A blank around a name in the sample is part of the format, but not of the class's name.
+    columns = [name if name in position else name.strip() for name in expected.columns]
     if sorted(classes) != sorted(columns):
-        lone = [name for name in columns if name not in place]
-        surplus = [name for name in classes if name not in set(columns)]
+        without_class = [name for name in columns if name not in position]
+        without_column = [name for name in classes if name not in set(columns)]
         raise SubmissionFormatError(
-            f"the classes and the sample submission's columns differ: {len(lone)} columns without a class "
-            f"{lone[:3]}, {len(surplus)} classes without a column {surplus[:3]}",
-            fix="runner COMPETITION download --force; or mend `labels` in the competition file",
+            f"the classes differ from the sample submission's columns: {len(without_class)} columns without a class "
+            f"{without_class[:3]}, {len(without_column)} classes without a column {without_column[:3]}",
+            fix="runner COMPETITION download --force; or correct `labels` in the competition file",
         )
-    return [place[name] for name in columns]
+    return [position[name] for name in columns]
 
 
 # --- the sample ---------------------------------------------------------------------------------
 
 
-def _broken_sample(sample: Path, competition: str, fault: str) -> DataError:
+def _damaged_sample(sample: Path, competition: str, message: str) -> DataError:
     return DataError(
-        f"the sample submission is broken: {fault}",
+        f"the sample submission is damaged: {message}",
         where=sample,
         fix=f"runner {competition} download --force",
     )
 
 
-def _fault_of_sample(labels: Labels, table: Table, ids: Sequence[str], columns: tuple[str, ...]) -> str | None:
-    repeated_columns = repeated(table.header)
-    if repeated_columns:
-        return f"column {shown(repeated_columns[0])} is there twice"
+def _check_sample(labels: Labels, file: CsvFile, ids: Sequence[str], columns: tuple[str, ...]) -> str | None:
+    """The first reason why the sample is damaged, or None."""
+    if duplicate_columns := duplicates(file.header):
+        return f"there are two columns {quote(duplicate_columns[0])}"
     if not columns:
         return "it has no column beside the ids"
     if len(columns) > 1 and not isinstance(labels, Multiclass):
-        id_column = next(name for name in table.header if name not in columns)
-        return f"one column is expected beside {id_column!r}, found {len(columns)}"
+        id_column = next(name for name in file.header if name not in columns)
+        return f"it has {len(columns)} columns beside {id_column!r}, not one"
     if not ids:
         return "it has no rows"
-    ragged = next((line for line, row in table if len(row) != len(table.header)), None)
+    ragged = next((line for line, row in file if len(row) != len(file.header)), None)
     if ragged is not None:
-        return f"line {ragged} does not have {len(table.header)} cells"
+        return f"line {ragged} does not have {len(file.header)} cells"
     if len(set(ids)) != len(ids):
-        return f"id {shown(repeated(ids)[0])} is there twice"
+        return f"there are two rows with the id {quote(duplicates(ids)[0])}"
     if "" in ids:
-        line, _ = next(islice(table, ids.index(""), None))
+        line, _ = next(islice(file, ids.index(""), None))
         return f"line {line} has no id"
     return None
 
 
-def _kind(labels: Labels, columns: Sequence[str]) -> Kind:
+def _kind(labels: Labels, columns: Sequence[str]) -> CellKind:
     if isinstance(labels, Multilabel):
-        return Kind.TAG_LIST
+        return CellKind.TAG_LIST
     if isinstance(labels, Multiclass):
-        return Kind.ONE_CLASS if len(columns) == 1 else Kind.CLASS_PROBABILITIES
-    return Kind.ONE_PROBABILITY
+        return CellKind.ONE_CLASS if len(columns) == 1 else CellKind.CLASS_PROBABILITIES
+    return CellKind.ONE_PROBABILITY
 
 
-# --- the problems ----------------------------------------------------------------------------------
+# --- the problems -------------------------------------------------------------------------------
 
 
-def _flaws(form: SubmissionFormat, table: Table, names: Sequence[str] | None) -> list[Problem]:
+def _find_problems(expected: SubmissionFormat, file: CsvFile, names: Sequence[str] | None) -> tuple[Problem, ...]:
     problems = ProblemList()
-    if table.has_bom:
-        problems.add("bom", 1, "the file begins with a byte order mark", "save it as UTF-8 without one")
-    if table.header[0] in form.ids and table.header[0] not in form.header:
-        problems.add("header", 1, "the columns' names are missing", f"begin with {','.join(form.header[:3])}...")
-        return problems.listed()
-    if table.header != form.header:
-        _find_header_flaws(form, table.header, problems)
-    _find_row_flaws(form, table, names, problems)
-    return problems.listed()
+    if file.has_bom:
+        message = "the file begins with a byte order mark"
+        problems.error("byte order mark", message, line=1, fix="save it as UTF-8 without one")
+    if file.header[0] in expected.ids and file.header[0] not in expected.header:
+        fix = f"begin with {','.join(expected.header[:3])}..."
+        problems.error("missing header", "the column names are missing", line=1, fix=fix)
+        return problems.errors
+    if file.header != expected.header:
+        _check_header(expected, file.header, problems)
+    _check_rows(expected, file, names, problems)
+    return problems.errors
 
 
-def _find_header_flaws(form: SubmissionFormat, header: tuple[str, ...], problems: ProblemList) -> None:
-    if header[0] in _INDEX_NAMES and header[0] not in form.header:
-        problems.add("index", 1, "an index column was left in", "write it without: to_csv(..., index=False)")
+def _check_header(expected: SubmissionFormat, header: tuple[str, ...], problems: ProblemList) -> None:
+    if header[0] in _INDEX_NAMES and header[0] not in expected.header:
+        fix = "write it without: to_csv(..., index=False)"
+        problems.error("index column", "the first column is an index", line=1, fix=fix)
         header = header[1:]
-    for name in repeated(header):
-        problems.add("twice", 1, f"column {shown(name)} is there twice", "keep one of them")
-    missing = [name for name in form.header if name not in header]
+    for name in duplicates(header):
+        problems.error("duplicate column", f"there are two columns {quote(name)}", line=1, fix="keep one of them")
+    missing = [name for name in expected.header if name not in header]
     for name in dict.fromkeys(header):
-        if name not in form.header:
+        if name not in expected.header:
             _add_extra_column(name, missing, problems)
     for name in missing:
-        problems.add("missing", 1, f"column {shown(name)} is missing", "add it")
-    if sorted(header) == sorted(form.header) and header != form.header:
-        found, wanted = next((f, w) for f, w in zip(header, form.header, strict=True) if f != w)
-        problems.add(
-            "column order",
-            1,
-            f"the columns are reordered: {shown(found)} stands where {shown(wanted)} belongs",
-            "write them in the sample's order",
-        )
+        problems.error("missing column", f"column {quote(name)} is missing", line=1, fix="add it")
+    if sorted(header) == sorted(expected.header) and header != expected.header:
+        found, wanted = next((f, w) for f, w in zip(header, expected.header, strict=True) if f != w)
+        message = f"the columns are in another order: {quote(found)} instead of {quote(wanted)}"
+        problems.error("column order", message, line=1, fix="write them in the sample's order")
 
 
 def _add_extra_column(name: str, missing: list[str], problems: ProblemList) -> None:
-    """Say that a column is not the sample's; one that it was renamed from is struck off `missing`."""
+    """Add the error of a column that the sample lacks; the one it was renamed from is removed from `missing`."""
     near = difflib.get_close_matches(name.strip(), missing, n=1)
     if near:
         missing.remove(near[0])
-        problems.add("renamed", 1, f"no column is named {shown(name)}", f"did you mean {shown(near[0])}?")
+        message, fix = f"no column is named {quote(name)}", f"did you mean {quote(near[0])}?"
+        problems.error("renamed column", message, line=1, fix=fix)
     else:
-        problems.add("extra", 1, f"column {shown(name)} is not in the sample submission", "remove it")
+        message = f"column {quote(name)} is not in the sample submission"
+        problems.error("extra column", message, line=1, fix="remove it")
 
 
-def _find_row_flaws(form: SubmissionFormat, table: Table, names: Sequence[str] | None, problems: ProblemList) -> None:
-    """Look at each row once; told first are rows of the wrong length, then the ids, then the values."""
+def _check_rows(expected: SubmissionFormat, file: CsvFile, names: Sequence[str] | None, problems: ProblemList) -> None:
+    """Check each row once; rows of the wrong length come first, then the ids, then the values."""
     ragged, values, ids = ProblemList(), ProblemList(), _Ids()
-    present = [name for name in form.columns if name in table.header]
-    places = [table.header.index(name) for name in present]
-    check, width = _row_check(form, present, names), len(table.header)
-    id_place = table.header.index(form.id_column) if form.id_column in table.header else None
-    for line, row in table:
-        if id_place is not None and row:  # a blank line has no id, and is said already
-            ids.add(row[id_place] if id_place < len(row) else "", line)
+    present = [name for name in expected.columns if name in file.header]
+    positions = [file.header.index(name) for name in present]
+    check, width = _row_check(expected, present, names), len(file.header)
+    id_position = file.header.index(expected.id_column) if expected.id_column in file.header else None
+    for line, row in file:
+        if id_position is not None and row:  # a blank line has no id, and is an error already
+            ids.add(row[id_position] if id_position < len(row) else "", line)
         if len(row) != width:
-            _add_ragged_row(form, row, line, width, ragged)
+            _add_ragged_row(expected, row, line, width, ragged)
         elif present:
-            for kind, found, fix in check([row[place] for place in places]):
-                values.add(kind, line, found, fix)
+            for kind, message, fix in check([row[position] for position in positions]):
+                values.error(kind, message, line=line, fix=fix)
     problems.extend(ragged)
-    if id_place is not None:
-        _find_id_flaws(form, ids, problems)
+    if id_position is not None:
+        _check_ids(expected, ids, problems)
     problems.extend(values)
 
 
@@ -232,80 +233,83 @@ class _Ids:
         self.lines.append(line)
 
 
-def _add_ragged_row(form: SubmissionFormat, row: list[str], line: int, width: int, problems: ProblemList) -> None:
+def _add_ragged_row(expected: SubmissionFormat, row: list[str], line: int, width: int, problems: ProblemList) -> None:
     if not row:
-        problems.add("blank line", line, "the line is blank", "remove it")
-    elif form.kind is Kind.TAG_LIST and len(row) > width:
-        problems.add("commas", line, "commas between the tags", "put blanks between them")
+        problems.error("blank line", "the line is blank", line=line, fix="remove it")
+    elif expected.kind is CellKind.TAG_LIST and len(row) > width:
+        problems.error("commas between tags", "there are commas between the tags", line=line, fix="write blanks")
     elif len(row) == 2 * width - 1 and "".join(row[1:]).isdigit():
-        problems.add("decimal commas", line, "decimal commas", "write a point: 0.25")
+        problems.error("decimal commas", "the numbers have decimal commas", line=line, fix="write a point: 0.25")
     else:
-        problems.add("ragged", line, f"{len(row)} cells where the header has {width}", "write a cell a column")
+        message = f"{len(row)} cells, but {width} columns"
+        problems.error("rows of the wrong length", message, line=line, fix="write one cell per column")
 
 
-def _find_id_flaws(form: SubmissionFormat, ids: _Ids, problems: ProblemList) -> None:
-    if tuple(ids.names) == form.ids:
+def _check_ids(expected: SubmissionFormat, ids: _Ids, problems: ProblemList) -> None:
+    if tuple(ids.names) == expected.ids:
         return
-    position = {name: number for number, name in enumerate(form.ids)}
+    position = {name: number for number, name in enumerate(expected.ids)}
     first_line: dict[str, int] = {}
     for name, line in zip(ids.names, ids.lines, strict=True):
         if name not in position:
-            problems.add("extra id", line, f"id {shown(name)} is not in the sample submission", _near(name, position))
+            message = f"the id {quote(name)} is not in the sample submission"
+            problems.error("extra id", message, line=line, fix=_extra_id_fix(name, position))
         elif name in first_line:
-            problems.add("id twice", line, f"id {shown(name)} was on line {first_line[name]} already", "keep one")
+            message = f"the id {quote(name)} is on line {first_line[name]} already"
+            problems.error("duplicate id", message, line=line, fix="keep one")
         first_line.setdefault(name, line)
-    for name in form.ids:
+    for name in expected.ids:
         if name not in first_line:
-            problems.add("missing id", None, f"id {shown(name)} is missing", "add its row")
-    _find_reordering(form, position, first_line, problems)
+            problems.error("missing id", f"the id {quote(name)} is missing", fix="add its row")
+    _check_id_order(expected, position, first_line, problems)
 
 
-def _near(name: str, known: dict[str, int]) -> str:
+def _extra_id_fix(name: str, known: dict[str, int]) -> str:
     for candidate in (name.strip(), Path(name.strip()).stem):
         if candidate in known:
-            return f"did you mean {shown(candidate)}?"
+            return f"did you mean {quote(candidate)}?"
     return "remove its row"
 
 
-def _find_reordering(
-    form: SubmissionFormat, position: dict[str, int], first_line: dict[str, int], problems: ProblemList
+def _check_id_order(
+    expected: SubmissionFormat, position: dict[str, int], first_line: dict[str, int], problems: ProblemList
 ) -> None:
     """Compare the order of the ids that both files have."""
-    here = [name for name in first_line if name in position]
-    there = [name for name in form.ids if name in first_line]
-    for name, wanted in zip(here, there, strict=True):
+    order = [name for name in first_line if name in position]
+    sample_order = [name for name in expected.ids if name in first_line]
+    for name, wanted in zip(order, sample_order, strict=True):
         if name != wanted:
-            found = f"the ids are reordered: {shown(name)} stands where {shown(wanted)} belongs"
-            problems.add("id order", first_line[name], found, "write them in the sample's order")
+            message = f"the ids are in another order: {quote(name)} instead of {quote(wanted)}"
+            problems.error("id order", message, line=first_line[name], fix="write them in the sample's order")
             return
 
 
 def _row_check(
-    form: SubmissionFormat, columns: list[str], names: Sequence[str] | None
-) -> Callable[[list[str]], Iterator[Fault]]:
+    expected: SubmissionFormat, columns: list[str], names: Sequence[str] | None
+) -> Callable[[list[str]], Iterator[CellProblem]]:
     known = None if names is None else frozenset(names)
-    if form.kind is Kind.TAG_LIST:
-        return lambda cells: tag_faults(cells[0], known)
-    if form.kind is Kind.ONE_CLASS:
-        return lambda cells: class_faults(cells[0], known)
-    sums_to_one = form.kind is Kind.CLASS_PROBABILITIES and len(columns) == len(form.columns)
-    return lambda cells: number_faults(cells, columns, sums_to_one)
+    if expected.kind is CellKind.TAG_LIST:
+        return lambda cells: tag_problems(cells[0], known)
+    if expected.kind is CellKind.ONE_CLASS:
+        return lambda cells: class_problems(cells[0], known)
+    sums_to_one = expected.kind is CellKind.CLASS_PROBABILITIES and len(columns) == len(expected.columns)
+    return lambda cells: number_problems(cells, columns, sums_to_one)
 
 
-# --- the matrix ---------------------------------------------------------------------------------
+# --- the values ---------------------------------------------------------------------------------
 
 
-def _matrix(form: SubmissionFormat, table: Table, classes: Sequence[str]) -> NDArray[np.float64]:
-    """A flawless table as numbers; its columns are the sample's, so places are known."""
-    places = [table.header.index(name) for name in form.columns]
-    if form.kind is Kind.TAG_LIST or form.kind is Kind.ONE_CLASS:
-        texts = [row[places[0]] for _, row in table]
-        return targets_of(form.labels, classes, texts).astype(np.float64)
-    values = np.empty((len(form.ids), len(places)))
-    for number, (_, row) in enumerate(table):
-        values[number] = [float(row[place]) for place in places]
-    if form.kind is Kind.ONE_PROBABILITY:
+def _values(expected: SubmissionFormat, file: CsvFile, classes: Sequence[str]) -> NDArray[np.float64]:
+    """The values of a file without problems, shaped (rows, classes)."""
+    positions = [file.header.index(name) for name in expected.columns]
+    if expected.kind in (CellKind.TAG_LIST, CellKind.ONE_CLASS):
+        texts = [row[positions[0]] for _, row in file]
+        return targets_of(expected.labels, classes, texts).astype(np.float64)
+    values = np.empty((len(expected.ids), len(positions)))
+    for number, (_, row) in enumerate(file):
+        values[number] = [float(row[position]) for position in positions]
+    if expected.kind is CellKind.ONE_PROBABILITY:
         return values
-    matrix = np.empty_like(values)
-    matrix[:, column_order(form, classes)] = values
-    return matrix
+    ordered = np.empty_like(values)
+    ordered[:, column_order(expected, classes)] = values
+    return ordered

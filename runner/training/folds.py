@@ -13,7 +13,7 @@ from runner.console import log
 from runner.contract import Competition, Recipe
 from runner.data.folds import Folds, copy_folds, read_folds, shared_folds
 from runner.data.index import Index
-from runner.data.write_split import SplitPlan, write_split
+from runner.data.splits import SplitPlan, write_split
 from runner.errors import UsageError
 from runner.training.distributed import broadcast_from_main, main_process_first
 from runner.training.fold import FoldRun, Machine

@@ -70,7 +70,7 @@ def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: 
 def test_split_counts_every_class_and_is_repeatable(trained: Path, cli: Runner) -> None:
     result = cli("shapes", "split", "--folds", 4, "--json")
     text = json.loads(result.out)
-    assert {item["name"]: sum(item["held_out"]) for item in text["classes"]} == {
+    assert {item["name"]: sum(item["valid_per_fold"]) for item in text["classes"]} == {
         "akita": 20,
         "beagle": 20,
         "collie": 20,

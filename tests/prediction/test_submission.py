@@ -102,8 +102,8 @@ def test_an_id_with_a_comma_is_quoted_and_read_back(tmp_path):
 
 
 refused = [
-    ("a NaN", [[np.nan, 0.5, 0.5]] * 3, CLASSES, ["z", "a", "m"], "holds 'nan'"),
-    ("an infinity", [[np.inf, 0.5, 0.5]] * 3, CLASSES, ["z", "a", "m"], "holds 'inf'"),
+    ("a NaN", [[np.nan, 0.5, 0.5]] * 3, CLASSES, ["z", "a", "m"], "is 'nan'"),
+    ("an infinity", [[np.inf, 0.5, 0.5]] * 3, CLASSES, ["z", "a", "m"], "is 'inf'"),
     ("logits", [[-3.0, 2.0, 2.0]] * 3, CLASSES, ["z", "a", "m"], "negative"),
     ("rows that do not sum to 1", [[0.5, 0.5, 0.5]] * 3, CLASSES, ["z", "a", "m"], "sum to 1.5"),
     ("a missing id", [[0.5, 0.25, 0.25]] * 2, CLASSES, ["z", "m"], "1 ids of the sample.*no prediction: a"),

@@ -1,4 +1,4 @@
-"""Everything that would make a host reject a submission for its form is told, with its row and a fix."""
+"""Everything that makes a host reject the format of a submission is found, with its line and a fix."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import Binary, Multiclass, Multilabel
-from runner.csv_file import SPELT_OUT, Problem
 from runner.errors import DataError, SubmissionFormatError
+from runner.problems import KEPT_PER_KIND, Problem
 from runner.submission_format.submission_format import (
-    Kind,
+    CellKind,
     SubmissionFormat,
     find_problems,
     read_submission,
@@ -33,28 +33,28 @@ TAG_SAMPLE = "image_name,tags\n" + "".join(f"test_{row},primary clear\n" for row
 CLASS_SAMPLE = "id,breed\n" + "".join(f"d{row},pug\n" for row in range(4))
 
 CASES = {
-    Kind.CLASS_PROBABILITIES: (BREEDS, DOG_SAMPLE, None),
-    Kind.ONE_PROBABILITY: (ICE, ICE_SAMPLE, None),
-    Kind.TAG_LIST: (TAGS, TAG_SAMPLE, NAMES),
-    Kind.ONE_CLASS: (BREEDS, CLASS_SAMPLE, ("boxer", "pug")),
+    CellKind.CLASS_PROBABILITIES: (BREEDS, DOG_SAMPLE, None),
+    CellKind.ONE_PROBABILITY: (ICE, ICE_SAMPLE, None),
+    CellKind.TAG_LIST: (TAGS, TAG_SAMPLE, NAMES),
+    CellKind.ONE_CLASS: (BREEDS, CLASS_SAMPLE, ("boxer", "pug")),
 }
 DOG, CHANCE, TAG, ONE = CASES
 
 
-def form_of(kind: Kind, folder: Path) -> SubmissionFormat:
+def format_of(kind: CellKind, folder: Path) -> SubmissionFormat:
     labels, text, _ = CASES[kind]
     sample = folder / "sample.csv"
     sample.write_text(text)
     return read_submission_format(labels, sample)
 
 
-def check(kind: Kind, folder: Path, content: str | bytes) -> list[Problem]:
+def check(kind: CellKind, folder: Path, content: str | bytes) -> tuple[Problem, ...]:
     path = folder / "mine.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return find_problems(form_of(kind, folder), path, names=CASES[kind][2])
+    return find_problems(format_of(kind, folder), path, names=CASES[kind][2])
 
 
-def swap(kind: Kind, old: str, new: str) -> str:
+def swap(kind: CellKind, old: str, new: str) -> str:
     """The sample with its first `old` changed."""
     text = CASES[kind][1]
     assert old in text
@@ -66,110 +66,193 @@ def reordered(text: str) -> str:
     return "".join([lines[0], lines[2], lines[1], *lines[3:]])
 
 
-# What is wrong, the kind of form, the file, the line it is told of, words of the message.
+# The name of the case, the sample, the file, then of its first problem: kind, line, words of the message and fix.
 WRONG = [
-    ("missing id", DOG, swap(DOG, "d2,0.33,0.33,0.34\n", ""), None, "id 'd2' is missing"),
-    ("extra id", CHANCE, ICE_SAMPLE + "i9,0.5\n", 6, "id 'i9' is not in the sample submission"),
-    ("id twice", TAG, TAG_SAMPLE + "test_1,clear\n", 6, "id 'test_1' was on line 3 already"),
-    ("ids reordered", DOG, reordered(DOG_SAMPLE), 2, "reordered: 'd1' stands where 'd0' belongs"),
-    ("id with a suffix", DOG, swap(DOG, "d2,", "d2.jpg,"), 4, "'d2.jpg' is not in.*did you mean 'd2'"),
-    ("id with a blank", TAG, swap(TAG, "test_2,", "test_2 ,"), 4, "did you mean 'test_2'"),
-    ("no rows", CHANCE, "id,is_iceberg\n", None, "id 'i0' is missing"),
+    ("missing id", DOG, swap(DOG, "d2,0.33,0.33,0.34\n", ""), "missing id", None, "'d2' is missing"),
+    ("extra id", CHANCE, ICE_SAMPLE + "i9,0.5\n", "extra id", 6, "'i9' is not in the sample submission"),
+    ("duplicate id", TAG, TAG_SAMPLE + "test_1,clear\n", "duplicate id", 6, "'test_1' is on line 3 already"),
+    ("ids reordered", DOG, reordered(DOG_SAMPLE), "id order", 2, "order: 'd1' instead of 'd0'"),
+    ("id with a suffix", DOG, swap(DOG, "d2,", "d2.jpg,"), "extra id", 4, "'d2.jpg' is not in.*did you mean 'd2'"),
+    ("id with a blank", TAG, swap(TAG, "test_2,", "test_2 ,"), "extra id", 4, "did you mean 'test_2'"),
+    ("no rows", CHANCE, "id,is_iceberg\n", "missing id", None, "'i0' is missing"),
     (
         "missing column",
         DOG,
         "id,boxer,pug\n" + "d0,.5,.5\nd1,.5,.5\nd2,.5,.5\nd3,.5,.5\n",
+        "missing column",
         1,
-        "'whippet' is miss",
+        "'whippet' is missing",
     ),
-    ("missing id column", CHANCE, "is_iceberg\n0.5\n", 1, "column 'id' is missing"),
+    ("missing id column", CHANCE, "is_iceberg\n0.5\n", "missing column", 1, "column 'id' is missing"),
     (
         "extra column",
         CHANCE,
         ICE_SAMPLE.replace("\n", ",7\n").replace(",7", ",extra", 1),
+        "extra column",
         1,
         "'extra' is not in",
     ),
-    ("renamed column", DOG, swap(DOG, "whippet", "wippet"), 1, "named 'wippet'.*did you mean 'whippet'"),
-    ("column in capitals", DOG, swap(DOG, "whippet", "Whippet"), 1, "did you mean 'whippet'"),
-    ("columns reordered", DOG, swap(DOG, "boxer,pug", "pug,boxer"), 1, "'pug' stands where 'boxer' belongs"),
-    ("column twice", CHANCE, ICE_SAMPLE.replace("\n", ",.5\n").replace(",.5", ",is_iceberg", 1), 1, "twice"),
-    ("no header", CHANCE, ICE_SAMPLE.removeprefix("id,is_iceberg\n"), 1, "columns' names are missing"),
-    ("NaN", DOG, swap(DOG, "d1,0.33", "d1,nan"), 3, "column 'boxer' holds 'nan'"),
-    ("NA", CHANCE, swap(CHANCE, "i1,0.5", "i1,NA"), 3, "holds 'NA'"),
-    ("infinity", DOG, swap(DOG, "d1,0.33", "d1,inf"), 3, "column 'boxer' holds 'inf'"),
-    ("a number too large to hold", CHANCE, swap(CHANCE, "i1,0.5", "i1,1e999"), 3, "holds '1e999'"),
-    ("negative", CHANCE, swap(CHANCE, "i3,0.5", "i3,-0.1"), 5, "holds -0.1, which is negative"),
-    ("above 1", CHANCE, swap(CHANCE, "i3,0.5", "i3,1.0001"), 5, "holds 1.0001, which is above 1"),
-    ("no number", CHANCE, swap(CHANCE, "i0,0.5", "i0,half"), 2, "'half', not a plain number"),
-    ("underscores", CHANCE, swap(CHANCE, "i0,0.5", "i0,0_1"), 2, "'0_1', not a plain number"),
-    ("foreign digits", CHANCE, swap(CHANCE, "i0,0.5", "i0,٠"), 2, "not a plain number"),
-    ("percent", CHANCE, swap(CHANCE, "i0,0.5", "i0,50%"), 2, "'50%', not a plain number"),
-    ("empty cell", DOG, swap(DOG, "d1,0.33,0.33", "d1,0.33,"), 3, "column 'pug' is empty"),
-    ("sum above 1", DOG, swap(DOG, "d1,0.33", "d1,0.34"), 3, "sum to 1.01.*divide the row"),
-    ("sum below 1", DOG, swap(DOG, "d1,0.33", "d1,0.3"), 3, "sum to 0.97"),
+    (
+        "renamed column",
+        DOG,
+        swap(DOG, "whippet", "wippet"),
+        "renamed column",
+        1,
+        "named 'wippet'.*did you mean 'whippet'",
+    ),
+    (
+        "column in capitals",
+        DOG,
+        swap(DOG, "whippet", "Whippet"),
+        "renamed column",
+        1,
+        "did you mean 'whippet'",
+    ),
+    (
+        "columns reordered",
+        DOG,
+        swap(DOG, "boxer,pug", "pug,boxer"),
+        "column order",
+        1,
+        "order: 'pug' instead of 'boxer'",
+    ),
+    (
+        "duplicate column",
+        CHANCE,
+        ICE_SAMPLE.replace("\n", ",.5\n").replace(",.5", ",is_iceberg", 1),
+        "duplicate column",
+        1,
+        "two columns 'is_iceberg'",
+    ),
+    ("no header", CHANCE, ICE_SAMPLE.removeprefix("id,is_iceberg\n"), "missing header", 1, "names are missing"),
+    ("NaN", DOG, swap(DOG, "d1,0.33", "d1,nan"), "NaN", 3, "column 'boxer' is 'nan'"),
+    ("NA", CHANCE, swap(CHANCE, "i1,0.5", "i1,NA"), "NaN", 3, "is 'NA'"),
+    ("infinity", DOG, swap(DOG, "d1,0.33", "d1,inf"), "infinity", 3, "column 'boxer' is 'inf'"),
+    ("a number too large", CHANCE, swap(CHANCE, "i1,0.5", "i1,1e999"), "infinity", 3, "is '1e999'"),
+    ("negative", CHANCE, swap(CHANCE, "i3,0.5", "i3,-0.1"), "negative number", 5, "is -0.1, which is negative"),
+    ("above 1", CHANCE, swap(CHANCE, "i3,0.5", "i3,1.0001"), "number above 1", 5, "is 1.0001, which is above 1"),
+    ("no number", CHANCE, swap(CHANCE, "i0,0.5", "i0,half"), "not a number", 2, "'half', not a plain number"),
+    ("underscores", CHANCE, swap(CHANCE, "i0,0.5", "i0,0_1"), "not a number", 2, "'0_1', not a plain number"),
+    ("foreign digits", CHANCE, swap(CHANCE, "i0,0.5", "i0,٠"), "not a number", 2, "not a plain number"),
+    ("percent", CHANCE, swap(CHANCE, "i0,0.5", "i0,50%"), "not a number", 2, "'50%', not a plain number"),
+    ("empty cell", DOG, swap(DOG, "d1,0.33,0.33", "d1,0.33,"), "empty cell", 3, "column 'pug' is empty"),
+    ("sum above 1", DOG, swap(DOG, "d1,0.33", "d1,0.34"), "sum is not 1", 3, "sum to 1.01.*divide the row"),
+    ("sum below 1", DOG, swap(DOG, "d1,0.33", "d1,0.3"), "sum is not 1", 3, "sum to 0.97"),
     (
         "unknown tag",
         TAG,
         swap(TAG, "primary clear", "primary clera"),
+        "unknown tag",
         2,
-        "no tag is named 'clera'; did you mean 'clear'",
+        "no tag is named 'clera'.*did you mean 'clear'",
     ),
-    ("tag twice", TAG, swap(TAG, "primary clear", "primary primary"), 2, "tag 'primary' is there twice"),
+    (
+        "duplicate tag",
+        TAG,
+        swap(TAG, "primary clear", "primary primary"),
+        "duplicate tag",
+        2,
+        "'primary' is repeated",
+    ),
     (
         "commas for blanks",
         TAG,
         swap(TAG, "primary clear", "primary,clear"),
+        "commas between tags",
         2,
         "commas between the tags.*blanks",
     ),
-    ("quoted commas", TAG, swap(TAG, "primary clear", '"primary,clear"'), 2, "no blanks between its tags"),
-    ("two blanks", TAG, swap(TAG, "primary clear", "primary  clear"), 2, "blanks too many"),
-    ("blank at the end", TAG, swap(TAG, "primary clear", "primary clear "), 2, "blanks too many"),
-    ("empty tag list", TAG, swap(TAG, "primary clear", ""), 2, "tag list is empty"),
-    ("blank tag list", TAG, swap(TAG, "primary clear", "  "), 2, "tag list is empty"),
-    ("unknown class", ONE, swap(ONE, "d0,pug", "d0,pgu"), 2, "no class is named 'pgu'; did you mean 'pug'"),
-    ("empty class", ONE, swap(ONE, "d0,pug", "d0,"), 2, "the class is empty"),
-    ("BOM", DOG, b"\xef\xbb\xbf" + DOG_SAMPLE.encode(), 1, "byte order mark"),
-    ("named index", CHANCE, swap(CHANCE, "id,", "Unnamed: 0,id,").replace("\ni", "\n0,i"), 1, "index column"),
-    ("semicolons", DOG, DOG_SAMPLE.replace(",", ";"), 1, "separated by semicolons"),
-    ("tabs", CHANCE, ICE_SAMPLE.replace(",", "\t"), 1, "separated by tabs"),
-    ("decimal commas", CHANCE, ICE_SAMPLE.replace("0.5", "0,5"), 2, "decimal commas"),
-    ("quoted decimal commas", CHANCE, ICE_SAMPLE.replace("0.5", '"0,5"'), 2, "a decimal comma"),
-    ("semicolons, decimal commas", CHANCE, ICE_SAMPLE.replace(",", ";").replace(".", ","), 1, "semicolons"),
-    ("old Excel", CHANCE, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), None, "old Excel workbook"),
-    ("gzip", CHANCE, b"\x1f\x8b\x08\x00", None, "a gzip file"),
-    ("HTML", CHANCE, "\n<!DOCTYPE html><html><body>403</body></html>", None, "a web page"),
-    ("UTF-16", CHANCE, ICE_SAMPLE.encode("utf-16"), None, "UTF-16"),
-    ("not UTF-8", TAG, TAG_SAMPLE.encode() + b"test_9,cle\xe4r\n", 6, "byte 0xe4 is not UTF-8"),
-    ("empty file", CHANCE, "", None, "the file is empty"),
-    ("blank first line", CHANCE, "\n" + ICE_SAMPLE, 1, "first line is blank"),
-    ("nothing but blank lines", CHANCE, "\n\r\n\n", None, "the file is empty"),
-    ("nothing but a BOM", CHANCE, b"\xef\xbb\xbf", None, "the file is empty"),
-    ("short row", DOG, swap(DOG, "d1,0.33,0.33,0.34", "d1,0.33"), 3, "2 cells where the header has 4"),
-    ("long row", CHANCE, swap(CHANCE, "i1,0.5", "i1,0.5,0.5"), 3, "3 cells where the header has 2"),
-    ("blank line", CHANCE, ICE_SAMPLE + "\n", 6, "the line is blank"),
-    ("open quote", CHANCE, swap(CHANCE, "i1,0.5", 'i1,"0.5'), 3, "not readable as CSV"),
+    (
+        "quoted commas",
+        TAG,
+        swap(TAG, "primary clear", '"primary,clear"'),
+        "commas between tags",
+        2,
+        "no blanks between its tags",
+    ),
+    ("two blanks", TAG, swap(TAG, "primary clear", "primary  clear"), "blanks", 2, "more blanks than needed"),
+    ("blank at the end", TAG, swap(TAG, "primary clear", "primary clear "), "blanks", 2, "more blanks than needed"),
+    ("empty tag list", TAG, swap(TAG, "primary clear", ""), "no tags", 2, "tag list is empty"),
+    ("blank tag list", TAG, swap(TAG, "primary clear", "  "), "no tags", 2, "tag list is empty"),
+    (
+        "unknown class",
+        ONE,
+        swap(ONE, "d0,pug", "d0,pgu"),
+        "unknown class",
+        2,
+        "no class is named 'pgu'.*did you mean 'pug'",
+    ),
+    ("empty class", ONE, swap(ONE, "d0,pug", "d0,"), "empty cell", 2, "the class is empty"),
+    ("BOM", DOG, b"\xef\xbb\xbf" + DOG_SAMPLE.encode(), "byte order mark", 1, "byte order mark"),
+    (
+        "named index",
+        CHANCE,
+        swap(CHANCE, "id,", "Unnamed: 0,id,").replace("\ni", "\n0,i"),
+        "index column",
+        1,
+        "is an index",
+    ),
+    ("semicolons", DOG, DOG_SAMPLE.replace(",", ";"), "wrong separator", 1, "separated by semicolons"),
+    ("tabs", CHANCE, ICE_SAMPLE.replace(",", "\t"), "wrong separator", 1, "separated by tabs"),
+    ("decimal commas", CHANCE, ICE_SAMPLE.replace("0.5", "0,5"), "decimal commas", 2, "decimal commas"),
+    ("quoted decimal commas", CHANCE, ICE_SAMPLE.replace("0.5", '"0,5"'), "decimal commas", 2, "a decimal comma"),
+    (
+        "semicolons, decimal commas",
+        CHANCE,
+        ICE_SAMPLE.replace(",", ";").replace(".", ","),
+        "wrong separator",
+        1,
+        "semicolons",
+    ),
+    ("old Excel", CHANCE, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "not a CSV", None, "old Excel workbook"),
+    ("gzip", CHANCE, b"\x1f\x8b\x08\x00", "not a CSV", None, "a gzip archive"),
+    ("HTML", CHANCE, "\n<!DOCTYPE html><html><body>403</body></html>", "not a CSV", None, "an HTML page"),
+    ("UTF-16", CHANCE, ICE_SAMPLE.encode("utf-16"), "not a CSV", None, "UTF-16"),
+    ("binary", CHANCE, ICE_SAMPLE + "\0", "not a CSV", None, "binary"),
+    ("not UTF-8", TAG, TAG_SAMPLE.encode() + b"test_9,cle\xe4r\n", "not UTF-8", 6, "byte 0xe4"),
+    ("empty file", CHANCE, "", "empty file", None, "the file is empty"),
+    ("blank first line", CHANCE, "\n" + ICE_SAMPLE, "missing header", 1, "first line has no column names"),
+    ("nothing but blank lines", CHANCE, "\n\r\n\n", "empty file", None, "the file is empty"),
+    ("nothing but a BOM", CHANCE, b"\xef\xbb\xbf", "empty file", None, "the file is empty"),
+    (
+        "short row",
+        DOG,
+        swap(DOG, "d1,0.33,0.33,0.34", "d1,0.33"),
+        "rows of the wrong length",
+        3,
+        "2 cells, but 4 columns",
+    ),
+    (
+        "long row",
+        CHANCE,
+        swap(CHANCE, "i1,0.5", "i1,0.5,0.5"),
+        "rows of the wrong length",
+        3,
+        "3 cells, but 2 columns",
+    ),
+    ("blank line", CHANCE, ICE_SAMPLE + "\n", "blank line", 6, "the line is blank"),
+    ("open quote", CHANCE, swap(CHANCE, "i1,0.5", 'i1,"0.5'), "open quote", 3, "never closed"),
+    ("text after a quote", CHANCE, swap(CHANCE, "i1,0.5", 'i1,"0".5'), "wrong quotes", 3, "not readable as CSV"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "line", "words"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG]
+    ("sample", "content", "kind", "line", "words"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG]
 )
-def test_a_file_with_a_flaw_is_refused_with_its_row_and_reason(tmp_path, kind, content, line, words):
-    first = check(kind, tmp_path, content)[0]
-    assert first.row == line
-    assert re.search(words, str(first)), str(first)
-    assert first.fix
+def test_a_wrong_file_is_refused_with_kind_line_and_fix(tmp_path, sample, content, kind, line, words):
+    first = check(sample, tmp_path, content)[0]
+    assert (first.kind, first.line) == (kind, line)
+    assert re.search(words, f"{first.message}; {first.fix}"), first
+    assert first.fix or first.kind in ("empty file", "not a CSV")
     assert "\n" not in str(first)
 
 
 def test_a_csv_that_pandas_wrote_with_its_index_is_refused(tmp_path):
-    form_of(DOG, tmp_path)
+    format_of(DOG, tmp_path)
     pd.read_csv(tmp_path / "sample.csv").to_csv(tmp_path / "mine.csv")
     problems = check(DOG, tmp_path, (tmp_path / "mine.csv").read_bytes())
-    assert [str(problem) for problem in problems] == [
-        "line 1: an index column was left in; write it without: to_csv(..., index=False)"
+    assert [(problem.kind, problem.fix) for problem in problems] == [
+        ("index column", "write it without: to_csv(..., index=False)")
     ]
 
 
@@ -180,10 +263,10 @@ def test_a_workbook_with_a_csv_name_is_refused(tmp_path):
     assert "Excel workbook" in problem.message
 
 
-@pytest.mark.parametrize("name", ["nowhere.csv", "."])
-def test_a_path_that_is_no_file_is_a_flaw_and_not_a_crash(tmp_path, name):
-    (problem,) = find_problems(form_of(DOG, tmp_path), tmp_path / name)
-    assert "cannot be read" in problem.message
+@pytest.mark.parametrize(("name", "kind"), [("nowhere.csv", "missing file"), (".", "unreadable file")])
+def test_a_path_that_is_not_a_file_is_a_problem(tmp_path, name, kind):
+    (problem,) = find_problems(format_of(DOG, tmp_path), tmp_path / name)
+    assert problem.kind == kind
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -197,63 +280,89 @@ def test_a_path_that_is_no_file_is_a_flaw_and_not_a_crash(tmp_path, name):
     ],
     ids=["as it is", "CRLF", "no last newline", "quoted"],
 )
-def test_the_sample_submission_has_no_flaw_however_it_is_typed(tmp_path, kind, rewrite):
-    assert check(kind, tmp_path, rewrite(CASES[kind][1])) == []
+def test_the_sample_submission_has_no_problem_in_any_spelling(tmp_path, kind, rewrite):
+    assert check(kind, tmp_path, rewrite(CASES[kind][1])) == ()
 
 
-def test_every_kind_of_flaw_is_told_at_once(tmp_path):
+def test_all_problems_are_found_at_once(tmp_path):
     rows = ["id,boxer,pug,whipet", "d0,0.33,0.33,0.34", "d0,1.5,0,0", "d9,0,x,1"]
-    words = [problem.message for problem in check(DOG, tmp_path, "\n".join(rows))]
-    for expected in ("'whipet'", "'d0' was on line 2", "'d9'", "'d1' is missing", "above 1", "'x'"):
-        assert any(expected in found for found in words), (expected, words)
+    problems = check(DOG, tmp_path, "\n".join(rows))
+    assert [(problem.kind, problem.line) for problem in problems] == [
+        ("renamed column", 1),
+        ("duplicate id", 3),
+        ("extra id", 4),
+        ("missing id", None),
+        ("missing id", None),
+        ("missing id", None),
+        ("number above 1", 3),
+        ("not a number", 4),
+    ]
 
 
-def test_ten_thousand_rows_with_one_fault_are_told_in_a_few_lines(tmp_path):
+def test_the_error_of_a_submission_lists_its_problems(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_text(ICE_SAMPLE.replace("i0,0.5", "i0,1.5").replace("i2,0.5", "i2,half"))
+    with pytest.raises(SubmissionFormatError) as caught:
+        read_submission(format_of(CHANCE, tmp_path), path, classes=["is_iceberg"])
+    assert str(caught.value) == (
+        "the host would reject the format of the submission:\n"
+        "- number above 1: 1\n"
+        "    line 2: column 'is_iceberg' is 1.5, which is above 1\n"
+        "      fix: write probabilities, not percentages or logits\n"
+        "- not a number: 1\n"
+        "    line 4: column 'is_iceberg' is 'half', not a plain number\n"
+        "      fix: write it as 0.25 or 2.5e-7\n"
+        f"  where: {path}\n"
+        "  fix: fix what is listed, or write the file again: runner COMPETITION predict"
+    )
+
+
+def test_ten_thousand_problems_of_one_kind_are_counted(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("id,p\n" + "".join(f"{row},0.5\n" for row in range(10_357)))
     bad = tmp_path / "bad.csv"
     bad.write_text("id,p\n" + "".join(f"{row},NaN\n" for row in range(10_357)))
     problems = find_problems(read_submission_format(ICE, sample), bad)
-    assert [problem.row for problem in problems] == [2, 3, 4]
+    assert [problem.line for problem in problems] == [2, 3, 4, 5, 6]
     assert sum(1 + problem.more for problem in problems) == 10_357
-    assert f"(and {10_357 - SPELT_OUT:,} more like it)" in str(problems[-1])
+    assert [problem.more for problem in problems] == [0, 0, 0, 0, 10_352]
 
 
-def test_one_fault_in_two_guises_is_counted_as_one_kind(tmp_path):
+def test_decimal_commas_are_one_kind_with_and_without_quotes(tmp_path):
     sample, bad = tmp_path / "sample.csv", tmp_path / "bad.csv"
     sample.write_text("id,p\n" + "".join(f"{row},0.5\n" for row in range(8)))
-    # A decimal comma makes two cells of one, unless it stands between quotes.
+    # A decimal comma makes two cells of one, unless it is between quotes.
     bad.write_text("id,p\n" + "".join(f'{row},"0,25"\n' if row < 6 else f"{row},0,25\n" for row in range(8)))
     problems = find_problems(read_submission_format(ICE, sample), bad)
     assert sum(1 + problem.more for problem in problems) == 8
-    assert len(problems) == SPELT_OUT
-    assert [problem.row for problem in problems] == [8, 9, 2]
+    assert len(problems) == KEPT_PER_KIND
+    assert [problem.line for problem in problems] == [8, 9, 2, 3, 4]
 
 
-def test_a_value_with_a_newline_is_told_on_one_line_and_counted_by_file_lines(tmp_path):
+def test_a_value_with_a_newline_is_quoted_on_one_line(tmp_path):
     content = swap(TAG, "primary clear", '"primary\nclear"').replace("test_2,primary clear", "test_2,fog")
     blanks, fog = check(TAG, tmp_path, content)
-    assert (blanks.row, fog.row) == (2, 5)
+    assert (blanks.line, fog.line) == (2, 5)
     assert "\n" not in str(blanks)
 
 
-def test_without_known_names_any_tag_and_any_class_is_taken(tmp_path):
+def test_without_known_names_any_tag_is_accepted(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text(swap(TAG, "primary clear", "submarine"))
-    assert find_problems(form_of(TAG, tmp_path), path) == []
+    assert find_problems(format_of(TAG, tmp_path), path) == ()
 
 
-def test_rows_rounded_to_five_places_are_near_enough_to_one(tmp_path):
+def test_rows_rounded_to_five_decimals_sum_to_one(tmp_path):
     names = [f"breed_{number:03d}" for number in range(120)]
     sample = tmp_path / "sample.csv"
-    # 120 x 0.00833 is 0.9996: the worst that rounding a uniform guess to five places does.
+    # 120 x 0.00833 is 0.9996: the worst that rounding a uniform guess to five decimals does.
     sample.write_text(",".join(["id", *names]) + "\nd0" + ",0.00833" * 120 + "\n")
-    assert find_problems(read_submission_format(BREEDS, sample), sample) == []
+    assert find_problems(read_submission_format(BREEDS, sample), sample) == ()
 
 
 @settings(deadline=None, max_examples=60)
 @given(content=st.binary(max_size=200) | st.text(alphabet='id,b0.1"\n;-e ', max_size=120).map(str.encode))
-def test_no_content_whatever_crashes_the_check_or_passes_it(tmp_path_factory, content):
+def test_any_other_content_has_a_problem(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("fuzz")
     for kind in CASES:
         assert check(kind, folder, content)
@@ -261,7 +370,7 @@ def test_no_content_whatever_crashes_the_check_or_passes_it(tmp_path_factory, co
 
 @settings(deadline=None, max_examples=40)
 @given(order=st.permutations(range(4)))
-def test_only_the_order_of_the_sample_passes(tmp_path_factory, order):
+def test_only_the_order_of_the_sample_has_no_problem(tmp_path_factory, order):
     folder = tmp_path_factory.mktemp("order")
     lines = DOG_SAMPLE.splitlines()
     content = "\n".join([lines[0], *(lines[1 + row] for row in order)])
@@ -272,18 +381,18 @@ def test_only_the_order_of_the_sample_passes(tmp_path_factory, order):
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_labels_and_columns_decide_the_kind_of_form(tmp_path, kind):
-    assert form_of(kind, tmp_path).kind is kind
+def test_labels_and_columns_decide_the_cell_kind(tmp_path, kind):
+    assert format_of(kind, tmp_path).kind is kind
 
 
-def test_the_form_has_the_ids_and_columns_in_the_order_of_the_sample(tmp_path):
+def test_ids_and_columns_are_in_the_order_of_the_sample(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_bytes(b"\xef\xbb\xbfid,pug,boxer\r\nz,.5,.5\r\na,.5,.5\r\n")
-    form = read_submission_format(BREEDS, sample)
-    assert (form.ids, form.columns, form.id_column) == (("z", "a"), ("pug", "boxer"), "id")
+    expected = read_submission_format(BREEDS, sample)
+    assert (expected.ids, expected.columns, expected.id_column) == (("z", "a"), ("pug", "boxer"), "id")
 
 
-def test_the_id_column_is_the_one_the_labels_name_and_else_the_first(tmp_path):
+def test_the_id_column_is_named_in_the_labels_or_is_the_first(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("is_iceberg,id\n0.5,a\n")
     assert read_submission_format(ICE, sample).id_column == "id"
@@ -294,20 +403,20 @@ def test_the_id_column_is_the_one_the_labels_name_and_else_the_first(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "content", "words"),
     [
-        (ICE, None, "cannot be read"),
+        (ICE, None, "does not exist"),
         (ICE, b"", "is empty"),
         (ICE, b"PK\x03\x04", "Excel"),
         (ICE, b"id,is_iceberg\n", "no rows"),
         (ICE, b"id\na\n", "no column beside the ids"),
-        (ICE, b"id,is_iceberg,other\na,1,2\n", "one column is expected"),
-        (TAGS, b"image_name,a,b\na,1,2\n", "one column is expected"),
-        (BREEDS, b"id,pug,pug\na,1,2\n", "'pug' is there twice"),
-        (ICE, b"id,is_iceberg\na,1\nb,1\na,1\n", "'a' is there twice"),
+        (ICE, b"id,is_iceberg,other\na,1,2\n", "not one"),
+        (TAGS, b"image_name,a,b\na,1,2\n", "not one"),
+        (BREEDS, b"id,pug,pug\na,1,2\n", "two columns 'pug'"),
+        (ICE, b"id,is_iceberg\na,1\nb,1\na,1\n", "two rows with the id 'a'"),
         (ICE, b"id,is_iceberg\na,1\n,1\n", "line 3 has no id"),
         (ICE, b"id,is_iceberg\na,1\nb\n", "line 3 does not have 2 cells"),
     ],
 )
-def test_a_broken_sample_is_refused_with_the_command_that_mends_it(tmp_path, labels, content, words):
+def test_a_damaged_sample_is_refused_with_the_command_that_fixes_it(tmp_path, labels, content, words):
     sample = tmp_path / "sample.csv"
     if content is not None:
         sample.write_bytes(content)
@@ -321,42 +430,42 @@ def test_a_broken_sample_is_refused_with_the_command_that_mends_it(tmp_path, lab
 
 
 def test_probabilities_are_matched_to_classes_by_name(tmp_path):
-    form = form_of(DOG, tmp_path)
-    ids, matrix = read_submission(form, tmp_path / "sample.csv", classes=["whippet", "boxer", "pug"])
+    expected = format_of(DOG, tmp_path)
+    ids, matrix = read_submission(expected, tmp_path / "sample.csv", classes=["whippet", "boxer", "pug"])
     assert ids == ("d0", "d1", "d2", "d3")
     assert matrix.tolist() == [[0.34, 0.33, 0.33]] * 4
 
 
-def test_tags_are_read_as_decisions(tmp_path):
-    form = form_of(TAG, tmp_path)
-    _, matrix = read_submission(form, tmp_path / "sample.csv", classes=NAMES)
+def test_tags_are_read_as_zeros_and_ones(tmp_path):
+    expected = format_of(TAG, tmp_path)
+    _, matrix = read_submission(expected, tmp_path / "sample.csv", classes=NAMES)
     assert matrix.tolist() == [[1, 0, 1, 0, 0]] * 4
 
 
 def test_the_name_of_a_class_is_read_as_one_hot(tmp_path):
-    form = form_of(ONE, tmp_path)
-    _, matrix = read_submission(form, tmp_path / "sample.csv", classes=("boxer", "pug"))
+    expected = format_of(ONE, tmp_path)
+    _, matrix = read_submission(expected, tmp_path / "sample.csv", classes=("boxer", "pug"))
     assert matrix.tolist() == [[0, 1]] * 4
 
 
 def test_one_probability_is_read_as_one_column(tmp_path):
-    form = form_of(CHANCE, tmp_path)
-    _, matrix = read_submission(form, tmp_path / "sample.csv", classes=["is_iceberg"])
+    expected = format_of(CHANCE, tmp_path)
+    _, matrix = read_submission(expected, tmp_path / "sample.csv", classes=["is_iceberg"])
     assert matrix.tolist() == [[0.5]] * 4
 
 
 @pytest.mark.parametrize("content", ["", DOG_SAMPLE.replace("d3", "d4").replace("0.34", "nan")])
-def test_a_flawed_submission_is_refused_with_all_its_flaws(tmp_path, content):
+def test_a_submission_with_problems_is_refused_with_all_of_them(tmp_path, content):
     path = tmp_path / "mine.csv"
     path.write_text(content)
-    form = form_of(DOG, tmp_path)
+    expected = format_of(DOG, tmp_path)
     with pytest.raises(SubmissionFormatError) as caught:
-        read_submission(form, path, classes=form.columns)
-    assert all(str(problem) in str(caught.value) for problem in find_problems(form, path))
+        read_submission(expected, path, classes=expected.columns)
+    assert all(str(problem) in str(caught.value) for problem in find_problems(expected, path))
     assert caught.value.where == str(path)
 
 
-def test_classes_that_are_not_the_columns_are_refused_by_name(tmp_path):
-    form = form_of(DOG, tmp_path)
+def test_classes_that_differ_from_the_columns_are_refused(tmp_path):
+    expected = format_of(DOG, tmp_path)
     with pytest.raises(SubmissionFormatError, match=r"without a class \['pug'\].*without a column \['corgi'\]"):
-        read_submission(form, tmp_path / "sample.csv", classes=["boxer", "corgi", "whippet"])
+        read_submission(expected, tmp_path / "sample.csv", classes=["boxer", "corgi", "whippet"])

@@ -18,7 +18,7 @@ from runner.cli.tables import print_table
 @json_option
 def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
     """Choose the validation rows, the same for all later runs so that their scores can be compared."""
-    from runner.data.write_split import SplitPlan
+    from runner.data.splits import SplitPlan
     from runner.steps.split import split as split_session
 
     if folds is not None and holdout is not None:
@@ -27,7 +27,7 @@ def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed
     if as_json:
         click.echo(json.dumps({"path": str(path), "classes": [asdict(count) for count in counts]}, indent=2))
         return
-    folds_header = [f"fold {number}" for number in range(len(counts[0].held_out))]
-    rows = [[count.name, count.rows, *count.held_out, count.never] for count in counts]
+    folds_header = [f"fold {number}" for number in range(len(counts[0].valid_per_fold))]
+    rows = [[count.name, count.rows, *count.valid_per_fold, count.train_only] for count in counts]
     print_table(["class", "rows", *folds_header, "train only"], rows)
     click.echo(path)

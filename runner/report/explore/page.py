@@ -312,9 +312,11 @@ def _folds(session: Session, exploration: Exploration) -> list[Block]:
     shares: list[list[Cell]] = [
         [name, rows, round(100 * rows / total, 2)] for name, rows in exploration.fold_rows.items()
     ]
-    folds = range(len(exploration.classes[0].held_out))
+    folds = range(len(exploration.classes[0].valid_per_fold))
     header = [class_word(exploration), "images", *(f"fold {fold}" for fold in folds), "train only"]
-    rows: list[list[Cell]] = [[count.name, count.rows, *count.held_out, count.never] for count in exploration.classes]
+    rows: list[list[Cell]] = [
+        [count.name, count.rows, *count.valid_per_fold, count.train_only] for count in exploration.classes
+    ]
     return [
         Table(["validation rows", "count", "share, %"], shares, "Rows of each fold"),
         Table(header, rows, f"Validation rows of each {class_word(exploration)} and fold"),

@@ -1,0 +1,146 @@
+"""What an index is built from: the competition's CSV files and image folders, each read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from runner.contract.competition import Competition, ImageArray
+from runner.contract.labels import FileNames, aliases
+from runner.csv_file import Columns, CsvError, CsvFile, add_csv_error, read_columns, read_csv
+from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.problems import ProblemList
+
+# Suffixes of one format: cameras and disks write them as they like.
+_SAME_FORMAT = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))
+
+
+class CsvFiles:
+    """The CSV files of a data folder; each is opened, and its problems are added, once."""
+
+    def __init__(self, data_dir: Path, problems: ProblemList) -> None:
+        self._data_dir, self._problems = data_dir, problems
+        self._files: dict[str, CsvFile | None] = {}
+        self._columns: list[Columns] = []
+
+    def open(self, names: FileNames) -> CsvFile | None:
+        """The file under the first of its names that exists; None if it is not a CSV."""
+        known = aliases(names)
+        name = next((name for name in known if (self._data_dir / name).is_file()), known[0])
+        if name not in self._files:
+            self._files[name] = self._open(name)
+        return self._files[name]
+
+    def _open(self, name: str) -> CsvFile | None:
+        try:
+            file = read_csv(self._data_dir / name, name=name, lenient=True)
+        except CsvError as error:
+            add_csv_error(error, name, self._problems)
+            return None
+        if file.has_bom:
+            self._problems.warn("byte order mark", "the file begins with a byte order mark", file=name, line=1)
+        return file
+
+    def read(self, names: FileNames, columns: Sequence[str]) -> Columns | None:
+        """These columns, stripped; None if they cannot be read."""
+        file = self.open(names)
+        if file is None:
+            return None
+        # One file may name both the labels and the rows of an array: it is parsed once.
+        for known in self._columns:
+            if known.file == file.name and set(columns) <= set(known.values):
+                return known
+        read = read_columns(file, columns, self._problems)
+        if read:
+            self._columns.append(read)
+        return read
+
+
+class FileListing:
+    """The files of the image folders, as paths relative to the data folder. Each folder is listed once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._folders: dict[str, frozenset[str]] = {}
+
+    def has_folder(self, template: str) -> bool:
+        """Whether the folder of the template's images exists."""
+        return (self._data_dir / folder_of(template)).is_dir()
+
+    def files(self, folder: str) -> frozenset[str]:
+        """Every file below a folder, at any depth, without the hidden ones."""
+        if folder not in self._folders:
+            self._folders[folder] = frozenset(_walk(self._data_dir / folder, f"{folder}/"))
+        return self._folders[folder]
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder, sorted."""
+        with os.scandir(self._data_dir / folder) as entries:
+            return sorted(entry.name for entry in entries if _is_folder(entry))
+
+    def find(self, template: str, id: str) -> str | None:
+        """The path of an id's image; if the suffix differs, one of the same format."""
+        files = self.files(folder_of(template))
+        path = template.replace("{id}", id)
+        if path in files:
+            return path
+        suffix = PurePosixPath(path).suffix
+        stem = path.removesuffix(suffix)
+        return next((stem + other for other in _same_format(suffix) if stem + other in files), None)
+
+
+def folder_of(template: str) -> str:
+    """The folder of a template's images: `train` for `train/{id}.jpg`."""
+    return template.split("{", 1)[0].rpartition("/")[0]
+
+
+def is_image(path: str) -> bool:
+    """Whether the path has the suffix of an image."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _walk(folder: Path, prefix: str) -> list[str]:
+    """Relative paths of the files below; links to folders are not followed, so that no circle is walked."""
+    if not folder.is_dir():
+        return []
+    paths: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                paths += _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            elif not entry.name.startswith("."):
+                paths.append(prefix + entry.name)
+    return paths
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+
+
+def _same_format(suffix: str) -> list[str]:
+    lower = suffix.lower()
+    if lower not in IMAGE_SUFFIXES:
+        return []
+    suffixes = next((suffixes for suffixes in _SAME_FORMAT if lower in suffixes), (lower,))
+    return [spelling for name in suffixes for spelling in (name, name.upper(), name.title())]
+
+
+@dataclass(frozen=True)
+class IndexInputs:
+    """The competition, its files, and the problems found in them."""
+
+    competition: Competition
+    csv_files: CsvFiles
+    listing: FileListing
+    problems: ProblemList
+    data_dir: Path
+    # Of each array the row of every id, once it was read; None if it is not readable.
+    array_rows: dict[ImageArray, dict[str, int] | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, competition: Competition, data_dir: Path) -> IndexInputs:
+        """The inputs in a data folder, none of them read yet."""
+        problems = ProblemList(f"runner {competition.name or competition.slug} download --force")
+        return cls(competition, CsvFiles(data_dir, problems), FileListing(data_dir), problems, data_dir)
