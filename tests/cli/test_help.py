@@ -33,13 +33,6 @@ def test_every_command_and_every_flag_has_help(words: tuple[str, ...]) -> None:
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
-@pytest.mark.parametrize("words", _commands(), ids=" ".join)
-def test_every_command_stands_in_the_readme(words: tuple[str, ...]) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    spelt = f"runner {words[0]}" if len(words) == 1 else f"runner COMPETITION {words[1]}"
-    assert spelt in readme
-
-
 def _imported_by(*arguments: str) -> set[str]:
     code = (
         "import json, sys\n"
