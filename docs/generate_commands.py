@@ -55,9 +55,7 @@ def _command_blocks(
     elsewhere = _names(global_parameters()) | {name for options in taken.values() for name in _names(options)}
     yield from _table([option for option in _options(command) if option.name not in elsewhere])
     if taken:
-        links = " and the ".join(
-            f"[{title.lower()}](#{title.lower().replace(' ', '-')})" for title in taken
-        )
+        links = " and the ".join(f"[{title.lower()}](#{title.lower().replace(' ', '-')})" for title in taken)
         yield f"It takes the {links} too."
 
 
