@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import numpy as np
 
 from runner.contract import Competition
 from runner.contract.targets import targets_of
+from runner.csv_file import write_csv
 from runner.submission_format.submission_format import read_submission, read_submission_format
-from runner.workspace import write_text
 
 _HEADER = ["id", "label", "usage"]
 
@@ -90,11 +89,7 @@ def split_public_private(
 
 def write_solution(path: Path, solution: Sequence[SolutionRow]) -> None:
     """Write solution.csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows((row.id, row.label, row.usage.value) for row in solution)
-    write_text(path, text.getvalue())
+    write_csv(path, _HEADER, ((row.id, row.label, row.usage.value) for row in solution))
 
 
 def read_solution(path: Path) -> tuple[SolutionRow, ...]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from runner.contract import Metric
+from runner.csv_file import csv_text, guard_formula, unguard_formula
 from runner.errors import UsageError
-from runner.hosts.ledger import guard_formula, unguard_formula
 from runner.hosts.protocol import Leaderboard, LeaderboardRow, leaderboard_kind
 from runner.workspace import read_json, write_json, write_text
 
@@ -150,12 +150,9 @@ def _saved_at(path: Path) -> datetime:
 
 
 def _csv_text(leaderboard: Leaderboard) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
     # Team names are chosen by strangers: none may be a formula to a spreadsheet.
-    writer.writerows([guard_formula(row.team), repr(row.score), row.submitted.isoformat()] for row in leaderboard.rows)
-    return text.getvalue()
+    rows = ([guard_formula(row.team), repr(row.score), row.submitted.isoformat()] for row in leaderboard.rows)
+    return csv_text(_HEADER, rows)
 
 
 def _read_saved(path: Path, private: bool) -> Leaderboard:

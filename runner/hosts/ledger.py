@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.contract import Competition
+from runner.csv_file import guard_formula, unguard_formula, write_csv
 from runner.hosts.protocol import Host, Status, Submission
-from runner.workspace import locked, write_text
+from runner.workspace import locked
 
 # The longest message that a host keeps; run, score and file tag follow it and are never cut.
 _MAX_MESSAGE = 300
@@ -67,11 +68,6 @@ class Entry:
 
 COLUMNS = tuple(field.name for field in fields(Entry))
 _OLD_COLUMNS = {"rank": "standing"}  # ledgers of earlier versions are still read
-
-# A cell that begins like this is a formula to some spreadsheet; a quote before it makes it text again. The
-# quote itself is included, so that a cell that begins with one reads back unchanged.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 def file_tag(sha256: str) -> str:
@@ -172,19 +168,5 @@ def _timestamp(moment: datetime) -> str:
 
 
 def _write(path: Path, entries: Sequence[Entry]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for entry in sorted(entries, key=lambda entry: entry.submitted):
-        writer.writerow({name: guard_formula(value) for name, value in asdict(entry).items()})
-    write_text(path, text.getvalue())
-
-
-def guard_formula(cell: str) -> str:
-    """The cell with a quote in front if a spreadsheet would take it for a formula; numbers stay numbers."""
-    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
-
-
-def unguard_formula(cell: str) -> str:
-    """The cell that `guard_formula` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    ordered = sorted(entries, key=lambda entry: entry.submitted)
+    write_csv(path, COLUMNS, ([guard_formula(getattr(entry, name)) for name in COLUMNS] for entry in ordered))

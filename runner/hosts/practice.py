@@ -8,7 +8,6 @@ if the rest is complete.
 from __future__ import annotations
 
 import csv
-import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from typing import Any
 
 from runner.console import Advance
 from runner.contract import Competition
+from runner.csv_file import write_csv
 from runner.errors import HostError, RunnerError, SubmissionFormatError
 from runner.hosts.grading import Grader, Scores, SolutionRow, read_solution, write_solution
 from runner.hosts.leaderboards import sort_leaderboard
@@ -31,7 +31,7 @@ from runner.hosts.protocol import (
     SubmissionLimits,
     limit_error,
 )
-from runner.workspace import atomic_path, locked, read_json, write_json, write_text
+from runner.workspace import atomic_path, locked, read_json, write_json
 
 DAILY_LIMIT = 20
 
@@ -255,13 +255,11 @@ def _read_record(path: Path) -> Submission:
 
 
 def _write_leaderboard(path: Path, teams: Sequence[PracticeTeam]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["team", "public", "private", "submitted"])
-    for team in teams:
-        # repr keeps every digit of the graded scores.
-        writer.writerow([team.team, repr(team.scores.public), repr(team.scores.private), team.submitted.isoformat()])
-    write_text(path, text.getvalue())
+    # repr keeps every digit of the graded scores.
+    rows = (
+        (team.team, repr(team.scores.public), repr(team.scores.private), team.submitted.isoformat()) for team in teams
+    )
+    write_csv(path, ("team", "public", "private", "submitted"), rows)
 
 
 def _read_leaderboard(path: Path) -> list[PracticeTeam]:

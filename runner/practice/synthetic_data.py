@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from runner.csv_file import csv_text
 
 _FEWEST_ROWS = 60  # below that a small scale would lose classes
 
@@ -61,11 +62,7 @@ def scaled_rows(full: int, scale: float) -> int:
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """The content of a CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return csv_text(header, rows).encode()
 
 
 def jpeg_bytes(image: NDArray[np.uint8], *, quality: int, mode: str = "RGB") -> bytes:

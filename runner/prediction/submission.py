@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.csv_file import write_csv
 from runner.errors import SubmissionFormatError
 from runner.submission_format.submission_format import (
     CellKind,
@@ -91,8 +91,5 @@ def _cells(form: SubmissionFormat, classes: Sequence[str], rows: NDArray[Any]) -
 
 def _write_rows(form: SubmissionFormat, path: Path, cells: Iterable[list[Any]]) -> None:
     id_place = form.header.index(form.id_column)
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(form.header)
-        named = zip(form.ids, cells, strict=True)
-        writer.writerows([*values[:id_place], name, *values[id_place:]] for name, values in named)
+    named = zip(form.ids, cells, strict=True)
+    write_csv(path, form.header, ([*values[:id_place], name, *values[id_place:]] for name, values in named))
