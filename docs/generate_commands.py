@@ -35,11 +35,11 @@ def _blocks() -> Iterator[str]:
     for title, (group, words) in _GROUPS.items():
         yield f"## {title}"
         for name in group.table:
-            yield from _command_blocks((*words, name), _find(group, name), shared)
+            yield from _command_blocks((*words, name), find_command(group, name), shared)
     for title, options in shared.items():
         yield f"## {title}"
         group = _GROUPS["Commands of one competition"][0]
-        yield "Of " + ", ".join(f"`{name}`" for name in group.table if _takes(_find(group, name), options)) + "."
+        yield "Of " + ", ".join(f"`{name}`" for name in group.table if _takes(find_command(group, name), options)) + "."
         yield from _table(options)
 
 
@@ -59,7 +59,8 @@ def _command_blocks(
         yield f"It takes the {links} too."
 
 
-def _find(group: LazyGroup, name: str) -> click.Command:
+def find_command(group: LazyGroup, name: str) -> click.Command:
+    """A command of a group, by its name."""
     command = group.get_command(click.Context(group), name)
     assert command is not None, name
     return command

@@ -12,7 +12,7 @@ import pytest
 import runner
 from docs import generate_commands
 from runner import contract
-from runner.cli.command_groups import CompetitionGroup, RootGroup
+from runner.cli.command_groups import CompetitionGroup, LazyGroup, RootGroup
 from runner.contract import Competition, ImageArray, Metric, Preset, Recipe, Stage
 from tests.docs.pages import PAGES, ROOT, code_blocks, commands, headings, links, page_id
 from tests.test_floors import FLOORS
@@ -70,6 +70,19 @@ def test_the_command_reference_is_up_to_date() -> None:
 def test_every_command_has_a_section(name: str) -> None:
     words = f"runner {name}" if name in RootGroup.table else f"runner COMPETITION {name}"
     assert f"\n### {words}\n" in (DOCS / "commands.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_command_that_prints_json() -> None:
+    groups: tuple[LazyGroup, ...] = (RootGroup("runner"), CompetitionGroup("dog-breed"))
+    printing = [
+        name
+        for group in groups
+        for name in group.table
+        if any(option.name == "as_json" for option in generate_commands.find_command(group, name).params)
+    ]
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
+    sentence = page[page.index("It is taken by") :].partition(".")[0]
+    assert sorted(re.findall(r"`([\w-]+)`", sentence)) == sorted(printing)
 
 
 def _plugin_blocks() -> list[tuple[str, str]]:
