@@ -135,12 +135,13 @@ class Exploration:
 
     @property
     def fold_rows(self) -> dict[str, int]:
-        """Validation rows of each fold; empty before the split."""
+        """Validation rows of each fold, or of the holdout; empty before the split."""
         if self.fold_of is None:
             return {}
         numbers, rows = np.unique(self.fold_of, return_counts=True)
+        holdout = numbers.max() == 0
         return {
-            "train only" if number == TRAIN_ONLY else f"fold {number}": int(count)
+            "train only" if number == TRAIN_ONLY else "holdout" if holdout else f"fold {number}": int(count)
             for number, count in zip(numbers, rows, strict=True)
         }
 
