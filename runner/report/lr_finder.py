@@ -24,17 +24,17 @@ def draw_findings(findings: Sequence[tuple[str, LRFindResult]], path: Path) -> N
 
 
 def _draw(axes: Axes, title: str, finding: LRFindResult) -> None:
-    axes.plot(finding.curve.rates, finding.curve.losses, color=_CURVE)
+    axes.plot(finding.curve.lrs, finding.curve.losses, color=_CURVE)
     for rate, colour, name in (
-        (finding.suggested, _CHOICE, "suggested"),
-        (finding.steepest, _STEEPEST, "steepest"),
+        (finding.minimum, _CHOICE, "suggested"),
+        (finding.steep, _STEEPEST, "steep"),
     ):
         if rate is not None:
             axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate of the head")
     axes.set_ylabel("training loss, smoothed")
-    axes.set_title(title if finding.suggested else f"{title}: {finding.reason}", fontsize=10)
+    axes.set_title(title if finding.minimum else f"{title}: {finding.reason}", fontsize=10)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -144,8 +144,15 @@ def _write_training(folder: Path, epochs: int, folds: int) -> None:
         for epoch in range(epochs)
     ]
     write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    curve = {"rates": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "losses": [1.0, 0.9, 0.5, 0.3, 0.9]}
-    found = {"curve": curve, "suggested": 1e-3, "minimum": 1e-2, "steepest": 1e-3, "reason": "below the minimum"}
+    curve = {"lrs": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "losses": [1.0, 0.9, 0.5, 0.3, 0.9]}
+    found = {
+        "curve": curve,
+        "minimum": 1e-3,
+        "lowest_loss_lr": 1e-2,
+        "steep": 1e-3,
+        "valley": 1e-3,
+        "reason": "below the minimum",
+    }
     write_json(folder / "fold-0" / "find-lr-0.json", found)
     facts = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
     for fold in range(folds):

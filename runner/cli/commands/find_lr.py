@@ -22,7 +22,7 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     """Raise the learning rate batch by batch and suggest one for the head. No training is kept."""
     from runner.report.lr_finder import draw_findings
     from runner.steps.find_lr import find_lr as find_session_lr
-    from runner.training.lr_finder import tell
+    from runner.training.lr_finder import describe
 
     session = options.session(read_compute(flags))
     recipe = read_recipe(session.competition.recipe, flags)
@@ -30,13 +30,13 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     if not is_first_process():
         return
     figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
-    draw_findings([(f"{found.stage.size} px, {found.stage.mode.value}", found.finding) for found in results], figure)
+    draw_findings([(f"{found.stage.size} px, {found.stage.mode.value}", found.result) for found in results], figure)
     if as_json:
         plain = [
-            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.finding)} for found in results
+            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.result)} for found in results
         ]
         click.echo(json.dumps(plain, indent=2))
         return
     for found in results:
-        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {tell(found.finding)}")
+        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {describe(found.result)}")
     click.echo(figure)

@@ -195,10 +195,10 @@ class RunData:
             Found(
                 _number(path.parent),
                 _number(path),
-                one["curve"]["rates"],
+                one["curve"]["lrs"],
                 one["curve"]["losses"],
-                one["suggested"],
-                one["steepest"],
+                one["minimum"],
+                one["steep"],
                 one["reason"],
             )
             for path, one in told
