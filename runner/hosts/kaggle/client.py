@@ -239,6 +239,7 @@ def _download_type() -> Any:
 
 def _error_in_json(error: requests.HTTPError) -> RequestError:
     """The error of a response whose status is 200 and whose JSON has an error code: the official client raises it."""
+    assert error.response is not None
     payload = error.response.json()
     return error_from_status(int(payload["code"]), "Kaggle", str(payload.get("message") or ""))
 
