@@ -104,7 +104,7 @@ def test_a_medium_ks_statistic_is_a_small_shift() -> None:
     assert 0.1 < measure.ks_statistic < 0.25 and measure.shift == "small"
 
 
-def test_the_ks_statistic_is_the_largest_gap_of_the_cumulative_distributions() -> None:
+def test_the_ks_statistic_is_the_largest_gap_between_distributions() -> None:
     nan = float("nan")
     assert Measure("x", np.array([1.0, 2.0, nan]), np.array([3.0, 4.0])).ks_statistic == 1.0
     assert Measure("x", np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 4.0, nan])).ks_statistic == 0.5
