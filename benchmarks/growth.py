@@ -205,10 +205,11 @@ def check(competition: Any, workspace: Workspace) -> Callable[[], str]:
 def report(competition: Any, workspace: Workspace) -> Callable[[], str]:
     """`runner COMPETITION report RUN`."""
     from runner.report.run.page import write_report
+    from runner.session import Session
     from runner.training.run import find_run
 
     run = find_run(workspace, NAME, RUN)
-    return lambda: f"a page of {megabytes(write_report(competition, workspace, run).path):.2f} MB"
+    return lambda: f"a page of {megabytes(write_report(Session(competition, workspace), run).path):.2f} MB"
 
 
 def megabytes(path: Path) -> float:

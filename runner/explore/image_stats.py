@@ -43,7 +43,7 @@ class ImageStats:
 
 
 class _Stats(NamedTuple):
-    """Statistics of one image."""
+    """Those of one image."""
 
     measures: dict[str, float]
     hash: int

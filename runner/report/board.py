@@ -1,4 +1,4 @@
-"""board.html: every run and submission of every competition, on one page that one keeps open."""
+"""board.html: every run and submission of every competition on one page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from runner.hosts.ledger import Entry, read_ledger
 from runner.report.page.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Block, Cell, Page, Section, Table, Text, write_page
 from runner.report.run.page import link_to
+from runner.session import Session
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace
 
@@ -30,127 +31,131 @@ class Known:
 
     @property
     def title(self) -> str:
-        return self.competition.title + self._where
+        return self.competition.title + self._host_suffix
 
     @property
-    def short(self) -> str:
-        return self.competition.name + self._where
+    def name(self) -> str:
+        return self.competition.name + self._host_suffix
 
     @property
-    def _where(self) -> str:
+    def _host_suffix(self) -> str:
         return "" if self.host == "kaggle" else f" ({self.host})"
+
+    @property
+    def scored_runs(self) -> list[tuple[Run, dict[str, float]]]:
+        """Runs with the CV part of their score, the best first; runs without a score last, newest first."""
+        scores = [(run, (run.read_score() or {}).get("cv", {})) for run in reversed(self.runs)]
+        sort_key = self.competition.metric.sort_key
+        return sorted(scores, key=lambda pair: (not pair[1], sort_key(pair[1]["value"]) if pair[1] else 0.0))
 
 
 def board_file(workspace: Workspace) -> Path:
-    """Where the page lies."""
+    """Path of the page."""
     return workspace.root / "board.html"
 
 
-def read_known(competition: Competition, host: str, workspace: Workspace) -> Known:
-    """What a workspace holds of a competition."""
-    entries = tuple(one for one in read_ledger(workspace.ledger_file) if one.competition == competition.name)
-    return Known(competition, host, find_runs(workspace, competition.name), entries)
+def read_known(session: Session) -> Known:
+    """The runs and submissions of a session's competition on its host."""
+    entries = tuple(entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name)
+    return Known(session.competition, session.host_name, find_runs(session.workspace, session.name), entries)
 
 
 def write_board(known: Sequence[Known], path: Path) -> Path:
-    """Draw everything into one page."""
-    begun = [one for one in known if one.runs or one.entries]
-    runs = sum(len(one.runs) for one in begun)
-    entries = sum(len(one.entries) for one in begun)
-    summary = f"{runs:,} runs and {entries:,} submissions in {len(begun):,} competitions"
-    return write_page(path, Page("Board", summary, _sections(begun, path)))
-
-
-def best_table(known: Sequence[Known], page: Path) -> Table:
-    """Of each competition how much was done, the best run, and the best that a submission scored."""
-    rows: list[Sequence[Cell]] = []
-    for one in known:
-        better = max if one.competition.metric.higher_is_better else min
-        scored = [(score["cv"]["value"], run) for run in one.runs if (score := run.read_score())]
-        best = better(scored, key=lambda pair: pair[0]) if scored else None
-        private = [float(entry.private) for entry in one.entries if entry.private]
-        places = sorted((share, entry.rank) for entry in one.entries if (share := _share(entry.rank)))
-        rows.append(
-            [
-                one.short,
-                one.competition.metric.title,
-                len(one.runs),
-                len(one.entries),
-                best[0] if best else None,
-                link_to(best[1], page) if best else "",
-                better(private) if private else None,
-                places[0][1] if places else "",
-            ]
-        )
-    header = ["competition", "metric", "runs", "submissions", "best CV", "by run", "best private", "best place"]
-    return Table(header, rows, "The best of each competition")
-
-
-def runs_table(known: Sequence[Known], page: Path) -> Table:
-    """Every run, with its held-out score and the best that its submissions scored."""
-    rows: list[Sequence[Cell]] = []
-    for one in known:
-        for run in one.runs:
-            score = (run.read_score() or {}).get("cv", {})
-            mine = [entry for entry in one.entries if entry.run == run.name]
-            last = mine[-1] if mine else None
-            rows.append(
-                [
-                    one.competition.name,
-                    one.host,
-                    link_to(run, page),
-                    score.get("value"),
-                    score.get("error"),
-                    _number(last.public) if last else None,
-                    _number(last.private) if last else None,
-                    last.rank if last else "",
-                    run.summary,
-                ]
-            )
-    header = ["competition", "host", "run", "CV", "±", "public", "private", "place", "recipe"]
-    return Table(header, rows, "Every run; of several submissions the last")
-
-
-def submissions_table(known: Sequence[Known]) -> Table:
-    """Every line of the ledgers, the newest first."""
-    entries = sorted((entry for one in known for entry in one.entries), key=lambda one: one.submitted, reverse=True)
-    rows = [
-        [
-            one.submitted.replace("T", " ").removesuffix("Z"),
-            one.competition,
-            one.host,
-            one.run,
-            _number(one.cv),
-            _number(one.public),
-            _number(one.private),
-            one.status,
-            one.rank,
-        ]
-        for one in entries
-    ]
-    header = ["submitted, UTC", "competition", "host", "run", "CV", "public", "private", "status", "place"]
-    return Table(header, rows, "Every submission, the newest first")
+    """Write the page; returns its path."""
+    started = [each for each in known if each.runs or each.entries]
+    runs = sum(len(each.runs) for each in started)
+    entries = sum(len(each.entries) for each in started)
+    summary = f"Runs: {runs:,}. Submissions: {entries:,}. Competitions: {len(started):,}."
+    return write_page(path, Page("Board", summary, _sections(started, path)))
 
 
 def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     if not known:
-        return [Section("Runs", [Text("There is no run yet: runner demo")])]
-    sections = [Section("In short", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
-    submitted = [one for one in known if one.entries]
+        return [Section("Runs", [Text("There is no run yet: `runner demo`")])]
+    sections = [Section("Summary", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
+    submitted = [each for each in known if each.entries]
     if not submitted:
-        return [*sections, Section("Submissions", [Text("Nothing was submitted yet: runner COMPETITION submit")])]
+        return [*sections, Section("Submissions", [Text("There is no submission yet: `runner COMPETITION submit`")])]
     sections.append(Section("Submissions", [submissions_table(submitted)]))
-    drawn: list[Block] = [made.block() for place, one in enumerate(submitted) if (made := scatter_figure(one, place))]
-    sections.append(Section("CV against the leaderboard", drawn or [Text("No submission has both scores yet.")]))
+    figures = [scatter_figure(each, number) for number, each in enumerate(submitted)]
+    blocks: list[Block] = [figure.block() for figure in figures if figure is not None]
+    sections.append(Section("CV and leaderboard", blocks or [Text("No submission has both scores yet.")]))
     ranks = rank_figure(submitted)
     if ranks is not None:
         sections.append(Section("Rank over time", [ranks.block()]))
     return sections
 
 
+def best_table(known: Sequence[Known], page: Path) -> Table:
+    """Counts, the best run and the best submission of each competition."""
+    header = ["competition", "metric", "runs", "submissions", "best CV", "of run", "best private", "best rank"]
+    return Table(header, [_best_row(each, page) for each in known], "The best of each competition")
+
+
+def _best_row(known: Known, page: Path) -> list[Cell]:
+    metric = known.competition.metric
+    scored = [(run, cv["value"]) for run, cv in known.scored_runs if cv]
+    private = [float(entry.private) for entry in known.entries if entry.private]
+    ranks = sorted((percent, entry.rank) for entry in known.entries if (percent := _top_percent(entry.rank)))
+    return [
+        known.name,
+        metric.title,
+        len(known.runs),
+        len(known.entries),
+        scored[0][1] if scored else None,
+        link_to(scored[0][0], page) if scored else "",
+        metric.best(private, key=float) if private else None,
+        ranks[0][1] if ranks else "",
+    ]
+
+
+def runs_table(known: Sequence[Known], page: Path) -> Table:
+    """Every run with its CV score and its last submission; the best CV of each competition first."""
+    header = ["competition", "host", "run", "CV", "±", "public", "private", "rank", "recipe"]
+    rows = [_run_row(each, run, cv, page) for each in known for run, cv in each.scored_runs]
+    return Table(header, rows, "Every run, the best CV of each competition first; scores of its last submission")
+
+
+def _run_row(known: Known, run: Run, cv: dict[str, float], page: Path) -> list[Cell]:
+    entries = [entry for entry in known.entries if entry.run == run.name]
+    last = entries[-1] if entries else None
+    return [
+        known.competition.name,
+        known.host,
+        link_to(run, page),
+        cv.get("value"),
+        cv.get("error"),
+        _number(last.public) if last else None,
+        _number(last.private) if last else None,
+        last.rank if last else "",
+        run.summary,
+    ]
+
+
+def submissions_table(known: Sequence[Known]) -> Table:
+    """Every line of the ledgers, the newest first."""
+    entries = sorted((entry for each in known for entry in each.entries), key=lambda entry: entry.submitted)
+    rows = [
+        [
+            entry.submitted.replace("T", " ").removesuffix("Z"),
+            entry.competition,
+            entry.host,
+            entry.run,
+            _number(entry.cv),
+            _number(entry.public),
+            _number(entry.private),
+            entry.status,
+            entry.rank,
+        ]
+        for entry in reversed(entries)
+    ]
+    header = ["submitted, UTC", "competition", "host", "run", "CV", "public", "private", "status", "rank"]
+    return Table(header, rows, "Every submission, the newest first")
+
+
 def scatter_figure(known: Known, number: int) -> ReportFigure | None:
-    """Public and private score over CV, with its error bar; on the dotted line both are the same."""
-    rows: list[list[Any]] = [
+    """Public and private score by CV with its error bar; None if no submission has both."""
+    rows = [
         [entry.run, float(entry.cv), _number(entry.cv_error), _number(entry.public), _number(entry.private)]
         for entry in known.entries
         if entry.cv and (entry.public or entry.private)
@@ -162,57 +167,65 @@ def scatter_figure(known: Known, number: int) -> ReportFigure | None:
         figure = new_figure(height=4.6)
         axes: Any = figure.subplots()
         _draw_scatter(axes, rows)
-        axes.set(xlabel=f"held-out {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.direction})")
+        axes.set(xlabel=f"CV {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.direction})")
         put_legend(figure, axes, 3)
-    alt = f"Leaderboard score over held-out score of {len(rows)} submissions to {known.title}."
+    alt = f"Leaderboard score by CV score of the submissions to {known.title}: {len(rows)}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")
     return ReportFigure(f"cv-{number}", known.title, alt, figure, numbers)
 
 
 def _draw_scatter(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
-    for place, board in enumerate(("public", "private")):
-        points = [(row[1], row[3 + place], row[2] or 0.0) for row in rows if row[3 + place] is not None]
+    for column, kind in enumerate(("public", "private"), 3):
+        points = [(row[1], row[column], row[2] or 0.0) for row in rows if row[column] is not None]
         if points:
             cv, scores, errors = zip(*points, strict=True)
-            look: Any = {"fmt": MARKERS[place], "color": COLOURS[place], "capsize": 3, "linewidth": 1.2}
-            axes.errorbar(cv, scores, xerr=errors, label=board, **look)
-    axes.axline((rows[0][1], rows[0][1]), slope=1, linestyle=":", color=COLOURS[2], label="as held out")
-    # One range for both: then the dotted line is the diagonal, and what lies far off it is seen to.
-    every = [row[1] + side * (row[2] or 0.0) for row in rows for side in (-1, 1)]
-    every += [score for row in rows for score in row[3:5] if score is not None]
-    room = 0.06 * (max(every) - min(every)) or 0.05
-    axes.set(xlim=(min(every) - room, max(every) + room), ylim=(min(every) - room, max(every) + room))
+            marker: Any = {"fmt": MARKERS[column - 3], "color": COLOURS[column - 3], "capsize": 3, "linewidth": 1.2}
+            axes.errorbar(cv, scores, xerr=errors, label=kind, **marker)
+    axes.axline((rows[0][1], rows[0][1]), slope=1, linestyle=":", color=COLOURS[2], label="y = x")
+    # The same range on both axes: y = x is then the diagonal.
+    values = [row[1] + side * (row[2] or 0.0) for row in rows for side in (-1, 1)]
+    values += [score for row in rows for score in row[3:5] if score is not None]
+    margin = 0.06 * (max(values) - min(values)) or 0.05
+    limits = (min(values) - margin, max(values) + margin)
+    axes.set(xlim=limits, ylim=limits)
     axes.locator_params(nbins=6)
 
 
 def rank_figure(known: Sequence[Known]) -> ReportFigure | None:
-    """The place of each submission, in percent of the board, over time."""
-    rows: list[list[Any]] = []
+    """The rank of each submission, in percent of the teams, over time; None for fewer than two times."""
+    points = {
+        each.title: sorted(
+            (_time(entry.submitted), percent)
+            for entry in each.entries
+            if (percent := _top_percent(entry.rank)) is not None
+        )
+        for each in known
+    }
+    rows: list[list[Cell]] = [
+        [title, str(time), percent] for title, series in points.items() for time, percent in series
+    ]
+    if len({row[1] for row in rows}) < 2:
+        return None
+    names = {each.title: each.name for each in known}
     with style():
         figure = new_figure(9.6, 3.8)
         axes: Any = figure.subplots()
-        for place, one in enumerate(known):
-            told = [(_time(entry.submitted), share) for entry in one.entries if (share := _share(entry.rank))]
-            points = sorted(told)
-            if points:
-                look: Any = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[place % len(COLOURS)]}
-                # Where two fall together, the one below still shows at its rim.
-                axes.plot(*zip(*points, strict=True), label=one.short, markersize=10 - 2 * (place % 4), **look)
-                rows += [[one.title, str(when), share] for when, share in points]
-        if not rows:
-            return None
-        axes.set(xlabel="submitted, UTC", ylabel="place, top % of the board", ylim=(0, 105))
-        formatter: Any = ConciseDateFormatter  # matplotlib gives its constructor no types
+        for number, (title, series) in enumerate(points.items()):
+            if series:
+                marker: Any = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
+                # Markers of falling size: of two at one point both are visible.
+                axes.plot(*zip(*series, strict=True), label=names[title], markersize=10 - 2 * (number % 4), **marker)
+        axes.set(xlabel="submitted, UTC", ylabel="rank, top % of teams", ylim=(0, 105))
+        formatter: Any = ConciseDateFormatter  # matplotlib does not type its constructor
         axes.xaxis.set_major_formatter(formatter(axes.xaxis.get_major_locator()))
         put_legend(figure, axes, 4)
-    numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The places")
-    return ReportFigure(
-        "ranks", "Place on the board, over time (lower is better)", f"{len(rows)} places.", figure, numbers
-    )
+    numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The ranks")
+    return ReportFigure("ranks", "Rank over time (lower is better)", f"{len(rows)} ranks.", figure, numbers)
 
 
-def _share(standing: str) -> float | None:
-    rank, _, teams = standing.partition("/")
+def _top_percent(text: str) -> float | None:
+    """Percent of the teams at or above a rank such as "17/1286"; None if it is unknown."""
+    rank, _, teams = text.partition("/")
     return 100 * int(rank) / int(teams) if rank.isdecimal() and teams.isdecimal() and int(teams) else None
 
 

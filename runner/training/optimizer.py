@@ -1,4 +1,4 @@
-"""AdamW over three groups of parameters (early, late, head), each with its own lr."""
+"""Three groups of parameters, early, late and head, so that each can learn at its own rate."""
 
 from __future__ import annotations
 
@@ -16,63 +16,57 @@ EARLY, LATE, HEAD = range(3)
 
 
 def group_of_parameter(network: Network) -> dict[str, int]:
-    """Each parameter's group by name: timm's layer order of the backbone, cut in half, and the head."""
+    """For each parameter's name which group it is in: timm says in what order the body's parts follow."""
     matcher = getattr(network.backbone, "group_matcher", None)
     if matcher:
-        layers: dict[str, int] = group_parameters(network.backbone, matcher(coarse=True), reverse=True)
+        order: dict[str, int] = group_parameters(network.backbone, matcher(coarse=True), reverse=True)
     else:
-        layers = {name: number for number, (name, _) in enumerate(network.backbone.named_parameters())}
-    middle = (max(layers.values()) + 1) / 2
-    groups = {f"backbone.{name}": EARLY if layer < middle else LATE for name, layer in layers.items()}
-    return groups | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
+        order = {name: place for place, (name, _) in enumerate(network.backbone.named_parameters())}
+    middle = (max(order.values()) + 1) / 2
+    depths = {f"backbone.{name}": EARLY if place < middle else LATE for name, place in order.items()}
+    return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
 
 
 def apply_freezing(network: Network, recipe: Recipe, stage: Stage) -> None:
-    """Set `requires_grad` for this stage, and which BatchNorms keep their statistics."""
-    first = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
-    trained = [
+    """Let that learn which learns in the stage."""
+    depths = group_of_parameter(network)
+    lowest = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
+    learning = [
         name.removeprefix("backbone.")
-        for name, group in group_of_parameter(network).items()
-        if name.startswith("backbone.") and group >= first
+        for name, depth in depths.items()
+        if name.startswith("backbone.") and depth >= lowest
     ]
-    # A backbone from scratch has no statistics yet: frozen, its BatchNorms would never normalise.
-    network.freeze(trained, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
+    # Of random weights a norm knows nothing: kept, it would never normalise.
+    network.freeze(learning, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
 
 
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; its groups carry their "group" number.
+    """AdamW over what learns in the network; each group bears its depth.
 
-    No weight decay on biases, norms, and what timm's `no_weight_decay()` names, such as position embeddings.
+    Biases and the scales of normalisation are left out of the decay: shrinking them helps nothing.
     """
-    group_of, exempt = group_of_parameter(network), _without_decay(network)
+    depths = group_of_parameter(network)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            decays = parameter.ndim > 1 and name not in exempt
-            groups.setdefault((group_of[name], decays), []).append(parameter)
+            groups.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
     settings: list[dict[str, Any]] = [
-        {"params": parameters, "group": group, "weight_decay": weight_decay if decays else 0.0}
-        for (group, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": parameters, "depth": depth, "weight_decay": weight_decay if decays else 0.0}
+        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     return torch.optim.AdamW(settings, lr=0.0, fused=True)
 
 
-def _without_decay(network: Network) -> set[str]:
-    """Parameters of two or more dimensions that must not shrink, by timm's own list."""
-    named = getattr(network.backbone, "no_weight_decay", None)
-    return {f"backbone.{name}" for name in named()} if named else set()
-
-
 def group_lrs_for(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
-    """Peak lr of early, late and head in a stage; `found` by the LR finder replaces the recipe's."""
+    """The top rates of early, late and head in a stage; `found` by the finder takes the declared one's place."""
     if recipe.group_lrs:
         return recipe.group_lrs
-    peak = found if found is not None else recipe.lr * stage.lr_scale
+    top = found if found is not None else recipe.lr * stage.lr_scale
     # Divided by 1 / layer_decay, which is exactly 10 for 0.1 and 3 for 1/3: a product would round differently.
-    divisor = 1 / recipe.layer_decay
-    return (peak / divisor**2, peak / divisor, peak)
+    step = 1 / recipe.layer_decay
+    return (top / step**2, top / step, top)
 
 
-def scaled_lrs(optimizer: torch.optim.Optimizer, lrs: Sequence[float], factor: float) -> list[float]:
-    """The lr of each of the optimizer's groups at a factor of the peak."""
-    return [factor * lrs[group["group"]] for group in optimizer.param_groups]
+def lrs_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:
+    """The rate of each of the optimizer's groups at a share of the top."""
+    return [share * rates[group["depth"]] for group in optimizer.param_groups]

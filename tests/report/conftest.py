@@ -1,4 +1,4 @@
-"""A browser that sees no network, and runs as they lie on the disk."""
+"""A headless browser without network, and runs on disk that nothing was trained for."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runner.contract import Recipe, Stage, TrainMode
-from runner.contract.recipe import FORMAT
-from runner.prediction.oof_targets import OofTargets, write_oof_targets
-from runner.prediction.predictions import ViewPredictions, write_view_predictions
-from runner.workspace import write_json, write_text
+from runner.contract import Recipe
+from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
+from runner.prediction.oof_targets import OofTargets, read_oof_targets, write_oof_targets
+from runner.prediction.predictions import ViewPredictions, path_of, write_view_predictions
+from runner.prediction.results import fit_postprocess
+from runner.session import Session
+from runner.training.log import append_line
+from runner.training.lr_finder import Curve, finding_file, read_curve
+from runner.training.run import Run, start_run
+from runner.workspace import Workspace, write_json, write_text
 from tests.competitions import SHAPES, write_plugin
 
 FLAGS = (
@@ -35,7 +40,7 @@ FLAGS = (
 
 @dataclass
 class Browser:
-    """A page under eyes: what it asked for, what it said, how it looks."""
+    """Opens pages, and has their requests and errors."""
 
     driver: Any
 
@@ -53,9 +58,9 @@ class Browser:
 
     @property
     def requests(self) -> list[str]:
-        told = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
-        sent = [one for one in told if one["method"] == "Network.requestWillBeSent"]
-        return [one["params"]["request"]["url"] for one in sent]
+        events = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
+        sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in sent]
 
     @property
     def errors(self) -> list[str]:
@@ -64,7 +69,7 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium without a head; where there is none the test says so, and fails where a machine runs the tests."""
+    """Headless Chromium; without it tests are skipped, and fail in CI."""
     chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not chromium or not driver:
         missing = "chromium and chromedriver are not installed: no page was opened in a browser"
@@ -79,117 +84,103 @@ def browser() -> Iterator[Browser]:
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=Service(driver))
-    yield Browser(made)
-    made.quit()
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield Browser(chrome)
+    chrome.quit()
 
 
-MakeRun = Callable[..., Path]
+MakeRun = Callable[..., Run]
+CLASSES = ("akita", "beagle", "collie")
 
 
 @pytest.fixture
-def shapes(workspace_folder: Path, shapes_folder: Path) -> Path:
-    """A workspace with a competition of its own and its images."""
-    write_plugin(workspace_folder, replace(SHAPES, title="Shapes & <i>light</i>"))
+def session(workspace_folder: Path, shapes_folder: Path) -> Session:
+    """A session of a competition whose plugin and data are in the workspace."""
+    competition = replace(SHAPES, title="Shapes & <i>light</i>")
+    write_plugin(workspace_folder, competition)
     data = workspace_folder / "data" / "shapes"
     shutil.copytree(shapes_folder, data)
     (data / ".complete").touch()
-    return workspace_folder
+    return Session(competition, Workspace.at(workspace_folder))
 
 
 @pytest.fixture
-def make_run(shapes: Path) -> MakeRun:
-    """A run's files as training and predicting leave them, of any number of classes, without either."""
+def make_run(session: Session) -> MakeRun:
+    """Writes the files of a trained and predicted run, of any classes, without training or predicting."""
 
     def make(
-        name: str = "one",
+        name: str = "first",
         *,
-        classes: tuple[str, ...] = ("akita", "beagle", "collie"),
-        ids: int = 60,
+        classes: tuple[str, ...] = CLASSES,
+        rows: int = 60,
         epochs: int = 3,
         folds: int = 1,
-    ) -> Path:
-        folder = shapes / "runs" / "shapes" / name
-        _write_training(folder, epochs, folds)
-        _write_predictions(folder, classes, tuple(f"train{number:03d}" for number in range(ids)), folds)
-        return folder
+        draw: int = 5,
+        **recipe: Any,
+    ) -> Run:
+        changed = replace(session.competition.recipe, folds=folds if folds > 1 else None, **recipe)
+        run = start_run(session.workspace, session.name, changed, name)
+        _write_training(run, changed, epochs, folds)
+        _write_predictions(run, classes, tuple(f"train{number:03d}" for number in range(rows)), folds, draw)
+        if not changed.all_data:
+            _write_score(session, run)
+        return run
 
     return make
 
 
-def _write_training(folder: Path, epochs: int, folds: int) -> None:
-    stage = Stage(32, TrainMode.UNFROZEN, cycle_len=3)
-    recipe = Recipe("test_resnet", (stage,), lr=0.01, folds=folds if folds > 1 else None)
-    write_json(folder / "recipe.json", recipe.to_dict(), format=FORMAT)
-    write_json(folder / "environment.json", {"runner": "0.1.0", "gpu": None})
-    lines = [
-        {
-            "fold": fold,
-            "epoch": epoch,
-            "stage": 0,
-            "size": 32,
-            "mode": "unfrozen",
-            "cycle": 0,
-            "ends_cycle": epoch == 2,
-            "batch_size": 16,
-            "train_loss": 1.0 / (epoch + 1),
-            "valid_loss": 1.1 / (epoch + 1),
-            "scores": {"log_loss": 1.1 / (epoch + 1), "accuracy": 0.5 + epoch / 10},
-            "seconds": 1.5,
-            "images_per_second": 40.0,
-            "losses": [1.0 / (epoch + 1)] * 4,
-            "lrs": [0.01 / (step + 1) for step in range(4)],
-        }
-        for fold in range(folds)
-        for epoch in range(epochs)
-    ]
-    write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    curve = {"lrs": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "losses": [1.0, 0.9, 0.5, 0.3, 0.9]}
-    found = {
-        "curve": curve,
-        "minimum": 1e-3,
-        "lowest_loss_lr": 1e-2,
-        "steep": 1e-3,
-        "valley": 1e-3,
-        "reason": "below the minimum",
-    }
-    write_json(folder / "fold-0" / "find-lr-0.json", found)
-    facts = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
+def _write_training(run: Run, recipe: Recipe, epochs: int, folds: int) -> None:
     for fold in range(folds):
-        write_json(folder / f"fold-{fold}" / "snapshot-0.json", facts)
+        for epoch in range(epochs):
+            append_line(
+                run.log_file,
+                {
+                    "fold": fold,
+                    "epoch": epoch,
+                    "stage": 0,
+                    "size": recipe.stages[0].size,
+                    "mode": recipe.stages[0].mode.value,
+                    "cycle": 0,
+                    "ends_cycle": epoch == 2,
+                    "batch_size": 16,
+                    "train_loss": 1.0 / (epoch + 1),
+                    "valid_loss": 1.1 / (epoch + 1),
+                    "scores": {"log_loss": 1.1 / (epoch + 1), "accuracy": 0.5 + epoch / 10},
+                    "seconds": 1.5,
+                    "images_per_second": 40.0,
+                    "losses": [1.0 / (epoch + 1)] * 4,
+                    "lrs": [0.01 / (step + 1) for step in range(4)],
+                },
+            )
+        meta = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
+        write_json(run.fold_dir(fold) / "snapshot-0.json", meta)
+    curve = Curve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), (1.0, 0.9, 0.5, 0.3, 0.9))
+    write_json(finding_file(run.fold_dir(0), 0), asdict(read_curve(curve)))
 
 
-def _write_predictions(folder: Path, classes: tuple[str, ...], ids: tuple[str, ...], folds: int) -> None:
-    random = np.random.default_rng(5)
-    true = np.arange(len(ids)) % len(classes)
-    said = np.where(random.random(len(ids)) < 0.75, true, (true + 1) % len(classes))
+def _write_predictions(run: Run, classes: tuple[str, ...], ids: tuple[str, ...], folds: int, draw: int) -> None:
+    """About three quarters of the rows are predicted right, the others as the next class."""
+    random = np.random.default_rng(draw)
+    labels = np.arange(len(ids)) % len(classes)
+    predicted = np.where(random.random(len(ids)) < 0.75, labels, (labels + 1) % len(classes))
     logits = random.normal(0, 0.3, (len(ids), 2, len(classes)))
-    logits[np.arange(len(ids)), :, said] += 4
-    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    looks = ("plain", "mirror")
+    logits[np.arange(len(ids)), :, predicted] += 4
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    views = ("plain", "mirror")
+    test_ids = tuple(f"test{number:03d}" for number in range(21))
     for fold in range(folds):
-        views = ViewPredictions(ids[fold::folds], classes, looks, looks, shares[fold::folds])
-        write_view_predictions(folder / f"fold-{fold}" / "snapshot-0.valid.npz", views)
-        write_view_predictions(
-            folder / f"fold-{fold}" / "snapshot-0.test.npz", ViewPredictions(ids, classes, looks, looks, shares)
-        )
-    write_oof_targets(
-        folder / "truth.npz", OofTargets(ids, classes, np.eye(len(classes), dtype=np.float32)[true], ("",) * len(ids))
-    )
-    write_text(
-        folder / "folds.csv", "id,fold\n" + "".join(f"{name},{place % folds}\n" for place, name in enumerate(ids))
-    )
-    cv = {"metric": "log_loss", "value": 0.9, "error": 0.05, "rows": len(ids)}
-    write_json(
-        folder / "score.json",
-        {
-            "cv": cv,
-            "also": {"accuracy": {**cv, "metric": "accuracy", "value": 0.75}},
-            "folds": {str(fold): 0.9 + fold / 100 for fold in range(folds)},
-            "optimistic": 0.89,
-            "plan": "last",
-            "views": {"look": "the mean of the views", "gain": 0.01, "error": 0.005},
-            "weighings": [],
-            "members": [{"name": "snapshot-0", "weight": 1.0, "alone": 0.9, "gain": 0.0}],
-        },
-    )
+        valid = ViewPredictions(ids[fold::folds], classes, views, views, probabilities[fold::folds])
+        test = ViewPredictions(test_ids, classes, views, views, probabilities[: len(test_ids)])
+        for subset, predictions in (("valid", valid), ("test", test)):
+            write_view_predictions(path_of(run.fold_dir(fold), "snapshot-0", subset), predictions)
+    targets = np.eye(len(classes), dtype=np.float32)[labels]
+    write_oof_targets(oof_targets_file(run), OofTargets(ids, classes, targets, ("",) * len(ids)))
+    write_text(run.folds_file, "id,fold\n" + "".join(f"{id},{row % folds}\n" for row, id in enumerate(ids)))
+
+
+def _write_score(session: Session, run: Run) -> None:
+    blend = read_blend([run], lambda: read_oof_targets(oof_targets_file(run)))
+    postprocess, score = fit_postprocess(session.competition, blend.members, blend.truth, blend.folds.fold_of)
+    member = blend.members[0]
+    postprocess.write(postprocess_file(run), names=[member.name], views=list(member.views), choice="default")
+    write_json(run.score_file, score)

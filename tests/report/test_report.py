@@ -1,9 +1,12 @@
-"""report.html in a real browser, and what it says of runs that are whole, killed, or hold markup."""
+"""report.html in a real browser, of finished runs, unfinished ones, and ones whose names contain markup."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,15 @@ import pytest
 from PIL import Image
 
 from runner.cli import run_command
-from runner.contract import EnsembleRecipe
-from runner.contract.recipe import FORMAT
-from runner.workspace import read_json, write_json
+from runner.hosts.leaderboards import LeaderboardContext, save_leaderboard, write_context
+from runner.hosts.ledger import COLUMNS, Entry, record_entry
+from runner.hosts.protocol import Leaderboard
+from runner.report.run.page import Report, save_figures, write_report
+from runner.session import Session
+from runner.steps.ensemble import ensemble
+from runner.training.run import Run
+from runner.workspace import write_json
+from tests.builders import make_leaderboard
 
 CONTRAST = """
 const light = (text) => {
@@ -21,272 +30,292 @@ const light = (text) => {
   const [r, g, b] = parts.map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
-const ground = light(getComputedStyle(document.body).backgroundColor);
+const background = light(getComputedStyle(document.body).backgroundColor);
 const faint = [];
-for (const one of document.querySelectorAll("p, li, td, th button, dt, dd, h1, h2, a, figcaption, summary, svg text")) {
-  const style = getComputedStyle(one);
-  const paint = one.closest("svg") ? style.fill : style.color;
-  if (one.closest("[data-at]") || !/^rgb\\(/.test(paint)) continue;
-  const ink = light(paint), ratio = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
-  if (ratio < 4.5) faint.push(one.textContent.trim() + " " + ratio.toFixed(1));
+const texts = "p, li, td, th button, dt, dd, h1, h2, a, figcaption, summary, svg text";
+for (const element of document.querySelectorAll(texts)) {
+  const style = getComputedStyle(element);
+  const paint = element.closest("svg") ? style.fill : style.color;
+  if (element.closest("[data-at]") || !/^rgb\\(/.test(paint)) continue;
+  const ink = light(paint), ratio = (Math.max(ink, background) + 0.05) / (Math.min(ink, background) + 0.05);
+  if (ratio < 4.5) faint.push(element.textContent.trim() + " " + ratio.toFixed(1));
 }
-return [ground, faint];
+return [background, faint];
 """
 
 
-# What is drawn stands out by its area or by its line; grid lines and the like bear no data, cells bear their number.
+# A mark needs contrast in its fill or its line. Grid lines show no data, and matrix cells have numbers.
 MARKS = (
-    CONTRAST.partition("const ground")[0]
+    CONTRAST.partition("const background")[0]
     + """
 const numbers = (paint) => paint.match(/[\\d.]+/g).map(Number);
-const ground = numbers(getComputedStyle(document.body).backgroundColor);
+const background = numbers(getComputedStyle(document.body).backgroundColor);
 const line = getComputedStyle(document.querySelector("section h2")).borderTopColor;
-const stands = (paint, opacity) => {
+const contrast = (paint, opacity) => {
   if (!/^rgb\\(/.test(paint)) return 0;
-  const mixed = numbers(paint).map((part, place) => part * opacity + ground[place] * (1 - opacity));
-  const [a, b] = [`rgb(${mixed})`, `rgb(${ground})`].map(light);
+  const mixed = numbers(paint).map((part, index) => part * opacity + background[index] * (1 - opacity));
+  const [a, b] = [`rgb(${mixed})`, `rgb(${background})`].map(light);
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 };
 const faint = new Set();
-let seen = 0;
-for (const one of document.querySelectorAll(".drawing svg:not(.cells) path, .drawing svg:not(.cells) use")) {
-  const style = getComputedStyle(one);
-  if (one.closest("defs, clipPath") || style.stroke === line) continue;
+let marks = 0;
+for (const element of document.querySelectorAll(".drawing svg:not(.matrix) path, .drawing svg:not(.matrix) use")) {
+  const style = getComputedStyle(element);
+  if (element.closest("defs, clipPath") || style.stroke === line) continue;
   if (style.stroke === "none" && style.fill === "none") continue;
-  const fill = stands(style.fill, style.fillOpacity * style.opacity);
-  const stroke = stands(style.stroke, style.strokeOpacity * style.opacity);
-  seen += 1;
-  if (Math.max(fill, stroke) < 3) faint.add(one.closest("figure").id + " " + style.stroke + " " + style.fill);
+  const fill = contrast(style.fill, style.fillOpacity * style.opacity);
+  const stroke = contrast(style.stroke, style.strokeOpacity * style.opacity);
+  marks += 1;
+  if (Math.max(fill, stroke) < 3) faint.add(element.closest("figure").id + " " + style.stroke + " " + style.fill);
 }
-return [seen, [...faint]];
+return [marks, [...faint]];
 """
 )
 
 
-def _report(workspace: Path, *words: object) -> int:
-    return run_command(["--workspace", str(workspace), "shapes", "report", *map(str, words)])
+def _page(session: Session, run: Run) -> str:
+    return write_report(session, run).path.read_text(encoding="utf-8")
 
 
-def test_the_page_is_whole_and_asks_for_nothing(browser: Any, make_run: Any, shapes: Path) -> None:
-    page = make_run() / "report.html"
-    assert _report(shapes) == 0
-    browser.open(page)
+def _summary(report: Report) -> str:
+    return report.terminal.summary
+
+
+def test_the_page_is_complete_and_loads_nothing(browser: Any, make_run: Any, session: Session) -> None:
+    path = write_report(session, make_run()).path
+    browser.open(path)
     assert browser.errors == []
-    assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
-    broken = "return [...document.images].filter((one) => !one.complete || !one.naturalWidth).length"
-    assert browser.run("return document.images.length") == 36
+    assert [url for url in browser.requests if not url.startswith("data:")] == [path.resolve().as_uri()]
+    galleries = browser.run("return [...document.querySelectorAll('.gallery')].map((list) => list.children.length)")
+    assert len(galleries) == 3 and min(galleries) >= 1
+    broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
     assert browser.run(broken) == 0
-    links = browser.run("return [...document.querySelectorAll('.gallery a')].map((one) => one.href)")
-    assert all(Path(link.removeprefix("file://")).is_file() for link in links)
-    assert browser.run("return [...document.querySelectorAll('.drawing [role=img]')].every((one) => one.ariaLabel)")
+    links = browser.run("return [...document.querySelectorAll('.gallery a')].map((link) => link.href)")
+    assert links and all(Path(link.removeprefix("file://")).is_file() for link in links)
+    alts = "return [...document.querySelectorAll('.drawing [role=img]')].every((drawing) => drawing.ariaLabel)"
+    assert browser.run(alts)
 
 
-def test_a_table_sorts_and_filters(browser: Any, make_run: Any, shapes: Path) -> None:
-    folder = make_run(classes=tuple(f"breed-{number:02d}" for number in range(12)))
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html")
-    table = "const table = document.querySelector('#classes > .table table');"
+def test_a_table_sorts_and_filters(browser: Any, make_run: Any, session: Session) -> None:
+    run = make_run(classes=tuple(f"breed-{number:02d}" for number in range(12)))
+    browser.open(write_report(session, run).path)
+    table = "const table = document.querySelector('#per-class > .table table');"
     column = "return [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[{}].textContent)"
     browser.run(table + "table.tHead.rows[0].cells[0].querySelector('button').click()")
     names = browser.run(table + column.format(0))
     assert names == sorted(names) and len(names) == 12
     browser.run(table + "table.tHead.rows[0].cells[2].querySelector('button').click()")
-    found = [float(text) for text in browser.run(table + column.format(2))]
-    assert found == sorted(found, reverse=True) and len(set(found)) > 1
+    recalls = [float(text) for text in browser.run(table + column.format(2))]
+    assert recalls == sorted(recalls, reverse=True) and len(set(recalls)) > 1
     fill = "const box = table.parentElement.querySelector('input'); box.value = 'breed-03'; "
     browser.run(table + fill + "box.dispatchEvent(new Event('input'))")
-    # The row of that class, and those that are mostly taken for it.
+    # The row of that class, and those that are most confused with it.
     assert 1 <= len(browser.run(table + column.format(0))) < 12
 
 
 @pytest.mark.parametrize("count", [2, 120])
-def test_a_cell_of_the_matrix_tells_its_pair(browser: Any, make_run: Any, shapes: Path, count: int) -> None:
-    folder = make_run(classes=tuple(f"breed-{number:03d}" for number in range(count)), ids=max(60, 3 * count))
-    assert _report(shapes) == 0
-    assert (folder / "report.html").stat().st_size < 3_000_000
-    browser.open(folder / "report.html")
-    told = browser.run("""
+def test_pointing_at_a_matrix_cell_names_its_pair(browser: Any, make_run: Any, session: Session, count: int) -> None:
+    run = make_run(classes=tuple(f"breed-{number:03d}" for number in range(count)), rows=max(60, 3 * count))
+    path = write_report(session, run).path
+    assert path.stat().st_size < 3_000_000
+    browser.open(path)
+    text, actual, predicted = browser.run("""
       const cells = [...document.querySelectorAll("#figure-confusion [data-at]")];
-      const cell = cells.find((one) => new Set(one.dataset.at.split(",")).size === 2);
+      const cell = cells.find((cell) => new Set(cell.dataset.at.split(",")).size === 2);
       cell.querySelector("rect").dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
-      const names = [...document.querySelectorAll("#figure-confusion .row-name")].map((one) => one.dataset.name);
+      const names = [...document.querySelectorAll("#figure-confusion .row-name")].map((name) => name.dataset.name);
       const [row, column] = cell.dataset.at.split(",");
-      return [document.querySelector("#figure-confusion .tells").textContent, names[row], names[column]];
+      return [document.querySelector("#figure-confusion .cell-text").textContent, names[row], names[column]];
     """)
-    assert told[0].startswith(f"{told[1]} taken for {told[2]}: ")
-    # Of many classes the worst are shown closer, with a number in each cell.
-    closer = browser.run("return document.querySelectorAll('#figure-confusion-closer [data-at] text').length")
-    assert (closer > 10) == (count > 30)
+    assert text.startswith(f"{actual} predicted as {predicted}: ")
+    # Of many classes the most confused are shown enlarged, with a number in each cell.
+    numbers = browser.run("return document.querySelectorAll('#figure-confusion-zoomed [data-at] text').length")
+    assert (numbers > 10) == (count > 30)
 
 
-def test_the_matrix_can_be_walked_by_keys(browser: Any, make_run: Any, shapes: Path) -> None:
-    folder = make_run()
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html")
-    told = browser.run("""
+def test_arrow_keys_move_through_the_matrix(browser: Any, make_run: Any, session: Session) -> None:
+    browser.open(write_report(session, make_run()).path)
+    text, name = browser.run("""
       const holder = document.querySelector("#figure-confusion .drawing");
       holder.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" }));
       holder.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
-      const names = [...document.querySelectorAll(".row-name")].map((one) => one.dataset.name);
-      return [document.querySelector("#figure-confusion .tells").textContent, names[1]];
+      const names = [...document.querySelectorAll(".row-name")].map((name) => name.dataset.name);
+      return [document.querySelector("#figure-confusion .cell-text").textContent, names[1]];
     """)
-    assert told[0].startswith(f"{told[1]} seen right: ")
+    assert text.startswith(f"{name} predicted as {name}: ")
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_stands_out_from_its_ground(browser: Any, make_run: Any, shapes: Path, dark: bool) -> None:
-    folder = make_run()
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html", dark=dark)
-    ground, faint = browser.run(CONTRAST)
-    assert (ground < 0.1) == dark
+def test_text_has_contrast(browser: Any, make_run: Any, session: Session, dark: bool) -> None:
+    browser.open(write_report(session, make_run()).path, dark=dark)
+    background, faint = browser.run(CONTRAST)
+    assert (background < 0.1) == dark
     assert faint == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_what_is_drawn_stands_out_from_its_ground(browser: Any, make_run: Any, shapes: Path, dark: bool) -> None:
-    folder = make_run(folds=5)
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html", dark=dark)
-    seen, faint = browser.run(MARKS)
-    assert seen > 100
+def test_marks_of_figures_have_contrast(browser: Any, make_run: Any, session: Session, dark: bool) -> None:
+    browser.open(write_report(session, make_run(folds=5)).path, dark=dark)
+    marks, faint = browser.run(MARKS)
+    assert marks > 100
     assert faint == []
 
 
-def _ensemble(make: Any, shapes: Path) -> Path:
-    for name in ("one", "two"):
-        make(name)
-    folder = make("both")
-    for path in folder.iterdir():
-        if path.name not in ("score.json", "environment.json"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_json(folder / "recipe.json", EnsembleRecipe(("one", "two")).to_dict(), format=FORMAT)
-    members = [
-        {"name": f"{name}:snapshot-0", "weight": weight, "alone": 0.9, "gain": 0.01}
-        for name, weight in (("one", 0.75), ("two", 0.25))
-    ]
-    write_json(folder / "score.json", {**read_json(folder / "score.json"), "members": members})
-    return folder
+def _ensemble(make: Any, session: Session) -> Run:
+    return ensemble(session, [make("first"), make("second", draw=6)], name="both")
 
 
-def _all_data(make: Any, shapes: Path) -> Path:
-    make("one")
-    folder: Path = make("one-all")
-    for path in (*folder.glob("fold-0/*.npz"), folder / "truth.npz", folder / "folds.csv"):
+def _all_data(make: Any, session: Session) -> Run:
+    original = make("first")
+    run: Run = make("first-all", all_data=True, refit_of="first")
+    shutil.copy(original.score_file, run.score_file)
+    for path in (*run.folder.glob("fold-0/*.valid.npz"), run.folds_file):
         path.unlink()
-    write_json(folder / "recipe.json", {**read_json(folder / "recipe.json"), "all_data": True, "refit_of": "one"})
-    text = (folder / "log.jsonl").read_text(encoding="utf-8")
-    for value in ("1.1", "0.55", "0.3666666666666667"):
-        text = text.replace(f'"valid_loss": {value}', '"valid_loss": null')
-    (folder / "log.jsonl").write_text(text, encoding="utf-8")
-    return folder
+    lines = run.log_file.read_text(encoding="utf-8")
+    run.log_file.write_text(re.sub(r'"valid_loss": [0-9.]+', '"valid_loss": null', lines), encoding="utf-8")
+    return run
 
 
-def _folds(make: Any, shapes: Path) -> Path:
-    return make("folds", folds=3)  # type: ignore[no-any-return]
+def _folds(make: Any, session: Session) -> Run:
+    run: Run = make("folds", folds=3)
+    return run
 
 
 @pytest.mark.parametrize(
-    ("make_kind", "told"),
+    ("make_kind", "text"),
     [
-        (_ensemble, "An ensemble of 2 runs (one, two) to tell 3 classes apart. It sees 71.7 % of 60 held-out images"),
-        (
-            _all_data,
-            "with no row held back: no row is left to score_rehearsal it by, and the score told here is that of one.",
-        ),
-        (_folds, "on 60 images in 3 folds, a network for each fold that it did not learn from."),
+        (_ensemble, "Ensemble of 2 runs (first, second), 3 classes. CV log loss "),
+        (_all_data, "There are no validation rows: the scores are those of first."),
+        (_folds, "test_resnet, trained on 60 images in 3 folds, 3 classes. CV log loss "),
     ],
 )
-def test_every_kind_of_run_has_a_whole_page(
-    browser: Any, make_run: Any, shapes: Path, make_kind: Callable[..., Path], told: str
+def test_every_kind_of_run_has_a_page(
+    browser: Any, make_run: Any, session: Session, make_kind: Callable[..., Run], text: str
 ) -> None:
-    folder = make_kind(make_run, shapes)
-    assert _report(shapes, folder.name) == 0
-    page = folder / "report.html"
+    path = write_report(session, make_kind(make_run, session)).path
     for width in (1400, 400):
-        browser.open(page, width=width, dark=width == 400)
+        browser.open(path, width=width, dark=width == 400)
         assert browser.errors == []
-        assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+        assert [url for url in browser.requests if not url.startswith("data:")] == [path.resolve().as_uri()]
         assert browser.run("return document.documentElement.scrollWidth") <= width
         assert browser.run(CONTRAST)[1] == []
-    assert told in browser.run("return document.querySelector('#in-short').textContent")
+    assert text in browser.run("return document.querySelector('#summary').textContent")
 
 
-def test_an_ensemble_tells_its_runs(browser: Any, make_run: Any, shapes: Path) -> None:
-    folder = _ensemble(make_run, shapes)
-    assert _report(shapes, "one") == 0
-    assert _report(shapes, "both") == 0
-    browser.open(folder / "report.html")
-    rows = "return [...document.querySelectorAll('#what-it-blends tbody tr')].map((one) => one.textContent)"
-    assert [row[:3] for row in browser.run(rows)] == ["one", "two"]
-    link = browser.run("return document.querySelector('#what-it-blends a').href")
-    assert link == (shapes / "runs" / "shapes" / "one" / "report.html").resolve().as_uri()
+def test_an_ensemble_links_its_runs(browser: Any, make_run: Any, session: Session) -> None:
+    both = _ensemble(make_run, session)
+    first = write_report(session, make_run("first")).path
+    browser.open(write_report(session, both).path)
+    rows = "return [...document.querySelectorAll('#ensemble-members tbody tr')].map((row) => row.cells[0].textContent)"
+    assert browser.run(rows) == ["first", "second"]
+    link = browser.run("return document.querySelector('#ensemble-members a').href")
+    assert link == first.resolve().as_uri()
 
 
-def test_a_narrow_screen_does_not_scroll_sideways(browser: Any, make_run: Any, shapes: Path) -> None:
-    folder = make_run(classes=tuple("a-breed-with-a-very-long-name-indeed-" + str(number) for number in range(9)))
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html", width=360)
+def test_a_narrow_screen_does_not_scroll_sideways(browser: Any, make_run: Any, session: Session) -> None:
+    run = make_run(classes=tuple("a-breed-with-a-very-long-name-indeed-" + str(number) for number in range(9)))
+    browser.open(write_report(session, run).path, width=360)
     assert browser.run("return document.documentElement.scrollWidth") <= 360
 
 
-def test_markup_in_a_name_shows_as_text(browser: Any, make_run: Any, shapes: Path) -> None:
-    evil = ("<img src=x onerror=alert(1)>", '"><script>document.title="taken"</script>', "a&b")
-    folder = make_run(classes=evil)
-    assert _report(shapes) == 0
-    browser.open(folder / "report.html")
+def test_markup_in_a_name_is_shown_as_text(browser: Any, make_run: Any, session: Session) -> None:
+    classes = ("<img src=x onerror=alert(1)>", '"><script>document.title="taken"</script>', "a&b")
+    browser.open(write_report(session, make_run(classes=classes)).path)
     assert browser.errors == []
-    assert browser.run("return document.title") == "one: Shapes & <i>light</i>"
+    assert browser.run("return document.title") == "first: Shapes & <i>light</i>"
     assert browser.run("return document.querySelectorAll('script').length") == 1
-    names = browser.run("return [...document.querySelectorAll('.row-name')].map((one) => one.dataset.name)")
-    assert sorted(names) == sorted(evil)
+    names = browser.run("return [...document.querySelectorAll('.row-name')].map((name) => name.dataset.name)")
+    assert sorted(names) == sorted(classes)
 
 
-def test_a_killed_run_has_a_report_of_what_is_there(make_run: Any, shapes: Path, capsys: Any) -> None:
-    folder = make_run(epochs=2)
-    for path in (*folder.glob("fold-0/snapshot-*"), folder / "score.json", folder / "truth.npz"):
+def test_a_killed_run_has_a_report_of_its_epochs(make_run: Any, session: Session) -> None:
+    run = make_run(epochs=2)
+    for path in (*run.folder.glob("fold-0/snapshot-*"), run.score_file, run.folder / "truth.npz"):
         path.unlink()
-    with (folder / "log.jsonl").open("a") as log:
+    with run.log_file.open("a") as log:
         log.write('{"fold": 0, "epo')
-    assert _report(shapes) == 0
-    text = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Not finished: 2 of 3 epochs" in text
+    text = _page(session, run)
+    assert "Unfinished: 2 of 3 epochs are done." in text
     assert "figure-loss" in text and "figure-confusion" not in text
-    assert "train --run one --resume" in text
+    assert "runner shapes train --run first --resume" in text
 
 
-def test_a_run_that_has_only_its_recipe_has_a_report(make_run: Any, shapes: Path) -> None:
-    folder = make_run()
-    for path in folder.iterdir():
-        if path.name != "recipe.json":
+def test_a_run_with_only_a_recipe_has_a_report(make_run: Any, session: Session) -> None:
+    run = make_run()
+    for path in run.folder.iterdir():
+        if path != run.recipe_file:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert _report(shapes) == 0
-    assert "No epoch is finished yet" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "No epoch is finished yet" in _page(session, run)
 
 
-def test_without_the_data_the_images_are_missed_and_nothing_else(make_run: Any, shapes: Path) -> None:
-    folder = make_run()
-    shutil.rmtree(shapes / "data")
-    assert _report(shapes) == 0
-    text = (folder / "report.html").read_text(encoding="utf-8")
+def test_without_data_only_the_images_are_missing(make_run: Any, session: Session) -> None:
+    run = make_run()
+    shutil.rmtree(session.workspace.data_dir("shapes"))
+    text = _page(session, run)
     assert "not on this machine" in text and "figure-confusion" in text
 
 
-def test_every_figure_can_be_had_alone(make_run: Any, shapes: Path, tmp_path: Path) -> None:
-    make_run()
-    assert _report(shapes, "--figures", tmp_path / "figures") == 0
+def test_every_figure_is_written_as_svg_and_png(make_run: Any, session: Session, tmp_path: Path) -> None:
+    paths = save_figures(write_report(session, make_run()), tmp_path)
     names = {"find-lr", "schedule", "loss", "metric", "metric-2", "classes", "calibration", "confidence", "confusion"}
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == names
+    assert {path.name for path in paths} == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
     for name in names:
-        with Image.open(tmp_path / "figures" / f"{name}.png") as image:
+        with Image.open(tmp_path / f"{name}.png") as image:
             assert min(image.size) > 100
-        assert (tmp_path / "figures" / f"{name}.svg").read_text().startswith("<svg xmlns")
+        svg = (tmp_path / f"{name}.svg").read_text()
+        assert svg.startswith("<svg xmlns") and "--background:" in svg
 
 
-def test_the_terminal_tells_the_essentials(make_run: Any, shapes: Path, capsys: Any) -> None:
-    make_run()
-    assert _report(shapes) == 0
-    said = capsys.readouterr().out
-    assert "Held-out log loss  0.9000 ± 0.0500" in said
-    assert "█" in said or "▄" in said
-    assert "taken for" in said
+def test_the_command_prints_the_key_figures(make_run: Any, session: Session, capsys: Any, tmp_path: Path) -> None:
+    cv = make_run().read_score()["cv"]
+    words = ["--workspace", str(session.workspace.root), "shapes", "report", "--figures", str(tmp_path)]
+    assert run_command(words) == 0
+    output = capsys.readouterr().out
+    assert f"CV log loss    {cv['value']:.4f} ± {cv['error']:.4f}" in output
+    assert "█" in output or "▄" in output
+    assert "predicted as" in output
+    assert f"18 figure files: {tmp_path}" in output
+
+
+def test_the_summary_has_only_nested_scores(make_run: Any, session: Session) -> None:
+    run = make_run()
+    score = {**run.read_score(), "in_sample": 0.8123}
+    score["cv"] |= {"value": 0.9123, "error": 0.0512}
+    score["extra_metrics"]["accuracy"] |= {"value": 0.2712, "error": 0.0215}
+    write_json(run.score_file, score)
+    report = write_report(session, run)
+    assert "CV log loss 0.9123 ± 0.0512 (lower is better; class frequencies alone: 1.0986)" in _summary(report)
+    assert ", accuracy 0.2712 ± 0.0215." in _summary(report)
+    assert "%" not in _summary(report) and "0.8123" not in _summary(report)
+    assert "In-sample score (biased): 0.81230." in report.path.read_text(encoding="utf-8")
+
+
+def test_suggested_commands_repeat_the_flags_of_the_run(make_run: Any, session: Session) -> None:
+    practice = Session(session.competition, session.workspace.for_host("practice"), "practice")
+    shutil.copytree(session.workspace.data_dir("shapes"), practice.workspace.data_dir("shapes"))
+    run = make_run(backbone="resnet18", weights="w.safetensors sha256:0123456789abcdef", seed=7)
+    moved = Run("shapes", run.name, practice.workspace.run_dir("shapes", run.name))
+    shutil.copytree(run.folder, moved.folder)
+    steps = "\n".join(write_report(practice, moved).terminal.next_steps)
+    train = "`runner --host practice shapes train --backbone resnet18 --weights w.safetensors --folds 5 --seed 7`"
+    assert train in steps, steps
+    assert "`runner --host practice shapes ensemble first RUN`" in steps
+    assert "`runner --host practice shapes submit first`" in steps
+
+
+def test_a_standing_counts_the_time_of_submission(make_run: Any, session: Session) -> None:
+    run = make_run()
+    # Late although the leaderboard was saved before the deadline; ahead of a team that submitted the same score later.
+    context = LeaderboardContext(deadline=datetime(2020, 1, 1, tzinfo=UTC))
+    write_context(session.leaderboards_dir, context)
+    rows = make_leaderboard(0.3, 0.4, 0.5, 0.6, 0.7).rows
+    later = tuple(replace(row, submitted=datetime(2022, 1, 1, tzinfo=UTC)) for row in rows)
+    save_leaderboard(session.leaderboards_dir, Leaderboard(later, private=True), datetime(2019, 1, 1, tzinfo=UTC))
+    entry = {**dict.fromkeys(COLUMNS, ""), "competition": "shapes", "run": run.name, "private": "0.5", "ref": "1"}
+    record_entry(session.workspace.ledger_file, Entry(**{**entry, "submitted": "2021-01-01T00:00:00Z"}))
+    report = write_report(session, run)
+    assert ("Rank, private leaderboard", "3 of 5", "score 0.50000; submitted after the deadline") in (
+        report.terminal.key_figures
+    )
+    text = report.path.read_text(encoding="utf-8")
+    assert "would have been" in text and "figure-leaderboard-private" in text

@@ -13,9 +13,11 @@ from runner.cli.global_options import HOSTS, GlobalOptions, command
 def board(options: GlobalOptions, opens: bool) -> None:
     """One page over every run and submission of every competition, linked to their reports."""
     from runner.report.board import board_file, read_known, write_board
+    from runner.session import Session
 
     base = options.base_workspace
-    known = [read_known(competition, host, base.for_host(host)) for competition in options.load_all() for host in HOSTS]
+    sessions = [Session(competition, base.for_host(host), host) for competition in options.load_all() for host in HOSTS]
+    known = [read_known(session) for session in sessions]
     path = write_board(known, board_file(base))
     for competition in known:
         if competition.runs or competition.entries:

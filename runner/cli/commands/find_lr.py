@@ -20,9 +20,10 @@ from runner.console import is_first_process
 @json_option
 def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags: Any) -> None:
     """Raise the learning rate batch by batch and suggest one for the head. No training is kept."""
-    from runner.report.lr_finder import draw_findings
+    from runner.report.run.curves import save_lr_finder_figure
+    from runner.report.run.data import LrFinderCurve
     from runner.steps.find_lr import find_lr as find_session_lr
-    from runner.training.lr_finder import describe
+    from runner.training.lr_finder import tell
 
     session = options.session(read_compute(flags))
     recipe = read_recipe(session.competition.recipe, flags)
@@ -30,13 +31,16 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     if not is_first_process():
         return
     figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
-    draw_findings([(f"{found.stage.size} px, {found.stage.mode.value}", found.result) for found in results], figure)
+    curves = [
+        (f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.finding)) for found in results
+    ]
+    save_lr_finder_figure(curves, figure)
     if as_json:
         plain = [
-            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.result)} for found in results
+            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.finding)} for found in results
         ]
         click.echo(json.dumps(plain, indent=2))
         return
     for found in results:
-        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {describe(found.result)}")
+        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {tell(found.finding)}")
     click.echo(figure)

@@ -13,7 +13,7 @@ from runner.cli.tables import print_table
 from runner.console import sparkline
 
 if TYPE_CHECKING:
-    from runner.report.run.page import Essentials
+    from runner.report.run.page import TerminalReport
 
 _MOST_CONFUSED_ROWS = 5
 
@@ -35,8 +35,8 @@ def report(options: GlobalOptions, name: str | None, opens: bool, figures: Path 
     from runner.training.run import find_run
 
     session = options.session()
-    page = write_report(session.competition, session.workspace, find_run(session.workspace, session.name, name))
-    _print_essentials(page.essentials)
+    page = write_report(session, find_run(session.workspace, session.name, name))
+    _print_report(page.terminal)
     if figures is not None:
         click.echo(f"{len(save_figures(page, figures))} figure files: {figures}")
     click.echo(f"report: {page.path}")
@@ -44,19 +44,19 @@ def report(options: GlobalOptions, name: str | None, opens: bool, figures: Path 
         show(page.path)
 
 
-def _print_essentials(essentials: Essentials) -> None:
-    click.echo(f"{essentials.brief}\n{_without_backticks(essentials.summary)}\n")
-    if essentials.facts:
-        print_table(["what", "value", ""], essentials.facts)
+def _print_report(report: TerminalReport) -> None:
+    click.echo(f"{report.recipe}\n{_without_backticks(report.summary)}\n")
+    if report.key_figures:
+        print_table(["what", "value", ""], report.key_figures)
         click.echo()
-    for name, losses in essentials.losses.items():
+    for name, losses in report.losses.items():
         if losses:
             line = sparkline(losses, top=max(losses))
             click.echo(f"{name} loss".ljust(17) + f"{line}  {losses[0]:.3f} to {losses[-1]:.3f}")
-    if essentials.worst is not None and essentials.worst.rows:
+    if report.worst is not None and report.worst.rows:
         click.echo()
-        print_table(essentials.worst.header, essentials.worst.rows[:_MOST_CONFUSED_ROWS])
-    click.echo("".join(f"\ntry: {_without_backticks(step)}" for step in essentials.steps))
+        print_table(report.worst.header, report.worst.rows[:_MOST_CONFUSED_ROWS])
+    click.echo("".join(f"\ntry: {_without_backticks(step)}" for step in report.next_steps))
 
 
 def _without_backticks(text: str) -> str:

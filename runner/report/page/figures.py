@@ -1,13 +1,13 @@
-"""Figures in one style: Okabe and Ito's colours, axes with units, readable on light and on dark ground.
+"""Figures in one style: Okabe and Ito's colours, axes with units, readable on light and dark pages.
 
-Orange and sky blue are darker than theirs: a mark has three times the light of its ground, or a third, on both.
+Orange and sky blue are darker than theirs, for a contrast of 3:1 against both backgrounds.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from runner.report.page.page import Drawing, Table
+from runner.report.page.page import FigureBlock, Table
 from runner.workspace import atomic_path, write_text
 
 BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2B8CC4"
@@ -28,17 +28,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 WIDTH = 6.0  # inches; two figures stand side by side on a wide page, and one is still readable on a phone
 
-# Stand-ins: right on white, and by a shade unlike all else, so that each can be made the page's own in the SVG.
+# Placeholders: fit for a white page, and unlike every other colour, so that the SVG can use the page's own instead.
 INK, FAINT, GROUND = "#1d2328", "#d3d9de", "#fefffe"
-# The two main colours are a little brighter on dark ground; matplotlib writes them in small letters.
-_ON_PAGE = {
+# The two main colours are a little brighter on dark pages; matplotlib writes colours in lower case.
+_PAGE_COLOURS = {
     INK: "currentColor",
     FAINT: "var(--line)",
-    GROUND: "var(--back)",
-    BLUE.lower(): "var(--right)",
-    VERMILLION.lower(): "var(--wrong)",
+    GROUND: "var(--background)",
+    BLUE.lower(): "var(--correct)",
+    VERMILLION.lower(): "var(--error)",
 }
-_STYLE: Any = {  # as matplotlib names its settings: one long literal type
+_STYLE: Any = {  # Any: matplotlib types the names of its settings as one long literal
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -66,7 +66,10 @@ _STYLE: Any = {  # as matplotlib names its settings: one long literal type
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A finished figure under its name, with what it shows in words and the numbers behind it."""
+    """A figure with its name, its content in words, and its numbers.
+
+    `svg` replaces matplotlib's SVG, for a figure that reacts to the pointer; a PNG is always drawn from `figure`.
+    """
 
     name: str
     title: str
@@ -74,44 +77,49 @@ class ReportFigure:
     figure: Figure
     numbers: Table | None = None
     note: str = ""
+    svg: str | None = None
+    wide: bool | None = None  # None: wide if the figure is
 
-    def block(self) -> Drawing:
+    def block(self) -> FigureBlock:
         """The figure as a block of a page."""
-        wide = self.figure.get_figwidth() > WIDTH
-        return Drawing(self.name, self.title, self.alt, svg_of(self.figure, self.name), self.numbers, self.note, wide)
+        wide = self.figure.get_figwidth() > WIDTH if self.wide is None else self.wide
+        return FigureBlock(self.name, self.title, self.alt, self._page_svg(), self.numbers, self.note, wide)
 
     def save(self, folder: Path, suffix: str = "svg") -> Path:
-        """The figure alone, on white, as SVG or PNG."""
+        """Write the figure on white as SVG or PNG; returns its path."""
         path = folder / f"{self.name}.{suffix}"
         if suffix == "svg":
-            write_text(path, _standalone(svg_of(self.figure, self.name), self.title))
+            write_text(path, _standalone(self._page_svg(), self.title))
         else:
             with atomic_path(path) as part:
                 part.write_bytes(png_of(self.figure))
         return path
 
+    def _page_svg(self) -> str:
+        return self.svg or svg_of(self.figure, self.name)
+
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Everything that is drawn in the block has the one style."""
+    """Apply the style to all that is drawn in the block."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def new_figure(width: float = WIDTH, height: float = 3.2) -> Figure:
-    """An empty figure, in inches; to be called, and drawn into, within `style()`."""
+    """An empty figure, size in inches; create it and draw into it within `style()`."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def svg_of(figure: Figure, name: str) -> str:
-    """The figure to stand inside a page: its ink is the page's, its ids are its own."""
-    # The salt makes the ids, and so the file, the same each time.
+    """SVG to embed in a page: the page's colours, ids prefixed by the figure's name."""
+    # The salt makes the ids, and so the file, reproducible.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
-    # No address at all is left in it, not even those that only name a format.
+    # Remove every URL, even those that only name a format.
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r'\bid="', f'id="{name}-', text)
@@ -119,11 +127,13 @@ def svg_of(figure: Figure, name: str) -> str:
     text = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", text)
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)
     text = text.replace("<svg", '<svg stroke-linejoin="round"', 1)
-    return _coloured(text, _ON_PAGE)
+    for placeholder, colour in _PAGE_COLOURS.items():
+        text = text.replace(placeholder, colour)
+    return text
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:
-    """The figure on white."""
+    """PNG on white."""
     out = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(out, format="png", dpi=dpi, facecolor="white")
@@ -131,25 +141,25 @@ def png_of(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def _standalone(svg: str, title: str) -> str:
-    ink = f"color:{INK};--line:{FAINT};--back:white;--right:{BLUE};--wrong:{VERMILLION};background:white"
+    ink = f"color:{INK};--line:{FAINT};--background:white;--correct:{BLUE};--error:{VERMILLION};background:white"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" style="{ink}"'
     return svg.replace("<svg", head, 1).replace(">", f"><title>{escape(title)}</title>", 1)
 
 
-def _coloured(text: str, colours: dict[str, str]) -> str:
-    for stand_in, colour in colours.items():
-        text = text.replace(stand_in, colour)
-    return text
+def plain_label(name: str, max_length: int | None = None) -> str:
+    """The name as matplotlib draws it literally, shortened if it is too long; an unescaped $ would start a formula."""
+    short = name if max_length is None or len(name) <= max_length else name[: max_length - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def put_legend(figure: Figure, axes: Any, columns: int = 2) -> None:
-    """The legend below the axes: there it hides no line."""
+    """Put the legend below the axes, where it hides no line."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def label_bars(axes: Any, values: list[float], form: str = "{:g}") -> None:
-    """The value at the end of each horizontal bar."""
-    for place, value in enumerate(values):
-        axes.annotate(form.format(value), (value, place), xytext=(3, 0), textcoords="offset points", va="center")
+def label_bars(axes: Any, values: Sequence[float], form: str = "{:g}", **style: Any) -> None:
+    """Write the value at the end of each horizontal bar."""
+    for row, value in enumerate(values):
+        axes.annotate(form.format(value), (value, row), xytext=(3, 0), textcoords="offset points", va="center", **style)

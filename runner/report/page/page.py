@@ -1,7 +1,7 @@
-"""One self-contained HTML page: sections of prose, facts, tables, figures and images. No network, no second file.
+"""One self-contained HTML page: sections of text, key figures, tables, figures and galleries.
 
-Every text in a block is shown as text, whatever markup it holds; the one exception is `Drawing.svg`, which only
-`runner.report.figures` and `runner.report.matrix` write.
+Every text is escaped. The one exception is `FigureBlock.svg`, which only `runner.report.page.figures` and
+`runner.report.run.confusion_figures` write.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from runner.workspace import write_text
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
 _TEMPLATES = Path(__file__).with_name("templates")
-_MOST_DECIMALS = 5
-_FILTERED_FROM = 8  # rows; a shorter table is looked over faster than a word is typed
+_MAX_DECIMALS = 5
+_FILTER_ROWS = 8  # a table of fewer rows is read faster than a word is typed
 
 
 @dataclass(frozen=True)
 class Link:
-    """A text that leads to a file; the address is relative to the page, so that both can move together."""
+    """A text linked to a file. The address is relative to the page, so that both can move together."""
 
     text: str
     href: str
@@ -37,7 +36,7 @@ Cell = str | int | float | None | Link
 
 
 class Block(Protocol):
-    """Anything that a section can hold; `kind` names the macro that draws it."""
+    """Anything that a section holds; `kind` names the branch of the template that draws it."""
 
     @property
     def kind(self) -> str: ...
@@ -45,10 +44,10 @@ class Block(Protocol):
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `Text(...)` with `warns` stands out."""
+    """A paragraph; a warning is shown in a colour of its own."""
 
     text: str
-    warns: bool = False
+    warning: bool = False
     kind: ClassVar[str] = "text"
 
 
@@ -57,49 +56,53 @@ class Bullets:
     """A short list."""
 
     items: Sequence[str]
-    kind: ClassVar[str] = "points"
+    kind: ClassVar[str] = "bullets"
 
 
 @dataclass(frozen=True)
 class KeyFigures:
-    """Names and values, the few that matter most: (name, value, remark)."""
+    """The few numbers that matter most: (name, value, note)."""
 
-    facts: Sequence[tuple[str, str, str]]
-    kind: ClassVar[str] = "facts"
+    figures: Sequence[tuple[str, str, str]]
+    kind: ClassVar[str] = "key-figures"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be sorted by a click on a column's head, and filtered where they are many."""
+    """A table that sorts by a click on a column's head, with a filter if it is long."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str
-    beside: bool = False  # it may stand beside the figure before it
+    beside: bool = False  # on a wide screen it may stand beside the block before it
     kind: ClassVar[str] = "table"
 
     @property
-    def filters(self) -> bool:
-        return len(self.rows) >= _FILTERED_FROM
+    def has_filter(self) -> bool:
+        return len(self.rows) >= _FILTER_ROWS
 
     @property
-    def columns(self) -> list[bool]:
-        """Which columns hold numbers."""
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers."""
         return [
-            any(isinstance(row[place], int | float) for row in self.rows)
-            and all(row[place] is None or isinstance(row[place], int | float) for row in self.rows)
-            for place in range(len(self.header))
+            any(isinstance(cell, int | float) for cell in cells)
+            and all(cell is None or isinstance(cell, int | float) for cell in cells)
+            for cells in self._columns
         ]
 
     @property
     def decimals(self) -> list[int]:
-        """For each column so many decimals that its numbers stand point under point."""
-        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.header))]
+        """Decimals of each column, so that its decimal points are aligned."""
+        return [_decimals(cells) for cells in self._columns]
+
+    @property
+    def _columns(self) -> list[list[Cell]]:
+        return [[row[column] for row in self.rows] for column in range(len(self.header))]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure: its SVG, what it shows in words, and the numbers behind it; two stand side by side unless `wide`."""
+class FigureBlock:
+    """A figure: its SVG, its content in words, and its numbers. Two stand side by side unless `wide`."""
 
     name: str
     title: str
@@ -108,12 +111,12 @@ class Drawing:
     numbers: Table | None = None
     note: str = ""
     wide: bool = False
-    kind: ClassVar[str] = "drawing"
+    kind: ClassVar[str] = "figure"
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small image with a caption and its name, linked to its file where it has one. `image` is JPEG or PNG."""
+    """A small JPEG or PNG with a caption and its name, linked to its file if it has one."""
 
     image: bytes
     alt: str
@@ -138,7 +141,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: Sequence[Block]
@@ -150,12 +153,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page."""
+    """A page's title, its summary in one line, its sections and its footer."""
 
     title: str
     summary: str
     sections: Sequence[Section]
-    foot: str = ""
+    footer: str = ""
 
 
 def render(page: Page) -> str:
@@ -165,46 +168,42 @@ def render(page: Page) -> str:
 
 
 def write_page(path: Path, page: Page) -> Path:
-    """Write the page, whole or not at all."""
+    """Write the page atomically; returns its path."""
     write_text(path, render(page))
     return path
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters["shown"] = shown
-    made.filters["coded"] = coded
-    made.filters["exact"] = lambda value: "" if value is None else repr(value)
-    made.tests["link"] = lambda value: isinstance(value, Link)
-    return made
+    environment.filters["format_cell"] = format_cell
+    environment.filters["mark_commands"] = mark_commands
+    environment.filters["exact"] = lambda value: "" if value is None else repr(value)
+    environment.tests["link"] = lambda value: isinstance(value, Link)
+    return environment
 
 
-def coded(text: str) -> Markup:
-    """The text with what stands between backticks as code, if it is a command of ours; all else is only text."""
-    from markupsafe import Markup, escape
-
+def mark_commands(text: str) -> Markup:
+    """The escaped text, with each `runner ...` between backticks in a code element."""
     return Markup(re.sub(r"`(runner [^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _decimals(values: Sequence[Cell]) -> int:
-    told = [shown(value) for value in values if isinstance(value, float)]
-    return min(max((len(text.partition(".")[2]) for text in told if "e" not in text), default=0), _MOST_DECIMALS)
+def _decimals(cells: Sequence[Cell]) -> int:
+    texts = [format_cell(cell) for cell in cells if isinstance(cell, float)]
+    return min(max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0), _MAX_DECIMALS)
 
 
-def shown(value: Any, decimals: int | None = None) -> str:
-    """A cell as a person reads it: whole numbers with thousands apart, others with as many digits as matter."""
+def format_cell(value: Any, decimals: int | None = None) -> str:
+    """A cell as text: integers with thousands separators, floats with five digits or the given decimals."""
     if value is None:
         return "–"
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    value = value or 0.0  # a zero has no sign
+    value = value or 0.0  # no "-0"
     size = abs(value)
     if value != value:
         return "–"

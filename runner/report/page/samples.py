@@ -1,4 +1,4 @@
-"""Small images for a page: read, shrunk, and named; what cannot be read is left out."""
+"""Thumbnails of an index's images for a page."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from runner.errors import DataError
 from runner.images.decode import open_images
 from runner.report.page.page import Thumbnail
 
-_SCALED_BY = 200  # images of bands: enough to know the values that they all have
+_RANGE_IMAGES = 200  # arrays that are read to find the range of values of each band
 
 
 class Samples:
-    """Images of an index, by their row in its table, as a page shows them."""
+    """Thumbnails by row of the index's table; links are relative to the page."""
 
     def __init__(self, index: Index, page: Path, side: int):
         self._index, self._page, self._side = index, page, side
@@ -34,11 +34,11 @@ class Samples:
 
     @property
     def has_bands(self) -> bool:
-        """Whether the images are measured bands, and not files."""
+        """Whether the images are arrays of measured bands, not image files."""
         return bool(self._ranges)
 
     def show(self, row: int, caption: Sequence[str], of: str = "") -> Thumbnail | None:
-        """The image of a row; None where it cannot be read."""
+        """The thumbnail of a row; None if the image cannot be read."""
         try:
             pixels = self._reader[row]
         except DataError:
@@ -47,17 +47,16 @@ class Samples:
         return Thumbnail(self.encode(pixels), f"{words}: {self.paths[row]}", caption, self._href(row))
 
     def read_whole(self, row: int) -> NDArray[Any]:
-        """The image with every pixel that it has."""
+        """The image of a row at full size."""
         return open_images(self._index.data_dir, [self.paths[row]])[0]
 
     def encode(self, pixels: NDArray[Any]) -> bytes:
-        """A JPEG no larger than the side; of measured bands a PNG, the bands side by side."""
+        """A JPEG that fits a square of the side; for bands a PNG, one grey image a band, side by side."""
         if pixels.dtype == np.uint8:
             return _jpeg(_shrunk(pixels, self._side))
-        bands = [_grey(pixels[..., place], limits) for place, limits in enumerate(self._ranges)]
+        bands = [_to_grey(pixels[..., band], limits) for band, limits in enumerate(self._ranges)]
         gap = np.full((len(pixels), 2), 128, dtype=np.uint8)
-        joined = np.hstack([part for band in bands for part in (band, gap)][:-1])
-        return _png(joined)
+        return _png(np.hstack([columns for band in bands for columns in (band, gap)][:-1]))
 
     def _href(self, row: int) -> str:
         path = self.paths[row]
@@ -66,18 +65,18 @@ class Samples:
         return quote(Path(os.path.relpath(self._index.data_dir / path, self._page.parent)).as_posix())
 
 
-def _ranges(raw: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
-    """For each band the values that become black and white: the same for every image, so that they compare."""
+def _ranges(data_dir: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
+    """(black, white) of each band, the same for all images, so that they can be compared; [] for image files."""
     if not paths or not all(map(is_array_path, paths)):
         return []
-    chosen = paths[:: max(1, len(paths) // _SCALED_BY)]
-    reader = open_images(raw, chosen)
-    images = np.stack([reader[place] for place in range(len(chosen))])
+    chosen = paths[:: max(1, len(paths) // _RANGE_IMAGES)]
+    reader = open_images(data_dir, chosen)
+    images = np.stack([reader[row] for row in range(len(chosen))])
     low, high = np.percentile(images, (1, 99.8), axis=(0, 1, 2))
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
-def _grey(band: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+def _to_grey(band: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = limits
     scaled: NDArray[np.uint8] = ((band - low) / max(high - low, 1e-9) * 255).clip(0, 255).astype(np.uint8)
     return scaled
@@ -88,8 +87,8 @@ def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     scale = side / max(height, width)
     if scale >= 1:
         return pixels
-    wanted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small: NDArray[np.uint8] = np.asarray(cv2.resize(pixels, wanted, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    new_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: NDArray[np.uint8] = np.asarray(cv2.resize(pixels, new_size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return small
 
 

@@ -1,13 +1,15 @@
-"""How the training went: the finder's curves, the schedule as it ran, the losses and the metrics."""
+"""Training as curves: the LR finder, the lr schedule, losses and metrics by epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-from runner.contract import Competition, Metric, Recipe
+from runner.contract import Metric, Recipe
 from runner.report.page.figures import (
     BLUE,
     COLOURS,
@@ -23,178 +25,177 @@ from runner.report.page.figures import (
     style,
 )
 from runner.report.page.page import Table
-from runner.report.run.data import Found, RunData
+from runner.report.run.data import LrFinderCurve, RunData
+from runner.workspace import atomic_path
 
-_STATES = {"head": "head", "frozen": "frozen", "unfrozen": "all"}
-_LETTER = 0.0125  # of the axes' width, in the small print above them
-_SHOWN = 600  # points of a line; more would be drawn over each other
+Line = dict[str, Any]  # of log.jsonl: one epoch of one fold
+
+_LR, _FINDER_LOSS = "lr of the head", "training loss, smoothed"
+_MODES = {"features": "head", "frozen": "head", "unfrozen": "all"}  # what a stage trains, in few letters
+_LETTER = 0.0125  # width of a letter above the axes, as a share of their width
+_POINTS = 600  # of a line; more would be drawn over each other
 
 
-def finder_figures(found: Sequence[Found], recipe: Recipe) -> list[ReportFigure]:
-    """A figure for each stage of the first fold that the finder was asked for."""
-    return [_finder_figure(one, recipe) for one in found if one.fold == found[0].fold]
+def lr_finder_figures(curves: Sequence[LrFinderCurve], recipe: Recipe) -> list[ReportFigure]:
+    """A figure for each stage, of the first fold that has a curve."""
+    return [_lr_finder_figure(curve, recipe) for curve in curves if curve.fold == curves[0].fold]
 
 
-def _finder_figure(one: Found, recipe: Recipe) -> ReportFigure:
+def _lr_finder_figure(curve: LrFinderCurve, recipe: Recipe) -> ReportFigure:
     with style():
         figure = new_figure(height=3.0)
         axes: Any = figure.subplots()
-        _draw_found(axes, one)
+        _draw_lr_curve(axes, curve)
         put_legend(figure, axes)
-    rate = f"{one.suggested:.2g} suggested" if one.suggested else "no rate suggested, so the recipe's is used"
-    told = f"{rate}: {one.reason}."
-    rows = [[rate, loss] for rate, loss in zip(one.rates, one.losses, strict=True)]
-    numbers = Table(["learning rate of the head", "training loss, smoothed"], rows, "The curve")
-    title = f"Learning-rate finder, {_stage_name(recipe, one.stage)}"
-    name = f"find-lr-{one.stage + 1}" if one.stage else "find-lr"
-    return ReportFigure(name, title, f"Loss over learning rate. {told}", figure, numbers, told[:1].upper() + told[1:])
+    suggestion = f"suggested lr {curve.suggested:.2g}" if curve.suggested else "no lr suggested, using the recipe's"
+    note = f"{suggestion[:1].upper()}{suggestion[1:]}: {curve.reason}."
+    numbers = Table([_LR, _FINDER_LOSS], list(zip(curve.lrs, curve.losses, strict=True)), "The curve")
+    name = f"find-lr-{curve.stage + 1}" if curve.stage else "find-lr"
+    title = f"LR finder, {_stage_title(recipe, curve.stage)}"
+    return ReportFigure(name, title, f"Loss by learning rate. {note}", figure, numbers, note)
 
 
-def _draw_found(axes: Any, one: Found) -> None:
-    axes.plot(one.rates, one.losses, color=BLUE)
-    for rate, colour, dash, name in (
-        (one.suggested, VERMILLION, "-", "suggested"),
-        (one.steepest, GREEN, "--", "steepest"),
+def save_lr_finder_figure(curves: Sequence[tuple[str, LrFinderCurve]], path: Path) -> None:
+    """Draw the titled curves below each other into one SVG or PNG, by the path's suffix."""
+    with style():
+        figure = new_figure(6.4, 3.2 * len(curves))
+        for axes, (title, curve) in zip(figure.subplots(len(curves), squeeze=False)[:, 0], curves, strict=True):
+            _draw_lr_curve(axes, curve)
+            axes.set_title(title if curve.suggested else f"{title}: {curve.reason}", fontsize=10)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend()
+        with atomic_path(path) as part:
+            figure.savefig(part, dpi=150, facecolor="white")
+
+
+def _draw_lr_curve(axes: Any, curve: LrFinderCurve) -> None:
+    axes.plot(curve.lrs, curve.losses, color=BLUE)
+    for lr, colour, dash, name in (
+        (curve.suggested, VERMILLION, "-", "suggested"),
+        (curve.steep, GREEN, "--", "steepest"),
     ):
-        if rate:
-            axes.axvline(rate, color=colour, linestyle=dash, label=f"{name}: {rate:.2g}")
+        if lr:
+            axes.axvline(lr, color=colour, linestyle=dash, label=f"{name}: {lr:.2g}")
     axes.set_xscale("log")
-    if one.losses:
-        # Where it breaks away it soon leaves the page; most of the curve must not be flattened for that.
-        low, high = min(one.losses), max(one.losses[0], float(np.percentile(one.losses, 85)))
+    if curve.losses:
+        # The end, where the loss diverges, may leave the axes: it must not flatten the rest.
+        low, high = min(curve.losses), max(curve.losses[0], float(np.percentile(curve.losses, 85)))
         axes.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.25 * (high - low) + 1e-3)
-    axes.set(xlabel="learning rate of the head", ylabel="training loss, smoothed")
+    axes.set(xlabel=_LR, ylabel=_FINDER_LOSS)
 
 
-def _stage_name(recipe: Recipe, stage: int) -> str:
-    if stage >= len(recipe.stages):
-        return f"stage {stage + 1}"
-    told = recipe.stages[stage]
-    return f"stage {stage + 1}: {told.size} px, {told.mode.value}"
+def _stage_title(recipe: Recipe, number: int) -> str:
+    if number >= len(recipe.stages):
+        return f"stage {number + 1}"
+    stage = recipe.stages[number]
+    return f"stage {number + 1}: {stage.size} px, {stage.mode.value}"
 
 
-def schedule_figure(material: RunData) -> ReportFigure | None:
-    """The learning rate, mini-batch by mini-batch, as it ran in the first fold."""
-    lines = _first_fold(material)
-    rates = [rate for line in lines for rate in line.get("lrs", ())]
-    if not rates:
+def schedule_figure(data: RunData) -> ReportFigure | None:
+    """The lr of each mini-batch of the first fold; None before the first epoch."""
+    lines = _first_fold(data)
+    lrs = [lr for line in lines for lr in line.get("lrs", ())]
+    if not lrs:
         return None
     with style():
         figure = new_figure()
         axes = figure.subplots()
-        steps, thin = _thinned(rates)
-        axes.plot(steps, thin, color=BLUE)
-        axes.set(xlabel="mini-batch", ylabel="learning rate of the head", ylim=(0, max(rates) * 1.1))
+        axes.plot(*_thin_out(lrs), color=BLUE)
+        axes.set(xlabel="mini-batch", ylabel=_LR, ylim=(0, max(lrs) * 1.1))
         _mark_stages(axes, lines)
-    restarts = sum(bool(line["ends_cycle"]) for line in lines)
     rows = [
-        [
-            line["epoch"] + 1,
-            line["size"],
-            line["mode"],
-            line["cycle"] + 1,
-            _at(line, "lrs", 0),
-            _at(line, "lrs", -1),
-        ]
+        [line["epoch"] + 1, line["size"], line["mode"], line["cycle"] + 1, _at(line, "lrs", 0), _at(line, "lrs", -1)]
         for line in lines
     ]
-    numbers = Table(["epoch", "size, px", "learns", "cycle", "rate at start", "rate at end"], rows, "The rate by epoch")
-    alt = f"Learning rate over {len(rates):,} mini-batches: {restarts} cycles ended, highest rate {max(rates):.2g}."
-    return ReportFigure("schedule", "The schedule as it ran", alt, figure, numbers)
+    numbers = Table(["epoch", "size, px", "mode", "cycle", "lr at start", "lr at end"], rows, "The lr by epoch")
+    cycles = sum(bool(line["ends_cycle"]) for line in lines)
+    alt = f"Learning rate over {len(lrs):,} mini-batches, {cycles} cosine cycles, highest lr {max(lrs):.2g}."
+    return ReportFigure("schedule", "Learning rate schedule", alt, figure, numbers)
 
 
-def loss_figure(material: RunData) -> ReportFigure | None:
-    """Training loss by mini-batch and validation loss by epoch; a colour a fold."""
-    if not material.log:
+def loss_figure(data: RunData) -> ReportFigure | None:
+    """Training loss by mini-batch and validation loss by epoch, a colour for each fold; None before the first epoch."""
+    if not data.log:
         return None
     with style():
         figure = new_figure(height=3.6)
         axes = figure.subplots()
-        for place, fold in enumerate(material.folds):
-            _draw_losses(axes, _of_fold(material, fold), place, fold, len(material.folds) > 1)
-        top = _top([line["train_loss"] for line in material.log] + _valid_losses(material.log))
+        for number, fold in enumerate(data.folds):
+            _draw_losses(axes, _of_fold(data, fold), number, f", fold {fold}" if len(data.folds) > 1 else "")
+        top = _upper_limit([line["train_loss"] for line in data.log] + _valid_losses(data.log))
         axes.set(xlabel="mini-batch", ylabel="loss (cross-entropy, nats)", ylim=(0, top))
-        _mark_stages(axes, _first_fold(material))
-        put_legend(figure, axes, 3 if len(material.folds) == 3 else 2)
-    last = _first_fold(material)[-1]
+        _mark_stages(axes, _first_fold(data))
+        put_legend(figure, axes, 3 if len(data.folds) == 3 else 2)
+    last = _first_fold(data)[-1]
     valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
-    train = f"{last['train_loss']:.4f}"
-    alt = f"Losses by mini-batch; last epoch of fold {last['fold']}: training {train}, validation {valid}."
-    return ReportFigure("loss", "Training and validation loss", alt, figure, _epochs_table(material))
+    alt = f"Losses; last epoch of fold {last['fold']}: training {last['train_loss']:.4f}, validation {valid}."
+    return ReportFigure("loss", "Training and validation loss", alt, figure, _epochs_table(data))
 
 
-def _draw_losses(axes: Any, lines: Sequence[dict[str, Any]], place: int, fold: int, several: bool) -> None:
-    each = [loss for line in lines for loss in line.get("losses", ())]
-    if not each:
+def _draw_losses(axes: Any, lines: Sequence[Line], number: int, suffix: str) -> None:
+    losses = [loss for line in lines for loss in line.get("losses", ())]
+    if not losses:
         return
-    suffix = f", fold {fold}" if several else ""
-    colour = COLOURS[place % len(COLOURS)] if several else BLUE
-    steps, thin = _thinned(_smoothed(each))
-    axes.plot(
-        steps,
-        thin,
-        color=colour,
-        linewidth=1,
-        label=f"training{suffix or ', smoothed'}",
-    )
+    colour = COLOURS[number % len(COLOURS)] if suffix else BLUE
+    label = f"training{suffix or ', smoothed'}"
+    axes.plot(*_thin_out(_smoothed(losses)), color=colour, linewidth=1, label=label)
     ends = np.cumsum([len(line.get("losses", ())) for line in lines])
     valid = [(end, line["valid_loss"]) for end, line in zip(ends, lines, strict=True) if line["valid_loss"] is not None]
     if valid:
         axes.plot(
             *zip(*valid, strict=True),
-            color=colour if several else VERMILLION,
-            marker=MARKERS[place % len(MARKERS)],
+            color=colour if suffix else VERMILLION,
+            marker=MARKERS[number % len(MARKERS)],
             markersize=4,
             linestyle=DASHES[1],
             label=f"validation{suffix}",
         )
 
 
-def metric_figures(material: RunData) -> list[ReportFigure]:
-    """A figure for every metric on the held-out rows, epoch by epoch."""
-    metrics = (material.competition.metric, *material.competition.extra_metrics)
-    told = [one for one in metrics if any(one.key in line["scores"] for line in material.log)]
+def metric_figures(data: RunData) -> list[ReportFigure]:
+    """A figure for every metric on the validation rows, by epoch."""
+    metrics = [metric for metric in data.metrics if any(metric.key in line["scores"] for line in data.log)]
     return [
-        _metric_figure(material, one, f"metric-{place + 1}" if place else "metric") for place, one in enumerate(told)
+        _metric_figure(data, metric, f"metric-{number}" if number > 1 else "metric")
+        for number, metric in enumerate(metrics, 1)
     ]
 
 
-def _metric_figure(material: RunData, metric: Metric, name: str) -> ReportFigure:
+def _metric_figure(data: RunData, metric: Metric, name: str) -> ReportFigure:
     with style():
         figure = new_figure(height=3.4)
         axes: Any = figure.subplots()
-        _draw_metric(axes, material, metric.key)
+        _draw_metric(axes, data, metric.key)
         axes.set(xlabel="epoch", ylabel=f"{metric.title} ({metric.direction})")
         put_legend(figure, axes, 4)
-    last = next(line["scores"][metric.key] for line in reversed(material.log) if metric.key in line["scores"])
-    alt = f"{metric.title} on held-out rows by epoch ({metric.direction}); last {last:.4f}."
-    title = f"{metric.title[:1].upper()}{metric.title[1:]} on held-out rows, by epoch"
-    return ReportFigure(name, title, alt, figure, _epochs_table(material))
+    last = next(line["scores"][metric.key] for line in reversed(data.log) if metric.key in line["scores"])
+    alt = f"{metric.title} on validation rows by epoch ({metric.direction}); last {last:.4f}."
+    title = f"{metric.title[:1].upper()}{metric.title[1:]} on validation rows, by epoch"
+    return ReportFigure(name, title, alt, figure, _epochs_table(data))
 
 
-def _draw_metric(axes: Any, material: RunData, key: str) -> None:
-    every = [line["scores"][key] for line in material.log if key in line["scores"]]
-    for place, fold in enumerate(material.folds):
-        lines = [line for line in _of_fold(material, fold) if key in line["scores"]]
+def _draw_metric(axes: Any, data: RunData, key: str) -> None:
+    scored = [line for line in data.log if key in line["scores"]]
+    for number, fold in enumerate(data.folds):
+        lines = [line for line in scored if line["fold"] == fold]
         x, y = [line["epoch"] + 1 for line in lines], [line["scores"][key] for line in lines]
-        colour = COLOURS[place % len(COLOURS)]
-        name = f"fold {fold}" if len(material.folds) > 1 else "held-out rows"
-        axes.plot(x, y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=name)
-        ends = [(a, b) for a, b, line in zip(x, y, lines, strict=True) if line["ends_cycle"]]
+        colour = COLOURS[number % len(COLOURS)]
+        label = f"fold {fold}" if len(data.folds) > 1 else "validation rows"
+        axes.plot(x, y, color=colour, marker=MARKERS[number % len(MARKERS)], markersize=4, label=label)
+        ends = [(epoch, score) for epoch, score, line in zip(x, y, lines, strict=True) if line["ends_cycle"]]
         if ends:
-            label = "snapshot" if place == 0 else None
+            label = "snapshot" if number == 0 else "_"  # matplotlib leaves out labels that begin so
             axes.plot(*zip(*ends, strict=True), "s", color=ORANGE, markersize=9, fillstyle="none", label=label)
-    if len(every) > 3 and max(every) > 1.5:
-        axes.set_ylim(min(every) * 0.9, _top(every))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    scores = [line["scores"][key] for line in scored]
+    if len(scores) > 3 and max(scores) > 1.5:
+        axes.set_ylim(min(scores) * 0.9, _upper_limit(scores))
+    last = max(line["epoch"] + 1 for line in scored)
+    axes.set_xlim(min(0.5, 1 - 0.03 * last), last + max(0.5, 0.03 * last))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _metric_titles(competition: Competition) -> dict[str, str]:
-    return {metric.key: metric.title for metric in (competition.metric, *competition.extra_metrics)}
-
-
-def _epochs_table(material: RunData) -> Table:
-    titles = _metric_titles(material.competition)
+def _epochs_table(data: RunData) -> Table:
+    metrics = data.metrics_beside_loss
     rows = [
         [
             line["fold"],
@@ -204,79 +205,78 @@ def _epochs_table(material: RunData) -> Table:
             line["cycle"] + 1,
             line["train_loss"],
             line["valid_loss"],
-            *(line["scores"].get(key) for key in titles),
+            *(line["scores"].get(metric.key) for metric in metrics),
             line["seconds"],
         ]
-        for line in material.log
+        for line in data.log
     ]
-    header = ["fold", "epoch", "size, px", "learns", "cycle", "training loss", "validation loss", *titles.values(), "s"]
-    return Table(header, rows, "Every epoch")
+    titles = [metric.title for metric in metrics]
+    header = ["fold", "epoch", "size, px", "mode", "cycle", "training loss", "validation loss", *titles, "seconds"]
+    return Table(header, rows, "All epochs")
 
 
-def _first_fold(material: RunData) -> list[dict[str, Any]]:
-    return _of_fold(material, material.folds[0]) if material.folds else []
+def _first_fold(data: RunData) -> list[Line]:
+    return _of_fold(data, data.folds[0]) if data.folds else []
 
 
-def _of_fold(material: RunData, fold: int) -> list[dict[str, Any]]:
-    return [line for line in material.log if line["fold"] == fold]
+def _of_fold(data: RunData, fold: int) -> list[Line]:
+    return [line for line in data.log if line["fold"] == fold]
 
 
-def _valid_losses(lines: Sequence[dict[str, Any]]) -> list[float]:
+def _valid_losses(lines: Sequence[Line]) -> list[float]:
     return [line["valid_loss"] for line in lines if line["valid_loss"] is not None]
 
 
-def _mark_stages(axes: Any, lines: Sequence[dict[str, Any]]) -> None:
-    """A line where a cycle ends; where a stage begins its size and what learns, above the axes."""
+def _mark_stages(axes: Any, lines: Sequence[Line]) -> None:
+    """Mark the ends of cycles and the starts of stages, with their size and mode above the axes."""
     step, stage = 0, None
     starts: list[tuple[int, str]] = []
     axes.set_xlim(left=0)
     for line in lines:
         if line["stage"] != stage:
             stage = line["stage"]
-            starts.append((step, f"{line['size']} px, {_STATES.get(line['mode'], line['mode'])}"))
+            starts.append((step, f"{line['size']} px, {_MODES.get(line['mode'], line['mode'])}"))
         step += len(line.get("losses", ()))
         if line["ends_cycle"]:
             axes.axvline(step, color=FAINT, linewidth=1.2, linestyle="-")
-    for (at, name), floor in zip(starts, _floors(starts, axes.get_xlim()[1]), strict=True):
-        if at:
-            axes.axvline(at, color=ORANGE, linewidth=1.4, linestyle=":")
-        height = 1.01 + 0.065 * floor
-        axes.text(at, height, name, transform=axes.get_xaxis_transform(), fontsize=9, va="bottom", clip_on=False)
+    for (start, name), level in zip(starts, _label_levels(starts, axes.get_xlim()[1]), strict=True):
+        if start:
+            axes.axvline(start, color=ORANGE, linewidth=1.4, linestyle=":")
+        height = 1.01 + 0.065 * level
+        axes.text(start, height, name, transform=axes.get_xaxis_transform(), fontsize=9, va="bottom", clip_on=False)
 
 
-def _floors(starts: Sequence[tuple[int, str]], width: float) -> list[int]:
-    """For each name the lowest line above the axes on which it overlaps no other."""
+def _label_levels(starts: Sequence[tuple[int, str]], width: float) -> list[int]:
+    """For each label the lowest line above the axes on which it overlaps no other."""
     ends: list[float] = []
-    floors = []
-    for at, name in starts:
-        floor = next((place for place, end in enumerate(ends) if end <= at), len(ends))
-        ends[floor : floor + 1] = [at + _LETTER * (len(name) + 2) * width]
-        floors.append(floor)
-    return floors
+    levels = []
+    for start, name in starts:
+        level = next((level for level, end in enumerate(ends) if end <= start), len(ends))
+        ends[level : level + 1] = [start + _LETTER * (len(name) + 2) * width]
+        levels.append(level)
+    return levels
 
 
-def _thinned(values: Sequence[float]) -> tuple[list[int], list[float]]:
-    every = max(1, len(values) // _SHOWN)
-    places = sorted({*range(0, len(values), every), len(values) - 1})
-    return [place + 1 for place in places], [values[place] for place in places]
+def _thin_out(values: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Steps, counted from 1, and values of about _POINTS points, the last included."""
+    every = max(1, len(values) // _POINTS)
+    indices = sorted({*range(0, len(values), every), len(values) - 1})
+    return [index + 1 for index in indices], [values[index] for index in indices]
 
 
-def _smoothed(values: Sequence[float]) -> list[float]:
-    """A running mean that forgets: single mini-batches jump too much to be read."""
-    smooth, average = [], 0.0
-    for step, value in enumerate(values):
-        average = 0.9 * average + 0.1 * value
-        smooth.append(average / (1 - 0.9 ** (step + 1)))
-    return smooth
+def _smoothed(losses: Sequence[float]) -> list[float]:
+    """Exponentially weighted mean: single mini-batches are too noisy to read."""
+    import pandas as pd  # half a second
+
+    return pd.Series(losses).ewm(alpha=0.1).mean().tolist()
 
 
-def _top(values: Sequence[float]) -> float:
-    """Where the axis ends: an outburst in the first steps must not flatten the rest."""
-    known = np.array([value for value in values if np.isfinite(value)])
-    return float(min(known.max(), np.percentile(known, 90) * 1.6) * 1.1) if len(known) else 1.0
+def _upper_limit(values: Sequence[float]) -> float:
+    """Upper limit of the axis; an outlier in the first steps must not flatten the rest."""
+    finite = np.array([value for value in values if np.isfinite(value)])
+    return float(min(finite.max(), np.percentile(finite, 90) * 1.6) * 1.1) if len(finite) else 1.0
 
 
-def _at(line: dict[str, Any], key: str, place: int) -> float | None:
-    values = line.get(key) or [None]
-    found: float | None = values[place]
-    return found
+def _at(line: Line, key: str, index: int) -> float | None:
+    values = line.get(key)
+    return float(values[index]) if values else None

@@ -1,24 +1,22 @@
-"""What a run left on the disk, read for its report: every part may be missing, none is made anew."""
+"""The files of one run, read for its report. Any of them may be missing, and none is recomputed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.contract import Binary, Competition, Multiclass, Multilabel, Recipe
+from runner.contract import Binary, Competition, Metric, Multiclass, Multilabel, Recipe
 from runner.contract.thresholds import apply_thresholds
-from runner.data.download import data_folder
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
-from runner.data.index import Index, build_index
+from runner.data.index import Index
 from runner.errors import RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, read_ledger
@@ -32,70 +30,118 @@ from runner.prediction.predictions import read_view_predictions
 from runner.prediction.results import FittedPostprocess, read_rows
 from runner.prediction.thresholds import Decision, DecisionRule
 from runner.report.run.confusion import Confusion
+from runner.session import Session
 from runner.training.log import read_log
 from runner.training.run import Run, find_run
-from runner.workspace import Workspace, read_json
+from runner.workspace import read_json
+
+if TYPE_CHECKING:
+    from runner.training.lr_finder import LRFindResult
 
 Matrix = NDArray[Any]
+Labels = NDArray[np.int64]
 
-_HEADERS = 60  # how many images' sizes are read to know the typical one
+_HEADERS_READ = 60  # image headers, to find the typical size
+_SAME = 1e-3  # relative; a metric this close to the validation loss is that loss
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the finder wrote for one stage of one fold."""
+class LrFinderCurve:
+    """The LR finder's curve for one stage of one fold, and the lrs that it suggests."""
 
     fold: int
     stage: int
-    rates: Sequence[float]
-    losses: Sequence[float]
+    lrs: Sequence[float]
+    losses: Sequence[float]  # training loss, smoothed
     suggested: float | None
-    steepest: float | None
+    steep: float | None
     reason: str
+
+    @classmethod
+    def of(cls, result: LRFindResult, *, fold: int = 0, stage: int = 0) -> LrFinderCurve:
+        """The curve of a result that was not read from a file."""
+        return cls(
+            fold, stage, result.curve.rates, result.curve.losses, result.suggested, result.steepest, result.reason
+        )
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """The score of one test-time view, and what averaging all views gains by it."""
+
+    name: str
+    solo_score: float
+    gain: float
 
 
 @dataclass(frozen=True)
 class OofPredictions:
-    """The rows that are predicted by networks that never saw them: what is so, and what was said."""
+    """Out-of-fold rows with their targets and predictions, each matrix shaped (rows, classes).
+
+    The postprocess that made `probabilities` and `values` was fitted on these rows: scores computed from them
+    are in-sample.
+    """
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     targets: Matrix
     probabilities: Matrix
-    values: Matrix  # what is scored: decisions for tags, else the probabilities
-    decision: Decision | None
+    values: Matrix  # what is scored: 0 or 1 if the metric takes decisions, else the probabilities
+    is_multilabel: bool = False
+    decision: Decision | None = None
+
+    @property
+    def is_binary(self) -> bool:
+        return self.targets.shape[1] == 1 and not self.is_multilabel
 
     @cached_property
-    def true_and_said(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The numbers of the true and the likeliest class, row by row."""
-        if self.targets.shape[1] == 1:
+    def labels_and_predictions(self) -> tuple[Labels, Labels]:
+        """Class indices of the targets and of the likeliest classes, row by row."""
+        if self.is_binary:
             return (self.targets[:, 0] > 0.5).astype(np.int64), (self.probabilities[:, 0] >= 0.5).astype(np.int64)
         return self.targets.argmax(axis=1), self.probabilities.argmax(axis=1)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the class indices in `labels_and_predictions`; a binary label has two."""
+        return (f"{self.classes[0]}: 0", f"{self.classes[0]}: 1") if self.is_binary else self.classes
+
     @cached_property
     def confusion(self) -> Confusion:
-        """The confusion matrix of one of many, or of a thing that is there or not."""
-        classes = self.classes if len(self.classes) > 1 else (f"{self.classes[0]}: 0", f"{self.classes[0]}: 1")
-        return Confusion.of(classes, *self.true_and_said)
+        """The confusion matrix of a multiclass or binary competition."""
+        return Confusion.of(self.class_names, *self.labels_and_predictions)
 
     @cached_property
     def losses(self) -> Matrix:
-        """Each row's log loss: how far off it was, whatever the metric."""
+        """Each row's log loss, whatever the metric."""
         inside = np.clip(self.probabilities, 1e-15, 1 - 1e-15)
-        if self.targets.shape[1] > 1 and self.decision is None:
-            given: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
-            return given
-        loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
-        return loss
+        if self.is_binary or self.is_multilabel:
+            loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
+            return loss
+        of_target: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
+        return of_target
+
+    @cached_property
+    def entropies(self) -> Matrix:
+        """Each row's predictive entropy: high where the model is uncertain."""
+        inside = np.clip(self.probabilities, 1e-9, 1 - 1e-9)
+        if self.is_binary or self.is_multilabel:
+            entropy: Matrix = -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).mean(axis=1)
+            return entropy
+        over_classes: Matrix = -(inside * np.log(inside)).sum(axis=1)
+        return over_classes
 
 
 @dataclass(frozen=True)
 class RunData:
-    """One run and all that is known of it."""
+    """One run of a session. Each file is read when it is first needed."""
 
-    competition: Competition
-    workspace: Workspace
+    session: Session
     run: Run
+
+    @property
+    def competition(self) -> Competition:
+        return self.session.competition
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -111,221 +157,247 @@ class RunData:
         """Whether the run was trained without validation rows."""
         return not self.members and self.recipe.all_data
 
-    def command_line(self, *words: str) -> str:
-        """A command about this competition, in quotes that a page shows as code."""
-        return f"`{self.workspace.command_line(self.competition.name, *words)}`"
+    def command(self, *words: str) -> str:
+        """A command about this competition, in the backticks that a page shows as code."""
+        return f"`{self.session.command(*words)}`"
 
     @cached_property
     def log(self) -> list[dict[str, Any]]:
+        """A dictionary an epoch, all folds."""
         return read_log(self.run.log_file)
 
     @cached_property
     def score(self) -> dict[str, Any] | None:
+        """score.json; None before `predict`."""
         return self.run.read_score()
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        return _json_or(self.run.folder / "environment.json", {})  # type: ignore[no-any-return]
+        return _read_json_or(self.run.folder / "environment.json", {})  # type: ignore[no-any-return]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The competition's metric, then its extra metrics."""
+        return (self.competition.metric, *self.competition.extra_metrics)
+
+    @cached_property
+    def metrics_beside_loss(self) -> tuple[Metric, ...]:
+        """The metrics without one that equals the validation loss: no table needs both."""
+        return tuple(metric for metric in self.metrics if not self._is_valid_loss(metric))
+
+    def _is_valid_loss(self, metric: Metric) -> bool:
+        pairs = [
+            (line["valid_loss"], line["scores"][metric.key])
+            for line in self.log
+            if line["valid_loss"] is not None and metric.key in line["scores"]
+        ]
+        return bool(pairs) and all(abs(loss - score) <= _SAME * abs(loss) for loss, score in pairs)
 
     @property
     def epochs_done(self) -> int:
         return len(self.log)
 
     @property
-    def epochs_wanted(self) -> int:
-        """How many epochs the whole run has, over all its folds."""
+    def epochs_planned(self) -> int:
+        """Epochs of the finished run, over all folds; 0 for an ensemble."""
         if self.members:
             return 0
-        folds = 1 if self.recipe.all_data else self.recipe.folds or 1
+        folds = 1 if self.all_data else self.recipe.folds or 1
         return self.recipe.epochs * folds
 
     @cached_property
-    def rows(self) -> tuple[int, int] | None:
-        """How many rows were learned from and held out; of several folds all rows, each held out once."""
+    def row_counts(self) -> tuple[int, int] | None:
+        """Training and validation rows; with several folds, every row counts as both. None without folds.csv."""
         try:
             fold_of = read_folds(self.run.folds_file).fold_of
         except RunnerError:
             return None
-        held = sum(fold >= 0 for fold in fold_of.values())
-        return (len(fold_of) if not self.members and self.recipe.folds else len(fold_of) - held), held
+        valid = sum(fold >= 0 for fold in fold_of.values())
+        return (len(fold_of) if not self.members and self.recipe.folds else len(fold_of) - valid), valid
 
     @cached_property
     def class_count(self) -> int | None:
-        """How many classes or tags there are, where anything tells."""
-        if self.held_out is not None:
-            return len(self.held_out.classes)
+        """The number of classes; None if neither predictions nor data are here."""
+        if self.oof is not None:
+            return len(self.oof.classes)
         return len(self.index.classes) if self.index is not None else None
 
     @cached_property
     def short_side(self) -> int | None:
-        """The typical short side of the images in pixels, from a few headers; None for bands or without data."""
+        """Median short side of the images in pixels, from a few headers; None for arrays or without data."""
         if self.index is None or not len(self.index.train) or is_array_path(self.index.train["path"].iloc[0]):
             return None
-        paths = self.index.train["path"].tolist()
+        paths = self.index.train["path"].tolist()[:: max(1, len(self.index.train) // _HEADERS_READ)]
         try:
-            sides = [min(read_size(self.index.data_dir / path)) for path in paths[:: max(1, len(paths) // _HEADERS)]]
+            return int(np.median([min(read_size(self.index.data_dir / path)) for path in paths]))
         except RunnerError:
             return None
-        return int(np.median(sides))
 
     @cached_property
-    def blended(self) -> dict[str, Run | None]:
-        """The runs that an ensemble is made of, by name; None where the files are gone."""
-        found: dict[str, Run | None] = {}
-        for name in self.members:
-            try:
-                found[name] = find_run(self.workspace, self.competition.name, name)
-            except RunnerError:
-                found[name] = None
-        return found
+    def member_runs(self) -> dict[str, Run | None]:
+        """The runs in this ensemble by name; None if a run's files are gone."""
+        return {name: self._find_run(name) for name in self.members}
+
+    def _find_run(self, name: str) -> Run | None:
+        try:
+            return find_run(self.session.workspace, self.session.name, name)
+        except RunnerError:
+            return None
 
     @cached_property
     def folds(self) -> list[int]:
-        """The folds that were begun, by the log."""
+        """The folds in the log, in order."""
         return sorted({line["fold"] for line in self.log})
 
     @cached_property
-    def found(self) -> list[Found]:
-        """The finder's curves, fold by fold and stage by stage."""
-        paths = sorted(
-            self.run.folder.glob("fold-*/find-lr-*.json"), key=lambda path: (_number(path.parent), _number(path))
-        )
-        told = [(path, one) for path in paths if (one := _json_or(path, None))]
+    def lr_curves(self) -> list[LrFinderCurve]:
+        """The LR finder's curves, by fold and stage."""
         return [
-            Found(
+            LrFinderCurve(
                 _number(path.parent),
                 _number(path),
-                one["curve"]["lrs"],
-                one["curve"]["losses"],
-                one["minimum"],
-                one["steep"],
-                one["reason"],
+                result["curve"]["rates"],
+                result["curve"]["losses"],
+                result["suggested"],
+                result["steepest"],
+                result["reason"],
             )
-            for path, one in told
+            for path, result in self._fold_files("find-lr-*.json")
         ]
 
     @cached_property
     def snapshots(self) -> list[tuple[int, dict[str, Any]]]:
-        """The facts of every finished snapshot, with its fold."""
-        paths = self.run.folder.glob("fold-*/snapshot-*.json")
-        ordered = sorted(paths, key=lambda path: (_number(path.parent), _number(path)))
-        return [(_number(path.parent), one) for path in ordered if (one := _json_or(path, None))]
+        """Fold and metadata of every snapshot, by fold and cycle."""
+        return [(_number(path.parent), meta) for path, meta in self._fold_files("snapshot-*.json")]
+
+    def _fold_files(self, pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        paths = self.run.folder.glob(f"fold-*/{pattern}")
+        for path in sorted(paths, key=lambda path: (_number(path.parent), _number(path))):
+            content = _read_json_or(path, None)
+            if content:
+                yield path, content
 
     @cached_property
     def entries(self) -> list[Entry]:
         """The run's submissions, oldest first."""
         return [
             entry
-            for entry in read_ledger(self.workspace.ledger_file)
+            for entry in read_ledger(self.session.workspace.ledger_file)
             if (entry.competition, entry.run) == (self.competition.name, self.run.name)
         ]
 
     @cached_property
-    def boards(self) -> list[SavedLeaderboard]:
-        """The last public and the last private leaderboard that were kept."""
-        folder = self.workspace.leaderboards_dir(self.competition.name)
-        return [one for private in (False, True) for one in latest_leaderboards(folder, private=private, count=1)]
+    def leaderboards(self) -> list[SavedLeaderboard]:
+        """The latest saved public and private leaderboard."""
+        return [
+            saved
+            for private in (False, True)
+            for saved in latest_leaderboards(self.session.leaderboards_dir, private=private, count=1)
+        ]
 
     @cached_property
     def index(self) -> Index | None:
-        """The table of images, where the data is here."""
+        """The table of all images; None if the data is not here or has errors."""
         try:
-            return build_index(self.competition, data_folder(self.competition, self.workspace))
+            return self.session.index
         except (RunnerError, OSError, ValueError) as error:
             log.info(f"the report shows no images: {error}")
             return None
 
     @cached_property
-    def held_out(self) -> OofPredictions | None:
-        """The held-out rows with the run's answer to them; None before there are predictions."""
+    def oof(self) -> OofPredictions | None:
+        """The out-of-fold predictions; None before `predict` and for a run on all data."""
         if self.all_data:
             return None
         try:
-            return self._held_out()
+            return self._read_oof()
         except (RunnerError, OSError, KeyError, ValueError) as error:
             log.info(f"the report shows no predictions: {str(error).splitlines()[0]}")
             return None
 
     @cached_property
-    def views(self) -> list[list[str | float]]:
-        """Each view's name, its score alone, and what the mean of all gains by it; of the last snapshot."""
+    def view_scores(self) -> list[ViewScore]:
+        """The scores of each view of the last snapshot; empty if it has only one."""
         if self.all_data or self.members:
             return []
         try:
-            blend = read_blend([self.run], self._truth)
-            return _views_told(self.competition, blend.members[-1], blend.truth)
+            blend = read_blend([self.run], self._read_targets)
+            return score_views(self.competition.metric, blend.members[-1], blend.truth)
         except (RunnerError, OSError, KeyError, ValueError):
-            return []  # `held_out` tells why
+            return []  # `oof` has logged the reason
 
-    def _held_out(self) -> OofPredictions:
-        runs = [find_run(self.workspace, self.competition.name, name) for name in self.members] or [self.run]
-        blend = read_blend(runs, self._truth)
-        final = self._final(tuple(member.name for member in blend.members))
-        multiclass = isinstance(self.competition.labels, Multiclass)
+    def _read_oof(self) -> OofPredictions:
+        runs = [find_run(self.session.workspace, self.session.name, name) for name in self.members] or [self.run]
+        blend = read_blend(runs, self._read_targets)
+        fitted = self._read_postprocess(tuple(member.name for member in blend.members))
+        labels = self.competition.labels
         rows = read_rows(
-            blend.members, blend.truth, read_folds(runs[0].folds_file).fold_of, final.look, multiclass=multiclass
+            blend.members,
+            blend.truth,
+            read_folds(runs[0].folds_file).fold_of,
+            fitted.look,
+            multiclass=isinstance(labels, Multiclass),
         )
-        answer = final.step.apply(lambda name: (rows.members[rows.names.index(name)],))
-        names = class_names(self.competition, blend.truth.classes)
-        return OofPredictions(rows.ids, names, rows.targets, answer.probabilities, answer.values, final.step.decision)
+        predicted = fitted.step.apply(lambda name: (rows.members[rows.names.index(name)],))
+        return OofPredictions(
+            rows.ids,
+            (labels.label,) if isinstance(labels, Binary) else tuple(blend.truth.classes),
+            rows.targets,
+            predicted.probabilities,
+            predicted.values,
+            isinstance(labels, Multilabel),
+            fitted.step.decision,
+        )
 
-    def _truth(self) -> OofTargets:
-
+    def _read_targets(self) -> OofTargets:
         if self.index is None:
-            raise RunnerError("what the held-out rows show is not known", where=self.run.folder)
+            raise RunnerError("the targets of the validation rows are unknown", where=self.run.folder)
         return oof_targets(self.index)
 
-    def _final(self, names: tuple[str, ...]) -> FittedPostprocess:
+    def _read_postprocess(self, names: tuple[str, ...]) -> FittedPostprocess:
         path = postprocess_file(self.run)
         if path.exists():
             return FittedPostprocess.read(path)
-        # A run that was killed between predicting and scoring: the last snapshot as it is.
-
+        # The run was killed between predicting and scoring: use the last snapshot without postprocess.
         task = task_of(self.competition, ())
         decision = Decision(DecisionRule.FIXED) if task.metric.takes_decisions else None
-        weights = tuple(float(place == len(names) - 1) for place in range(len(names)))
+        weights = tuple(float(position == len(names) - 1) for position in range(len(names)))
         return FittedPostprocess(
             Postprocess(names, weights, Mean.ARITHMETIC, task.multiclass, decision=decision), TTAMode.NONE
         )
 
 
-def _views_told(competition: Competition, member: Member, truth: OofTargets) -> list[list[str | float]]:
-    said = [read_view_predictions(path) for path in member.valid]
+def read_run_data(session: Session, run: Run) -> RunData:
+    """The data of a run; its files are read when they are first needed."""
+    return RunData(session, run)
+
+
+def score_views(metric: Metric, member: Member, targets: OofTargets) -> list[ViewScore]:
+    """The score of each of a member's views, and what averaging gains by it; empty if there is only one view."""
     if len(member.views) < 2:
         return []
-    matrix = np.concatenate([one.take(member.views) for one in said])
-    targets, _ = truth.of([name for one in said for name in one.ids], said[0].classes)
-    metric = competition.metric
+    folds = [read_view_predictions(path) for path in member.valid]
+    views = np.concatenate([fold.take(member.views) for fold in folds])
+    matrix, _ = targets.of([name for fold in folds for name in fold.ids], folds[0].classes)
 
-    def score(places: list[int]) -> float:
-        mean = matrix[:, places].mean(axis=1)
-        return metric.score(targets, apply_thresholds(mean) if metric.takes_decisions else mean)
+    def score(chosen: list[int]) -> float:
+        mean = views[:, chosen].mean(axis=1)
+        return metric.score(matrix, apply_thresholds(mean) if metric.takes_decisions else mean)
 
-    everything, sign = list(range(len(member.views))), 1 if metric.higher_is_better else -1
-    whole = score(everything)
+    every = list(range(len(member.views)))
+    mean_of_all = score(every)
     return [
-        [name, score([place]), sign * (whole - score([one for one in everything if one != place]))]
-        for place, name in enumerate(member.views)
+        ViewScore(name, score([view]), metric.gain(mean_of_all, score([other for other in every if other != view])))
+        for view, name in enumerate(member.views)
     ]
 
 
-def class_names(competition: Competition, classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes as they are called on a page."""
-    labels = competition.labels
-    return (labels.label,) if isinstance(labels, Binary) else tuple(classes)
-
-
-def is_tags(competition: Competition) -> bool:
-    """Whether an image bears a set of tags."""
-    return isinstance(competition.labels, Multilabel)
-
-
-def _json_or(path: Path, otherwise: Any) -> Any:
-    """What a file holds; `otherwise` where it is missing or was cut."""
+def _read_json_or(path: Path, default: Any) -> Any:
+    """The file's content; the default if it is missing or damaged."""
     try:
         return read_json(path)
-    except (OSError, json.JSONDecodeError):
-        return otherwise
+    except (OSError, RunnerError):
+        return default
 
 
 def _number(path: Path) -> int:

@@ -1,10 +1,11 @@
-"""Where a run stands on the leaderboards that were kept."""
+"""A run's standing on the saved leaderboards, and their scores as histograms."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from runner.hosts.leaderboards import SavedLeaderboard
 from runner.hosts.standings import Standing, best_standing
@@ -13,59 +14,57 @@ from runner.report.page.page import Table
 from runner.report.run.data import RunData
 
 
-def standings_of(material: RunData) -> list[Standing]:
-    """The standing of the run's best submission on each saved leaderboard."""
-    best = [best_standing(material.competition, material.entries, saved) for saved in material.boards]
+def standings_of(data: RunData) -> list[Standing]:
+    """The standing of the run's best submission on each saved leaderboard, as `standings` has it."""
+    best = [best_standing(data.competition, data.entries, saved) for saved in data.leaderboards]
     return [pair[1] for pair in best if pair is not None and pair[1].teams]
 
 
-def leaderboard_figures(material: RunData) -> list[ReportFigure]:
-    """A histogram for each board that was kept, with this run in it."""
-    return [_board_figure(material, one) for one in material.boards if one.leaderboard.rows]
+def leaderboard_figures(data: RunData) -> list[ReportFigure]:
+    """A histogram for each saved leaderboard, with this run in it."""
+    scores = {standing.private: standing.score for standing in standings_of(data)}
+    return [
+        _leaderboard_figure(data, saved, scores.get(saved.leaderboard.private))
+        for saved in data.leaderboards
+        if saved.leaderboard.rows
+    ]
 
 
-def _board_figure(material: RunData, kept: SavedLeaderboard) -> ReportFigure:
-    scores = np.array([row.score for row in kept.leaderboard.rows])
-    kind, best = kept.leaderboard.kind, best_standing(material.competition, material.entries, kept)
-    mine = best[1].score if best else None
+def _leaderboard_figure(data: RunData, saved: SavedLeaderboard, submitted: float | None) -> ReportFigure:
+    scores = np.array([row.score for row in saved.leaderboard.rows])
+    kind = saved.leaderboard.kind
     with style():
         figure = new_figure(height=3.0)
         axes: Any = figure.subplots()
-        left = _draw_board(axes, material, scores, mine)
+        hidden = _draw_histogram(axes, data, scores, submitted)
         put_legend(figure, axes)
-    quarters = np.percentile(scores, (0, 25, 50, 75, 100)).tolist()
-    rows: list[list[Any]] = [[kind, len(scores), *quarters, mine]]
-    header = ["board", "teams", "lowest", "25 %", "median", "75 %", "highest", "this run"]
-    alt = f"Histogram of the scores of {len(scores):,} teams; median {quarters[2]:.4f}."
-    note = f"{left:,} teams with worse scores are not shown." if left else ""
-    title = f"The {kind} board, {len(scores):,} teams"
-    return ReportFigure(f"leaderboard-{kind}", title, alt, figure, Table(header, rows, "The board in short"), note)
+    quartiles = np.percentile(scores, (0, 25, 50, 75, 100)).tolist()
+    header = ["leaderboard", "teams", "lowest", "25 %", "median", "75 %", "highest", "this run"]
+    numbers = Table(header, [[kind, len(scores), *quartiles, submitted]], "Scores of all teams")
+    alt = f"Histogram of the scores of {len(scores):,} teams; median {quartiles[2]:.4f}."
+    note = f"{hidden:,} teams with worse scores are not shown." if hidden else ""
+    title = f"{kind.capitalize()} leaderboard, {len(scores):,} teams"
+    return ReportFigure(f"leaderboard-{kind}", title, alt, figure, numbers, note)
 
 
-def _draw_board(axes: Any, material: RunData, scores: Any, mine: float | None) -> int:
-    """The histogram and its marks; how many teams are beyond its edge."""
-    metric = material.competition.metric
-    cv = material.score["cv"] if material.score else None
-    marks = [one for one in (mine, cv and cv["value"]) if one is not None]
-    # The worst tail of a board is far away and tells nothing.
+def _draw_histogram(axes: Any, data: RunData, scores: Any, submitted: float | None) -> int:
+    """Draw the scores, the submission and CV; returns the number of teams outside the axes."""
+    metric = data.competition.metric
+    cv = data.score["cv"] if data.score else None
+    marks = [score for score in (submitted, cv and cv["value"]) if score is not None]
+    # The worst scores of a leaderboard are far off and not informative.
     low, high = np.percentile(scores, (0, 95) if not metric.higher_is_better else (5, 100))
     low, high = min([low, *marks]), max([high, *marks])
-    room = 0.05 * (high - low) or 0.05
-    shown = scores[(scores >= low - room) & (scores <= high + room)]
+    margin = 0.05 * (high - low) or 0.05
+    shown = scores[(scores >= low - margin) & (scores <= high + margin)]
     bins = min(40, max(8, len(shown) // 8))
-    axes.hist(shown, bins=bins, range=(low - room, high + room), color=BLUE, alpha=0.75, rwidth=0.95)
-    if mine is not None:
-        axes.axvline(mine, color=VERMILLION, linewidth=2, label=f"submitted: {mine:.4f}")
+    axes.hist(shown, bins=bins, range=(low - margin, high + margin), color=BLUE, alpha=0.75, rwidth=0.95)
+    if submitted is not None:
+        axes.axvline(submitted, color=VERMILLION, linewidth=2, label=f"submitted: {submitted:.4f}")
     if cv is not None:
-        axes.axvspan(
-            cv["value"] - cv["error"],
-            cv["value"] + cv["error"],
-            facecolor=(GREEN, 0.25),
-            edgecolor=GREEN,
-            linewidth=0.8,
-        )
-        told = f"held-out: {cv['value']:.4f} ± {cv['error']:.4f}"
-        axes.axvline(cv["value"], color=GREEN, linestyle="--", label=told)
+        value, error = cv["value"], cv["error"]
+        axes.axvspan(value - error, value + error, facecolor=(GREEN, 0.25), edgecolor=GREEN, linewidth=0.8)
+        axes.axvline(value, color=GREEN, linestyle="--", label=f"CV: {value:.4f} ± {error:.4f}")
     axes.set(xlabel=f"{metric.title} ({metric.direction})", ylabel="teams")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return len(scores) - len(shown)

@@ -1,4 +1,4 @@
-"""report.html: what was trained, how good it is, what it confuses, and what to try next; and the same in a terminal."""
+"""report.html: what was trained, its scores, what it confuses and what to try next; the same in a terminal."""
 
 from __future__ import annotations
 
@@ -10,278 +10,257 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from runner.contract import Competition
 from runner.report.page.figures import ReportFigure
 from runner.report.page.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
-from runner.report.run.confusion import matrix_blocks, matrix_figure, worst_table
-from runner.report.run.curves import finder_figures, loss_figure, metric_figures, schedule_figure
-from runner.report.run.data import OofPredictions, RunData, is_tags
+from runner.report.run.confusion_figures import confusion_figures, confusion_table
+from runner.report.run.curves import loss_figure, lr_finder_figures, metric_figures, schedule_figure
+from runner.report.run.data import OofPredictions, RunData, read_run_data
+from runner.report.run.examples import example_galleries
 from runner.report.run.leaderboard import leaderboard_figures, standings_of
-from runner.report.run.per_class import (
+from runner.report.run.oof_figures import (
     calibration_figure,
     classes_figure,
     classes_table,
     confidence_figure,
-    galleries,
-    tags_figure,
-    tags_table,
+    labels_figure,
+    labels_table,
 )
 from runner.report.run.summary import (
-    LEARNS,
-    answer_in_words,
+    describe_missing,
+    describe_recipe,
+    key_figures,
     next_steps,
-    recipe_in_words,
-    score_facts,
-    state,
-    summary,
+    stage_row,
+    summarise,
 )
+from runner.session import Session
 from runner.training.run import Run
-from runner.workspace import Workspace
 
-_Draws = Callable[..., list[Block]]
+_Draw = Callable[..., list[Block]]  # figures, or None for those that there is no data for
 
 
 @dataclass(frozen=True)
-class Essentials:
-    """The report's heart, for a terminal."""
+class TerminalReport:
+    """The part of a report that a terminal shows."""
 
-    brief: str
+    recipe: str
     summary: str
-    facts: Sequence[tuple[str, str, str]]
-    losses: dict[str, list[float]]  # of the first fold: by mini-batch, and by epoch
-    worst: Table | None  # what it confuses or finds worst
-    steps: Sequence[str]
+    key_figures: Sequence[tuple[str, str, str]]  # name, value, note
+    losses: dict[str, list[float]]  # of the first fold: training by mini-batch, validation by epoch
+    worst: Table | None  # the most confused pairs, or the labels with the lowest F2
+    next_steps: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The page, its path, and every figure that can be had alone."""
+    """A written page, with its figures and its terminal version."""
 
     path: Path
     page: Page
     figures: tuple[ReportFigure, ...]
-    essentials: Essentials
+    terminal: TerminalReport
 
 
 def report_file(run: Run) -> Path:
-    """Where a run's report lies."""
+    """Path of a run's report."""
     return run.folder / "report.html"
 
 
-def write_report(competition: Competition, workspace: Workspace, run: Run) -> Report:
-    """Draw what the run left, and write it beside the run."""
-    material = RunData(competition, workspace, run)
-    path = report_file(run)
-    sections, figures = _sections(material, path)
-    title = f"{run.name}: {competition.title}"
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    versions = ", ".join(f"{name} {value}" for name, value in material.environment.items() if value is not None)
-    page = Page(title, material.run.summary, sections, f"ReportFigure {made}. {versions}")
+def write_report(session: Session, run: Run) -> Report:
+    """Write report.html from the run's files, finished or not."""
+    data, path = read_run_data(session, run), report_file(run)
+    sections, figures = _sections(data, path)
+    versions = ", ".join(f"{name} {value}" for name, value in data.environment.items() if value is not None)
+    footer = f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. {versions}"
+    page = Page(f"{run.name}: {data.competition.title}", data.run.summary, sections, footer)
     write_page(path, page)
-    return Report(path, page, tuple(figures), essentials(material))
+    return Report(path, page, tuple(figures), terminal_report(data))
 
 
 def save_figures(report: Report, folder: Path) -> list[Path]:
-    """Every figure alone, as SVG and as PNG."""
+    """Write every figure as SVG and as PNG; returns the paths."""
     return [figure.save(folder, suffix) for figure in report.figures for suffix in ("svg", "png")]
 
 
-def essentials(material: RunData) -> Essentials:
-    """What a terminal shows of the report."""
-    lines = [line for line in material.log if line["fold"] == material.folds[0]]
+def terminal_report(data: RunData) -> TerminalReport:
+    """The summary, key figures and next steps of a run."""
+    lines = [line for line in data.log if line["fold"] == data.folds[0]]
     losses = {
         "training": [loss for line in lines for loss in line.get("losses", ())],
         "validation": [line["valid_loss"] for line in lines if line["valid_loss"] is not None],
     }
-    held = material.held_out
-    worst = None if held is None else tags_table(held) if is_tags(material.competition) else worst_table(held.confusion)
-    said = "\n".join(filter(None, (summary(material), state(material))))
-    return Essentials(material.run.summary, said, score_facts(material), losses, worst, next_steps(material))
+    oof = data.oof
+    worst = None if oof is None else labels_table(oof) if oof.is_multilabel else confusion_table(oof.confusion)
+    summary = "\n".join(filter(None, (summarise(data), describe_missing(data))))
+    return TerminalReport(data.run.summary, summary, key_figures(data), losses, worst, next_steps(data))
 
 
-def _sections(material: RunData, path: Path) -> tuple[list[Section], list[ReportFigure]]:
+def _sections(data: RunData, path: Path) -> tuple[list[Section], list[ReportFigure]]:
     figures: list[ReportFigure] = []
 
-    def drawn(*made: ReportFigure | None) -> list[Block]:
-        kept = [one for one in made if one is not None]
-        figures.extend(kept)
-        return [one.block() for one in kept]
+    def draw(*drawn: ReportFigure | None) -> list[Block]:
+        present = [figure for figure in drawn if figure is not None]
+        figures.extend(present)
+        return [figure.block() for figure in present]
 
-    sections = [Section("In short", _in_short(material))]
-    if material.members:
-        sections.append(Section("What it blends", [_blended(material, path)]))
+    sections = [Section("Summary", _summary(data))]
+    if data.members:
+        sections.append(Section("Ensemble members", [_member_runs(data, path)]))
     else:
-        sections.append(Section("Recipe", _recipe(material)))
-        sections.append(Section("Training", _training(material, drawn)))
-    sections.append(Section("Snapshots and views", _parts(material)))
-    sections += _held_out(material, path, drawn)
-    held = material.held_out
-    if held is not None and not is_tags(material.competition):
-        figures.append(matrix_figure(held.confusion))
-    sections.append(Section("Leaderboard", _leaderboard(material, drawn)))
+        sections += [Section("Recipe", _recipe(data)), *_training(data, draw)]
+    sections += [
+        Section("Snapshots and TTA", _snapshots(data)),
+        *_predictions(data, path, draw),
+        Section("Leaderboard", _leaderboard(data, draw)),
+    ]
     return sections, figures
 
 
-def _in_short(material: RunData) -> list[Block]:
-    blocks: list[Block] = [Text(summary(material))]
-    missing = state(material)
+def _summary(data: RunData) -> list[Block]:
+    blocks: list[Block] = [Text(summarise(data))]
+    missing = describe_missing(data)
     if missing:
-        blocks.append(Text(missing, warns=True))
-    blocks.append(KeyFigures(score_facts(material)))
-    steps = next_steps(material)
+        blocks.append(Text(missing, warning=True))
+    blocks.append(KeyFigures(key_figures(data)))
+    steps = next_steps(data)
     if steps:
-        blocks += [Text("What to try next:"), Bullets(steps)]
+        blocks += [Text("Next steps:"), Bullets(steps)]
     return blocks
 
 
-def _blended(material: RunData, path: Path) -> Table:
-    """The runs of an ensemble, each with its own score and its part in the whole."""
-    members = (material.score or {}).get("members", ())
+def _member_runs(data: RunData, path: Path) -> Table:
+    """The runs of an ensemble with their own CV scores and weights."""
+    members = (data.score or {}).get("members", ())
     rows: list[list[Cell]] = []
-    for name, run in material.blended.items():
-        weight = sum(one["weight"] for one in members if one["name"].partition(":")[0] == name)
+    for name, run in data.member_runs.items():
+        weight = sum(member["weight"] for member in members if member["name"].partition(":")[0] == name)
         score = ((run and run.read_score()) or {}).get("cv", {})
-        brief = run.summary if run else "its files are gone"
-        rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, brief])
-    metric = material.competition.metric.title
-    header = ["run", f"held-out {metric}", "±", "weight in the whole", "recipe"]
-    return Table(header, rows, "The runs that are blended; nothing was trained for it")
+        recipe = run.summary if run else "missing"
+        rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, recipe])
+    header = ["run", f"CV {data.competition.metric.title}", "±", "weight", "recipe"]
+    return Table(header, rows, "The averaged runs")
 
 
 def link_to(run: Run, page: Path) -> Cell:
-    """The run's name, leading to its report where there is one."""
+    """The run's name, linked to its report if it has one."""
     report = report_file(run)
     if not report.exists():
         return run.name
     return Link(run.name, quote(Path(os.path.relpath(report, page.parent)).as_posix()))
 
 
-def _recipe(material: RunData) -> list[Block]:
-    recipe = material.recipe
-    rows: list[list[Any]] = [
-        [
-            place + 1,
-            stage.size,
-            LEARNS[stage.mode],
-            " + ".join(map(str, stage.cycle_epochs)),
-            recipe.lr * stage.lr_scale,
-        ]
-        for place, stage in enumerate(recipe.stages)
-    ]
-    header = ["stage", "size, px", "what learns", "epochs, cycle by cycle", "top rate of the recipe"]
-    return [Text(recipe_in_words(recipe)), Table(header, rows, "The stages")]
+def _recipe(data: RunData) -> list[Block]:
+    rows = [stage_row(number, stage, data.recipe) for number, stage in enumerate(data.recipe.stages, 1)]
+    header = ["stage", "size, px", "trains", "epochs by cosine cycle", "peak lr"]
+    return [Text(describe_recipe(data.recipe)), Table(header, rows, "Stages")]
 
 
-def _training(material: RunData, drawn: _Draws) -> list[Block]:
-    figures = drawn(
-        *finder_figures(material.found, material.recipe),
-        schedule_figure(material),
-        loss_figure(material),
-        *metric_figures(material),
-    )
-    return figures or [Text("No epoch is finished yet.")]
+def _training(data: RunData, draw: _Draw) -> list[Section]:
+    lr = draw(*lr_finder_figures(data.lr_curves, data.recipe), schedule_figure(data))
+    curves = draw(loss_figure(data), *metric_figures(data))
+    sections = [Section("Learning rate", lr)] if lr else []
+    return [*sections, Section("Training", curves or [Text("No epoch is finished yet.")])]
 
 
-def _parts(material: RunData) -> list[Block]:
-    """The snapshots, what each adds to the ensemble, and what the views gain."""
-    score = material.score or {}
-    found = [_snapshots_table(material), *_member_tables(score), _views_table(material)]
-    blocks: list[Block] = [one for one in found if one is not None]
-    if score.get("views"):
-        views = score["views"]
-        blocks.append(Text(answer_in_words(score["plan"], views["look"]) + _gain(views)))
-    if score.get("optimistic") is not None:
-        blocks.append(
-            Text(
-                f"Fitted on the very rows that it is scored on it would show {score['optimistic']:.5f}: "
-                "that figure flatters."
-            )
-        )
+def _snapshots(data: RunData) -> list[Block]:
+    """The snapshots, their gain in the ensemble, the ensemble methods, and the gain of TTA."""
+    score = data.score or {}
+    tables = [_snapshots_table(data), _members_table(score), _methods_table(score), _views_table(data)]
+    blocks: list[Block] = [table for table in tables if table is not None]
+    if score.get("postprocess") and score.get("tta"):
+        blocks.append(Text(f"Postprocess: {score['postprocess']}. TTA mode: {score['tta']['mode']}{_tta_gain(score)}."))
+    if score.get("in_sample") is not None:
+        blocks.append(Text(f"In-sample score (biased): {score['in_sample']:.5f}. The CV score is nested instead."))
     return blocks or [Text("There is no snapshot yet.")]
 
 
-def _gain(views: dict[str, Any]) -> str:
-    return "" if views["gain"] is None else f" Averaging the views gains {views['gain']:+.5f} ± {views['error']:.5f}."
+def _tta_gain(score: dict[str, Any]) -> str:
+    tta = score["tta"]
+    return "" if tta["gain"] is None else f"; averaging the views gains {tta['gain']:+.5f} ± {tta['error']:.5f}"
 
 
-def _snapshots_table(material: RunData) -> Table | None:
-    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.extra_metrics)}
+def _snapshots_table(data: RunData) -> Table | None:
+    metrics = data.metrics_beside_loss
     rows = [
         [
             fold,
-            f"snapshot-{one['cycle']}",
-            one["size"],
-            one["valid_loss"],
-            *(one["scores"].get(key) for key in titles),
+            f"snapshot-{meta['cycle']}",
+            meta["size"],
+            meta["valid_loss"],
+            *(meta["scores"].get(metric.key) for metric in metrics),
         ]
-        for fold, one in material.snapshots
+        for fold, meta in data.snapshots
     ]
-    header = ["fold", "snapshot", "size, px", "validation loss", *titles.values()]
-    return Table(header, rows, "Snapshots as they were saved, one plain view", beside=True) if rows else None
+    header = ["fold", "snapshot", "size, px", "validation loss", *(metric.title for metric in metrics)]
+    return Table(header, rows, "Snapshots, scored without TTA", beside=True) if rows else None
 
 
-def _member_tables(score: dict[str, Any]) -> list[Table]:
-    members = [[one["name"], one["weight"], one["alone"], one["gain"]] for one in score.get("members", ())]
-    ways = [
-        [one["way"], one["score"], one["error"], "taken" if one["chosen"] else ""] for one in score.get("weighings", ())
+def _members_table(score: dict[str, Any]) -> Table | None:
+    rows = [
+        [member["name"], member["weight"], member["solo_score"], member["gain"]] for member in score.get("members", ())
     ]
-    tables = []
-    if members:
-        caption = "What each member adds: the whole with it, less without it (above 0 is better)"
-        tables.append(Table(["member", "weight", "score alone", "what it adds"], members, caption, beside=True))
-    if len(ways) > 1:
-        caption = "Ways to weigh the members, each scored on rows that its weights were not fitted on"
-        tables.append(Table(["way", "score", "±", "taken"], ways, caption, beside=True))
-    return tables
+    caption = "Models; gain: by how much the ensemble is better with it than without"
+    return Table(["model", "weight", "own score", "gain"], rows, caption, beside=True) if rows else None
 
 
-def _views_table(material: RunData) -> Table | None:
-    header = ["view", f"{material.competition.metric.title} alone", "what it adds"]
-    caption = "Views of the last snapshot: each alone, and what their mean gains by it (above 0 is better)"
-    return Table(header, material.views, caption, beside=True) if material.views else None
+def _methods_table(score: dict[str, Any]) -> Table | None:
+    rows = [
+        [method["method"], method["score"], method["error"], "chosen" if method["chosen"] else ""]
+        for method in score.get("methods", ())
+    ]
+    caption = "Ensemble methods, scored on rows that their weights were not fitted on"
+    return Table(["method", "score", "±", ""], rows, caption, beside=True) if len(rows) > 1 else None
 
 
-def _held_out(material: RunData, path: Path, drawn: _Draws) -> list[Section]:
-    held = material.held_out
-    if held is not None:
-        return [*_outcomes(material, held, drawn), Section("Images", _images(material, held, path))]
-    if material.all_data:
-        repeated = material.recipe.refit_of or ""
-        how = f"what it confuses is in the report of {repeated}: {material.command_line('report', repeated)}"
-        return [
-            Section("Predictions", [Text(f"No row was held back, so there is nothing to score_rehearsal it by; {how}")])
-        ]
-    how = material.command_line("predict", "--run", material.run.name)
-    return [Section("Predictions", [Text(f"There are no held-out predictions to draw yet: {how}")])]
+def _views_table(data: RunData) -> Table | None:
+    rows: list[list[Cell]] = [[view.name, view.solo_score, view.gain] for view in data.view_scores]
+    caption = "TTA views of the last snapshot; gain: by how much the mean is better with it than without"
+    header = ["view", f"own {data.competition.metric.title}", "gain"]
+    return Table(header, rows, caption, beside=True) if rows else None
 
 
-def _outcomes(material: RunData, held: OofPredictions, drawn: _Draws) -> list[Section]:
-    calibration = Section("Calibration", drawn(calibration_figure(held), confidence_figure(held)))
-    if is_tags(material.competition):
-        return [Section("Tags", [tags_table(held), *drawn(tags_figure(held))]), calibration]
-    confusion = held.confusion
-    first, *rest = matrix_blocks(confusion)
+def _predictions(data: RunData, path: Path, draw: _Draw) -> list[Section]:
+    oof = data.oof
+    if oof is not None:
+        return [*_scores(oof, draw), Section("Examples", _examples(data, oof, path))]
+    if data.all_data:
+        original = data.recipe.refit_of or ""
+        text = f"There are no validation rows. Confusion matrix and examples: {data.command('report', original)}"
+    else:
+        command = data.command("predict", "--run", data.run.name)
+        text = f"There are no out-of-fold predictions yet: {command}"
+    return [Section("Predictions", [Text(text)])]
+
+
+def _scores(oof: OofPredictions, draw: _Draw) -> list[Section]:
+    calibration = Section("Calibration", draw(calibration_figure(oof), confidence_figure(oof)))
+    if oof.is_multilabel:
+        return [Section("Per label", [labels_table(oof), *draw(labels_figure(oof))]), calibration]
+    first, *others = draw(*confusion_figures(oof.confusion))
+    in_sample = Text(
+        "Counted on out-of-fold predictions. The postprocess was fitted on the same rows, so the counts "
+        "may look slightly better than the CV score."
+    )
     return [
-        Section("Confusions", [first, worst_table(confusion), *rest]),
-        Section("Classes", [*drawn(classes_figure(confusion)), classes_table(confusion)]),
+        Section("Confusion matrix", [in_sample, first, confusion_table(oof.confusion), *others]),
+        Section("Per class", [*draw(classes_figure(oof)), classes_table(oof)]),
         calibration,
     ]
 
 
-def _images(material: RunData, held: OofPredictions, path: Path) -> list[Block]:
-    found: list[Block] = [*galleries(material, held, path)]
-    if found:
-        bands = material.short_side is None
-        return [Text("Each image shows its bands side by side, in one grey scale a band."), *found] if bands else found
-    how = material.command_line("download")
-    return [Text(f"The images themselves are not on this machine, so none are shown: {how}")]
+def _examples(data: RunData, oof: OofPredictions, path: Path) -> list[Block]:
+    galleries = example_galleries(data, oof, path)
+    if not galleries:
+        return [Text(f"The images are not on this machine: {data.command('download')}")]
+    if data.short_side is None:
+        return [Text("Each image shows its bands side by side, in grey."), *galleries]
+    return list(galleries)
 
 
-def _leaderboard(material: RunData, drawn: _Draws) -> list[Block]:
-    figures = drawn(*leaderboard_figures(material))
+def _leaderboard(data: RunData, draw: _Draw) -> list[Block]:
+    figures = draw(*leaderboard_figures(data))
     if not figures:
-        return [Text(f"No leaderboard is kept yet: {material.command_line('standings', '--refresh')}")]
-    told = [Text(f"{one}.") for one in standings_of(material)]
-    if not material.entries:
-        told = [Text("This run was not submitted; its held-out score is drawn where it would stand.")]
-    return [*told, *figures]
+        return [Text(f"No leaderboard is saved yet: {data.command('standings', '--refresh')}")]
+    if not data.entries:
+        return [Text("This run was not submitted; the figures show its CV score."), *figures]
+    return [*(Text(f"{standing}.") for standing in standings_of(data)), *figures]

@@ -1,252 +1,296 @@
-"""What is said of a run in plain sentences, for the terminal and for the page alike."""
+"""A run in sentences and key figures, for the terminal and the page alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
 from runner.contract.recipe import Stage
 from runner.contract.thresholds import apply_thresholds
-from runner.report.run.data import OofPredictions, RunData, is_tags
+from runner.report.run.data import OofPredictions, RunData
 from runner.report.run.leaderboard import standings_of
-from runner.report.run.per_class import tags_table
+from runner.report.run.per_class import per_label_scores
 from runner.training.diagnosis import diagnose
 
-LEARNS = {
-    TrainMode.FEATURES: "the head alone learns, on activations computed once",
-    TrainMode.FROZEN: "the head alone learns, on augmented images",
-    TrainMode.UNFROZEN: "the whole network learns",
+MODES = {
+    TrainMode.FEATURES: "head, on cached features",
+    TrainMode.FROZEN: "head, on augmented images",
+    TrainMode.UNFROZEN: "whole network",
 }
-_ENOUGH = 20_000  # rows: to score a guess on more would only take memory
-_WEIGHED = {
-    "last": "the last network answers alone",
-    "best single": "the network that is best alone answers",
-    "plain mean": "the plain mean of the networks' {space} answers",
-    "greedy": "a weighted mean of the networks' {space} answers, its weights chosen greedily",
-}
+_BASELINE_ROWS = 20_000  # to score a constant prediction on more would only take memory
 
 
-def summary(material: RunData) -> str:
-    """What was trained, how good it is, and what it confuses: for one who sees nothing else."""
-    said = [_trained(material)]
-    if material.held_out is not None and material.score is not None:
-        said += [_how_good(material, material.held_out), _weakest(material, material.held_out)]
-    return " ".join(one for one in said if one)
+def summarise(data: RunData) -> str:
+    """What was trained, its CV score, and what it confuses most."""
+    sentences = [_describe_training(data)]
+    if data.oof is not None and data.score is not None:
+        sentences += [_describe_score(data, data.score, data.oof), _describe_weakest(data.oof)]
+    return " ".join(filter(None, sentences))
 
 
-def _trained(material: RunData) -> str:
-    task = _task(material)
-    if material.members:
-        return f"An ensemble of {_count(len(material.members), 'run')} ({', '.join(material.members)}){task}."
-    recipe = material.recipe
-    if recipe.all_data:
-        told = f"{recipe.backbone}, trained{task} by the steps of {recipe.refit_of} with no row held back: "
-        return told + f"no row is left to score_rehearsal it by, and the score told here is that of {recipe.refit_of}."
-    if material.rows is None:
-        return f"{recipe.backbone}{task}."
-    learned, held = material.rows
-    if recipe.folds:
-        of = f"{learned:,} images in {recipe.folds} folds, a network for each fold that it did not learn from"
-        return f"{recipe.backbone}, trained{task} on {of}."
-    return f"{recipe.backbone}, trained{task} on {learned:,} images; {held:,} others were held out."
-
-
-def _task(material: RunData) -> str:
-    labels, count = material.competition.labels, material.class_count
-    if isinstance(labels, Multiclass):
-        return f" to tell {count} classes apart" if count else ""
-    if isinstance(labels, Multilabel):
-        return f" to name {count} tags" if count else ""
-    return f" to say how likely {labels.label} is"
-
-
-def _how_good(material: RunData, held: OofPredictions) -> str:
-    metric, score = material.competition.metric, material.score or {}
-    value = f"{metric.title} {with_error(score['cv'])} ({metric.direction}; guessing gives {guess(metric, held):.4f})"
-    if is_tags(material.competition):
-        return f"On {len(held.ids):,} held-out images: {value}."
-    true, said = held.true_and_said
-    return f"It sees {100 * np.mean(true == said):.1f} % of {len(held.ids):,} held-out images right: {value}."
-
-
-def _weakest(material: RunData, held: OofPredictions) -> str:
-    if is_tags(material.competition):
-        name, total, _named, _found, _trusted, f2, *_ = tags_table(held).rows[0]
-        return f"The tag it finds worst is {name} (F2 {f2:.2f} on {total:,} images)."
-    worst = held.confusion.worst[:1]
-    return "".join(f"Most often it takes {true} for {said} ({n} of {of})." for true, said, n, of in worst)
-
-
-def guess(metric: Metric, held: OofPredictions) -> float:
-    """The score of one who knows how common each class is, and looks at no image."""
-    some = held.targets[:: max(1, len(held.targets) // _ENOUGH)]
-    shares = np.tile(held.targets.mean(axis=0), (len(some), 1))
-    return metric.score(some, apply_thresholds(shares) if metric.takes_decisions else shares)
-
-
-def state(material: RunData) -> str:
-    """What is missing of a run that still goes or was killed; else nothing."""
-    if not material.members and material.epochs_done < material.epochs_wanted:
-        told = f"{material.epochs_done} of {material.epochs_wanted} epochs are done. What is there is drawn."
+def _describe_training(data: RunData) -> str:
+    classes = _describe_classes(data)
+    if data.members:
+        return f"Ensemble of {_count(len(data.members), 'run')} ({', '.join(data.members)}){classes}."
+    recipe = data.recipe
+    if data.all_data:
         return (
-            f"Not finished: {told} To go on: {material.command_line('train', '--run', material.run.name, '--resume')}"
+            f"{recipe.backbone}, refitted on all data with the stages of {recipe.refit_of}{classes}. "
+            f"There are no validation rows: the scores are those of {recipe.refit_of}."
         )
-    if material.score is None and not material.members:
-        return f"Trained, but not predicted yet: {material.command_line('predict', '--run', material.run.name)}"
+    if data.row_counts is None:
+        return f"{recipe.backbone}{classes}."
+    train, valid = data.row_counts
+    if recipe.folds:
+        return f"{recipe.backbone}, trained on {train:,} images in {recipe.folds} folds{classes}."
+    return f"{recipe.backbone}, {train:,} training images, {valid:,} validation images{classes}."
+
+
+def _describe_classes(data: RunData) -> str:
+    labels, count = data.competition.labels, data.class_count
+    if isinstance(labels, Multiclass):
+        return f", {count} classes" if count else ""
+    if isinstance(labels, Multilabel):
+        return f", {count} labels" if count else ""
+    return f", predicts {labels.label}"
+
+
+def _describe_score(data: RunData, score: dict[str, Any], oof: OofPredictions) -> str:
+    """The nested scores; none that is computed from `oof`, which is in-sample."""
+    metric = data.competition.metric
+    baseline = f"class frequencies alone: {score_frequencies(metric, oof):.4f}"
+    extra = "".join(f", {metric.title} {with_error(value)}" for metric, value in _extra_scores(data, score))
+    return f"CV {metric.title} {with_error(score['cv'])} ({metric.direction}; {baseline}){extra}."
+
+
+def _extra_scores(data: RunData, score: dict[str, Any]) -> list[tuple[Metric, dict[str, float]]]:
+    values = score.get("extra_metrics", {})
+    return [(metric, values[metric.key]) for metric in data.competition.extra_metrics if metric.key in values]
+
+
+def _describe_weakest(oof: OofPredictions) -> str:
+    if oof.is_multilabel:
+        worst = per_label_scores(oof)[0]
+        return f"Worst label: {worst.name}, F2 {worst.f2:.2f} on {_count(worst.support, 'image')}."
+    return "".join(f"Most confused: {pair}." for pair in oof.confusion.most_confused[:1])
+
+
+def score_frequencies(metric: Metric, oof: OofPredictions) -> float:
+    """The score of predicting each class with its frequency for every image."""
+    targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
+    frequencies = np.tile(oof.targets.mean(axis=0), (len(targets), 1))
+    return metric.score(targets, apply_thresholds(frequencies) if metric.takes_decisions else frequencies)
+
+
+def describe_missing(data: RunData) -> str:
+    """What an unfinished run lacks and the command that continues it; empty if it is finished."""
+    if data.members:
+        return ""
+    if data.epochs_done < data.epochs_planned:
+        command = data.command("train", "--run", data.run.name, "--resume")
+        return f"Unfinished: {data.epochs_done} of {data.epochs_planned} epochs are done. To continue: {command}"
+    if data.score is None:
+        return f"Not predicted yet: {data.command('predict', '--run', data.run.name)}"
     return ""
 
 
-def score_facts(material: RunData) -> list[tuple[str, str, str]]:
-    """The score with its error bar, what it is made of, and where it stands: name, value, remark."""
-    facts = _held_out_facts(material) if material.score is not None else _last_epoch(material)
-    facts += [
-        (f"Place, {'private' if one.private else 'public'}", f"{one.rank:,} of {one.teams:,}", f"score {one.score:.5f}")
-        for one in standings_of(material)
+def key_figures(data: RunData) -> list[tuple[str, str, str]]:
+    """CV score, ranks and training time: (name, value, note)."""
+    figures = _cv_figures(data, data.score) if data.score is not None else _last_epoch_figures(data)
+    figures += [
+        (
+            f"Rank, {'private' if standing.private else 'public'} leaderboard",
+            f"{standing.rank:,} of {standing.teams:,}",
+            f"score {standing.score:.5f}" + ("; submitted after the deadline" if standing.late else ""),
+        )
+        for standing in standings_of(data)
     ]
-    if material.log:
-        seconds = sum(line["seconds"] for line in material.log)
-        facts.append(("Training took", _duration(seconds), _count(len(material.log), "epoch")))
-    return facts
+    if data.log:
+        seconds = sum(line["seconds"] for line in data.log)
+        figures.append(("Training time", _duration(seconds), _count(len(data.log), "epoch")))
+    return figures
 
 
-def _held_out_facts(material: RunData) -> list[tuple[str, str, str]]:
-    score, metric, held = material.score or {}, material.competition.metric, material.held_out
-    whose = f" of {material.recipe.refit_of}" if material.all_data else ""
+def _cv_figures(data: RunData, score: dict[str, Any]) -> list[tuple[str, str, str]]:
+    metric, oof = data.competition.metric, data.oof
+    of_run = f" of {data.recipe.refit_of}" if data.all_data else ""
 
-    def guessed(one: Metric) -> str:
-        return f"guessing: {guess(one, held):.4f}" if held is not None else ""
+    def note(metric: Metric, *more: str) -> str:
+        baseline = [] if oof is None else [f"class frequencies alone: {score_frequencies(metric, oof):.4f}"]
+        return "; ".join([metric.direction, *more, *baseline])
 
-    remarks = [metric.direction, f"{score['cv']['rows']:,} rows", guessed(metric)]
-    facts = [(f"Held-out {metric.title}{whose}", with_error(score["cv"]), "; ".join(filter(None, remarks)))]
-    for one in material.competition.extra_metrics:
-        if one.key in score.get("also", {}):
-            facts.append((f"Held-out {one.title}{whose}", with_error(score["also"][one.key]), guessed(one)))
-    each = list(score.get("folds", {}).values())
-    if len(each) > 1:
-        facts.append(("Folds", f"{min(each):.4f} to {max(each):.4f}", _count(len(each), "fold")))
-    return facts
+    rows = _count(score["cv"]["rows"], "row")
+    figures = [(f"CV {metric.title}{of_run}", with_error(score["cv"]), note(metric, rows))]
+    figures += [
+        (f"CV {extra.title}{of_run}", with_error(value), note(extra)) for extra, value in _extra_scores(data, score)
+    ]
+    folds = list(score.get("folds", {}).values())
+    if len(folds) > 1:
+        figures.append(("Folds", f"{min(folds):.4f} to {max(folds):.4f}", _count(len(folds), "fold")))
+    return figures
 
 
-def _last_epoch(material: RunData) -> list[tuple[str, str, str]]:
-    if not material.log:
+def _last_epoch_figures(data: RunData) -> list[tuple[str, str, str]]:
+    if not data.log:
         return []
-    last = material.log[-1]
-    titles = {one.key: one.title for one in (material.competition.metric, *material.competition.extra_metrics)}
-    told = [
-        (f"{titles.get(key, key)}, last epoch", f"{value:.4f}", "held-out rows, one network")
+    last = data.log[-1]
+    titles = {metric.key: metric.title for metric in data.metrics}
+    figures = [
+        (f"{titles.get(key, key)}, last epoch", f"{value:.4f}", "validation rows, one model")
         for key, value in last["scores"].items()
     ]
-    return told or [("Training loss, last epoch", f"{last['train_loss']:.4f}", "on the rows it learns from")]
+    return figures or [("Training loss, last epoch", f"{last['train_loss']:.4f}", "training rows")]
 
 
-def next_steps(material: RunData) -> list[str]:
-    """What the files speak for; never more than they say."""
-    return [*_of_training(material), *_of_score(material), *_of_members(material), *_of_submitting(material)]
+def next_steps(data: RunData) -> list[str]:
+    """What to try next, as far as the run's files support it."""
+    return [*_training_steps(data), *_score_steps(data), *_ensemble_steps(data), *_submit_steps(data)]
 
 
-def _of_training(material: RunData) -> Iterator[str]:
-    if not material.log or material.log[-1]["valid_loss"] is None:
+def _training_steps(data: RunData) -> Iterator[str]:
+    if not data.log or data.log[-1]["valid_loss"] is None:
         return
-    last = material.log[-1]
-    lines = [line for line in material.log if line["fold"] == last["fold"]]
-    which = "last stage" if material.epochs_done >= material.epochs_wanted else "stage under way"
-    yield f"The {which} {diagnose(lines, last['stage'])}.".replace("still learning", "was still learning")
-    most, short = max(stage.size for stage in material.recipe.stages), material.short_side
+    last = data.log[-1]
+    lines = [line for line in data.log if line["fold"] == last["fold"]]
+    stage = "Last stage" if data.epochs_done >= data.epochs_planned else "Current stage"
+    yield f"{stage}: {diagnose(lines, last['stage'])}."
+    largest, short = max(stage.size for stage in data.recipe.stages), data.short_side
     larger = short // 32 * 32 if short is not None else 0
-    if larger > most:
+    if larger > largest:
+        sizes = [*dict.fromkeys(stage.size for stage in data.recipe.stages), larger]
         yield (
-            f"The images' short side is typically {short} px, and the largest size was {most} px: "
-            f"{material.command_line('train', '--size', f'{most},{larger}')} shows finer differences."
+            f"The short side of the images is typically {short} px, the largest size was {largest} px. "
+            f"Larger: {_train_command(data, sizes=sizes)}."
         )
 
 
-def _of_score(material: RunData) -> Iterator[str]:
-    score, held = material.score, material.held_out
-    if score is not None and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
+def _score_steps(data: RunData) -> Iterator[str]:
+    score, oof = data.score, data.oof
+    trained_here = not data.members and not data.all_data
+    if score is not None and trained_here and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
         yield (
-            f"One holdout of {score['cv']['rows']:,} rows: a change smaller than about {score['cv']['error']:.2g} is "
-            f"within chance. {material.command_line('train', '--folds', '5')} narrows that."
+            f"One holdout of {score['cv']['rows']:,} rows: a difference below {score['cv']['error']:.2g} is within "
+            f"chance. More precise: {_train_command(data, folds=5)}."
         )
-    if held is not None and isinstance(material.competition.labels, Multiclass):
-        worst = held.confusion.worst[:3]
-        told = "; ".join(f"{true} taken for {said} ({count} of {total})" for true, said, count, total in worst)
-        if told:
-            yield f"Most confused: {told}. Their images among the most wrong ones show why, or a wrong label."
+    if oof is not None and isinstance(data.competition.labels, Multiclass):
+        pairs = "; ".join(map(str, oof.confusion.most_confused[:3]))
+        if pairs:
+            yield f"Most confused: {pairs}. Look for their images, and for wrong labels, among the top losses."
 
 
-def _of_members(material: RunData) -> Iterator[str]:
-    members = (material.score or {}).get("members", ())
-    counting = [one["name"] for one in members if one["weight"] > 0]
-    if len(counting) != 1 or material.all_data:
+def _ensemble_steps(data: RunData) -> Iterator[str]:
+    members = (data.score or {}).get("members", ())
+    used = [member["name"] for member in members if member["weight"] > 0]
+    if len(used) != 1 or data.all_data:
         return
-    if material.members:
-        yield f"{counting[0]} answers alone: the others did not help. Runs that differ more blend better."
+    if data.members:
+        yield f"Only {used[0]} is used: the other runs did not improve it. Train runs that differ more."
     else:
-        blend = material.command_line("ensemble", "RUN", "RUN")
-        yield f"One network answers alone. Another run usually helps, blended: {blend}."
+        command = data.command("ensemble", data.run.name, "RUN")
+        yield f"Only one model is used. An ensemble with another run usually scores better: {command}."
 
 
-def _of_submitting(material: RunData) -> Iterator[str]:
-    if material.score is not None and not material.entries:
-        yield f"It was not submitted yet: {material.command_line('submit', material.run.name)}."
+def _submit_steps(data: RunData) -> Iterator[str]:
+    if data.score is not None and not data.entries:
+        yield f"Not submitted yet: {data.command('submit', data.run.name)}."
 
 
-def recipe_in_words(recipe: Recipe) -> str:
-    """The recipe as sentences."""
-    start = "random weights"
+def _train_command(data: RunData, **changes: Any) -> str:
+    """The command that trains the run's recipe with these fields changed."""
+    return data.command("train", *recipe_flags(data.recipe, data.competition.recipe, **changes))
+
+
+def recipe_flags(recipe: Recipe, declared: Recipe, *, sizes: Sequence[int] = (), folds: int | None = None) -> list[str]:
+    """The flags of `train` for a recipe, as far as it differs from the declared one; `sizes` and `folds` override it.
+
+    Lengths of cycles are left out: no flag sets them one by one.
+    """
+    flags: dict[str, object] = {}
+    if recipe.backbone != declared.backbone:
+        flags["--backbone"] = recipe.backbone
     if recipe.from_run:
-        start = f"the weights of {recipe.from_run}"
+        flags["--from-run"] = recipe.from_run
+    elif recipe.weights and recipe.weights != declared.weights:
+        flags["--weights"] = recipe.weights.partition(" ")[0]  # the hash behind the name is no part of the path
+    elif declared.pretrained and not recipe.pretrained:
+        flags["--no-pretrained"] = ""
+    modes = {stage.mode for stage in recipe.stages}
+    if modes == {TrainMode.FEATURES} != {stage.mode for stage in declared.stages}:
+        flags["--linear-probe"] = ""
+    flags |= _changed_sizes(recipe, declared, sizes)
+    if recipe.auto_batch and not declared.auto_batch:
+        flags["--batch-size"] = "auto"
+    elif recipe.batch_size != declared.batch_size:
+        flags["--batch-size"] = recipe.batch_size
+    if recipe.find_lr and not declared.find_lr:
+        flags["--lr"] = "find"
+    elif recipe.group_lrs and recipe.group_lrs != declared.group_lrs:
+        flags["--lr"] = ",".join(f"{lr:g}" for lr in recipe.group_lrs)
+    elif recipe.lr != declared.lr:
+        flags["--lr"] = f"{recipe.lr:g}"
+    if recipe.oversample != declared.oversample:
+        flags["--oversample"] = f"{recipe.oversample:g}"
+    if (folds or recipe.folds) and (folds or recipe.folds) != declared.folds:
+        flags["--folds"] = folds or recipe.folds
+    if recipe.seed != declared.seed:
+        flags["--seed"] = recipe.seed
+    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
+
+
+def _changed_sizes(recipe: Recipe, declared: Recipe, sizes: Sequence[int]) -> dict[str, object]:
+    own = list(sizes) or list(dict.fromkeys(stage.size for stage in recipe.stages))
+    if own == list(dict.fromkeys(stage.size for stage in declared.stages)):
+        return {}
+    return {"--size": ",".join(map(str, own))}
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """The recipe in sentences."""
+    if recipe.from_run:
+        start = f"weights of {recipe.from_run}"
     elif recipe.weights:
-        start = f"pretrained weights ({recipe.weights})"
-    elif recipe.pretrained:
-        start = "pretrained weights"
+        start = f"weights file {recipe.weights}"
+    else:
+        start = "pretrained weights" if recipe.pretrained else "random weights"
     stages, epochs = _count(len(recipe.stages), "stage"), _count(recipe.epochs, "epoch")
-    rate = "The rate of each stage was asked of the finder" if recipe.find_lr else f"The top rate is {recipe.lr:g}"
-    slower = f", times {recipe.layer_decay:.3g} for each earlier group" if recipe.layer_decay != 1 else ""
-    held = "No row was held back." if recipe.all_data else f"{recipe.folds} folds." if recipe.folds else "One holdout."
-    parts = [
-        f"{recipe.backbone} from {start}, in {stages} and {epochs}.",
-        _stages_in_words(recipe.stages),
-        f"{rate}; it falls by a cosine in each cycle{slower}.",
-        ", ".join(_extras(recipe)).capitalize() + ".",
-        held,
-    ]
-    return " ".join(part for part in parts if part)
+    lr = "Peak lr by the LR finder" if recipe.find_lr else f"Peak lr {recipe.lr:g}"
+    by_group = f", times {recipe.layer_decay:.3g} for each earlier layer group" if recipe.layer_decay != 1 else ""
+    return " ".join(
+        [
+            f"{recipe.backbone} from {start}: {stages}, {epochs}.",
+            f"{lr}{by_group}; cosine cycles.",
+            f"{', '.join(_settings(recipe)).capitalize()}.",
+            "No validation rows." if recipe.all_data else f"{recipe.folds} folds." if recipe.folds else "One holdout.",
+        ]
+    )
 
 
-def _extras(recipe: Recipe) -> Iterator[str]:
-    yield f"batches of {recipe.batch_size}"
+def _settings(recipe: Recipe) -> Iterator[str]:
+    yield f"batch size {recipe.batch_size}"
     yield f"weight decay {recipe.weight_decay:g}"
     yield f"seed {recipe.seed}"
     if recipe.dropout:
         yield f"dropout {recipe.dropout:g}"
     if recipe.oversample > 1:
-        yield f"rare classes shown up to {recipe.oversample:g} times"
+        yield f"rare classes oversampled up to {recipe.oversample:g} times"
 
 
-def _stages_in_words(stages: Sequence[Stage]) -> str:
-    told = [f"at {stage.size} px {LEARNS[stage.mode]} ({_count(stage.epochs, 'epoch')})" for stage in stages]
-    return ("First " + ", then ".join(told) + ".") if len(told) > 1 else f"{told[0].capitalize()}." if told else ""
-
-
-def answer_in_words(plan: str, look: str) -> str:
-    """What becomes of the networks' predictions, from the names of the steps that were taken."""
-    weighing, _, rest = plan.partition(", ")
-    way, _, space = weighing.partition(" of ")
-    told = _WEIGHED.get(way, weighing).format(space=space)
-    then = f"; after it: {rest}" if rest else ""
-    return f"For each image {told}; what a network says is {look}{then}."
+def stage_row(number: int, stage: Stage, recipe: Recipe) -> list[str | int | float | None]:
+    """A row of the table of stages: number, size, trained layers, epochs of each cycle, peak lr."""
+    lr = None if recipe.find_lr else recipe.lr * stage.lr_scale
+    return [number, stage.size, MODES[stage.mode], " + ".join(map(str, stage.cycle_epochs)), lr]
 
 
 def with_error(score: dict[str, float]) -> str:
-    """A score and how far chance alone could move it."""
+    """A score and its standard error."""
     return f"{score['value']:.4f} ± {score['error']:.4f}"
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _duration(seconds: float) -> str:

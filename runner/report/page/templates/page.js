@@ -1,59 +1,59 @@
 "use strict";
-for (const table of document.querySelectorAll("table.sorts")) {
+for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-  const value = (row, place) => {
-    const cell = row.cells[place];
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
     return cell.dataset.value === undefined ? cell.textContent.trim() : cell.dataset.value === "" ? null : Number(cell.dataset.value);
   };
   const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
-  heads.forEach((head, place) => head.querySelector("button").addEventListener("click", () => {
-    const number = head.classList.contains("number");
-    const first = number ? "descending" : "ascending", second = number ? "ascending" : "descending";
-    const way = head.getAttribute("aria-sort") === first ? second : first;
-    heads.forEach((one) => one.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", way);
-    const sign = way === "ascending" ? 1 : -1;
-    const rows = [...body.rows].map((row) => [value(row, place), row]);
-    // What is not known stands last, whichever way it is sorted.
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const isNumber = head.classList.contains("number");
+    const first = isNumber ? "descending" : "ascending", second = isNumber ? "ascending" : "descending";
+    const order = head.getAttribute("aria-sort") === first ? second : first;
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    const rows = [...body.rows].map((row) => [valueOf(row, column), row]);
+    // Missing values stand last in both orders.
     rows.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b));
     body.append(...rows.map(([, row]) => row));
   }));
   const box = table.parentElement, input = box.querySelector("input[type=search]");
   if (input) input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
+    let matches = 0;
     for (const row of body.rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
-      shown += row.hidden ? 0 : 1;
+      matches += row.hidden ? 0 : 1;
     }
-    box.querySelector(".count").textContent = words.length ? shown + " of " + body.rows.length : "";
+    box.querySelector(".count").textContent = words.length ? matches + " of " + body.rows.length : "";
   });
 }
-for (const svg of document.querySelectorAll("svg.cells")) {
-  const tells = svg.closest("figure").querySelector(".tells"), holder = svg.closest(".drawing");
+for (const svg of document.querySelectorAll("svg.matrix")) {
+  const text = svg.closest("figure").querySelector(".cell-text"), holder = svg.closest(".drawing");
   const cells = new Map([...svg.querySelectorAll("[data-at]")].map((cell) => [cell.dataset.at, cell]));
   const size = Number(svg.dataset.size), frame = svg.querySelector(".frame");
   let row = 0, column = 0;
-  const tell = () => {
+  const className = (index) => svg.querySelectorAll(".row-name")[index].dataset.name;
+  const describe = () => {
     const cell = cells.get(row + "," + column);
-    tells.textContent = cell ? cell.querySelector("title").textContent : "never: " + name(row) + " taken for " + name(column);
+    text.textContent = cell ? cell.querySelector("title").textContent : className(row) + " predicted as " + className(column) + ": never";
     const step = Number(svg.dataset.step);
     frame.setAttribute("x", Number(svg.dataset.left) + column * step);
     frame.setAttribute("y", Number(svg.dataset.top) + row * step);
     frame.setAttribute("visibility", "visible");
   };
-  const name = (place) => svg.querySelectorAll(".row-name")[place].dataset.name;
   svg.addEventListener("pointermove", (event) => {
     const cell = event.target.closest("[data-at]");
-    if (cell) { [row, column] = cell.dataset.at.split(",").map(Number); tell(); }
+    if (cell) { [row, column] = cell.dataset.at.split(",").map(Number); describe(); }
   });
   holder.addEventListener("keydown", (event) => {
-    const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (!way) return;
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!move) return;
     event.preventDefault();
-    row = Math.min(Math.max(row + way[0], 0), size - 1);
-    column = Math.min(Math.max(column + way[1], 0), size - 1);
-    tell();
+    row = Math.min(Math.max(row + move[0], 0), size - 1);
+    column = Math.min(Math.max(column + move[1], 0), size - 1);
+    describe();
   });
 }

@@ -1,0 +1,144 @@
+"""Figures and tables of out-of-fold predictions: each class or label, and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from runner.report.page.figures import (
+    BLUE,
+    VERMILLION,
+    ReportFigure,
+    label_bars,
+    new_figure,
+    plain_label,
+    put_legend,
+    style,
+)
+from runner.report.page.page import Cell, Table
+from runner.report.run.calibration import BINS, calibration_bins, confidences, describe_calibration
+from runner.report.run.data import OofPredictions
+from runner.report.run.per_class import THRESHOLDS, f2_by_threshold, per_class_scores, per_label_scores, thresholds_of
+
+_BARS = 40
+_COLUMNS = 4  # of the small F2 curves
+
+
+def classes_table(oof: OofPredictions) -> Table:
+    """Recall and precision of every class."""
+    rows = [
+        [score.name, score.support, _percent(score.recall), _percent(score.precision), score.most_confused_with]
+        for score in per_class_scores(oof)
+    ]
+    header = ["class", "support", "recall, %", "precision, %", "most confused with"]
+    return Table(header, rows, "Every class, the lowest recall first", beside=len(rows) <= _BARS)
+
+
+def classes_figure(oof: OofPredictions) -> ReportFigure:
+    """Recall of the classes as bars, the lowest first."""
+    scores = per_class_scores(oof)[:_BARS]
+    recalls = [100 * (score.recall or 0.0) for score in scores]
+    with style():
+        figure = new_figure(height=0.9 + 0.24 * len(scores))
+        axes = figure.subplots()
+        axes.barh(range(len(scores)), recalls, color=BLUE, height=0.7)
+        label_bars(axes, recalls, "{:.0f}", fontsize=8)
+        axes.set_yticks(range(len(scores)), [plain_label(score.name, 32) for score in scores], fontsize=9)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set(xlabel="recall (%)", xlim=(0, 108))
+    count = len(oof.class_names)
+    title = "Recall of each class" if len(scores) == count else f"Recall of the {len(scores)} worst of {count} classes"
+    alt = f"{title}; the lowest is {scores[0].name} with {recalls[0]:.0f} %."
+    return ReportFigure("classes", title, alt, figure)
+
+
+def labels_table(oof: OofPredictions) -> Table:
+    """Recall, precision and F2 of every label, with its threshold if it has one."""
+    scores = per_label_scores(oof)
+    has_thresholds = any(score.threshold is not None for score in scores)
+    rows = [
+        [
+            score.name,
+            score.support,
+            score.predicted,
+            _percent(score.recall),
+            _percent(score.precision),
+            round(score.f2, 4),
+            *([round(score.threshold, 3)] if score.threshold is not None else []),
+        ]
+        for score in scores
+    ]
+    header = ["label", "support", "predicted", "recall, %", "precision, %", "F2"]
+    return Table([*header, *(["threshold"] if has_thresholds else [])], rows, "Every label, the lowest F2 first")
+
+
+def labels_figure(oof: OofPredictions) -> ReportFigure:
+    """F2 of each label by threshold, with the threshold that is used if it has one."""
+    curves, thresholds, count = f2_by_threshold(oof), thresholds_of(oof), len(oof.classes)
+    with style():
+        lines = -(-count // _COLUMNS)
+        figure = new_figure(9.6, 0.5 + 1.55 * lines)
+        grid = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True, sharey=True)
+        for index, axes in enumerate(grid.flat):
+            if index >= count:
+                axes.axis("off")
+                continue
+            axes.plot(THRESHOLDS, curves[index], color=BLUE)
+            if thresholds:
+                axes.axvline(thresholds[index], color=VERMILLION, linestyle="--", linewidth=1.2)
+            axes.tick_params(labelbottom=index + _COLUMNS >= count)  # the last of each column
+            axes.set_title(plain_label(oof.classes[index], 32), fontsize=9)
+            axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        figure.supxlabel("threshold on the probability", fontsize=10)
+        figure.supylabel("F2 of the label", fontsize=10)
+    rows: list[list[Any]] = [
+        [name, float(THRESHOLDS[curve.argmax()]), float(curve.max()), thresholds[index] if thresholds else None]
+        for index, (name, curve) in enumerate(zip(oof.classes, curves, strict=True))
+    ]
+    numbers = Table(["label", "best threshold", "F2 there", "threshold used"], rows, "Best thresholds")
+    rule = oof.decision.how.value if oof.decision else "fixed threshold"
+    note = f"Decision rule: {rule}." + (" Dashed: the threshold that is used." if thresholds else "")
+    alt = f"Curves of F2 by threshold of {count} labels."
+    return ReportFigure("labels", "F2 of each label, by threshold", alt, figure, numbers, note)
+
+
+def calibration_figure(oof: OofPredictions) -> ReportFigure:
+    """Reliability diagram: observed frequency by predicted probability."""
+    bins = calibration_bins(oof)
+    with style():
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        axes.plot([0, 1], [0, 1], linestyle=":", color=VERMILLION, label="perfect calibration")
+        points = [(part.predicted, part.observed, part.error) for part in bins]
+        axes.errorbar(*zip(*points, strict=True), fmt="o-", color=BLUE, capsize=3, label="this run, ± standard error")
+        axes.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(0, 1.02), ylim=(0, 1.02))
+        put_legend(figure, axes)
+    rows: list[list[Cell]] = [
+        [f"{part.low:.1f} to {part.high:.1f}", part.count, part.predicted, part.observed] for part in bins
+    ]
+    header = ["bin", "count", "predicted probability", "observed frequency"]
+    note = describe_calibration(bins)
+    numbers = Table(header, rows, "Calibration by bin")
+    return ReportFigure("calibration", "Calibration", f"Reliability diagram. {note}", figure, numbers, note)
+
+
+def confidence_figure(oof: OofPredictions) -> ReportFigure:
+    """Histogram of the predicted probabilities."""
+    predicted, _ = confidences(oof)
+    counts, edges = np.histogram(predicted, BINS, (0, 1))
+    unit = "labels of images" if oof.is_multilabel else "images"
+    with style():
+        figure = new_figure(height=3.4)
+        axes: Any = figure.subplots()
+        axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.09, color=BLUE)
+        axes.set(xlabel="predicted probability", ylabel=unit, xlim=(0, 1))
+        if oof.is_multilabel:
+            axes.set(yscale="log", ylabel=f"{unit}, log scale")  # most labels are clearly absent from most images
+    alt = f"Histogram of predicted probabilities: {counts[-1]:,} of {len(predicted):,} {unit} above 0.9."
+    return ReportFigure("confidence", "Predicted probabilities", alt, figure)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
