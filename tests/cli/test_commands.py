@@ -132,7 +132,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"), WRONG, ids=lambda item: " ".join(item) if isinstance(item, tuple) else ""
+    ("words", "code", "text"), WRONG, ids=lambda item: " ".join(item) if isinstance(item, tuple) else ""
 )
 def test_wrong_usage_exits_with_a_message(
     words: tuple[str, ...], code: int, text: str, shapes: Path, cli: Runner
@@ -142,7 +142,7 @@ def test_wrong_usage_exits_with_a_message(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         (("train", "--backbone", "resnet_34"), "resnet34"),
         (("train", "--weights", "none.safetensors"), "no weights file"),
@@ -210,7 +210,7 @@ def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.Mon
     monkeypatch.setattr("competitions.names", full)
     result = cli("list")
     assert result.code == 1
-    assert "free some space" in result.err
+    assert "free some disk space" in result.err
 
 
 def test_a_bug_shows_its_traceback_only_with_v(

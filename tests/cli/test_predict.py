@@ -46,7 +46,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) 
 
 
 @pytest.fixture
-def here(trained_once: Path, workspace_folder: Path) -> Path:
+def workspace_dir(trained_once: Path, workspace_folder: Path) -> Path:
     """A copy of that workspace."""
     shutil.copytree(trained_once, workspace_folder, dirs_exist_ok=True)
     return workspace_folder

@@ -15,7 +15,7 @@ from tests.cli.conftest import Runner
 
 
 @pytest.fixture
-def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
+def workspace_dir(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace with its data."""
     assert cli("shapes", "download", "--from", shapes_folder).code == 0
     return shapes
@@ -23,7 +23,7 @@ def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an optional extra")
-def test_two_ray_workers_train_the_weights_of_one_process(here: Path, cli: Runner) -> None:
+def test_two_ray_workers_train_the_weights_of_one_process(workspace_dir: Path, cli: Runner) -> None:
     flags = ("--folds", 2, "--workers", 0, "--device", "cpu", "--epochs-scale", 0.5)
     assert cli("shapes", "train", "--run", "alone", *flags).code == 0
     # In a process of its own: Ray leaves threads and signal handlers behind.
@@ -32,7 +32,7 @@ def test_two_ray_workers_train_the_weights_of_one_process(here: Path, cli: Runne
         "-m",
         "runner",
         "--workspace",
-        here,
+        workspace_dir,
         "shapes",
         "train",
         "--run",
@@ -45,7 +45,7 @@ def test_two_ray_workers_train_the_weights_of_one_process(here: Path, cli: Runne
         [str(word) for word in (*words, *flags)], env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    runs = here / "runs" / "shapes"
+    runs = workspace_dir / "runs" / "shapes"
     for fold in ("fold-0", "fold-1"):
         item, other = (runs / run / fold / "snapshot-0.safetensors" for run in ("alone", "spread"))
         assert item.read_bytes() == other.read_bytes()
@@ -55,13 +55,13 @@ def test_two_ray_workers_train_the_weights_of_one_process(here: Path, cli: Runne
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "text"),
     [
-        (("--engine", "spark"), "--on ray"),
+        (("--engine", "spark"), "--engine ray"),
         (("--engine", "ray", "--track", "tensorboard"), "leave --track out"),
     ],
 )
-def test_an_unusable_engine_is_refused(flags: tuple[str, ...], text: str, here: Path, cli: Runner) -> None:
+def test_an_unusable_engine_is_refused(flags: tuple[str, ...], text: str, workspace_dir: Path, cli: Runner) -> None:
     if "ray" in flags and importlib.util.find_spec("ray") is None:
         text = "competition-runner[ray]"
     result = cli("shapes", "train", *flags)
@@ -69,7 +69,7 @@ def test_an_unusable_engine_is_refused(flags: tuple[str, ...], text: str, here: 
     assert text in result.err
 
 
-def test_without_ray_the_fix_installs_it(here: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_fix_installs_it(workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
     result = cli("shapes", "train", "--engine", "ray")

@@ -16,7 +16,7 @@ from tests.cli.conftest import Result, Runner
 
 
 @pytest.fixture
-def here(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
+def workspace_dir(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
     """The workspace with its data."""
     assert cli("shapes", "download", "--from", shapes_folder).code == 0
     return shapes
@@ -76,8 +76,8 @@ def test_freeze_to_keeps_the_early_weights(workspace_dir: Path, cli: Runner) -> 
         for run in ("late", "later")
     )
     unchanged = {name for name in item if torch.equal(item[name], other[name]) and name.endswith("weight")}
-    assert "body.layer1.0.conv1.weight" in unchanged
-    assert "body.layer4.0.conv1.weight" not in unchanged
+    assert "backbone.layer1.0.conv1.weight" in unchanged
+    assert "backbone.layer4.0.conv1.weight" not in unchanged
 
 
 def test_a_weights_file_is_identified_by_content(workspace_dir: Path, cli: Runner, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_from_run_starts_from_a_snapshot(workspace_dir: Path, cli: Runner) -> No
 
 
 @pytest.mark.parametrize(
-    ("start", "told"),
+    ("start", "text"),
     [("nothing", "no run 'nothing'"), ("first:snapshot-9", "--from-run first:snapshot-0")],
 )
 def test_a_missing_snapshot_is_named(start: str, text: str, workspace_dir: Path, cli: Runner) -> None:
