@@ -28,8 +28,8 @@ from runner.contract import SIDE_ON
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
+from runner.training.distributed import keep_freed_memory
 from runner.training.loaders import ImageLoader, RowTargets, shuffled_batches
-from runner.training.memory import keep_freed_memory
 from runner.training.model import normalise
 
 PEERS = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"

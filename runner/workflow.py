@@ -25,7 +25,7 @@ from runner.steps.predict import predict
 from runner.steps.split import split
 from runner.steps.submit import submit
 from runner.steps.train import train
-from runner.training.distributed import broadcast_from_main, build_accelerator
+from runner.training.distributed import broadcast_from_main, get_accelerator
 from runner.training.run import Run, find_runs
 from runner.workspace import write_json
 
@@ -119,7 +119,8 @@ def rehearse(
 
 
 def _on_main(session: Session, step: Callable[[], Result]) -> Result:
-    return broadcast_from_main(build_accelerator(session.compute.device), step)
+    get_accelerator(session.compute)
+    return broadcast_from_main(step)
 
 
 def _check_tta(session: Session, options: PredictOptions) -> None:

@@ -83,7 +83,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 def _leave_process_group() -> None:
     """End torch's process group, if the command has used one."""
     if distributed := sys.modules.get("runner.training.distributed"):
-        distributed.leave()
+        distributed.shutdown()
 
 
 def _print_error(message: str, error: Exception, code: int, words: Sequence[str]) -> int:

@@ -97,7 +97,7 @@ def near_groups(stats: ImageStats, exact: Iterable[Rows]) -> list[Rows]:
     pairs = textured[near_pairs(stats.hashes[textured])]
     pairs = pairs[_correlated(grey, pairs)]
     of_first = [(first.get(left, left), first.get(right, right)) for left, right in stats.rows[pairs].tolist()]
-    return _connected([pair for pair in of_first if pair[0] != pair[1]])
+    return connected_groups([pair for pair in of_first if pair[0] != pair[1]])
 
 
 def near_pairs(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -153,7 +153,7 @@ def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _connected(pairs: Sequence[tuple[int, int]]) -> list[Rows]:
+def connected_groups(pairs: Sequence[tuple[int, int]]) -> list[Rows]:
     """The connected components of the graph whose edges are the pairs."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -135,12 +135,13 @@ class Exploration:
 
     @property
     def fold_rows(self) -> dict[str, int]:
-        """Validation rows of each fold; empty before the split."""
+        """Validation rows of each fold, or of the holdout; empty before the split."""
         if self.fold_of is None:
             return {}
         numbers, rows = np.unique(self.fold_of, return_counts=True)
+        holdout = numbers.max() == 0
         return {
-            "train only" if number == TRAIN_ONLY else f"fold {number}": int(count)
+            "train only" if number == TRAIN_ONLY else "holdout" if holdout else f"fold {number}": int(count)
             for number, count in zip(numbers, rows, strict=True)
         }
 
@@ -175,14 +176,11 @@ def explore(competition: Competition, index: Index, folds_file: Path, *, max_dec
     stats = compute_image_stats(index.data_dir, paths, rows)
     is_test = (index.table["subset"] == "test").to_numpy()
     fold_of = _fold_of(competition, index, folds_file)
-    targets = index.targets()
-    counts = targets.astype(np.int64)
-    multilabel = isinstance(index.labels, Multilabel)
     return Exploration(
         index=index,
-        classes=tuple(count_classes(index.classes, targets, _or_unsplit(fold_of, len(targets)))),
-        cooccurrence=counts.T @ counts if multilabel else None,
-        labels_per_image=float(targets.sum(axis=1).mean()) if multilabel else None,
+        classes=_classes(index, fold_of),
+        cooccurrence=_cooccurrence(index),
+        labels_per_image=_labels_per_image(index),
         sizes=_size_measures(sizes.values, is_test),
         size_effects=size_effects(sizes.values[~is_test], [stage.size for stage in competition.recipe.stages]),
         image_stats=_stats_measures(stats, is_test, getattr(competition.train_images, "unit", "")),
@@ -254,5 +252,18 @@ def _fold_of(competition: Competition, index: Index, folds_file: Path) -> NDArra
     return folds.for_rows(index.train["id"].tolist(), index.train["label"].tolist())
 
 
-def _or_unsplit(fold_of: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:
-    return np.full(rows, TRAIN_ONLY) if fold_of is None else fold_of
+def _classes(index: Index, fold_of: NDArray[np.int64] | None) -> tuple[ClassCounts, ...]:
+    targets = index.targets()
+    folds = np.full(len(targets), TRAIN_ONLY) if fold_of is None else fold_of
+    return tuple(count_classes(index.classes, targets, folds))
+
+
+def _cooccurrence(index: Index) -> NDArray[np.int64] | None:
+    if not isinstance(index.labels, Multilabel):
+        return None
+    targets = index.targets().astype(np.int64)
+    return targets.T @ targets
+
+
+def _labels_per_image(index: Index) -> float | None:
+    return float(index.targets().sum(axis=1).mean()) if isinstance(index.labels, Multilabel) else None

@@ -43,7 +43,7 @@ class ImageStats:
 
 
 class _Stats(NamedTuple):
-    """Those of one image."""
+    """Statistics of one image."""
 
     measures: dict[str, float]
     hash: int

@@ -1,8 +1,8 @@
-"""The weights of the last stage's snapshots averaged into one network: one more candidate for the ensemble.
+"""SWA: the weights of the last stage's snapshots averaged into one model, one more candidate for the ensemble.
 
-Snapshots of one stage lie in one basin, and the middle of a basin is flatter, and often better, than its rim. What
-BatchNorm knows of the activations is then nobody's, and is measured anew on the rows that the fold trains on. Where
-only a head was trained there is nothing of this to gain: its snapshots are as good averaged as they speak.
+Snapshots of one stage lie in one basin, and its middle generalises at least as well as its rim (Izmailov et al. 2018).
+BatchNorm statistics do not average; they are re-estimated on the training rows. Snapshots of heads are not averaged:
+the mean of their weights predicts as their mean does.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from runner.console import progress
 from runner.contract import TrainMode
-from runner.prediction.predict import Asked, choose_snapshots, fingerprint
-from runner.training.distributed import SyncBatchNorm1d, broadcast_from_main
-from runner.training.fold import FoldRun, Machine, empty_network
+from runner.errors import RunnerError
+from runner.options import PredictOptions
+from runner.prediction.predict import RefitModels, choose_snapshots, weights_digest
+from runner.training.distributed import SyncBatchNorm1d, broadcast_from_main, get_accelerator
+from runner.training.fold import FoldRun, empty_network, worker_count
 from runner.training.learner import forward
 from runner.training.loaders import ImageLoader, shuffled_batches
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing
-from runner.training.snapshots import Snapshot, read_snapshots, write_snapshot
+from runner.training.snapshots import FORMAT, Snapshot, read_snapshots, write_snapshot
 from runner.workspace import read_json
 
-NAME = "average"
+NAME = "swa"
 
 
 @dataclass(frozen=True)
-class Averaged(Snapshot):
-    """A network that is the mean of snapshots; `of` tells which, by their weights."""
+class AveragedSnapshot(Snapshot):
+    """The mean of snapshots; `of` holds the digests of their weights."""
 
     of: tuple[str, ...] = ()
 
@@ -41,36 +42,42 @@ class Averaged(Snapshot):
         return NAME
 
 
-def choose_models(fold: FoldRun, machine: Machine, accelerator: Accelerator, asked: Asked) -> tuple[Snapshot, ...]:
-    """The networks that are to speak: snapshots, and before them their average; the last snapshot comes last."""
-    chosen = choose_snapshots(read_snapshots(fold.folder), asked)
-    if not asked.names or NAME in asked.wanted:
-        chosen = with_average(fold, machine, accelerator, chosen)
-    return tuple(one for one in chosen if not asked.wanted or one.name in asked.wanted)
+def choose_models(fold: FoldRun, choice: PredictOptions | RefitModels) -> tuple[Snapshot, ...]:
+    """The models to predict with: the SWA model, if there is one, then snapshots; the last snapshot comes last."""
+    snapshots = read_snapshots(fold.folder)
+    if isinstance(choice, PredictOptions):
+        return with_swa(fold, choose_snapshots(snapshots, choice))
+    repeated = tuple(snapshot for snapshot in snapshots if snapshot.name in choice.names)
+    if NAME in choice.weighted:
+        repeated = with_swa(fold, repeated)
+    return tuple(model for model in repeated if model.name in choice.weighted)
 
 
-def with_average(
-    fold: FoldRun, machine: Machine, accelerator: Accelerator, snapshots: Sequence[Snapshot]
-) -> tuple[Snapshot, ...]:
-    """The snapshots, and before them the average of those of the last stage where there is one to make."""
+def with_swa(fold: FoldRun, snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
+    """The snapshots, and before them the average of those of the last stage if there are two or more."""
     last = snapshots[-1]
-    alike = [one for one in snapshots if one.stage == last.stage]
-    if len(alike) < 2 or fold.recipe.stages[last.stage].mode is not TrainMode.UNFROZEN:
+    averaged = [snapshot for snapshot in snapshots if snapshot.stage == last.stage]
+    if len(averaged) < 2 or fold.recipe.stages[last.stage].mode is not TrainMode.UNFROZEN:
         return tuple(snapshots)
-    averaged = Averaged(last.cycle, last.stage, last.size, None, {}, tuple(fingerprint(fold, one) for one in alike))
-    if not broadcast_from_main(accelerator, lambda: _is_there(fold, averaged)):
-        network = _mean_network(fold, alike).to(accelerator.device)
-        update_bn(fold, machine, accelerator, network, last)
+    digests = tuple(weights_digest(fold, snapshot) for snapshot in averaged)
+    swa = AveragedSnapshot(last.cycle, last.stage, last.size, None, {}, digests)
+    if not broadcast_from_main(lambda: _is_current(fold, swa)):
+        accelerator = get_accelerator(fold.session.compute)
+        network = _mean_network(fold, averaged).to(accelerator.device)
+        update_bn(fold, network, last)
         if accelerator.is_main_process:
-            write_snapshot(fold.folder, averaged, network)
+            write_snapshot(fold.folder, swa, network)
         accelerator.wait_for_everyone()
-    return (averaged, *snapshots)
+    return (swa, *snapshots)
 
 
-def _is_there(fold: FoldRun, averaged: Averaged) -> bool:
-    """Whether it was made of these very weights; where the snapshots' are gone, none other can be made."""
-    facts = fold.folder / f"{NAME}.json"
-    return facts.exists() and ("" in averaged.of or tuple(read_json(facts)["of"]) == averaged.of)
+def _is_current(fold: FoldRun, swa: AveragedSnapshot) -> bool:
+    """Whether the file is the average of these weights; if snapshots were deleted, no other can be made."""
+    try:
+        written = read_json(fold.folder / f"{NAME}.json", format=FORMAT)
+    except (RunnerError, OSError):
+        return False
+    return "" in swa.of or tuple(written["of"]) == swa.of
 
 
 def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
@@ -79,36 +86,42 @@ def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
     total: dict[str, Tensor] = {}
     for snapshot in snapshots:
         for name, tensor in load_file(fold.folder / f"{snapshot.name}.safetensors").items():
-            # Counts and the like are whole numbers: of those the last one's stay.
-            added = tensor.double() / len(snapshots) if tensor.is_floating_point() else tensor
-            total[name] = total[name] + added if name in total and tensor.is_floating_point() else added
+            # Counters are integers: the last snapshot's stay.
+            share = tensor.double() / len(snapshots) if tensor.is_floating_point() else tensor
+            total[name] = total[name] + share if name in total and tensor.is_floating_point() else share
     network.load_state_dict(total)
     return network
 
 
-def update_bn(fold: FoldRun, machine: Machine, accelerator: Accelerator, network: Network, snapshot: Snapshot) -> None:
-    """Let every BatchNorm that had learned measure its activations anew, in one pass over the training rows.
+def update_bn(fold: FoldRun, network: Network, snapshot: Snapshot) -> None:
+    """Re-estimate the statistics of every BatchNorm that was trained, in one pass over the training rows.
 
-    Every process makes the whole pass: they then hold the same network.
+    Every process makes the whole pass: they then have the same network.
     """
-    stage = fold.recipe.stages[snapshot.stage]
-    apply_freezing(network, fold.recipe, stage)
-    network.train()
-    norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.training]
+    norms = _trained_norms(fold, network, snapshot)
     network.eval()
     if not norms:
         return
-    images = fold.images("train", snapshot.size, machine)
-    feed = ImageLoader(images, fold.answers, fold.augmentation(snapshot.size), machine.workers)
-    batches = shuffled_batches(fold.train_rows, fold.recipe.batch_size, fold.seed("norms"))
+    images, workers = fold.train.images(snapshot.size), worker_count(fold.session.compute)
+    loader = ImageLoader(images, fold.train.targets, fold.augmentation(snapshot.size), workers)
+    batches = shuffled_batches(fold.train.rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()
         if isinstance(norm, SyncBatchNorm1d):
-            norm.shares = False
-    with torch.inference_mode(), accelerator.autocast(), progress("measuring the average", len(batches)) as advance:
-        for number, batch in enumerate(feed.read(batches, fold.seed("norms"))):
+            norm.synced = False
+    autocast = get_accelerator(fold.session.compute).autocast()
+    with torch.inference_mode(), autocast, progress("updating BatchNorm", len(batches)) as advance:
+        for number, batch in enumerate(loader.read(batches, fold.seed("norms"))):
             for norm in norms:
-                norm.momentum = 1 / (number + 1)  # the mean over all batches, whichever came last
-            forward(accelerator, network, batch)
+                norm.momentum = 1 / (number + 1)  # the mean over all batches
+            forward(network, batch)
             advance(1)
     network.eval()
+
+
+def _trained_norms(fold: FoldRun, network: Network, snapshot: Snapshot) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The BatchNorms that were in training mode in the snapshot's stage."""
+    apply_freezing(network, fold.recipe, fold.recipe.stages[snapshot.stage])
+    network.train()
+    modules = network.modules()
+    return [module for module in modules if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training]

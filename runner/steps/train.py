@@ -8,15 +8,13 @@ from runner.contract import Recipe
 from runner.errors import RunnerError
 from runner.options import TrainOptions
 from runner.session import Session
-from runner.steps.machine import machine_of
-from runner.training.distributed import broadcast_from_main, build_accelerator, main_process_first
-from runner.training.fold import Machine
-from runner.training.folds import build_folds, copy_findings, resolve_recipe
+from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
+from runner.training.folds import build_folds, copy_found_lrs, resolve_recipe
+from runner.training.log import check_tracker, start_tracking, stop_tracking
 from runner.training.model import check_backbone
 from runner.training.ray import check_engine, train_on_ray
 from runner.training.run import Run, discard_unbegun, start_run
-from runner.training.tracking import check_tracker, start_tracking, stop_tracking
-from runner.training.train import train_fold
+from runner.training.trainer import train_fold
 
 
 def train(
@@ -27,16 +25,15 @@ def train(
     name: str | None = None,
 ) -> Run:
     """Train every fold of the recipe; the same call goes on with an interrupted run of that name."""
-    machine = machine_of(session, options)
     check_backbone(recipe.backbone)
-    check_tracker(machine.tracker)
-    check_engine(machine)
-    accelerator = build_accelerator(machine.device)
-    recipe = resolve_recipe(recipe, session.competition, session.workspace, session.index, machine, accelerator)
-    run = broadcast_from_main(accelerator, lambda: start_run(session.workspace, session.name, recipe, name))
-    start_tracking(accelerator, machine.tracker, run, recipe)
+    check_tracker(options.tracker)
+    check_engine(options)
+    accelerator = get_accelerator(session.compute)
+    recipe = resolve_recipe(session, recipe, options)
+    run = broadcast_from_main(lambda: start_run(session.workspace, session.name, recipe, name))
+    start_tracking(accelerator, options.tracker, run, recipe)
     try:
-        _train_folds(session, run, machine)
+        _train_folds(session, run, options)
     except RunnerError:
         if accelerator.is_main_process:
             discard_unbegun(run)
@@ -46,16 +43,13 @@ def train(
     return run
 
 
-def _train_folds(session: Session, run: Run, machine: Machine) -> None:
-    accelerator = build_accelerator(machine.device)
-    competition, workspace, index = session.competition, session.workspace, session.index
-    folds = main_process_first(accelerator, lambda: build_folds(competition, workspace, index, run))
-    chosen = [fold for fold in folds if machine.only_fold in (None, fold.number)]
-    if machine.on:
-        train_on_ray(competition, workspace, run.name, [fold.number for fold in chosen], machine)
+def _train_folds(session: Session, run: Run, options: TrainOptions) -> None:
+    folds = main_process_first(lambda: build_folds(session, run, options))
+    if options.engine:
+        train_on_ray(session, run.name, [fold.number for fold in folds], options)
         return
-    for fold in chosen:
-        train_fold(fold, machine, accelerator)
+    for fold in folds:
+        train_fold(fold, options)
 
 
 def refit(session: Session, original: Run, options: TrainOptions = TrainOptions()) -> Run:
@@ -63,5 +57,6 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
     recipe = replace(original.read_recipe(), all_data=True, refit_of=original.name, folds=None)
     name = f"{original.name}-all"
     run = Run(session.name, name, session.workspace.run_dir(session.name, name))
-    broadcast_from_main(build_accelerator(session.compute.device), lambda: copy_findings(original, run))
+    get_accelerator(session.compute)
+    broadcast_from_main(lambda: copy_found_lrs(original, run))
     return train(session, recipe, options, name=name)

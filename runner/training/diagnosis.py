@@ -1,43 +1,52 @@
-"""What the losses of a stage say, in a sentence: underfitting, overfitting, and what to try."""
+"""Whether a stage over- or underfits, from its losses, in a sentence with what to try."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-# Augmentation and dropout make the training loss a little harder than the validation loss; more than this
-# share above it is underfitting, more than this share below it is learning by heart.
+# Augmentation and dropout make the training loss a little higher than the validation loss. More than this share
+# above it is underfitting, more than this share below it is overfitting.
 _APART = 0.15
-# A validation loss that rose by this share since its best has turned.
+# A validation loss that rose by this share since its lowest has turned.
 _TURNED = 0.05
-# One that fell by this share over the last cycle was still learning.
+# One that fell by this share since the cycle before, or over half of a single cycle, is still falling.
 _FALLING = 0.05
+# A loss less than this share below that of guessing the class frequencies is no better than guessing.
+_GUESSING = 0.05
 
 
 def diagnose(log: Sequence[dict[str, Any]], stage: int) -> str:
     """The sentence for one stage, from the lines of one fold's log."""
     lines = [line for line in log if line["stage"] == stage]
     if not lines or lines[-1]["valid_loss"] is None:
-        return "no rows are held out: nothing tells whether it over- or underfits"
+        return "no validation rows: over- and underfitting cannot be seen"
     valid = [line["valid_loss"] for line in lines]
-    train, last, best = lines[-1]["train_loss"], valid[-1], min(valid)
-    figures = f"training loss {train:.4f}, validation loss {last:.4f}"
-    if last > best * (1 + _TURNED):
-        epoch = lines[valid.index(best)]["epoch"] + 1
+    train, last, lowest = lines[-1]["train_loss"], valid[-1], min(valid)
+    losses = f"training loss {train:.4f}, validation loss {last:.4f}"
+    prior = lines[-1].get("prior_loss")
+    if prior is not None and min(train, lowest) > prior * (1 - _GUESSING):
         return (
-            f"overfits: validation was best at epoch {epoch} with {best:.4f} ({figures}); "
-            "try a shorter cycle, a smaller rate, or more dropout"
+            f"no better than guessing: {losses}, and the class frequencies alone give {prior:.4f}; "
+            "train longer (--epochs-scale 2), or try another lr (--lr find)"
+        )
+    if last > lowest * (1 + _TURNED):
+        epoch = lines[valid.index(lowest)]["epoch"] + 1
+        return (
+            f"overfitting: validation loss was lowest in epoch {epoch} with {lowest:.4f} ({losses}); "
+            "try a shorter cycle, a smaller lr, or more dropout"
         )
     if train > last * (1 + _APART):
-        return f"underfits: {figures}; lengthen the cycle (--epochs-scale 2), or raise the rate"
+        return f"underfitting: {losses}; lengthen the cycle (--epochs-scale 2), or raise the lr"
     if _still_falls(lines):
-        return f"still learning when the cycle ended: {figures}; --epochs-scale 2 would tell how far it goes"
+        return f"still learning when the last cycle ended: {losses}; train longer (--epochs-scale 2)"
     if train < last * (1 - _APART):
-        return f"begins to learn by heart: {figures}; more epochs here would not help, a larger size may"
-    return f"fits: {figures}"
+        return f"overfitting: {losses}; more epochs will not help, try a larger size or more dropout"
+    return f"no over- or underfitting seen: {losses}"
 
 
 def _still_falls(lines: Sequence[dict[str, Any]]) -> bool:
-    """Whether the last cycle ended much lower than the cycle before it."""
+    """Whether validation loss fell since the previous cycle, or over the second half of the only one."""
     ends = [line["valid_loss"] for line in lines if line["ends_cycle"]]
-    return len(ends) > 1 and ends[-1] < ends[-2] * (1 - _FALLING)
+    before = ends[-2] if len(ends) > 1 else lines[(len(lines) - 1) // 2]["valid_loss"]
+    return bool(lines[-1]["valid_loss"] < before * (1 - _FALLING))

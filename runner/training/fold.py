@@ -1,4 +1,4 @@
-"""One fold of a run: its rows, its folder, and the network that it starts from or has come to."""
+"""One fold of a run: its rows, its files, and the networks and loaders that it trains with."""
 
 from __future__ import annotations
 
@@ -8,120 +8,147 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from runner.contract import Competition, Metric, Recipe
-from runner.data.index import Index
+from runner.contract import Competition, Metric, Recipe, Stage, TrainMode
 from runner.data.tabular import read_tabular, standardise_and_impute
-from runner.errors import TrainingError, UsageError
+from runner.errors import UsageError
+from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
+from runner.images.center_crop import CenterCrop
 from runner.images.decode import ImageReader, open_images
-from runner.training.loaders import Rows, RowTargets, Transform
+from runner.images.views import default_views
+from runner.options import Compute, TrainOptions
+from runner.session import Session
+from runner.training.features import FeatureSpec, cached_features
+from runner.training.loaders import FeatureLoader, ImageLoader, Loader, Rows, RowTargets, Transform
 from runner.training.model import Network, build_network
+from runner.training.run import Run
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
 
-# Dog-breed's 20,000 images at three sizes, or planet's 100,000 at one.
-DEFAULT_CACHE_BYTES = 20 * 10**9
+
+@dataclass(frozen=True, eq=False)
+class RowSet:
+    """The training, validation or test rows, with their images and targets.
+
+    `rows`, `targets` and the image readers number the rows of `table`: folds then share one cache of images.
+    """
+
+    session: Session
+    table: pd.DataFrame  # the index's labelled or test rows
+    rows: Rows
+    targets: RowTargets  # of every row of the table; zeros for test rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.table["id"].iloc[self.rows])
+
+    def images(self, size: int) -> ImageReader:
+        """The table's images, reduced to what a network of this input size needs."""
+        options = CacheOptions(self.session.cache_dir / "images", self.session.compute.cache_bytes)
+        preset = self.session.competition.preset
+        return open_cached_images(self.session.index.data_dir, self.table["path"].tolist(), preset, size, options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoldRun:
-    """What one fold trains on, and where it keeps what comes of it."""
+    """What one fold trains on, and the folder for its results."""
 
-    competition: Competition
+    session: Session
+    run: Run
     recipe: Recipe
-    index: Index
     number: int
-    train_rows: Rows  # rows of index.train
-    valid_rows: Rows
-    folder: Path
-    log_file: Path
-    cache: Path
-    start: Path | None = None  # a snapshot's weights, in the place of pretrained ones
+    fold_of: NDArray[np.int64]  # the fold of each labelled row: those of this fold are its validation rows
+    start: Path | None = None  # a snapshot's weights to start from, instead of pretrained ones
 
-    def seed(self, *place: object) -> int:
-        """A seed for one place in this fold."""
-        return seed_for(self.recipe.seed, "fold", self.number, *place)
+    def seed(self, *names: object) -> int:
+        """A seed for one random draw of this fold."""
+        return seed_for(self.recipe.seed, "fold", self.number, *names)
+
+    @property
+    def competition(self) -> Competition:
+        return self.session.competition
+
+    @property
+    def folder(self) -> Path:
+        return self.run.fold_dir(self.number)
 
     @property
     def checkpoint_file(self) -> Path:
-        return self.folder / "state.safetensors"
+        return self.folder / "checkpoint.safetensors"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (self.competition.metric, *self.competition.extra_metrics)
 
     @cached_property
-    def reader(self) -> ImageReader:
-        """The labelled images as they are."""
-        return open_images(self.index.data_dir, self.index.train["path"].tolist())
-
-    def images(self, part: str, size: int, machine: Machine) -> ImageReader:
-        """The labelled ("train") or the test images, as a network of this size needs them."""
-        table = self.index.train if part == "train" else self.index.test
-        keeping = CacheOptions(self.cache / "images", machine.cache_bytes)
-        return open_cached_images(self.index.data_dir, table["path"].tolist(), self.competition.preset, size, keeping)
-
-    def augmentation(self, size: int) -> Transform:
-        """How the images are changed to be learned from."""
-        from runner.images.augment import build_augmentation
-
-        light = self.reader.channels == 3
-        return build_augmentation(self.competition.preset, size, is_rgb=light)
+    def train(self) -> RowSet:
+        rows = np.flatnonzero(self.fold_of != self.number)
+        return RowSet(self.session, self.session.index.train, rows, self._labelled)
 
     @cached_property
-    def answers(self) -> RowTargets:
-        """Scalars and targets of the labelled rows."""
-        return RowTargets(self.tabular("train"), self.index.targets())
+    def valid(self) -> RowSet:
+        rows = np.flatnonzero(self.fold_of == self.number)
+        return RowSet(self.session, self.session.index.train, rows, self._labelled)
 
-    def tabular(self, part: str) -> NDArray[np.float32]:
-        """The tabular of the labelled ("train") or the test rows, on the scale of this fold's training rows."""
-        known = read_tabular(self.competition, self.index, "train")
-        wanted = known if part == "train" else read_tabular(self.competition, self.index, part)
-        return standardise_and_impute(wanted, known[self.train_rows], self.seed("scalars", part))
+    @cached_property
+    def test(self) -> RowSet:
+        table = self.session.index.test
+        zeros = np.zeros((len(table), len(self.session.index.classes)), dtype=np.float32)
+        return RowSet(self.session, table, np.arange(len(table)), RowTargets(self._tabular("test"), zeros))
+
+    @cached_property
+    def full_images(self) -> ImageReader:
+        """The labelled images at full resolution."""
+        return open_images(self.session.index.data_dir, self.session.index.train["path"].tolist())
+
+    def augmentation(self, size: int) -> Transform:
+        """The random transform of training images."""
+        return build_augmentation(self.competition.preset, size, is_rgb=self.full_images.channels == 3)
+
+    @cached_property
+    def _labelled(self) -> RowTargets:
+        return RowTargets(self._tabular("train"), self.session.index.targets())
+
+    def _tabular(self, subset: str) -> NDArray[np.float32]:
+        """Tabular values of the labelled ("train") or the test rows, standardised by this fold's training rows."""
+        labelled = read_tabular(self.competition, self.session.index, "train")
+        values = labelled if subset == "train" else read_tabular(self.competition, self.session.index, subset)
+        known = labelled[np.flatnonzero(self.fold_of != self.number)]
+        return standardise_and_impute(values, known, self.seed("scalars", subset))
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What the person at the keyboard has: nothing here changes what is learned."""
-
-    device: str = "auto"
-    workers: int = 0
-    weights: Path | None = None
-    compiles: bool = False
-    tracker: str | None = None
-    minutes: float | None = None  # plan for no longer than this
-    only_fold: int | None = None
-    on: str | None = None  # the engine that folds are spread over: ray, or ray:ADDRESS
-    cache_bytes: int = DEFAULT_CACHE_BYTES  # what resized images may take of the disk
+def worker_count(compute: Compute) -> int:
+    """Data-loading processes: as many as help beside a GPU, two beside a busy CPU, if none are asked for."""
+    if compute.workers is not None:
+        return compute.workers
+    return min(os.cpu_count() or 1, 8 if torch.cuda.is_available() else 2)
 
 
-def default_workers() -> int:
-    """Processes that read images: beside a GPU as many as help, beside a busy processor two."""
-    cores = os.cpu_count() or 1
-    return min(cores, 8 if torch.cuda.is_available() else 2)
-
-
-def initial_network(fold: FoldRun, machine: Machine) -> Network:
+def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
     """The network before its first step: the same for the same seed."""
-    if fold.recipe.weights and machine.weights is None and fold.start is None:
+    if fold.recipe.weights and options.weights is None and fold.start is None:
         raise UsageError(
             f"the run starts from a weights file: {fold.recipe.weights}", fix="name it again with --weights FILE"
         )
     torch.manual_seed(fold.seed("network"))
-    channels = fold.reader.channels
+    channels = fold.full_images.channels
     network = build_network(
         fold.recipe.backbone,
-        classes=len(fold.index.classes),
+        classes=len(fold.session.index.classes),
         channels=channels,
-        tabular=fold.answers.tabular.shape[1],
+        tabular=fold.train.targets.tabular.shape[1],
         pretrained=fold.recipe.pretrained and fold.start is None,
-        weights=machine.weights if fold.start is None else None,
+        weights=options.weights if fold.start is None else None,
         dropout=fold.recipe.dropout,
-        normalisation=_measure_bands(fold.reader, fold.train_rows) if channels != 3 else None,
+        normalisation=_channel_statistics(fold.full_images, fold.train.rows) if channels != 3 else None,
     )
     if fold.start is not None:
         load_weights(fold.start, network)
@@ -129,7 +156,7 @@ def initial_network(fold: FoldRun, machine: Machine) -> Network:
 
 
 def load_snapshot(fold: FoldRun, snapshot: Snapshot) -> Network:
-    """The network as a snapshot has it; nothing is fetched or measured for it."""
+    """The network with a snapshot's weights; nothing is downloaded or measured."""
     network = empty_network(fold)
     network.set_size(snapshot.size)
     load_weights(fold.folder / f"{snapshot.name}.safetensors", network)
@@ -137,13 +164,13 @@ def load_snapshot(fold: FoldRun, snapshot: Snapshot) -> Network:
 
 
 def empty_network(fold: FoldRun) -> Network:
-    """A network of the fold's shape, to put weights into."""
-    channels = fold.reader.channels
+    """A network of the fold's shape, to load weights into."""
+    channels = fold.full_images.channels
     return build_network(
         fold.recipe.backbone,
-        classes=len(fold.index.classes),
+        classes=len(fold.session.index.classes),
         channels=channels,
-        tabular=fold.answers.tabular.shape[1],
+        tabular=fold.train.targets.tabular.shape[1],
         pretrained=False,
         weights=None,
         dropout=fold.recipe.dropout,
@@ -151,12 +178,39 @@ def empty_network(fold: FoldRun) -> Network:
     )
 
 
-def _measure_bands(reader: ImageReader, rows: Rows) -> tuple[list[float], list[float]]:
-    """Mean and spread of each band over this fold's training rows, and no others."""
-    pixels = np.stack([reader[int(row)] for row in rows]).reshape(-1, reader.channels).astype(np.float64)
+def stage_loaders(fold: FoldRun, network: Network, stage: Stage, batch_size: int) -> tuple[Loader, Loader]:
+    """A stage's training loader, and the loader of plain images for validation."""
+    preset, targets, workers = fold.competition.preset, fold.train.targets, worker_count(fold.session.compute)
+    images = fold.train.images(stage.size)
+    if stage.mode is TrainMode.FEATURES:
+        spec = FeatureSpec(network, images, preset, default_views(preset), stage.size)
+        mapped = cached_features(spec, fold.session.cache_dir, batch_size=batch_size, workers=workers)
+        features = np.asarray(mapped)
+        return (
+            FeatureLoader(features, targets, draws_views=True),
+            FeatureLoader(features, targets, draws_views=False),
+        )
+    return (
+        ImageLoader(images, targets, fold.augmentation(stage.size), workers),
+        ImageLoader(images, targets, CenterCrop(preset, stage.size), workers),
+    )
+
+
+def oversampled_rows(rows: Rows, targets: NDArray[np.float32], limit: float) -> Rows:
+    """The rows, those of rare classes repeated up to `limit` times; `targets` are of the whole table."""
+    if limit <= 1:
+        return rows
+    positive = targets[rows] >= 0.5
+    if positive.shape[1] == 1:
+        positive = np.hstack([positive, ~positive])
+    counts = np.maximum(positive.sum(axis=0), 1)
+    # A row is as rare as its rarest class, and repeated until that class is as common as the commonest.
+    wanted = np.where(positive, counts.max() / counts, 1).max(axis=1)
+    times = np.floor(np.minimum(wanted, limit)).astype(np.int64)
+    return np.repeat(rows, times)
+
+
+def _channel_statistics(images: ImageReader, rows: Rows) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over this fold's training rows, and no others."""
+    pixels = np.stack([images[int(row)] for row in rows]).reshape(-1, images.channels).astype(np.float64)
     return pixels.mean(axis=0).tolist(), pixels.std(axis=0).tolist()
-
-
-def training_error(fold: FoldRun, found: str, fix: str) -> TrainingError:
-    """A fault of the training itself, told with the run it happened in."""
-    return TrainingError(found, where=fold.folder, fix=fix)

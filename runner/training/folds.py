@@ -1,4 +1,4 @@
-"""Put together what a run trains on: its recipe with nothing left open, its folds, its starting point."""
+"""From a recipe to the folds of a run: weights, time budget and splits resolved."""
 
 from __future__ import annotations
 
@@ -6,120 +6,107 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.contract import Competition, Recipe
-from runner.data.folds import Folds, copy_folds, read_folds, shared_folds
+from runner.contract import Recipe
+from runner.data.folds import Folds, copy_folds, read_folds
 from runner.data.index import Index
 from runner.data.splits import SplitPlan, write_split
 from runner.errors import UsageError
+from runner.options import TrainOptions
+from runner.session import Session
 from runner.training.distributed import broadcast_from_main, main_process_first
-from runner.training.fold import FoldRun, Machine
+from runner.training.fold import FoldRun
+from runner.training.lr_finder import FORMAT as LR_FORMAT
 from runner.training.model import check_weights_file
 from runner.training.run import Run, find_run, fingerprint
 from runner.training.snapshots import read_snapshots
-from runner.training.time_budget import fit_to_budget, measure_costs, seconds_of
-from runner.workspace import Workspace, read_json, write_json
+from runner.training.time_budget import fit_to_budget, measure_costs, total_seconds
+from runner.workspace import read_json, write_json
 
 
-def resolve_recipe(
-    recipe: Recipe,
-    competition: Competition,
-    workspace: Workspace,
-    index: Index,
-    machine: Machine,
-    accelerator: Accelerator,
-) -> Recipe:
-    """The recipe with nothing left open: which weights file, which snapshot, and what fits into the time."""
-    recipe = _with_weights(recipe, machine.weights)
+def resolve_recipe(session: Session, recipe: Recipe, options: TrainOptions) -> Recipe:
+    """The recipe with its weights file, its starting snapshot, and stages that fit into the time budget."""
+    recipe = _with_weights(recipe, options.weights)
     if recipe.from_run is not None:
-        recipe = replace(recipe, from_run=_whole_name(recipe.from_run, workspace, competition))
-    if machine.minutes is None:
+        recipe = replace(recipe, from_run=_with_snapshot(session, recipe.from_run))
+    if options.time_budget is None:
         return recipe
-    fold = main_process_first(accelerator, lambda: preview_fold(competition, workspace, index, recipe))
-    # Every process takes its part in the measuring; they would differ by a little, so one of them decides.
-    costs = measure_costs(fold, machine, accelerator)
-    costs = broadcast_from_main(accelerator, lambda: costs)
-    plan = fit_to_budget(recipe, costs, machine.minutes * 60)
-    minutes = seconds_of(plan, costs) / 60
-    log.info(f"the plan for {machine.minutes:g} minutes: {plan.summary}, about {minutes:.1f} of training")
+    fold = main_process_first(lambda: preview_fold(session, recipe))
+    # Every process measures its share; the results differ a little, and all must plan by the same.
+    costs = measure_costs(fold, options)
+    costs = broadcast_from_main(lambda: costs)
+    plan = fit_to_budget(recipe, costs, options.time_budget * 60)
+    minutes = total_seconds(plan, costs) / 60
+    log.info(f"plan for {options.time_budget:g} minutes: {plan.summary}, about {minutes:.1f} minutes of training")
     return plan
 
 
-def build_folds(competition: Competition, workspace: Workspace, index: Index, run: Run) -> tuple[FoldRun, ...]:
-    """The run's folds: its own folds.csv, made from the shared one so that runs can be compared."""
+def build_folds(session: Session, run: Run, options: TrainOptions = TrainOptions()) -> tuple[FoldRun, ...]:
+    """The run's folds, or the one of `--only-fold`; its folds.csv is copied from the shared one if it has none."""
     recipe = run.read_recipe()
     if recipe.all_data:
-        return (_fold(competition, workspace, index, recipe, run, np.full(len(index.train), -1), 0),)
-    if not run.folds_file.exists():
-        _split_for(run, recipe, index, shared_folds(workspace, competition))
-    folds = read_folds(run.folds_file, competition=competition.name)
-    fold_of = _fold_of_rows(folds, index)
-    return tuple(_fold(competition, workspace, index, recipe, run, fold_of, number) for number in range(folds.count))
+        fold_of, count = np.full(len(session.index.train), -1), 1
+    else:
+        if not run.folds_file.exists():
+            _write_run_folds(session, run, recipe)
+        folds = read_folds(run.folds_file, competition=session.name)
+        fold_of, count = _fold_of_rows(folds, session.index), folds.count
+    numbers = _chosen(count, options.only_fold)
+    return tuple(_build_fold(session, run, recipe, fold_of, number) for number in numbers)
 
 
-def preview_fold(competition: Competition, workspace: Workspace, index: Index, recipe: Recipe) -> FoldRun:
-    """The first fold as a run of this recipe would have it, for what only looks and keeps nothing."""
-    shared = shared_folds(workspace, competition)
-    if not shared.exists():
-        write_split(index, SplitPlan(folds=recipe.folds), shared)
-    fold_of = _fold_of_rows(read_folds(shared, competition=competition.name), index)
-    nowhere = Run(competition.name, "", workspace.cache_dir(competition.name) / "inference_autocast")
-    return _fold(competition, workspace, index, recipe, nowhere, fold_of, 0)
+def preview_fold(session: Session, recipe: Recipe) -> FoldRun:
+    """The first fold, for the LR finder and the time budget; no run is written."""
+    if not session.folds_file.exists():
+        write_split(session.index, SplitPlan(folds=recipe.folds), session.folds_file)
+    fold_of = _fold_of_rows(read_folds(session.folds_file, competition=session.name), session.index)
+    no_run = Run(session.name, "", session.cache_dir / "preview")
+    return _build_fold(session, no_run, recipe, fold_of, 0)
 
 
-def copy_score(workspace: Workspace, run: Run) -> None:
-    """The score of a run on all data is the one of the run it refit_of, and says so."""
-    original = find_run(workspace, run.competition, run.read_recipe().refit_of)
+def copy_score(session: Session, run: Run) -> None:
+    """Copy the score of the run that this one refits on all data: it has no validation rows of its own."""
+    original = find_run(session.workspace, run.competition, run.read_recipe().refit_of)
     score = original.read_score()
     if score is None:
         raise UsageError(
-            f"{run.name} has the score of {original.name}, which is not predicted yet",
-            fix=f"runner {run.competition} predict --run {original.name}",
+            f"{run.name} takes the score of {original.name}, which has no predictions yet",
+            fix=session.command("predict", "--run", original.name),
         )
     write_json(run.score_file, {**score, "refit_of": original.name})
 
 
-def copy_findings(original: Run, run: Run) -> None:
-    """The rates that the finder found are part of the steps that are repeated."""
+def copy_found_lrs(original: Run, run: Run) -> None:
+    """Copy the lrs that the finder suggested: a refit trains with the same ones."""
     for path in original.fold_dir(0).glob("find-lr-*.json"):
-        write_json(run.fold_dir(0) / path.name, read_json(path))
+        write_json(run.fold_dir(0) / path.name, read_json(path, format=LR_FORMAT), format=LR_FORMAT)
 
 
-def _fold(
-    competition: Competition,
-    workspace: Workspace,
-    index: Index,
-    recipe: Recipe,
-    run: Run,
-    fold_of: NDArray[np.int64],
-    number: int,
-) -> FoldRun:
-    return FoldRun(
-        competition=competition,
-        recipe=recipe,
-        index=index,
-        number=number,
-        train_rows=np.flatnonzero(fold_of != number),
-        valid_rows=np.flatnonzero(fold_of == number),
-        folder=run.fold_dir(number),
-        log_file=run.log_file,
-        cache=workspace.cache_dir(competition.name),
-        start=_start(recipe, competition, workspace, index, fold_of, number),
-    )
+def _chosen(count: int, only_fold: int | None) -> list[int]:
+    if only_fold is None:
+        return list(range(count))
+    if not 0 <= only_fold < count:
+        names = "fold 0 alone" if count == 1 else f"folds 0 to {count - 1}"
+        raise UsageError(f"there is no fold {only_fold}: the run has {names}", fix="--only-fold with one of them")
+    return [only_fold]
 
 
-def _split_for(run: Run, recipe: Recipe, index: Index, shared: Path) -> None:
-    """The shared split where it has as many folds as the recipe asks for, else one of the run's own."""
+def _build_fold(session: Session, run: Run, recipe: Recipe, fold_of: NDArray[np.int64], number: int) -> FoldRun:
+    return FoldRun(session, run, recipe, number, fold_of, start=_start(session, recipe, fold_of, number))
+
+
+def _write_run_folds(session: Session, run: Run, recipe: Recipe) -> None:
+    """The shared split if it has as many folds as the recipe wants, else one of the run's own."""
+    shared = session.folds_file
     if not shared.exists():
-        write_split(index, SplitPlan(folds=recipe.folds), shared)
+        write_split(session.index, SplitPlan(folds=recipe.folds), shared)
     if recipe.folds in (None, read_folds(shared).count):
         copy_folds(shared, run.folds_file)
     else:
-        log.info(f"the shared split has other folds: {run.name} gets a split of its own, of {recipe.folds}")
-        write_split(index, SplitPlan(folds=recipe.folds), run.folds_file)
+        log.info(f"the shared split has other folds: {run.name} gets its own split into {recipe.folds}")
+        write_split(session.index, SplitPlan(folds=recipe.folds), run.folds_file)
 
 
 def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:
@@ -127,63 +114,56 @@ def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:
 
 
 def _with_weights(recipe: Recipe, weights: Path | None) -> Recipe:
-    """The recipe says which file it starts from; going on with a run, it must be the same."""
+    """The recipe with the fingerprint of the weights file, which must not change when a run is resumed."""
     if weights is None:
         return recipe
     given = fingerprint(check_weights_file(weights))
     if recipe.weights not in (None, given):
         raise UsageError(
-            f"the run started from other weights: {recipe.weights}, and not {given}",
+            f"the run started from other weights: {recipe.weights}, not {given}",
             where=weights,
-            fix="name the file that it started from",
+            fix="--weights with the file that it started from",
         )
     return replace(recipe, weights=given)
 
 
-def _whole_name(name: str, workspace: Workspace, competition: Competition) -> str:
-    """RUN or RUN:SNAPSHOT as RUN:SNAPSHOT, after a look that it is there."""
-    run_name, _, wanted = name.partition(":")
-    run = find_run(workspace, competition.name, run_name)
+def _with_snapshot(session: Session, from_run: str) -> str:
+    """RUN or RUN:SNAPSHOT as RUN:SNAPSHOT; a UsageError if there is no such snapshot."""
+    run_name, _, wanted = from_run.partition(":")
+    run = find_run(session.workspace, session.name, run_name)
     names = [snapshot.name for snapshot in read_snapshots(run.fold_dir(0))]
     if not names or (wanted and wanted not in names):
         raise UsageError(
             f"run {run_name} has no snapshot {wanted!r}" if wanted else f"run {run_name} has no snapshot yet",
             where=f"{run.fold_dir(0)} holds {', '.join(names) or 'none'}",
-            fix=f"--from-run {run_name}:{names[-1]}" if names else f"runner {competition.name} runs",
+            fix=f"--from-run {run_name}:{names[-1]}" if names else session.command("runs"),
         )
     return f"{run_name}:{wanted or names[-1]}"
 
 
-def _start(
-    recipe: Recipe,
-    competition: Competition,
-    workspace: Workspace,
-    index: Index,
-    fold_of: NDArray[np.int64],
-    number: int,
-) -> Path | None:
-    """The snapshot to start a fold from; refused where it has learned from rows that this fold holds out."""
+def _start(session: Session, recipe: Recipe, fold_of: NDArray[np.int64], number: int) -> Path | None:
+    """The snapshot that a fold starts from; refused if it was trained on the fold's validation rows."""
     if recipe.from_run is None:
         return None
     run_name, _, snapshot = recipe.from_run.partition(":")
-    run = find_run(workspace, competition.name, run_name)
-    theirs = run.read_recipe()
-    if theirs.backbone != recipe.backbone:
+    run = find_run(session.workspace, session.name, run_name)
+    source = run.read_recipe()
+    if source.backbone != recipe.backbone:
         raise UsageError(
-            f"{run_name} trained {theirs.backbone}, and not {recipe.backbone}", fix=f"--model {theirs.backbone}"
+            f"{run_name} trained {source.backbone}, not {recipe.backbone}", fix=f"--backbone {source.backbone}"
         )
-    if not recipe.all_data and not _held_out_the_same(run, theirs, index, fold_of, number):
+    if not recipe.all_data and not _same_validation_rows(session, run, source, fold_of, number):
         raise UsageError(
-            f"{run_name} has learned from rows that this run holds out: its score would flatter",
+            f"{run_name} was trained on validation rows of this run: the score would be too good",
             where=run.folds_file,
             fix="start from a run with the same folds, or from pretrained weights",
         )
     return run.fold_dir(number) / f"{snapshot}.safetensors"
 
 
-def _held_out_the_same(run: Run, theirs: Recipe, index: Index, fold_of: NDArray[np.int64], number: int) -> bool:
-    """Whether every row that this fold holds out was held out by theirs."""
-    if theirs.all_data:
+def _same_validation_rows(session: Session, run: Run, source: Recipe, fold_of: NDArray[np.int64], number: int) -> bool:
+    """Whether every validation row of this fold was one of the other run's fold."""
+    if source.all_data:
         return False
-    held_out = _fold_of_rows(read_folds(run.folds_file, competition=run.competition), index) == number
-    return bool((held_out | ~(fold_of == number)).all())
+    valid = _fold_of_rows(read_folds(run.folds_file, competition=run.competition), session.index) == number
+    return bool((valid | (fold_of != number)).all())

@@ -1,9 +1,9 @@
-"""A backbone whose resting BatchNorms are folded into the convolutions before them: the same function, one pass less.
+"""A backbone whose frozen BatchNorms are fused into the convolutions before them: the same function, one pass less.
 
-A BatchNorm at rest multiplies and adds what it once measured. That can be done to the few weights of the
-convolution before it, instead of to every pixel that comes out: forwards, and backwards where they learn. What only
-looks, on a processor, also has the activation function done by the convolution, while the pixel is still at hand. The
-folded backbone has no weights of its own; it uses those it was made of, as they are at the time.
+A BatchNorm in eval mode multiplies and adds constants. That can be done to the few weights of the convolution before
+it, instead of to every pixel of its output: in the forward pass, and in the backward pass if they are trained. For
+inference on a CPU the convolution also applies the activation function, while the pixel is still in the cache. The
+fused backbone has no weights of its own: it uses the current weights of the backbone that it was built from.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, fx, nn
 
+from runner.training.distributed import convolves_in_bf16
+
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
-# Activation functions that a convolution of oneDNN can do on its way out, by its names for them.
-_IN_ONE: dict[type, tuple[str, list[float]]] = {
+# Activation functions that oneDNN applies within a convolution, by its names for them.
+_ACTIVATIONS: dict[type, tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
     nn.ReLU: ("relu", []),
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
@@ -23,25 +25,25 @@ _IN_ONE: dict[type, tuple[str, list[float]]] = {
     nn.Hardswish: ("hardswish", []),
 }
 
-# Large enough for every backbone that takes any size; the others say which one they take.
-_SIDE = 64
+# Large enough for every backbone that takes any size; the others have their own.
+_TEST_SIZE = 64
 
-# How far a folded backbone may differ from its original, in units of its largest output: rounding alone, also if
-# a graphics card computes single precision with ten bits.
+# How far the outputs of a fused backbone may differ, relative to the largest: by rounding alone, also on a GPU that
+# computes single precision with ten bits.
 _TOLERANCE = 1e-2
 
 
 class ConvNorm(nn.Module):
-    """A convolution and the BatchNorm that alone reads it."""
+    """A convolution and the BatchNorm that is the only reader of its output."""
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d):
         super().__init__()
         self.conv, self.norm = conv, norm
-        self.then = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
-        self.in_one = _IN_ONE.get(type(self.then)) if isinstance(conv.padding, tuple) else None
+        self.activation = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        self.onednn_activation = _ACTIVATIONS.get(type(self.activation)) if isinstance(conv.padding, tuple) else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """As both in turn; in one pass where the norm is at rest."""
+        """Convolution, BatchNorm and activation; in one pass if the BatchNorm is in eval mode."""
         conv, norm = self.conv, self.norm
         if norm.training:
             return norm(conv(images))  # type: ignore[no-any-return]
@@ -51,92 +53,98 @@ class ConvNorm(nn.Module):
         if conv.bias is not None:
             shift = shift + conv.bias * scale
         weight = conv.weight * scale.view(-1, 1, 1, 1)
-        if self.in_one and not torch.is_grad_enabled() and images.device.type == "cpu":
-            return self._in_one_pass(images, weight, shift, *self.in_one)
-        return self.then(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
+        if self.onednn_activation and not torch.is_grad_enabled() and _onednn_convolves(images):
+            return self._in_onednn(images, weight, shift, *self.onednn_activation)
+        return self.activation(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
 
-    def _in_one_pass(self, images: Tensor, weight: Tensor, shift: Tensor, name: str, bounds: list[float]) -> Tensor:
-        """By the operator that torch's own compiler uses, which autocast does not know of."""
+    def _in_onednn(self, images: Tensor, weight: Tensor, shift: Tensor, name: str, bounds: list[float]) -> Tensor:
+        """By the private operator of torch's own compiler, which autocast does not cover."""
         if torch.is_autocast_enabled("cpu"):
-            short = torch.get_autocast_dtype("cpu")
-            images, weight, shift = images.to(short), weight.to(short), shift.to(short)
+            dtype = torch.get_autocast_dtype("cpu")
+            images, weight, shift = images.to(dtype), weight.to(dtype), shift.to(dtype)
         conv = self.conv
-        how = (conv.padding, conv.stride, conv.dilation, conv.groups, name, bounds, "")
-        return torch.ops.mkldnn._convolution_pointwise(images, weight, shift, *how)  # type: ignore[no-any-return]
+        settings = (conv.padding, conv.stride, conv.dilation, conv.groups, name, bounds, "")
+        return torch.ops.mkldnn._convolution_pointwise(images, weight, shift, *settings)  # type: ignore[no-any-return]
+
+
+def _onednn_convolves(images: Tensor) -> bool:
+    """Whether oneDNN has the convolution for this device and autocast dtype."""
+    return images.device.type == "cpu" and (not torch.is_autocast_enabled("cpu") or convolves_in_bf16())
 
 
 class _Tracer(fx.Tracer):
-    """Sees each BatchNorm as one step, where timm's has several."""
+    """Traces each BatchNorm as one call; timm's has several."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return isinstance(module, nn.BatchNorm2d) or super().is_leaf_module(module, name)
 
 
 def fuse_batchnorm(backbone: nn.Module, channels: int) -> nn.Module:
-    """The folded backbone; the backbone itself where there is nothing to fold, or where its steps cannot be traced."""
+    """The fused backbone, or the backbone itself if there is nothing to fuse or it cannot be traced."""
     if not any(type(module) in _NORMS for module in backbone.modules()):
         return backbone
-    learning = [(module, module.training) for module in backbone.modules()]
+    modes = [(module, module.training) for module in backbone.modules()]
     try:
-        folded = _fused(backbone)
-        return folded if _agree(backbone, folded, channels) else backbone
-    except Exception:  # a backbone may do anything that Python can, and tracing follows only some of it
+        fused = _fused(backbone)
+        return fused if _same_outputs(backbone, fused, channels) else backbone
+    except Exception:  # a backbone may run any Python code, and tracing follows only some of it
         return backbone
     finally:
-        for module, was in learning:  # each on its own: some norms may learn while others rest
-            module.training = was
+        for module, training in modes:  # one by one: some BatchNorms may train while others are frozen
+            module.training = training
 
 
 def _fused(backbone: nn.Module) -> nn.Module:
     graph = _Tracer().trace(backbone)
     if str(graph) != str(_Tracer().trace(backbone.eval())):
-        return backbone  # it does other things when it learns, and a trace has only one of both
-    # The parts stay those of the backbone: moved, frozen and trained with it.
-    whole = fx.GraphModule(backbone, graph)
-    parts = dict(backbone.named_modules())
-    for number, (conv, norm) in enumerate(_pairs(graph, parts)):
+        return backbone  # it behaves differently in training, and a trace has one of both only
+    # The modules stay those of the backbone: moved, frozen and trained with it.
+    fused = fx.GraphModule(backbone, graph)
+    modules = dict(backbone.named_modules())
+    for number, (conv, norm) in enumerate(_pairs(graph, modules)):
         name = f"conv_norm_{number}"
-        whole.add_submodule(name, ConvNorm(parts[str(conv.target)], parts[str(norm.target)]))
+        fused.add_submodule(name, ConvNorm(modules[str(conv.target)], modules[str(norm.target)]))
         with graph.inserting_after(norm):
-            one = graph.call_module(name, conv.args, conv.kwargs)
-        norm.replace_all_uses_with(one)
+            call = graph.call_module(name, conv.args, conv.kwargs)
+        norm.replace_all_uses_with(call)
         graph.erase_node(norm)
         graph.erase_node(conv)
-    whole.recompile()
-    return whole
+    fused.recompile()
+    return fused
 
 
-def _pairs(graph: fx.Graph, parts: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
-    """Each convolution whose output goes to a BatchNorm and nowhere else, with that BatchNorm."""
-    found = []
+def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
+    """Each convolution whose output a BatchNorm alone reads, with that BatchNorm."""
+    pairs = []
     for node in graph.nodes:
         before = node.args[0] if node.args else None
         if (
-            _is_called(node, parts, _NORMS)
+            _calls(node, modules, _NORMS)
             and isinstance(before, fx.Node)
-            and _is_called(before, parts, (nn.Conv2d,))
+            and _calls(before, modules, (nn.Conv2d,))
             and len(before.users) == 1
-            and parts[str(node.target)].affine
-            and parts[str(node.target)].track_running_stats
-            and isinstance(getattr(parts[str(node.target)], "drop", nn.Identity()), nn.Identity)
+            and modules[str(node.target)].affine
+            and modules[str(node.target)].track_running_stats
+            and isinstance(getattr(modules[str(node.target)], "drop", nn.Identity()), nn.Identity)
         ):
-            found.append((before, node))
-    return found
+            pairs.append((before, node))
+    return pairs
 
 
-def _is_called(node: fx.Node, parts: dict[str, nn.Module], kinds: tuple[type, ...]) -> bool:
-    """Whether the node calls a part of exactly one of these kinds: a subclass may do anything."""
-    return node.op == "call_module" and type(parts[str(node.target)]) in kinds
+def _calls(node: fx.Node, modules: dict[str, nn.Module], types: tuple[type, ...]) -> bool:
+    """Whether the node calls a module of exactly one of these types: a subclass may do anything."""
+    return node.op == "call_module" and type(modules[str(node.target)]) in types
 
 
 @torch.no_grad()
-def _agree(backbone: nn.Module, folded: nn.Module, channels: int) -> bool:
-    """Whether both say the same of an image."""
-    told = getattr(backbone, "pretrained_cfg", {})
-    side = told.get("input_size", (0, _SIDE, _SIDE))[-1] if told.get("fixed_input_size") else _SIDE
+def _same_outputs(backbone: nn.Module, fused: nn.Module, channels: int) -> bool:
+    """Whether both have the same output for one image, up to rounding."""
+    settings = getattr(backbone, "pretrained_cfg", {})
+    fixed = settings.get("fixed_input_size")
+    size = settings.get("input_size", (0, _TEST_SIZE, _TEST_SIZE))[-1] if fixed else _TEST_SIZE
     device = next(backbone.parameters()).device
-    image = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    # In single precision, whatever it was asked for in: in a shorter one nothing agrees so well.
+    image = torch.rand(1, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    # In single precision, whatever is asked for: in bf16 no two outputs agree so well.
     with torch.autocast(device.type, enabled=False):
-        expected, found = backbone.eval()(image), folded(image)
-    return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())
+        expected, output = backbone.eval()(image), fused(image)
+    return bool((expected - output).abs().max() <= _TOLERANCE * expected.abs().max())

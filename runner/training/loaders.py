@@ -1,4 +1,4 @@
-"""Mini-batches: which rows in which order, read, augmented and stacked."""
+"""Mini-batches: rows in a seeded order, their images read, augmented and stacked, or their features looked up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from runner.errors import RunnerError
 from runner.images.decode import ImageReader
 from runner.training.seeds import seed_for
 
@@ -22,16 +23,16 @@ Transform = Callable[[NDArray[Any], int], NDArray[Any]]
 def shuffled_batches(rows: Sequence[int] | Rows, batch_size: int, seed: int) -> list[Rows]:
     """All rows once, shuffled, in batches whose sizes differ by at most one.
 
-    Evenly cut, so that no last batch of one row upsets BatchNorm and no row is dropped.
+    So no last batch of one row upsets BatchNorm, and no row is dropped.
     """
     shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(np.asarray(rows, dtype=np.int64))
     return even_batches(shuffled, batch_size)
 
 
 def inference_batch_size(batch_size: int, views: int) -> int:
-    """How many rows, each through so many views, make a batch that is only looked at.
+    """Rows per inference batch, each in that many views.
 
-    Without gradients twice the looks take less memory than a mini-batch that is learned from, and half the waiting.
+    Without gradients twice the images take less memory than a training batch, and the device waits half as often.
     """
     return max(1, 2 * batch_size // views)
 
@@ -43,71 +44,77 @@ def even_batches(rows: Rows, batch_size: int) -> list[Rows]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows, stacked: what the network takes in, and their targets."""
+    """Some rows, stacked: the network's inputs, and their targets."""
 
     rows: Rows
-    inputs: Tensor  # images (rows, channels, height, width) as stored; activations (rows, width) for a head
-    tabular: Tensor  # (rows, tabular), none for most competitions
-    targets: Tensor
+    inputs: Tensor  # images (rows, channels, height, width) as stored; features (rows, width) for a head
+    tabular: Tensor  # (rows, columns), no column for most competitions
+    targets: Tensor  # (rows, classes)
 
 
 class Loader(Protocol):
-    """Where batches come from: images from the disk, or activations from the cache."""
+    """A source of batches: images from the disk, or features from the cache."""
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
-        """These batches, in this order; the seed decides all that is drawn."""
+        """These batches, in this order; the seed decides every random draw."""
 
 
 @dataclass(frozen=True)
 class RowTargets:
-    """What goes with every image, by row."""
+    """Targets and tabular values by row."""
 
-    tabular: NDArray[np.float32]
-    targets: NDArray[np.float32]
+    tabular: NDArray[np.float32]  # (rows, columns)
+    targets: NDArray[np.float32]  # (rows, classes)
 
     @classmethod
     def none(cls, rows: int) -> RowTargets:
-        """For images that are only looked at."""
+        """For images whose features alone are wanted."""
         nothing = np.zeros((rows, 0), dtype=np.float32)
         return cls(nothing, nothing)
 
     def batch(self, rows: Rows, inputs: Tensor) -> Batch:
-        """The inputs with what belongs to their rows."""
+        """The inputs with the targets and tabular values of their rows."""
         return Batch(rows, inputs, torch.from_numpy(self.tabular[rows]), torch.from_numpy(self.targets[rows]))
 
 
-class ImageDataset(Dataset[Batch]):
-    """One item is one whole batch: a worker hands over one tensor, not a list to be collated."""
+class ImageDataset(Dataset[Batch | RunnerError]):
+    """One item is one whole batch: a worker returns one tensor, not a list to be collated.
 
-    def __init__(self, reader: ImageReader, answers: RowTargets, transform: Transform):
-        self.reader, self.answers, self.transform = reader, answers, transform
+    An error that a message explains is returned as the item: raised in a worker it would become a traceback.
+    """
 
-    def __getitem__(self, order: tuple[Rows, int]) -> Batch:
+    def __init__(self, images: ImageReader, targets: RowTargets, transform: Transform):
+        self._images, self._targets, self._transform = images, targets, transform
+
+    def __getitem__(self, order: tuple[Rows, int]) -> Batch | RunnerError:
         rows, seed = order
-        return self.answers.batch(rows, self._seen(rows, seed).movedim(-1, -3))
+        try:
+            return self._targets.batch(rows, self._stack(rows, seed).movedim(-1, -3))
+        except RunnerError as error:
+            return error
 
-    def _seen(self, rows: Rows, seed: int) -> Tensor:
-        """The rows as the transform shows them, channels last, each written to its place in the batch at once."""
-        whole = torch.empty(0)
-        for place, row in enumerate(rows):
-            seen = self.transform(self.reader[row], seed_for(seed, row))
-            if place == 0:
-                whole = _empty_batch((len(rows), *seen.shape), seen.dtype)
-                pixels = whole.numpy()
-            pixels[place] = seen
-        return whole
+    def _stack(self, rows: Rows, seed: int) -> Tensor:
+        """The transformed images, channels last, each written into the batch at once."""
+        batch = torch.empty(0)
+        for index, row in enumerate(rows):
+            image = self._transform(self._images[row], seed_for(seed, row))
+            if index == 0:
+                batch = _empty_batch((len(rows), *image.shape), image.dtype)
+                pixels = batch.numpy()
+            pixels[index] = image
+        return batch
 
 
 def _empty_batch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-    """Room for a batch; in a worker, in memory that the main process sees without a copy."""
-    whole = torch.from_numpy(np.empty(shape, dtype))
+    """An uninitialised batch; in a worker, in memory that the main process reads without a copy."""
+    batch = torch.from_numpy(np.empty(shape, dtype))
     if get_worker_info() is not None:
-        whole.share_memory_()  # type: ignore[no-untyped-call]
-    return whole
+        batch.share_memory_()  # type: ignore[no-untyped-call]
+    return batch
 
 
 class EpochSampler(Sampler[tuple[Rows, int]]):
-    """What the workers are to read next. Walked in the main process, so it may change between epochs."""
+    """The batches of an epoch and its seed. Iterated in the main process, so it may change between epochs."""
 
     def __init__(self) -> None:
         self.batches: Sequence[Rows] = ()
@@ -121,42 +128,57 @@ class EpochSampler(Sampler[tuple[Rows, int]]):
 
 
 class ImageLoader:
-    """Batches from the disk through a transform, by workers that start once.
+    """Batches of transformed images, by workers that start once.
 
     Each image's random numbers come from its own seed, so the number of workers changes nothing.
     """
 
-    def __init__(self, reader: ImageReader, answers: RowTargets, transform: Transform, workers: int):
-        self._orders = EpochSampler()
+    def __init__(self, images: ImageReader, targets: RowTargets, transform: Transform, workers: int):
+        self._sampler = EpochSampler()
         self._loader = DataLoader(
-            ImageDataset(reader, answers, transform),
-            sampler=self._orders,
+            ImageDataset(images, targets, transform),
+            sampler=self._sampler,
             batch_size=None,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if workers else None,
-            # It draws a seed for workers at every start of theirs. From the common generator, dropout would then
-            # depend on how many workers there are.
+            # DataLoader draws a seed for its workers at every start. From the global generator, dropout would then
+            # depend on the number of workers.
             generator=torch.Generator(),
         )
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
-        """These batches, in this order."""
-        self._orders.batches, self._orders.seed = batches, seed
-        return iter(self._loader)
+        """These batches, in this order; a DataError if an image cannot be read."""
+        self._sampler.batches, self._sampler.seed = batches, seed
+        for item in self._loader:
+            if isinstance(item, RunnerError):
+                raise item
+            yield item
 
 
 class FeatureLoader:
-    """Batches of precomputed activations; each row seen through a view drawn anew each epoch, or the plain one."""
+    """Batches of precomputed features; each row in a view drawn again each epoch, or in the plain one."""
 
-    def __init__(self, activations: NDArray[np.float32], answers: RowTargets, *, draws_views: bool):
-        self._activations, self._answers, self._draws_views = activations, answers, draws_views
+    def __init__(self, features: NDArray[np.float32], targets: RowTargets, *, draws_views: bool):
+        self._features, self._targets, self._draws_views = features, targets, draws_views
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
-        """These batches, in this order."""
-        count, views = self._activations.shape[:2]
+        """These batches, in this order, as (rows, width)."""
+        count, views = self._features.shape[:2]
         draws: Rows = np.asarray(np.random.Generator(np.random.PCG64(seed)).integers(0, views, count))
         chosen: Rows = draws if self._draws_views else np.zeros(count, dtype=np.int64)
         for rows in batches:
-            yield self._answers.batch(rows, torch.from_numpy(self._activations[rows, chosen[rows]]))
+            yield self._targets.batch(rows, torch.from_numpy(self._features[rows, chosen[rows]]))
+
+
+class MultiViewFeatureLoader:
+    """Batches of precomputed features in several views, read from the memory map a batch at a time."""
+
+    def __init__(self, features: NDArray[np.float32], views: Sequence[int], targets: RowTargets):
+        self._features, self._views, self._targets = features, list(views), targets
+
+    def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
+        """These batches, in this order, as (rows, views, width)."""
+        for rows in batches:
+            yield self._targets.batch(rows, torch.from_numpy(self._features[rows][:, self._views]))

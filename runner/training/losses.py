@@ -1,4 +1,4 @@
-"""What a label format asks of the network's logits: a loss, and probabilities."""
+"""Loss and probabilities of logits, by the kind of labels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from runner.contract import Labels, Multiclass
 
 
-def loss_of(labels: Labels, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of a batch: one softmax over classes that exclude each other, else a sigmoid each."""
+def label_loss(labels: Labels, logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch: cross entropy for multiclass labels, else binary cross entropy per class."""
     if isinstance(labels, Multiclass):
         return F.cross_entropy(logits, targets)
     return F.binary_cross_entropy_with_logits(logits, targets)

@@ -1,6 +1,6 @@
-"""The learning-rate finder: raise the rate batch by batch until the loss breaks away, and look where it was best.
+"""The LR finder (Smith 2017): raise the lr batch by batch until the loss diverges, and read the curve.
 
-With differential rates all groups rise together; the rates told are those of the last group, the head.
+With an lr per group all of them rise together; the lrs reported are those of the last group, the head.
 """
 
 from __future__ import annotations
@@ -12,139 +12,169 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from runner.console import log, progress, sparkline
 from runner.contract import Stage
-from runner.training.distributed import broadcast_from_main
-from runner.training.learner import Learner, read_shares, set_rates
-from runner.training.loaders import Loader, shuffled_batches
-from runner.training.optimizer import group_lrs_for, lrs_of_groups
+from runner.options import TrainOptions
+from runner.training.distributed import broadcast_from_main, get_accelerator
+from runner.training.fold import FoldRun, initial_network, stage_loaders
+from runner.training.learner import Learner, build_learner, prepared, read_shards, set_lrs
+from runner.training.loaders import Batch, Loader, shuffled_batches
+from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
 from runner.workspace import read_json, write_json
 
-if TYPE_CHECKING:
-    from runner.training.fold import FoldRun
+FORMAT = 1  # of find-lr-N.json
 
 _LOWEST, _HIGHEST, _STEPS = 1e-6, 1.0, 100
 _SMOOTHING = 0.9
-# The sweep ends where the smoothed loss is this many times its best.
+# The sweep ends when the smoothed loss is this many times its lowest.
 _DIVERGED = 3.0
-# A minimum that lies less than this share below the start is none.
+# A minimum that is less than this share below the first loss is none.
 _DEPTH = 0.05
-# The minimum is where it begins to break; a factor of ten below, it learns steadily.
+# At the minimum the loss is about to diverge; at a tenth of that lr training is stable.
 _BELOW_MINIMUM = 10.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The rate of the last group and the smoothed loss, mini-batch by mini-batch."""
+    """The lr of the last group and the smoothed loss, mini-batch by mini-batch."""
 
-    rates: tuple[float, ...]
+    lrs: tuple[float, ...]
     losses: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class LRFindResult:
-    """What the curve says. `suggested` is None where it has no minimum to go by."""
+    """Suggestions by fastai's names; each is None if the curve has no such point."""
 
     curve: Curve
-    suggested: float | None
-    minimum: float | None
-    steepest: float | None
+    minimum: float | None  # a tenth of the lr with the lowest loss: the one that is used
+    lowest_loss_lr: float | None
+    steep: float | None  # where the loss falls fastest
+    valley: float | None  # half-way down the longest descent
     reason: str
 
 
-def stage_rate(
-    fold: FoldRun, stage: Stage, number: int, learner: Learner, feed: Loader, batch_size: int
-) -> float | None:
-    """The rate found for a stage, where the recipe asks for one; found once, and kept with the fold."""
+@dataclass(frozen=True)
+class StageLR:
+    """The LR finder's result for one stage."""
+
+    stage: Stage
+    result: LRFindResult
+
+
+def find_stage_lr(fold: FoldRun, stage: Stage, options: TrainOptions) -> StageLR:
+    """Sweep the lr for one stage, from the recipe's initial network; nothing is trained."""
+    network = initial_network(fold, options)
+    network.set_size(stage.size)
+    apply_freezing(network, fold.recipe, stage)
+    network.to(get_accelerator(fold.session.compute).device)
+    learner = build_learner(fold, network, stage)
+    loader, _ = stage_loaders(fold, network, stage, fold.recipe.batch_size)
+    result = find_lr(fold, stage, prepared(learner), loader, fold.recipe.batch_size)
+    learner.accelerator.free_memory()
+    return StageLR(stage, result)
+
+
+def stage_lr(fold: FoldRun, number: int, learner: Learner, loader: Loader, batch_size: int) -> float | None:
+    """The lr found for a stage of the recipe, or None if the recipe does not use the finder.
+
+    Found once, and kept in the fold's folder.
+    """
     if not fold.recipe.find_lr:
         return None
-    path = finding_file(fold.folder, number)
-    if not broadcast_from_main(learner.accelerator, path.exists):
-        finding = find_lr(fold, stage, learner, feed, batch_size)
+    path = lr_file(fold.folder, number)
+    if not broadcast_from_main(path.exists):
+        result = find_lr(fold, fold.recipe.stages[number], learner, loader, batch_size)
         if learner.accelerator.is_main_process:
-            write_json(path, asdict(finding))
-            log.info(tell(finding))
+            write_json(path, asdict(result), format=FORMAT)
+            log.info(describe(result))
         learner.accelerator.wait_for_everyone()
-    found: float | None = read_json(path)["suggested"]
+    found: float | None = read_json(path, format=FORMAT, fix="delete the file: the finder then runs again")["minimum"]
     return found
 
 
-def finding_file(folder: Path, stage: int) -> Path:
-    """Where a fold keeps what the finder found for a stage."""
+def lr_file(folder: Path, stage: int) -> Path:
+    """The file of the finder's result for a stage, in a fold's folder."""
     return folder / f"find-lr-{stage}.json"
 
 
-def find_lr(fold: FoldRun, stage: Stage, learner: Learner, feed: Loader, batch_size: int) -> LRFindResult:
-    """Sweep, and put weights, optimizer and random state back exactly."""
-    with _put_back(learner):
-        curve = _sweep(fold, stage, learner, feed, batch_size)
+def find_lr(fold: FoldRun, stage: Stage, learner: Learner, loader: Loader, batch_size: int) -> LRFindResult:
+    """Sweep, and restore weights, optimizer and random state exactly."""
+    with _restored(learner):
+        curve = _sweep(fold, stage, learner, loader, batch_size)
     return read_curve(curve)
 
 
 def read_curve(curve: Curve) -> LRFindResult:
-    """The suggestion a curve bears, or the reason why it bears none."""
-    losses, rates = curve.losses, curve.rates
+    """The suggestions of a curve, or the reason why it has none."""
+    losses, lrs = curve.losses, curve.lrs
     if len(losses) < 5:
-        return LRFindResult(curve, None, None, None, "too few mini-batches before the loss broke away")
+        return LRFindResult(curve, None, None, None, None, "too few mini-batches before the loss diverged")
     lowest = min(range(len(losses)), key=losses.__getitem__)
-    steepest = _steepest(curve, lowest)
+    steep = _steep(curve, lowest)
     if losses[lowest] > losses[0] * (1 - _DEPTH):
-        return LRFindResult(curve, None, None, None, "the loss never fell: there is no minimum to go by")
+        return LRFindResult(curve, None, None, None, None, "the loss never fell")
     if lowest == len(losses) - 1:
-        return LRFindResult(curve, None, None, steepest, "the loss was still falling at the highest rate: no minimum")
-    suggested = rates[lowest] / _BELOW_MINIMUM
-    return LRFindResult(curve, suggested, rates[lowest], steepest, "a factor of ten below the minimum")
+        return LRFindResult(curve, None, None, steep, None, "the loss was still falling at the highest lr")
+    return LRFindResult(
+        curve,
+        lrs[lowest] / _BELOW_MINIMUM,
+        lrs[lowest],
+        steep,
+        _valley(curve),
+        "a tenth of the lr with the lowest loss",
+    )
 
 
-def tell(finding: LRFindResult) -> str:
-    """The finding in a sentence, and the curve as a line."""
-    steepest = f"; steepest at {finding.steepest:.2g}" if finding.steepest else ""
-    if finding.suggested is None:
-        told = f"no rate found: {finding.reason}{steepest}; the recipe's own rate is kept"
+def describe(result: LRFindResult) -> str:
+    """The result in a sentence, and the curve as a line of blocks."""
+    steep = f"; steep {result.steep:.2g}" if result.steep else ""
+    if result.minimum is None:
+        text = f"no lr suggested: {result.reason}{steep}; the recipe's lr is used"
     else:
-        told = f"rate {finding.suggested:.2g}: {finding.reason} at {finding.minimum:.2g}{steepest}"
-    return f"{told}\n  {sparkline(finding.curve.losses)}  {finding.curve.rates[0]:.0e} to {finding.curve.rates[-1]:.0e}"
+        valley = f", valley {result.valley:.2g}" if result.valley else ""
+        text = f"suggested lr {result.minimum:.2g}: {result.reason}, {result.lowest_loss_lr:.2g}{steep}{valley}"
+    lrs = result.curve.lrs
+    return f"{text}\n  {sparkline(result.curve.losses)}  lr {lrs[0]:.0e} to {lrs[-1]:.0e}" if lrs else text
 
 
-def _sweep(fold: FoldRun, stage: Stage, learner: Learner, feed: Loader, batch_size: int) -> Curve:
-    shape = group_lrs_for(fold.recipe, stage, 1.0)
-    head = shape[-1]
+def _sweep(fold: FoldRun, stage: Stage, learner: Learner, loader: Loader, batch_size: int) -> Curve:
+    ratios = group_lrs_for(fold.recipe, stage, 1.0)
     torch.manual_seed(fold.seed("find-lr"))
     learner.module.train()
-    rates: list[float] = []
+    lrs: list[float] = []
     losses: list[float] = []
     average = 0.0
-    with progress("finding the rate", _STEPS) as advance:
-        for step, (batch, share) in enumerate(islice(_endless(fold, learner, feed, batch_size), _STEPS)):
-            rate = _LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1))
-            set_rates(learner.optimizer, lrs_of_groups(learner.optimizer, shape, rate / head))
-            loss = float(learner.accelerator.reduce(learner.step(batch, share), reduction="mean"))
+    with progress("finding the lr", _STEPS) as advance:
+        for step, (batch, weight) in enumerate(islice(_endless_batches(fold, loader, batch_size), _STEPS)):
+            lr = _LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1))
+            set_lrs(learner.optimizer, scaled_lrs(learner.optimizer, ratios, lr / ratios[-1]))
+            loss = float(learner.accelerator.reduce(learner.step(batch, weight), reduction="mean"))
             average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
             smooth = average / (1 - _SMOOTHING ** (step + 1))
             if not math.isfinite(loss) or (losses and smooth > _DIVERGED * min(losses)):
                 break
-            rates.append(rate)
+            lrs.append(lr)
             losses.append(smooth)
-            advance(1, f"rate {rate:.1e}  loss {smooth:.4f}")
-    return Curve(tuple(rates), tuple(losses))
+            advance(1, f"lr {lr:.1e}  loss {smooth:.4f}")
+    return Curve(tuple(lrs), tuple(losses))
 
 
-def _endless(fold: FoldRun, learner: Learner, feed: Loader, batch_size: int) -> Iterator[tuple[Any, float]]:
+def _endless_batches(fold: FoldRun, loader: Loader, batch_size: int) -> Iterator[tuple[Batch, float]]:
     """Batches of the training rows, epoch after epoch."""
     epoch = 0
     while True:
-        batches = shuffled_batches(fold.train_rows, batch_size, fold.seed("find-lr", "order", epoch))
-        yield from read_shares(learner.accelerator, feed, batches, fold.seed("find-lr", "augment", epoch))
+        batches = shuffled_batches(fold.train.rows, batch_size, fold.seed("find-lr", "order", epoch))
+        yield from read_shards(loader, batches, fold.seed("find-lr", "augment", epoch))
         epoch += 1
 
 
 @contextmanager
-def _put_back(learner: Learner) -> Iterator[None]:
-    """Weights, optimizer and random state, after the block as before it."""
+def _restored(learner: Learner) -> Iterator[None]:
+    """Weights, optimizer and random state are the same after the block as before it."""
     weights = {name: tensor.clone() for name, tensor in learner.module.state_dict().items()}
     optimizer = copy.deepcopy(learner.optimizer.state_dict())
     random = torch.get_rng_state()
@@ -158,7 +188,18 @@ def _put_back(learner: Learner) -> Iterator[None]:
         torch.set_rng_state(random)
 
 
-def _steepest(curve: Curve, lowest: int) -> float | None:
-    """The rate at which the loss fell fastest, over the logarithm of the rate, on the way to its minimum."""
+def _steep(curve: Curve, lowest: int) -> float | None:
+    """The lr at which the loss falls fastest per decade of lr, before its minimum."""
     falls = [curve.losses[step] - curve.losses[step - 1] for step in range(1, lowest + 1)]
-    return curve.rates[1 + min(range(len(falls)), key=falls.__getitem__)] if falls and min(falls) < 0 else None
+    return curve.lrs[1 + min(range(len(falls)), key=falls.__getitem__)] if falls and min(falls) < 0 else None
+
+
+def _valley(curve: Curve) -> float:
+    """fastai's default: half-way in the middle third of the longest descending subsequence of losses."""
+    losses, lengths = curve.losses, [1] * len(curve.losses)
+    for end in range(1, len(losses)):
+        lengths[end] = 1 + max((lengths[start] for start in range(end) if losses[end] < losses[start]), default=0)
+    last = max(range(len(losses)), key=lengths.__getitem__)
+    first = max(0, last - lengths[last])
+    third = (last - first) / 3
+    return curve.lrs[first + int(third) + int(third / 2)]

@@ -1,4 +1,4 @@
-"""The network: a timm backbone, a head of our own, and the normalisation between images and backbone."""
+"""The network: normalisation, a timm backbone, and a head of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.training.fuse import fuse_batchnorm
 
 
 class Head(nn.Module):
-    """Logits from activations and tabular. BatchNorm puts what any backbone says on one scale."""
+    """BatchNorm, dropout and one linear layer: from features and tabular values to logits."""
 
     def __init__(self, width: int, tabular: int, classes: int, dropout: float):
         super().__init__()
@@ -25,16 +25,16 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(width + tabular, classes)
 
-    def forward(self, activations: Tensor, tabular: Tensor) -> Tensor:
-        """Logits for a batch of activations (rows, width) and tabular (rows, tabular)."""
-        # Whatever the backbone's arithmetic is: a logit of 10 in bf16 is right to a thirtieth, which log loss feels.
-        with torch.autocast(activations.device.type, enabled=False):
-            normal = self.dropout(self.norm(activations.float()))
+    def forward(self, features: Tensor, tabular: Tensor) -> Tensor:
+        """Logits (rows, classes) of features (rows, width) and tabular values (rows, columns)."""
+        # In single precision always: in bf16 a logit of 10 is exact to a thirtieth only, which log loss shows.
+        with torch.autocast(features.device.type, enabled=False):
+            normal = self.dropout(self.norm(features.float()))
             return self.linear(torch.cat([normal, tabular.float()], dim=1))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
-    """Takes images as they lie on the disk (uint8, or decibels as float) and gives logits."""
+    """From images as they are stored (uint8, or float channels) to logits."""
 
     mean: Tensor
     std: Tensor
@@ -43,63 +43,63 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        # Kept with the weights: a snapshot that is loaded with other constants would be wrong in silence.
+        # Saved with the weights: a snapshot loaded with other constants would be silently wrong.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.frozen = False
         self.freeze_bn = False
 
     def forward(self, images: Tensor, tabular: Tensor) -> Tensor:
-        """Logits for a batch of images (rows, channels, height, width)."""
-        return self.head(self.features(images), tabular)  # type: ignore[no-any-return]
+        """Logits of a batch of images (rows, channels, height, width)."""
+        return self.head(self.forward_features(images), tabular)  # type: ignore[no-any-return]
 
-    def features(self, images: Tensor) -> Tensor:
-        """What the backbone says of the images: the head's input."""
+    def forward_features(self, images: Tensor) -> Tensor:
+        """The backbone's pooled features (rows, width) of the images: the head's input."""
         normal = normalise(images, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.fold()(normal)  # type: ignore[no-any-return]
+            return self.fused_backbone()(normal)  # type: ignore[no-any-return]
 
-    def fold(self) -> nn.Module:
-        """The backbone with its resting norms folded away: the same function of the same weights. Made once."""
+    def fused_backbone(self) -> nn.Module:
+        """The backbone with frozen BatchNorms fused into the convolutions; built once."""
         if "_fused" not in self.__dict__:
-            # It has no part of its own, and so no place in torch's books.
+            # It shares the backbone's weights: registered as a submodule, they would be saved twice.
             self.__dict__["_fused"] = fuse_batchnorm(self.backbone, self.mean.shape[1])
         return self.__dict__["_fused"]  # type: ignore[no-any-return]
 
-    def freeze(self, learning: Sequence[str], *, freeze_bn: bool = False) -> None:
-        """Let only the named parameters of the backbone learn; none: the backbone is frozen as a whole.
+    def freeze(self, trained: Sequence[str], *, freeze_bn: bool = False) -> None:
+        """Train only the named parameters of the backbone; with none of them the backbone is frozen.
 
-        `freeze_bn`: what BatchNorm knows of the images' statistics stays as it was pretrained.
+        `freeze_bn` keeps the BatchNorm statistics of pretraining.
         """
         self.freeze_bn = freeze_bn
-        wanted = set(learning)
+        names = set(trained)
         for name, parameter in self.backbone.named_parameters():
-            parameter.requires_grad_(name in wanted)
-        self.frozen = not wanted
+            parameter.requires_grad_(name in names)
+        self.frozen = not names
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:
-        """As torch has it, but the BatchNorm of frozen parts keeps its statistics."""
+        """Training mode, except for the BatchNorms of frozen layers: they keep their statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
         for module in self.backbone.modules():
-            own = list(module.parameters(recurse=False))
-            kept = self.freeze_bn and isinstance(module, nn.modules.batchnorm._BatchNorm)
-            if kept or (own and not any(parameter.requires_grad for parameter in own)):
+            parameters = list(module.parameters(recurse=False))
+            frozen_bn = self.freeze_bn and isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if frozen_bn or (parameters and not any(parameter.requires_grad for parameter in parameters)):
                 module.eval()
         return self
 
     def set_size(self, size: int) -> None:
-        """Make a backbone of fixed input size take this one; most bodies take any."""
+        """Resize a backbone of fixed input size; most backbones take any size."""
         backbone: Any = self.backbone
         if hasattr(backbone, "set_input_size"):
             backbone.set_input_size(img_size=(size, size))
-            self.__dict__.pop("_fused", None)  # it may have got other weights
+            self.__dict__.pop("_fused", None)  # it may have new weights
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Images as the backbone was trained to see them: floats around 0, channels last."""
+    """Images as floats around 0, channels last, as the backbone was pretrained on."""
     # One pass over the batch; (images - mean) / std takes two.
     return torch.addcmul(-mean / std, images.float(), 1 / std).contiguous(memory_format=torch.channels_last)
 
@@ -115,7 +115,7 @@ def build_network(
     dropout: float,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Network:
-    """A network for so many classes and bands; `normalisation` defaults to that of the weights."""
+    """A network for these classes and channels; `normalisation` defaults to that of the pretrained weights."""
     module = _build_backbone(backbone, channels, pretrained, weights)
     mean, std = normalisation or _scaled_to_bytes(module)
     width = int(getattr(module, "head_hidden_size", 0) or getattr(module, "num_features", 0))
@@ -144,33 +144,34 @@ def _build_backbone(backbone: str, channels: int, pretrained: bool, weights: Pat
 def _check_loaded(
     module: nn.Module, backbone: str, channels: int, weights: Path | None, overlay: dict[str, str]
 ) -> None:
-    """Refuse a file that leaves parts of the backbone at random: timm loads what fits and is silent on the rest."""
-    # What was loaded is the same in a second network; what was drawn at random is not.
-    other = timm.create_model(
+    """Refuse a file that leaves weights at random: timm loads those that fit and ignores the others silently."""
+    # Loaded weights are the same in a second network; random ones are not.
+    second = timm.create_model(
         backbone, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, in_chans=channels
     ).state_dict()
     tensors = {name: tensor for name, tensor in module.state_dict().items() if tensor.ndim > 1}
-    missing = [name for name, tensor in tensors.items() if not torch.equal(tensor, other[name])]
+    missing = [name for name, tensor in tensors.items() if not torch.equal(tensor, second[name])]
     if missing:
-        found = f"it lacks {len(missing)} of {len(tensors)} weights, {missing[0]} among them"
-        raise _cannot_load(backbone, weights, found)
+        reason = f"it lacks {len(missing)} of {len(tensors)} weights, {missing[0]} among them"
+        raise _cannot_load(backbone, weights, reason)
 
 
 def check_backbone(backbone: str) -> None:
-    """Refuse a name that timm does not know."""
+    """A UsageError with the nearest names if timm has no model of this name."""
     if timm.is_model(backbone.split(".", 1)[0]):
         return
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
     raise UsageError(
         f"timm {timm.__version__} has no model named {backbone!r}",
-        fix=f"--model with one of: {', '.join(near)}" if near else "choose a timm model's name, such as resnet34",
+        fix=f"--backbone with one of: {', '.join(near)}" if near else "--backbone with a timm model, such as resnet34",
     )
 
 
 def check_weights_file(weights: Path) -> Path:
-    """The path, where there is a file."""
+    """The path, if it is a file."""
     if not weights.is_file():
-        raise UsageError(f"there is no weights file at {weights}", fix="--weights FILE with a file that is there")
+        kind = "a folder" if weights.is_dir() else "missing"
+        raise UsageError(f"the weights file is {kind}", where=weights, fix="--weights FILE with a file of weights")
     return weights
 
 
@@ -180,10 +181,10 @@ def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> Train
         return TrainingError(
             f"the weights do not fit {backbone}: {reason}",
             where=weights,
-            fix="give the weights of this very timm model, or --model with the one they belong to",
+            fix="--weights with the weights of this timm model, or --backbone with the model they belong to",
         )
     return TrainingError(
-        f"the pretrained weights of {backbone} could not be fetched: {reason}",
+        f"the pretrained weights of {backbone} could not be downloaded: {reason}",
         fix="check the network, give a file with --weights FILE, or start from scratch with --no-pretrained",
     )
 

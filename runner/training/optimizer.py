@@ -1,4 +1,4 @@
-"""Three groups of parameters, early, late and head, so that each can learn at its own rate."""
+"""AdamW over three groups of parameters (early, late, head), each with its own lr."""
 
 from __future__ import annotations
 
@@ -16,57 +16,63 @@ EARLY, LATE, HEAD = range(3)
 
 
 def group_of_parameter(network: Network) -> dict[str, int]:
-    """For each parameter's name which group it is in: timm says in what order the body's parts follow."""
+    """Each parameter's group by name: timm's layer order of the backbone, cut in half, and the head."""
     matcher = getattr(network.backbone, "group_matcher", None)
     if matcher:
-        order: dict[str, int] = group_parameters(network.backbone, matcher(coarse=True), reverse=True)
+        layers: dict[str, int] = group_parameters(network.backbone, matcher(coarse=True), reverse=True)
     else:
-        order = {name: place for place, (name, _) in enumerate(network.backbone.named_parameters())}
-    middle = (max(order.values()) + 1) / 2
-    depths = {f"backbone.{name}": EARLY if place < middle else LATE for name, place in order.items()}
-    return depths | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
+        layers = {name: number for number, (name, _) in enumerate(network.backbone.named_parameters())}
+    middle = (max(layers.values()) + 1) / 2
+    groups = {f"backbone.{name}": EARLY if layer < middle else LATE for name, layer in layers.items()}
+    return groups | {f"head.{name}": HEAD for name, _ in network.head.named_parameters()}
 
 
 def apply_freezing(network: Network, recipe: Recipe, stage: Stage) -> None:
-    """Let that learn which learns in the stage."""
-    depths = group_of_parameter(network)
-    lowest = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
-    learning = [
+    """Set `requires_grad` for this stage, and which BatchNorms keep their statistics."""
+    first = stage.freeze_to if stage.mode is TrainMode.UNFROZEN else HEAD
+    trained = [
         name.removeprefix("backbone.")
-        for name, depth in depths.items()
-        if name.startswith("backbone.") and depth >= lowest
+        for name, group in group_of_parameter(network).items()
+        if name.startswith("backbone.") and group >= first
     ]
-    # Of random weights a norm knows nothing: kept, it would never normalise.
-    network.freeze(learning, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
+    # A backbone from scratch has no statistics yet: frozen, its BatchNorms would never normalise.
+    network.freeze(trained, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
 
 
 def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over what learns in the network; each group bears its depth.
+    """AdamW over the trainable parameters; its groups carry their "group" number.
 
-    Biases and the scales of normalisation are left out of the decay: shrinking them helps nothing.
+    No weight decay on biases, norms, and what timm's `no_weight_decay()` names, such as position embeddings.
     """
-    depths = group_of_parameter(network)
+    group_of, exempt = group_of_parameter(network), _without_decay(network)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((depths[name], parameter.ndim > 1), []).append(parameter)
+            decays = parameter.ndim > 1 and name not in exempt
+            groups.setdefault((group_of[name], decays), []).append(parameter)
     settings: list[dict[str, Any]] = [
-        {"params": parameters, "depth": depth, "weight_decay": weight_decay if decays else 0.0}
-        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": parameters, "group": group, "weight_decay": weight_decay if decays else 0.0}
+        for (group, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     return torch.optim.AdamW(settings, lr=0.0, fused=True)
 
 
+def _without_decay(network: Network) -> set[str]:
+    """Parameters of two or more dimensions that must not shrink, by timm's own list."""
+    named = getattr(network.backbone, "no_weight_decay", None)
+    return {f"backbone.{name}" for name in named()} if named else set()
+
+
 def group_lrs_for(recipe: Recipe, stage: Stage, found: float | None = None) -> tuple[float, float, float]:
-    """The top rates of early, late and head in a stage; `found` by the finder takes the declared one's place."""
+    """Peak lr of early, late and head in a stage; `found` by the LR finder replaces the recipe's."""
     if recipe.group_lrs:
         return recipe.group_lrs
-    top = found if found is not None else recipe.lr * stage.lr_scale
+    peak = found if found is not None else recipe.lr * stage.lr_scale
     # Divided by 1 / layer_decay, which is exactly 10 for 0.1 and 3 for 1/3: a product would round differently.
-    step = 1 / recipe.layer_decay
-    return (top / step**2, top / step, top)
+    divisor = 1 / recipe.layer_decay
+    return (peak / divisor**2, peak / divisor, peak)
 
 
-def lrs_of_groups(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> list[float]:
-    """The rate of each of the optimizer's groups at a share of the top."""
-    return [share * rates[group["depth"]] for group in optimizer.param_groups]
+def scaled_lrs(optimizer: torch.optim.Optimizer, lrs: Sequence[float], factor: float) -> list[float]:
+    """The lr of each of the optimizer's groups at a factor of the peak."""
+    return [factor * lrs[group["group"]] for group in optimizer.param_groups]

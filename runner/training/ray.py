@@ -1,7 +1,7 @@
-"""Folds trained side by side by an engine that exists: Ray, on this machine or on a cluster.
+"""Folds trained side by side by Ray, on this machine or on a cluster.
 
-A task trains one fold and leaves its files where any process would: the workspace must be one folder for all nodes, or
-each node's `fold-K` is copied in afterwards. Which engine trained a fold changes nothing in it.
+A task trains one fold and writes its files as any process would: the workspace must be one folder for all nodes, or
+each node's `fold-K` is copied in afterwards. The engine changes nothing in a fold's result.
 """
 
 from __future__ import annotations
@@ -15,74 +15,66 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import competitions
 from runner.contract import Competition
-from runner.data.download import data_folder
-from runner.data.index import build_index
 from runner.errors import RunnerError, TrainingError, UsageError
-from runner.training.distributed import build_accelerator
-from runner.training.fold import Machine
+from runner.options import TrainOptions
+from runner.session import Session
 from runner.training.folds import build_folds
 from runner.training.run import find_run
-from runner.training.train import train_fold
-from runner.workspace import Workspace
+from runner.training.trainer import train_fold
 
-Fault = tuple[str, str | None, str | None]  # found, where, fix
+ErrorFields = tuple[str, str | None, str | None]  # message, where, fix
 
 
-def check_engine(machine: Machine) -> None:
-    """Refuse an engine that is not known, not installed, or cannot do what else is asked."""
-    if machine.on is None:
+def check_engine(options: TrainOptions) -> None:
+    """A UsageError if the engine is unknown, not installed, or cannot be combined with other options."""
+    if options.engine is None:
         return
-    name = machine.on.partition(":")[0]
+    name = options.engine.partition(":")[0]
     if name != "ray":
-        raise UsageError(f"folds cannot be trained on {name!r}", fix="--on ray, or --on ray:ADDRESS of a cluster")
+        raise UsageError(f"unknown engine {name!r}", fix="--engine ray, or --engine ray:ADDRESS of a cluster")
     if importlib.util.find_spec("ray") is None:
         raise UsageError("ray is not installed", fix="pip install 'competition-runner[ray]'")
-    if machine.tracker:
-        raise UsageError("a tracker follows one process, and --on ray starts several", fix="leave --track out")
+    if options.tracker:
+        raise UsageError("--track follows one process, and --engine ray starts several", fix="leave --track out")
 
 
-def train_on_ray(
-    competition: Competition, workspace: Workspace, run_name: str, numbers: Sequence[int], machine: Machine
-) -> None:
-    """Train these folds of a run, as many at a time as there are processors, or GPUs."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is trained here is nobody's statistic
-    import torch
-
+def train_on_ray(session: Session, run_name: str, numbers: Sequence[int], options: TrainOptions) -> None:
+    """Train these folds of a run, as many at a time as there are CPUs, or GPUs."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no statistics are sent
     ray: Any = importlib.import_module("ray")  # an optional extra: neither types nor the linter may need it
-    address = (machine.on or "").partition(":")[2]
-    _carry_plugin(ray, competition)
+    address = (options.engine or "").partition(":")[2]
+    _pickle_plugin_by_value(ray, session.competition)
     ray.init(address=address or "local", include_dashboard=None if address else False)
     try:
-        share = {"num_gpus": 1} if torch.cuda.is_available() and machine.device != "cpu" else {"num_cpus": 1}
-        task = ray.remote(**share)(train_one)
-        there = replace(machine, on=None, only_fold=None)
-        waiting = [task.remote(competition, workspace.root, run_name, number, there) for number in numbers]
-        faults = [fault for fault in ray.get(waiting) if fault]
+        on_gpu = torch.cuda.is_available() and session.compute.device != "cpu"
+        task = ray.remote(**({"num_gpus": 1} if on_gpu else {"num_cpus": 1}))(train_one_fold)
+        remote = replace(session)  # without its cached index
+        pending = [task.remote(remote, run_name, number, replace(options, engine=None)) for number in numbers]
+        errors = [error for error in ray.get(pending) if error]
     finally:
         ray.shutdown()
-    if faults:
-        found, where, fix = faults[0]
-        raise TrainingError(found, where=where, fix=fix)
+    if errors:
+        message, where, fix = errors[0]
+        raise TrainingError(message, where=where, fix=fix)
 
 
-def train_one(competition: Competition, root: Path, run_name: str, number: int, machine: Machine) -> Fault | None:
-    """Train one fold, in whatever process this is; a fault that a message explains travels as its words."""
-    workspace = Workspace(root)
+def train_one_fold(session: Session, run_name: str, number: int, options: TrainOptions) -> ErrorFields | None:
+    """Train one fold, in a process of Ray; the fields of a RunnerError, or None."""
     try:
-        index = build_index(competition, data_folder(competition, workspace))
-        run = find_run(workspace, competition.name, run_name)
-        fold = build_folds(competition, workspace, index, run)[number]
-        train_fold(fold, machine, build_accelerator(machine.device))
+        run = find_run(session.workspace, session.name, run_name)
+        (fold,) = build_folds(session, run, replace(options, only_fold=number))
+        train_fold(fold, options)
     except RunnerError as error:
         return error.message, error.where, error.fix
     return None
 
 
-def _carry_plugin(ray: Any, competition: Competition) -> None:
-    """Send a plugin of the workspace along as it is: a worker could not import it by its name."""
-    import competitions
-
+def _pickle_plugin_by_value(ray: Any, competition: Competition) -> None:
+    """Send a workspace's own plugin as code: a worker could not import it by its name."""
     module = sys.modules.get(f"competitions.{competition.name.replace('-', '_')}")
     shipped = Path(competitions.__file__).parent
     if module is not None and module.__file__ and Path(module.__file__).parent != shipped:

@@ -1,4 +1,4 @@
-"""A run: one training with one recipe, in one folder. What is in it, and how it is found again."""
+"""A run: one training with one recipe, in one folder; its files, and how runs are found."""
 
 from __future__ import annotations
 
@@ -92,24 +92,25 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     chosen = [run for run in runs if name in (None, run.name)]
     if chosen:
         return chosen[-1]
-    found = ", ".join(run.name for run in runs)
+    names = ", ".join(run.name for run in runs)
     raise RunnerError(
         f"there is no run {name!r}" if name else "there is no run yet",
-        where=f"{workspace.runs_dir(competition)} ({f'holds {found}' if found else 'holds none'})",
-        fix=f"runner {competition} runs" if found else f"runner {competition} train",
+        where=f"{workspace.runs_dir(competition)} ({f'holds {names}' if names else 'holds none'})",
+        fix=workspace.command_line(competition, "runs" if names else "train"),
     )
 
 
 def start_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None = None) -> Run:
-    """A new run's folder, with its recipe and the versions of what it is made with."""
+    """A run's folder with its recipe and environment; an existing one must have the same recipe."""
     name = name or _free_name(workspace, competition, recipe)
     check_run_name(name)
     run = Run(competition, name, workspace.run_dir(competition, name))
     if run.recipe_file.exists() and run._read_recipe_file() != recipe:
         raise UsageError(
-            f"run {name!r} is there already, with another recipe",
+            f"run {name!r} exists already, with another recipe",
             where=run.recipe_file,
-            fix=f"another --run NAME, or `runner {competition} train --run {name} --resume` to go on with its own",
+            fix="another --run NAME, or resume it with its own recipe: "
+            + workspace.command_line(competition, "train", "--run", name, "--resume"),
         )
     write_json(run.folder / "environment.json", describe_environment())
     write_json(run.recipe_file, recipe.to_dict(), format=RECIPE_FORMAT)
@@ -117,18 +118,18 @@ def start_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleR
 
 
 def fingerprint(weights: Path) -> str:
-    """What a recipe says of a weights file: its name and a hash of its content, never where it lay."""
+    """A weights file in a recipe: its name and a hash of its content, never its path."""
     return f"{weights.name} sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
 
 
 def discard_unbegun(run: Run) -> None:
-    """Remove a run that failed before its first epoch: there is nothing in it to go on from."""
+    """Remove a run that failed before its first epoch: there is nothing in it to resume."""
     if not run.log_file.exists():
         shutil.rmtree(run.folder)
 
 
 def check_run_name(name: str) -> None:
-    """A run's name becomes a folder and a file: letters, digits, dot, dash and underscore."""
+    """Refuse a name that cannot be a folder and a file on every system."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
             f"{name!r} cannot name a run",
@@ -137,7 +138,7 @@ def check_run_name(name: str) -> None:
 
 
 def describe_environment() -> dict[str, Any]:
-    """The versions that the run was made with; no names, paths or secrets of the machine."""
+    """Versions, system and GPU; no names, paths or secrets of the machine."""
     from importlib.metadata import version  # slow to import, as torch: `runner list` needs neither
 
     import torch

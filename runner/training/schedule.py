@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with restarts, as pure functions of whole numbers."""
+"""SGDR (cosine cycles with warm restarts) as pure functions of whole numbers."""
 
 from __future__ import annotations
 
@@ -11,31 +11,44 @@ from runner.contract import Stage
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training rows, and where in the recipe it stands. Everything counts from 0."""
+    """One pass over the training rows, and its position in the recipe. Everything counts from 0."""
 
     number: int  # over the whole recipe
     stage: int
     cycle: int  # over the whole recipe: the snapshot's number
-    within: int  # in its cycle
-    length: int  # epochs in its cycle
+    epoch_in_cycle: int
+    cycle_epochs: int  # how many epochs its cycle has
+    opens_stage: bool = False  # in the first cycle of its stage, the one that warms up
 
     @property
     def ends_cycle(self) -> bool:
-        return self.within == self.length - 1
+        return self.epoch_in_cycle == self.cycle_epochs - 1
 
 
 def plan_epochs(stages: Sequence[Stage]) -> tuple[Epoch, ...]:
     """Every epoch of the recipe, in order."""
-    cycles = [(stage, length) for stage, one in enumerate(stages) for length in one.cycle_epochs]
-    steps = [(stage, cycle, within, length) for cycle, (stage, length) in enumerate(cycles) for within in range(length)]
-    return tuple(Epoch(number, *step) for number, step in enumerate(steps))
+    epochs: list[Epoch] = []
+    cycle = 0
+    for number, stage in enumerate(stages):
+        for place, cycle_epochs in enumerate(stage.cycle_epochs):
+            for epoch in range(cycle_epochs):
+                epochs.append(Epoch(len(epochs), number, cycle, epoch, cycle_epochs, opens_stage=place == 0))
+            cycle += 1
+    return tuple(epochs)
 
 
 def cosine(step: int, steps: int) -> float:
-    """The share of the top rate at a step of a cycle: 1 at step 0, nearly none at the last."""
+    """The factor of the peak lr at a step of a cycle: 1 at step 0, nearly 0 at the last."""
     return 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def lr_factor(epoch: Epoch, batch: int, batches: int) -> float:
-    """The share of the top rate at a mini-batch of an epoch that has `batches` of them."""
-    return cosine(epoch.within * batches + batch, epoch.length * batches)
+def lr_factor(epoch: Epoch, batch: int, batches: int, warmup: float = 0.0) -> float:
+    """The factor of the peak lr at a mini-batch of an epoch that has `batches` of them.
+
+    `warmup` is the share of a stage's first cycle in which the lr rises linearly, before the cosine.
+    """
+    step, steps = epoch.epoch_in_cycle * batches + batch, epoch.cycle_epochs * batches
+    rising = round(warmup * steps) if epoch.opens_stage else 0
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return cosine(step - rising, steps - rising)

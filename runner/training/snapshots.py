@@ -1,4 +1,4 @@
-"""Snapshots, the weights at the end of a cycle; and the state from which a broken run goes on."""
+"""Snapshots, the weights at the end of a cycle; and the checkpoint from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from runner.errors import TrainingError
 from runner.training.model import Network
 from runner.workspace import atomic_path, read_json, write_json
 
+FORMAT = 1  # of a snapshot's JSON file
+_TRAIN_AGAIN = "delete the run's folder and train it again"
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The weights at the end of one cycle, and how they did on the held-out rows."""
+    """The weights at the end of one cycle, and their validation scores."""
 
     cycle: int
     stage: int
     size: int
-    valid_loss: float | None  # None where no rows were held out
+    valid_loss: float | None  # None without validation rows
     scores: dict[str, float]
 
     @property
@@ -35,89 +38,89 @@ class Snapshot:
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot, network: Network) -> None:
-    """The weights first, the facts last: facts that are there have their weights beside them."""
+    """Write the weights, then the JSON file: where that is, the weights are."""
     _save(folder / f"{snapshot.name}.safetensors", network.state_dict(), {})
-    write_json(folder / f"{snapshot.name}.json", asdict(snapshot))
+    write_json(folder / f"{snapshot.name}.json", asdict(snapshot), format=FORMAT)
 
 
 def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
     """The finished snapshots of a fold, oldest first."""
-    found = [_read_snapshot(path) for path in folder.glob("snapshot-*.json")]
-    return tuple(sorted(found, key=lambda snapshot: snapshot.cycle))
+    snapshots = [_read_snapshot(path) for path in folder.glob("snapshot-*.json")]
+    return tuple(sorted(snapshots, key=lambda snapshot: snapshot.cycle))
 
 
 def drop_snapshot(folder: Path, snapshot: Snapshot) -> None:
-    """Forget a snapshot; the facts go first, so that none are ever without their weights."""
+    """Delete a snapshot: first the JSON file, which is never without its weights."""
     (folder / f"{snapshot.name}.json").unlink(missing_ok=True)
     (folder / f"{snapshot.name}.safetensors").unlink(missing_ok=True)
 
 
 def load_weights(path: Path, network: Network) -> None:
-    """Put the weights of a snapshot's file into a network of the same shape."""
-    with _naming("a snapshot", path, "delete the run's folder and train it again"):
+    """Load a snapshot's weights into a network of the same shape."""
+    with _unreadable("the snapshot's weights", path, _TRAIN_AGAIN):
         network.load_state_dict(load_file(path))
 
 
-def write_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
-    """Everything the next epoch starts from, in one file: no half of it can be newer than the other.
+def write_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer, meta: dict[str, Any]) -> None:
+    """Everything the next epoch starts from, in one file: no part of it can be newer than another.
 
-    Of a frozen body nothing is written: it is still that of the last snapshot, or of the start.
+    A frozen backbone is not written: it is still that of the last snapshot, or of the start.
     """
-    learned = network.head if network.frozen else network
-    tensors = {f"network.{name}": tensor for name, tensor in learned.state_dict().items()}
+    trained = network.head if network.frozen else network
+    tensors = {f"network.{name}": tensor for name, tensor in trained.state_dict().items()}
     for number, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items()}
-    _save(path, tensors, {"facts": json.dumps({**facts, "head_only": network.frozen})})
+    _save(path, tensors, {"meta": json.dumps({**meta, "head_only": network.frozen})})
 
 
 def read_checkpoint_meta(path: Path) -> dict[str, Any]:
-    """The facts alone: which epoch was the last that finished."""
-    fix = "delete it and type the same command: this fold is then trained from its start"
-    with _naming("the state of a broken-off training", path, fix), safe_open(path, framework="pt") as file:
-        facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-    return facts
+    """The checkpoint's metadata: the last finished epoch, its stage and batch size."""
+    fix = "delete it and run the same command: this fold is then trained from its start"
+    with _unreadable("the checkpoint", path, fix), safe_open(path, framework="pt") as file:
+        meta: dict[str, Any] = json.loads(file.metadata()["meta"])
+    return meta
 
 
 def load_network_checkpoint(path: Path, network: Network) -> None:
-    """Put back what had been learned; into a head alone where the body was frozen."""
-    learned = network.head if read_checkpoint_meta(path)["head_only"] else network
+    """Load the trained weights: those of the head alone if the backbone was frozen."""
+    trained = network.head if read_checkpoint_meta(path)["head_only"] else network
     tensors = load_file(path)
-    learned.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
+    trained.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
 
 
 def load_optimizer_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Put back the optimizer's moments, laid out as its parameters are."""
+    """Load the optimizer's moments, in its parameters' memory order."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in load_file(path).items():
         if name.startswith("optimizer."):
             _, number, slot = name.split(".", 2)
-            slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)
+            slots.setdefault(int(number), {})[slot] = _in_memory_order_of(parameters[int(number)], tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
 def _read_snapshot(path: Path) -> Snapshot:
-    with _naming("a snapshot's facts", path, "delete the run's folder and train it again"):
-        return Snapshot(**read_json(path))
+    with _unreadable("the snapshot's JSON file", path, _TRAIN_AGAIN):
+        return Snapshot(**read_json(path, format=FORMAT))
 
 
 @contextmanager
-def _naming(what: str, path: Path, fix: str) -> Iterator[None]:
-    """A file that is not whole is named, and nothing of it is used."""
+def _unreadable(what: str, path: Path, fix: str) -> Iterator[None]:
+    """Turn any failure in the block into an error that names the file."""
     try:
         yield
     except Exception as error:  # safetensors, json and torch each have their own
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"{what} cannot be read: {found}", where=path, fix=fix) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingError(f"{what} cannot be read: {reason}", where=path, fix=fix) from error
 
 
-def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """The optimizer walks a parameter and its moments through memory side by side: both need one order."""
+def _in_memory_order_of(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The optimizer reads a parameter and its moments side by side: both need one memory order."""
     return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    # safetensors stores plain rows; channels_last comes back when the network copies them in.
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        save_file(plain, part, metadata=metadata)
+    # safetensors stores contiguous rows; channels_last comes back when the network copies them in.
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=metadata)

@@ -20,6 +20,6 @@ def test_explore_prints_a_summary_and_writes_a_page(cli: Runner, shapes: Path, s
     assert cli("shapes", "split").code == 0
     text = json.loads(cli("shapes", "explore", "--json").out)
     assert text["images"] == {"train": 60, "test": 21}
-    assert set(text["folds"]) == {"fold 0", "train only"}
+    assert set(text["folds"]) == {"holdout", "train only"}
     # What lies in the folder of runs is no run.
     assert cli("shapes", "runs", "--json").out == "[]\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.data.index import build_index
-from runner.explore.duplicates import MAX_BITS, DuplicateGroup, _connected, near_pairs
+from runner.explore.duplicates import MAX_BITS, DuplicateGroup, connected_groups, near_pairs
 from runner.explore.explore import explore
 from tests.builders import write_csv
 from tests.competitions import SHAPES
@@ -76,8 +76,8 @@ def test_the_most_harmful_duplicates_come_first(data_dir: Path) -> None:
 
 
 def test_pairs_with_a_common_image_form_one_group() -> None:
-    assert _connected([(9, 4), (1, 2), (4, 7)]) == [(1, 2), (4, 7, 9)]
-    assert _connected([]) == []
+    assert connected_groups([(9, 4), (1, 2), (4, 7)]) == [(1, 2), (4, 7, 9)]
+    assert connected_groups([]) == []
 
 
 @settings(deadline=None, max_examples=60)

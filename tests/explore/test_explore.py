@@ -59,9 +59,14 @@ def test_unreadable_images_are_listed_and_left_out(data_dir: Path) -> None:
     assert exploration.decoded == 79 and exploration.all_decoded
 
 
-def test_a_fold_counts_its_validation_rows(data_dir: Path) -> None:
+def test_the_validation_rows_of_a_holdout_are_counted(data_dir: Path) -> None:
     write_csv(data_dir / "folds.csv", ("id", "fold"), ((f"train{n:03d}", 0 if n < 2 else -1) for n in range(60)))
-    assert explore_folder(data_dir).fold_rows == {"train only": 58, "fold 0": 2}
+    assert explore_folder(data_dir).fold_rows == {"train only": 58, "holdout": 2}
+
+
+def test_the_validation_rows_of_each_fold_are_counted(data_dir: Path) -> None:
+    write_csv(data_dir / "folds.csv", ("id", "fold"), ((f"train{n:03d}", n % 3) for n in range(60)))
+    assert explore_folder(data_dir).fold_rows == {"fold 0": 20, "fold 1": 20, "fold 2": 20}
 
 
 def test_at_most_max_decoded_images_are_decoded(data_dir: Path) -> None:
@@ -99,7 +104,7 @@ def test_a_medium_ks_statistic_is_a_small_shift() -> None:
     assert 0.1 < measure.ks_statistic < 0.25 and measure.shift == "small"
 
 
-def test_the_ks_statistic_is_the_largest_gap_of_the_cumulative_distributions() -> None:
+def test_the_ks_statistic_is_the_largest_gap_between_distributions() -> None:
     nan = float("nan")
     assert Measure("x", np.array([1.0, 2.0, nan]), np.array([3.0, 4.0])).ks_statistic == 1.0
     assert Measure("x", np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 4.0, nan])).ks_statistic == 0.5

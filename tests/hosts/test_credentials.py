@@ -1,4 +1,4 @@
-"""Which credentials count: every place of the official client, in its order."""
+"""Credentials: every location of the official client, in its order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.hosts.credentials import Kind, find_credentials
+from runner.hosts.credentials import Credentials, Kind, find_credentials
 
 
 def home() -> Path:
@@ -28,82 +28,97 @@ def key(name: str = "ann") -> str:
     return json.dumps({"username": name, "key": "k-secret"})
 
 
-def test_there_are_none() -> None:
+def used_credentials() -> Credentials:
+    used = find_credentials().used
+    assert used is not None
+    return used
+
+
+def test_without_any_file_or_variable_there_are_no_credentials() -> None:
     assert find_credentials().used is None
 
 
-def test_a_token_beats_a_key_and_a_key_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_beats_a_key_and_a_key_beats_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
     write(home() / "credentials.json", json.dumps({"refresh_token": "r-secret", "username": "ann"}))
-    assert find_credentials().used.kind is Kind.OAUTH  # type: ignore[union-attr]
+    assert used_credentials().kind is Kind.OAUTH
     write(home() / "kaggle.json", key())
-    assert find_credentials().used.kind is Kind.KEY  # type: ignore[union-attr]
+    assert used_credentials().kind is Kind.KEY
     write(home() / "access_token", "t-secret\n")
-    found = find_credentials()
-    assert (found.used.kind, found.used.secret) == (Kind.TOKEN, "t-secret")  # type: ignore[union-attr]
+    assert (used_credentials().kind, used_credentials().secret) == (Kind.TOKEN, "t-secret")
     monkeypatch.setenv("KAGGLE_API_TOKEN", "e-secret")
-    found = find_credentials()
-    assert [one.secret for one in found.all] == ["e-secret", "t-secret", "k-secret", "r-secret"]
-    assert len(found.shadowed) == 3
+    search = find_credentials()
+    assert [credentials.secret for credentials in search.all] == ["e-secret", "t-secret", "k-secret", "r-secret"]
+    assert search.shadowed == search.all[1:]
 
 
 def test_the_variable_may_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", str(write(tmp_path / "token", " t-secret \n")))
-    assert find_credentials().used.secret == "t-secret"  # type: ignore[union-attr]
+    assert used_credentials().secret == "t-secret"
 
 
-def test_a_very_long_token_is_no_name_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_longer_than_a_file_name_is_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "x" * 5000)
-    assert len(find_credentials().used.secret) == 5000  # type: ignore[union-attr]
+    assert len(used_credentials().secret) == 5000
 
 
-def test_variables_beat_the_file_and_may_complete_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_beat_the_file_and_complete_it(monkeypatch: pytest.MonkeyPatch) -> None:
     write(home() / "kaggle.json", key())
     monkeypatch.setenv("KAGGLE_USERNAME", "bob")
-    mixed = find_credentials().used
-    assert mixed
+    mixed = used_credentials()
     assert (mixed.username, mixed.secret) == ("bob", "k-secret")
     assert "KAGGLE_USERNAME" in mixed.source
     monkeypatch.setenv("KAGGLE_KEY", "v-secret")
-    assert [(one.username, one.secret) for one in find_credentials().all] == [("bob", "v-secret"), ("ann", "k-secret")]
+    assert [(credentials.username, credentials.secret) for credentials in find_credentials().all] == [
+        ("bob", "v-secret"),
+        ("ann", "k-secret"),
+    ]
 
 
-def test_the_folder_may_be_named_or_be_xdgs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_is_the_variables_or_xdgs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     write(tmp_path / "xdg" / "kaggle" / "kaggle.json", key("xdg"))
-    assert find_credentials().used.username == "xdg"  # type: ignore[union-attr]
+    assert used_credentials().username == "xdg"
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "named"))
     assert find_credentials().used is None
     write(tmp_path / "named" / "kaggle.json", key("named"))
-    assert find_credentials().used.username == "named"  # type: ignore[union-attr]
+    assert used_credentials().username == "named"
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"username": "ann"}'])
-def test_a_broken_file_is_no_key(text: str) -> None:
+def test_a_broken_file_has_no_key_and_is_listed(text: str) -> None:
     write(home() / "kaggle.json", text)
-    found = find_credentials()
-    assert found.used is None
-    assert bool(found.unreadable) is (text in ("", "no json"))
+    search = find_credentials()
+    assert search.used is None
+    assert bool(search.unreadable) is (text in ("", "no json"))
 
 
-def test_a_file_that_others_can_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_others_can_read_is_recognised() -> None:
     for mode, is_open in ((0o600, False), (0o640, True), (0o604, True)):
         write(home() / "kaggle.json", key(), mode)
-        assert find_credentials().used.is_open_to_others is is_open  # type: ignore[union-attr]
+        assert used_credentials().is_readable_by_others is is_open
 
 
-def test_no_secret_is_in_any_text_of_it() -> None:
+def test_no_secret_is_in_a_text_or_repr() -> None:
     write(home() / "kaggle.json", key())
-    used = find_credentials().used
+    used = used_credentials()
     assert "k-secret" not in f"{used} {used!r} {find_credentials()!r}"
 
 
-def test_it_is_the_order_of_the_official_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client itself, given the same places, takes the same token."""
+def test_the_command_to_disable_moves_the_file_or_unsets_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(home() / "kaggle.json", key())
+    assert used_credentials().command_to_disable == f"mv {path} {path}.old"
+    monkeypatch.setenv("KAGGLE_USERNAME", "bob")
+    monkeypatch.setenv("KAGGLE_KEY", "v-secret")
+    assert used_credentials().command_to_disable == "unset KAGGLE_USERNAME KAGGLE_KEY"
+
+
+def test_the_order_is_that_of_the_official_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client itself, given the same files and variables, takes the same token."""
     from kagglesdk import get_access_token_from_env
 
     write(home() / "access_token.txt", "txt-secret")
-    assert get_access_token_from_env()[0] == find_credentials().used.secret == "txt-secret"  # type: ignore[union-attr]
+    assert get_access_token_from_env()[0] == used_credentials().secret == "txt-secret"
     write(home() / "access_token", "file-secret")
-    assert get_access_token_from_env()[0] == find_credentials().used.secret == "file-secret"  # type: ignore[union-attr]
+    assert get_access_token_from_env()[0] == used_credentials().secret == "file-secret"
     monkeypatch.setenv("KAGGLE_API_TOKEN", "env-secret")
-    assert get_access_token_from_env()[0] == find_credentials().used.secret == "env-secret"  # type: ignore[union-attr]
+    assert get_access_token_from_env()[0] == used_credentials().secret == "env-secret"

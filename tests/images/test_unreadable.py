@@ -76,7 +76,7 @@ def test_a_truncated_image_of_any_format_is_found(
     assert list(reasons(folder, "a.jpg")) == ["a.jpg"]
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_a_file_whose_end_was_never_downloaded_is_found(tmp_path: Path, format: str) -> None:
     buffer = io.BytesIO()
     noisy(300, 200).save(buffer, format)

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runner.contract import Competition
@@ -98,9 +99,9 @@ def test_the_page_has_a_section_for_each_question(data_dir: Path, tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize("bands", [1, 2, 3, 4])
-def test_a_page_of_arrays_shows_any_number_of_bands(tmp_path: Path, bands: int) -> None:
-    competition = write_arrays(tmp_path, bands)
+@pytest.mark.parametrize(("bands", "dtype"), [(1, np.float32), (2, np.float32), (3, np.uint8), (4, np.uint8)])
+def test_a_page_of_arrays_shows_any_number_of_bands(tmp_path: Path, bands: int, dtype: type) -> None:
+    competition = write_arrays(tmp_path, bands, dtype)
     parser = write_and_parse(tmp_path, tmp_path / "explore.html", competition)
     assert "The bands of an image are shown side by side" in parser.text
     assert f"mean of band {bands}" in parser.text and f"band {bands + 1}" not in parser.text

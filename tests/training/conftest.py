@@ -12,7 +12,14 @@ import pytest
 from competitions import load
 from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.data.index import Index, build_index
+from runner.options import Compute
+from runner.session import Session
 from runner.training.fold import FoldRun
+from runner.training.run import Run
+from runner.training.trainer import StageTrainer
+from runner.workspace import Workspace
+
+CPU = Compute(device="cpu", workers=0)
 
 
 @pytest.fixture(scope="session")
@@ -39,19 +46,31 @@ def tiny_index(tiny_competition: Competition, shapes_folder: Path) -> Index:
 
 @pytest.fixture(scope="session")
 def make_fold(tiny_competition: Competition, tiny_index: Index) -> Callable[..., FoldRun]:
-    def make(run: Path, recipe: Recipe = tiny_competition.recipe, number: int = 0) -> FoldRun:
-        rows = np.arange(len(tiny_index.train))
-        held_out = rows % 5 == number
-        return FoldRun(
-            competition=tiny_competition,
-            recipe=recipe,
-            index=tiny_index,
-            number=number,
-            train_rows=rows[~held_out],
-            valid_rows=rows[held_out],
-            folder=run / f"fold-{number}",
-            log_file=run / "log.jsonl",
-            cache=run / "cache",
-        )
+    """Fold `number` of five in a workspace at `root`; its run is called tiny."""
+
+    def make(root: Path, recipe: Recipe = tiny_competition.recipe, number: int = 0, compute: Compute = CPU) -> FoldRun:
+        session = Session(tiny_competition, Workspace(root), compute=compute)
+        vars(session)["index"] = tiny_index  # else it would be read from data/
+        run = Run(session.name, "tiny", session.workspace.run_dir(session.name, "tiny"))
+        return FoldRun(session, run, recipe, number, np.arange(len(tiny_index.train)) % 5)
 
     return make
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call something that trains, and interrupt it when this epoch starts."""
+
+    def call(epoch: int, train: Callable[[], object]) -> None:
+        fit_epoch = StageTrainer.fit_epoch
+
+        def interrupted(self: StageTrainer, started: object) -> None:
+            if started.number == epoch:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+            fit_epoch(self, started)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(StageTrainer, "fit_epoch", interrupted)
+            train()
+
+    return call

@@ -1,4 +1,4 @@
-"""Kill a training again and again, go on each time, and see whether it ends as one that was left in peace.
+"""Kill a training again and again, resume it each time, and compare its end with that of an uninterrupted one.
 
 A script of its own: it imports everything once, computes nothing itself, and forks a child for each attempt.
 So an attempt costs no imports, and no child inherits threads.
@@ -26,16 +26,16 @@ import runner
 import runner.workflow
 from runner.cli import run_command
 
-_WATCHED = tuple(
-    str(Path(runner.__file__).parent / part) for part in ("training", "prediction", "workspace", "steps", "workflow")
+_TRACED = tuple(
+    str(Path(runner.__file__).parent / name) for name in ("training", "prediction", "steps", "workspace", "workflow")
 )
-# Every so many kills one comes by the clock, from outside: it also strikes within a call of the system.
+# Every n-th kill comes by the clock, from outside: it also strikes within a system call.
 _BY_CLOCK = 4
 
 
 @dataclass(frozen=True)
-class Place:
-    """A line of ours, or a call of a function of ours, and the how many-th time that it is reached."""
+class Moment:
+    """A line or a function call of the runner, and the how many-th time that it is reached."""
 
     line: str  # file.py:12, or file.py:function()
     time: int
@@ -45,14 +45,14 @@ class Place:
 
 
 class Trace:
-    """Counts the lines of ours that are reached, and dies at one of them."""
+    """Counts the runner's lines as they are reached, and kills its process at one of them."""
 
-    def __init__(self, deadly: Place | None) -> None:
+    def __init__(self, deadly: Moment | None) -> None:
         self.reached: Counter[str] = Counter()
         self._deadly = deadly
 
     def __call__(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(_WATCHED):
+        if not frame.f_code.co_filename.startswith(_TRACED):
             return None
         self._reach(f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_name}()")
         return self._line
@@ -64,29 +64,29 @@ class Trace:
 
     def _reach(self, line: str) -> None:
         self.reached[line] += 1
-        if self._deadly == Place(line, self.reached[line]):
+        if self._deadly == Moment(line, self.reached[line]):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def attempt(folder: Path, deadly: Place | None = None, seconds: float | None = None) -> tuple[int, Counter[str]]:
+def attempt(folder: Path, deadly: Moment | None = None, seconds: float | None = None) -> tuple[int, Counter[str]]:
     """Train and predict in a child, to the end or to its death: the exit code, and the lines that were reached."""
     assert threading.active_count() == 1
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _live(folder, deadly, writing)
+        _run_child(folder, deadly, writing)
     os.close(writing)
-    told = _hear(reading, child, seconds)
+    output = _read_output(reading, child, seconds)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), Counter(json.loads(told or "{}"))
+    return os.waitstatus_to_exitcode(status), Counter(json.loads(output or "{}"))
 
 
-def _live(folder: Path, deadly: Place | None, writing: int) -> None:
-    """The child's whole life."""
-    with (folder / "said.txt").open("a") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+def _run_child(folder: Path, deadly: Moment | None, writing: int) -> None:
+    """Train and predict under the trace, write what was reached to the pipe, and exit."""
+    with (folder / "output.txt").open("a") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     trace = Trace(deadly)
     sys.settrace(trace)
     code = 0
@@ -98,21 +98,21 @@ def _live(folder: Path, deadly: Place | None, writing: int) -> None:
     os._exit(code)
 
 
-def _hear(reading: int, child: int, seconds: float | None) -> str:
-    """What the child says at its end; after so many seconds it is killed."""
+def _read_output(reading: int, child: int, seconds: float | None) -> str:
+    """What the child writes at its end; after `seconds` it is killed."""
     with os.fdopen(reading) as pipe:
         if seconds is not None and not select.select([pipe], [], [], seconds)[0]:
             os.kill(child, signal.SIGKILL)
         return pipe.read()
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """The files of two workspaces that are not the same; of the log, all but times."""
-    names = {path.relative_to(top) for top in (one, other) for path in _made(top)}
-    return sorted(str(name) for name in names if _content(one / name) != _content(other / name))
+def differences(first: Path, second: Path) -> list[str]:
+    """The files of two workspaces that differ; of the log, all but times."""
+    names = {path.relative_to(top) for top in (first, second) for path in _result_files(top)}
+    return sorted(str(name) for name in names if _content(first / name) != _content(second / name))
 
 
-def _made(top: Path) -> list[Path]:
+def _result_files(top: Path) -> list[Path]:
     paths = [*top.glob("runs/**/*"), *top.glob("submissions/**/*"), *top.glob("cache/**/*.npy")]
     return [path for path in paths if path.is_file() and ".part" not in path.name]
 
@@ -120,7 +120,7 @@ def _made(top: Path) -> list[Path]:
 def _content(path: Path) -> Any:
     if not path.exists():
         return None
-    if path.suffix == ".npz":  # an archive, which holds the hour of its making
+    if path.suffix == ".npz":  # an archive, which holds the time of its writing
         import numpy as np
 
         with np.load(path) as arrays:
@@ -133,23 +133,23 @@ def _content(path: Path) -> Any:
 
 @dataclass
 class Hunt:
-    """A run that was left in peace, one that is killed, and what came of that."""
+    """An uninterrupted run, one that is killed, and the files in which they ended differently."""
 
-    peaceful: Path
+    unbroken: Path
     killed: Path
     kills: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     _since: int = 0  # how many kills came before the present run
 
-    def go_on(self, deadly: Place | None = None, seconds: float | None = None) -> bool:
-        """One more attempt; whether it came to its end, where it is compared, and the next one starts afresh."""
+    def resume(self, deadly: Moment | None = None, seconds: float | None = None) -> bool:
+        """One more attempt; True if it ended: it is then compared, and the next one starts from nothing."""
         code, _ = attempt(self.killed, deadly, seconds)
         if code == -signal.SIGKILL:
             self.kills.append(str(deadly or f"after {seconds:.3f} s"))
             return False
-        assert code == 0, (self.killed / "said.txt").read_text()
+        assert code == 0, (self.killed / "output.txt").read_text()
         past = self.kills[self._since :]
-        self.wrong += [f"{name} after {past}" for name in differences(self.peaceful, self.killed)]
+        self.wrong += [f"{name} after {past}" for name in differences(self.unbroken, self.killed)]
         self._since = len(self.kills)
         for name in ("runs", "submissions", "cache"):
             shutil.rmtree(self.killed / name)
@@ -157,31 +157,31 @@ class Hunt:
 
 
 def hunt(top: Path, calls: Sequence[str], kills: int, seed: int) -> Hunt:
-    """Kill a run at each call of each of these functions, in turn; then as many times at random places."""
-    hunted = Hunt(top / "peaceful", top / "killed")
-    began = time.perf_counter()
-    code, reached = attempt(hunted.peaceful)
-    assert code == 0, (hunted.peaceful / "said.txt").read_text()
-    length = time.perf_counter() - began
+    """Kill a run at each call of each of these functions, in turn; then `kills` times at random moments."""
+    hunted = Hunt(top / "unbroken", top / "killed")
+    started = time.perf_counter()
+    code, reached = attempt(hunted.unbroken)
+    assert code == 0, (hunted.unbroken / "output.txt").read_text()
+    length = time.perf_counter() - started
     for call in calls:
         assert reached[call] > 1, f"{call} is not called"
-        # What was finished before the call is not done again: so the second call is the next one's turn.
-        ended, before = hunted.go_on(Place(call, 1)), len(hunted.kills)
+        # What was finished before the call is not repeated: so the second call is the next one's turn.
+        ended, before = hunted.resume(Moment(call, 1)), len(hunted.kills)
         while not ended:
-            assert len(hunted.kills) - before < reached[call], f"killed at {call}, it does not get on"
-            ended = hunted.go_on(Place(call, 2))
+            assert len(hunted.kills) - before < reached[call], f"killed at {call}, it makes no progress"
+            ended = hunted.resume(Moment(call, 2))
     chance, wanted, ended = random.Random(seed), len(hunted.kills) + kills, True
     while len(hunted.kills) < wanted:
         if len(hunted.kills) % _BY_CLOCK == 0:
-            ended = hunted.go_on(seconds=chance.uniform(0, length))
+            ended = hunted.resume(seconds=chance.uniform(0, length))
         else:
             line = chance.choice(sorted(reached))
-            ended = hunted.go_on(Place(line, chance.randint(1, reached[line])))
+            ended = hunted.resume(Moment(line, chance.randint(1, reached[line])))
     if not ended:
-        hunted.go_on()
+        hunted.resume()
     return hunted
 
 
 if __name__ == "__main__":
-    found = hunt(Path(sys.argv[1]), sys.argv[4:], kills=int(sys.argv[2]), seed=int(sys.argv[3]))
-    sys.stdout.write(json.dumps({"kills": found.kills, "wrong": found.wrong}))
+    result = hunt(Path(sys.argv[1]), sys.argv[4:], kills=int(sys.argv[2]), seed=int(sys.argv[3]))
+    sys.stdout.write(json.dumps({"kills": result.kills, "wrong": result.wrong}))

@@ -1,38 +1,39 @@
-"""What the compiler is given: a network whose folding is done, for it would follow that too, at every step."""
+"""--compile: the compiler gets a network that is fused already, for it would trace the fusing at every step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from runner.training import model
-from runner.training.distributed import build_accelerator
-from runner.training.fold import FoldRun, Machine
-from runner.training.train import train_fold
+from runner.training.fold import FoldRun
+from runner.training.trainer import train_fold
+from tests.training.conftest import CPU
 
 
-def test_the_compiler_meets_no_folding(
+def test_the_backbone_is_fused_before_it_is_compiled(
     make_fold: Callable[..., FoldRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folded: list[torch.nn.Module] = []
-    given: list[torch.nn.Module] = []
+    fused: list[torch.nn.Module] = []
+    compiled: list[torch.nn.Module] = []
     fuse_batchnorm = model.fuse_batchnorm
 
-    def fold_and_note(body: torch.nn.Module, channels: int) -> torch.nn.Module:
-        assert all(body is not network.backbone for network in given), "folded after it was compiled"
-        folded.append(body)
-        return fuse_batchnorm(body, channels)
+    def fuse(backbone: torch.nn.Module, channels: int) -> torch.nn.Module:
+        assert all(backbone is not network.backbone for network in compiled), "fused after it was compiled"
+        fused.append(backbone)
+        return fuse_batchnorm(backbone, channels)
 
     def compile_nothing(module: torch.nn.Module) -> torch.nn.Module:
-        given.append(module)
+        compiled.append(module)
         return module
 
-    monkeypatch.setattr(model, "fuse_batchnorm", fold_and_note)
+    monkeypatch.setattr(model, "fuse_batchnorm", fuse)
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    fold = make_fold(tmp_path)
-    train_fold(fold, Machine(compiles=True), build_accelerator("cpu"))
-    assert len(given) == len(fold.recipe.stages)
-    assert [network.backbone for network in given] == folded
+    fold = make_fold(tmp_path, compute=replace(CPU, compile=True))
+    train_fold(fold)
+    assert len(compiled) == len(fold.recipe.stages)
+    assert [network.backbone for network in compiled] == fused

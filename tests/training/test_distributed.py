@@ -1,4 +1,4 @@
-"""Two processes, as `accelerate launch` starts them: they learn what one would, and one of them writes."""
+"""Two processes, as `accelerate launch` starts them: they train as one would, and one of them writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.contract import Recipe, Stage, TrainMode
 from runner.training.log import read_log
 from tests.competitions import SHAPES, write_plugin
 
-# A network without BatchNorm in its body: there, each process would have the statistics of its own rows.
+# A backbone without BatchNorm: with it, each process would have the statistics of its own rows.
 RECIPE = Recipe(
     "test_vit",
     (
@@ -37,16 +37,16 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class Launched:
-    """What two processes did in a workspace."""
+    """What two processes did in a workspace; `records` is a folder."""
 
     workspace: Path
-    notes: Path
+    records: Path
     code: int
     out: str
     err: str
 
-    def noted(self, kind: str, rank: int) -> list[Any]:
-        path = self.notes / f"{kind}-{rank}.jsonl"
+    def recorded(self, kind: str, rank: int) -> list[Any]:
+        path = self.records / f"{kind}-{rank}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -58,21 +58,21 @@ def new_workspace(folder: Path, shapes_folder: Path) -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
-def launch(folder: Path, shapes_folder: Path, *words: str, trouble: str = "none") -> Launched:
+def launch(folder: Path, shapes_folder: Path, *words: str, fault: str = "none") -> Launched:
     """Commands in two processes on the CPU, by the real launcher."""
-    workspace, notes = new_workspace(folder, shapes_folder), folder / "notes"
-    notes.mkdir()
+    workspace, records = new_workspace(folder, shapes_folder), folder / "records"
+    records.mkdir()
     flags = ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    where = ["--main_process_ip=127.0.0.1", f"--main_process_port={free_port()}"]
+    address = ["--main_process_ip=127.0.0.1", f"--main_process_port={free_port()}"]
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "accelerate.commands.launch", *flags, *where),
-            *(str(Path(__file__).with_name("spying.py")), str(notes), trouble, *words),
+            *(sys.executable, "-m", "accelerate.commands.launch", *flags, *address),
+            *(str(Path(__file__).with_name("launched.py")), str(records), fault, *words),
         ],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RUNNER_WORKSPACE": str(workspace)},
         capture_output=True,
@@ -80,7 +80,7 @@ def launch(folder: Path, shapes_folder: Path, *words: str, trouble: str = "none"
         check=False,
         timeout=120,
     )
-    return Launched(workspace, notes, done.returncode, done.stdout, done.stderr)
+    return Launched(workspace, records, done.returncode, done.stdout, done.stderr)
 
 
 def train_alone(folder: Path, shapes_folder: Path, *flags: str) -> Path:
@@ -110,15 +110,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path
     return train_alone(tmp_path_factory.mktemp("one"), shapes_folder)
 
 
-def held_out(workspace: Path) -> list[int]:
+def fold_of_rows(workspace: Path) -> list[int]:
     with (workspace / "runs" / "shapes" / "tiny" / "folds.csv").open() as file:
         return [int(row["fold"]) for row in csv.DictReader(file)]
 
 
 def figures(workspace: Path) -> np.ndarray:
-    """Of each epoch the losses and scores."""
+    """Losses and scores, a row an epoch."""
     lines = read_log(workspace / "runs" / "shapes" / "tiny" / "log.jsonl")
-    return np.array([[one["train_loss"], one["valid_loss"], *one["scores"].values()] for one in lines])
+    return np.array([[line["train_loss"], line["valid_loss"], *line["scores"].values()] for line in lines])
 
 
 def submission(workspace: Path) -> tuple[list[str], np.ndarray]:
@@ -127,86 +127,85 @@ def submission(workspace: Path) -> tuple[list[str], np.ndarray]:
     return [row[0] for row in rows], np.array([row[1:] for row in rows], dtype=float)
 
 
-def test_they_hold_out_the_rows_that_one_process_holds_out(two: Launched, alone: Path) -> None:
-    assert held_out(two.workspace) == held_out(alone)
+def test_two_processes_have_the_validation_rows_of_one(two: Launched, alone: Path) -> None:
+    assert fold_of_rows(two.workspace) == fold_of_rows(alone)
 
 
-def test_in_each_epoch_each_row_is_seen_by_one_process_once(two: Launched) -> None:
-    rows = [row for row, fold in enumerate(held_out(two.workspace)) if fold != 0]
-    epochs = list(zip(two.noted("seen", 0), two.noted("seen", 1), strict=True))
+def test_each_row_is_trained_on_by_one_process_once_an_epoch(two: Launched) -> None:
+    rows = [row for row, fold in enumerate(fold_of_rows(two.workspace)) if fold != 0]
+    epochs = list(zip(two.recorded("rows", 0), two.recorded("rows", 1), strict=True))
     assert len(epochs) == 5
-    for mine, others in epochs:
-        assert sorted(row for batch in (*mine, *others) for row in batch) == rows
-        assert all(0 <= len(one) - len(other) <= 1 for one, other in zip(mine, others, strict=True))
+    for first, second in epochs:
+        assert sorted(row for batch in (*first, *second) for row in batch) == rows
+        assert all(0 <= len(shard) - len(rest) <= 1 for shard, rest in zip(first, second, strict=True))
 
 
-def test_their_losses_and_scores_are_those_of_one_process(two: Launched, alone: Path) -> None:
+def test_two_processes_have_the_losses_and_scores_of_one(two: Launched, alone: Path) -> None:
     assert figures(two.workspace).shape == (5, 4)
     assert np.allclose(figures(two.workspace)[:3], figures(alone)[:3], atol=1e-5)
     assert np.allclose(figures(two.workspace), figures(alone), atol=2e-3)
 
 
-def test_the_snapshots_hold_what_both_have_learned(two: Launched, alone: Path) -> None:
+def test_two_processes_have_the_snapshots_of_one(two: Launched, alone: Path) -> None:
     for cycle in range(3):
         name = Path("runs", "shapes", "tiny", "fold-0", f"snapshot-{cycle}.safetensors")
-        theirs, ours = load_file(two.workspace / name), load_file(alone / name)
-        assert theirs.keys() == ours.keys()
-        assert all(np.allclose(theirs[key], ours[key], atol=3e-3) for key in ours), cycle
+        weights, expected = load_file(two.workspace / name), load_file(alone / name)
+        assert weights.keys() == expected.keys()
+        assert all(np.allclose(weights[key], expected[key], atol=3e-3) for key in expected), cycle
 
 
-def test_their_submission_is_that_of_one_process(two: Launched, alone: Path) -> None:
+def test_two_processes_write_the_submission_of_one(two: Launched, alone: Path) -> None:
     ids, values = submission(two.workspace)
     assert ids == submission(alone)[0]
     assert np.allclose(values, submission(alone)[1], atol=2e-3)
 
 
-def test_one_process_writes_and_speaks(two: Launched) -> None:
-    written = two.noted("written", 1)
+def test_one_process_alone_writes_and_logs(two: Launched) -> None:
+    written = two.recorded("written", 1)
     assert written
-    # The other puts its share of the activations where the first finds it, and what it has read into the cache
-    # that anyone may fill; nothing else.
-    shares = [path for path in written if not path.startswith("cache/shapes/images/")]
-    assert shares
-    assert all(path.startswith("cache/shapes/activations/") and "1-of-2" in path for path in shares)
-    assert "runs/shapes/tiny/log.jsonl" in two.noted("written", 0)
-    assert "submissions/shapes/tiny.csv" in two.noted("written", 0)
-    assert len(list((two.workspace / "cache" / "shapes" / "activations").iterdir())) == 1
+    # The other writes its shard of the features, and images into the cache that all processes fill; nothing else.
+    shards = [path for path in written if not path.startswith("cache/shapes/images/")]
+    assert shards
+    assert all(path.startswith("cache/shapes/features/") and "1-of-2" in path for path in shards)
+    assert "runs/shapes/tiny/log.jsonl" in two.recorded("written", 0)
+    assert "submissions/shapes/tiny.csv" in two.recorded("written", 0)
+    assert len(list((two.workspace / "cache" / "shapes" / "features").iterdir())) == 1
     assert [line.split(":")[0] for line in two.out.splitlines()][:2] == ["tiny", "tiny"]
     assert two.out.count("held-out") == 1
     assert two.err.count("32 px, unfrozen") == 1
 
 
-def test_a_fault_in_one_process_ends_both_and_is_told_once(tmp_path: Path, shapes_folder: Path) -> None:
-    launched = launch(tmp_path, shapes_folder, *TRAIN, trouble="fault")
+def test_an_error_in_one_process_ends_both_and_is_printed_once(tmp_path: Path, shapes_folder: Path) -> None:
+    launched = launch(tmp_path, shapes_folder, *TRAIN, fault="error")
     assert launched.code != 0
-    assert launched.err.count("the second process stumbled") == 1
-    assert "pick it up" in launched.err
+    assert launched.err.count("the second process failed") == 1
+    assert "start it again" in launched.err
     assert len(read_log(launched.workspace / "runs" / "shapes" / "tiny" / "log.jsonl")) == 1
 
 
 @pytest.mark.slow
-def test_what_all_processes_refuse_is_told_once(tmp_path: Path, shapes_folder: Path) -> None:
+def test_an_error_of_all_processes_is_printed_once(tmp_path: Path, shapes_folder: Path) -> None:
     launched = launch(tmp_path, shapes_folder, "shapes", "train", "--run", "no/name")
     assert launched.code != 0
     assert launched.err.count("cannot name a run") == 1
 
 
 @pytest.mark.slow
-def test_both_halve_the_batch_when_one_has_no_room_for_it(tmp_path: Path, shapes_folder: Path) -> None:
+def test_both_halve_the_batch_size_when_one_is_out_of_memory(tmp_path: Path, shapes_folder: Path) -> None:
     words = (*TRAIN, "--batch-size", "auto", "--then", *PREDICT)
-    launched = launch(tmp_path / "two", shapes_folder, *words, trouble="memory")
+    launched = launch(tmp_path / "two", shapes_folder, *words, fault="memory")
     assert launched.code == 0, launched.err
-    assert launched.err.count("does not fit into memory: going on with 7") == 1
+    assert launched.err.count("out of memory at batch size 14; retrying with 7") == 1
     alone = train_alone(tmp_path / "one", shapes_folder, "--batch-size", "7")
     assert np.allclose(figures(launched.workspace), figures(alone), atol=5e-3)
 
 
 @pytest.mark.slow
-def test_they_find_the_rate_that_one_process_finds(tmp_path: Path, shapes_folder: Path) -> None:
+def test_two_processes_find_the_lr_of_one(tmp_path: Path, shapes_folder: Path) -> None:
     launched = launch(tmp_path / "two", shapes_folder, *TRAIN, "--lr", "find")
     assert launched.code == 0, launched.err
     alone = train_alone(tmp_path / "one", shapes_folder, "--lr", "find")
     for stage in range(3):
         name = Path("runs", "shapes", "tiny", "fold-0", f"find-lr-{stage}.json")
-        theirs, ours = (json.loads((top / name).read_text()) for top in (launched.workspace, alone))
-        assert theirs["suggested"] == pytest.approx(ours["suggested"])
+        found, expected = (json.loads((top / name).read_text()) for top in (launched.workspace, alone))
+        assert found["minimum"] == pytest.approx(expected["minimum"])

@@ -1,4 +1,4 @@
-"""One fold, trained: what it leaves, that it learns, and that a broken-off one ends the same."""
+"""One fold, trained: its files, that it learns, and that an interrupted one ends the same."""
 
 from __future__ import annotations
 
@@ -15,36 +15,32 @@ from runner.contract import Recipe
 from runner.contract.thresholds import apply_thresholds
 from runner.errors import TrainingError
 from runner.images.center_crop import CenterCrop
-from runner.training import stage as stage_module
-from runner.training.distributed import build_accelerator
-from runner.training.fold import FoldRun, Machine, load_snapshot
+from runner.training import trainer as trainer_module
+from runner.training.fold import FoldRun, load_snapshot
 from runner.training.learner import predict_logits
 from runner.training.loaders import ImageLoader
 from runner.training.log import append_line, keep_lines, read_log
-from runner.training.losses import loss_of
-from runner.training.snapshots import Snapshot, read_snapshots
-from runner.training.train import train_fold as train_fold_on
+from runner.training.losses import label_loss
+from runner.training.snapshots import read_snapshots
+from runner.training.trainer import train_fold
+from tests.training.conftest import CPU
 
 MakeFold = Callable[..., FoldRun]
-
-
-def train_fold(fold: FoldRun, machine: Machine | None = None) -> tuple[Snapshot, ...]:
-    return train_fold_on(fold, machine or Machine(), build_accelerator("cpu"))
 
 
 def weights(fold: FoldRun, cycle: int) -> dict[str, torch.Tensor]:
     return load_file(fold.folder / f"snapshot-{cycle}.safetensors")
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: Path) -> None:
+def test_a_fold_leaves_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: Path) -> None:
     fold = make_fold(tmp_path)
-    snapshots = train_fold(fold, Machine())
+    snapshots = train_fold(fold)
     assert [(s.cycle, s.stage, s.size) for s in snapshots] == [(0, 0, 24), (1, 1, 32), (2, 1, 32)]
-    lines = read_log(fold.log_file)
+    lines = read_log(fold.run.log_file)
     assert [(line["epoch"], line["mode"], line["ends_cycle"]) for line in lines] == [
         (0, "frozen", True),
         (1, "unfrozen", False),
@@ -52,104 +48,119 @@ def test_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: P
         (3, "unfrozen", False),
         (4, "unfrozen", True),
     ]
-    assert all(len(line["rates"]) == len(line["losses"]) == 3 for line in lines)
-    assert not (fold.folder / "state.safetensors").exists()
+    assert all(len(line["lrs"]) == len(line["losses"]) == 3 for line in lines)
+    assert not fold.checkpoint_file.exists()
 
 
-def test_it_learns(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
+def test_the_stage_is_announced_in_one_line(
+    make_fold: MakeFold, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train_fold(make_fold(tmp_path))
+    assert "fold 0, 24 px, frozen, lr 0.01: 48 training images, 12 validation images\n" in capfd.readouterr().err
+
+
+def test_training_lowers_the_validation_loss(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
     longer = replace(tiny_recipe, stages=(replace(tiny_recipe.stages[1], cycles=1, cycle_len=12),))
-    snapshot = train_fold(make_fold(tmp_path, longer), Machine())[-1]
+    snapshot = train_fold(make_fold(tmp_path, longer))[-1]
     assert snapshot.scores["accuracy"] > 0.8
     assert snapshot.valid_loss is not None
     assert snapshot.valid_loss < 0.6
 
 
-def test_a_reloaded_snapshot_scores_what_was_written_beside_it(make_fold: MakeFold, tmp_path: Path) -> None:
+def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, tmp_path: Path) -> None:
     fold = make_fold(tmp_path)
-    snapshot = train_fold(fold, Machine())[-1]
+    snapshot = train_fold(fold)[-1]
     network = load_snapshot(fold, snapshot)
-    feed = ImageLoader(fold.reader, fold.answers, CenterCrop(fold.competition.preset, snapshot.size), 0)
-    logits = predict_logits(build_accelerator("cpu"), network, feed, fold.valid_rows, 16, title="again")
-    targets = torch.from_numpy(fold.index.targets()[fold.valid_rows])
-    assert float(loss_of(fold.competition.labels, logits, targets)) == snapshot.valid_loss
+    loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
+    logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
+    targets = torch.from_numpy(fold.session.index.targets()[fold.valid.rows])
+    assert float(label_loss(fold.competition.labels, logits, targets)) == snapshot.valid_loss
 
 
-def test_the_same_seed_gives_the_same_weights_whatever_the_workers(make_fold: MakeFold, tmp_path: Path) -> None:
-    one, other = make_fold(tmp_path / "one"), make_fold(tmp_path / "other")
-    train_fold(one, Machine(workers=0))
-    train_fold(other, Machine(workers=2))
-    assert all(same(weights(one, cycle), weights(other, cycle)) for cycle in range(3))
+def test_the_same_seed_gives_the_same_weights_with_any_workers(make_fold: MakeFold, tmp_path: Path) -> None:
+    first = make_fold(tmp_path / "first")
+    second = make_fold(tmp_path / "second", compute=replace(CPU, workers=2))
+    train_fold(first)
+    train_fold(second)
+    assert all(same(weights(first, cycle), weights(second, cycle)) for cycle in range(3))
 
 
-def test_another_seed_gives_other_weights(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    one, other = make_fold(tmp_path / "one"), make_fold(tmp_path / "other", replace(tiny_recipe, seed=1))
-    train_fold(one, Machine())
-    train_fold(other, Machine())
-    assert not same(weights(one, 0), weights(other, 0))
+def test_a_different_seed_gives_different_weights(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
+    first, second = make_fold(tmp_path / "first"), make_fold(tmp_path / "second", replace(tiny_recipe, seed=1))
+    train_fold(first)
+    train_fold(second)
+    assert not same(weights(first, 0), weights(second, 0))
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
-def test_a_run_broken_off_after_any_epoch_ends_with_the_same_weights(
-    epochs: int, make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+def test_a_run_interrupted_in_any_epoch_ends_with_the_same_weights(
+    epoch: int, make_fold: MakeFold, tmp_path: Path, interrupt: Callable[..., None]
 ) -> None:
-    unbroken, broken = make_fold(tmp_path / "unbroken"), make_fold(tmp_path / "broken")
-    train_fold(unbroken, Machine())
-    _break_off_in_epoch(epochs, broken, monkeypatch)
-    train_fold(broken, Machine())
-    assert all(same(weights(unbroken, cycle), weights(broken, cycle)) for cycle in range(3))
+    unbroken, resumed = make_fold(tmp_path / "unbroken"), make_fold(tmp_path / "resumed")
+    train_fold(unbroken)
+    interrupt(epoch, lambda: train_fold(resumed))
+    train_fold(resumed)
+    assert all(same(weights(unbroken, cycle), weights(resumed, cycle)) for cycle in range(3))
     untimed = [
-        [{k: v for k, v in line.items() if "second" not in k} for line in read_log(fold.log_file)]
-        for fold in (unbroken, broken)
+        [{k: v for k, v in line.items() if "second" not in k} for line in read_log(fold.run.log_file)]
+        for fold in (unbroken, resumed)
     ]
     assert untimed[0] == untimed[1]
-
-
-def _break_off_in_epoch(number: int, fold: FoldRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = stage_module._train_one
-
-    def breaks(*arguments: object) -> object:
-        if arguments[1].number == number:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-        return train(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage_module, "_train_one", breaks)
-        train_fold(fold, Machine())
 
 
 def test_a_finished_fold_is_not_trained_again(
     make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fold = make_fold(tmp_path)
-    finished = train_fold(fold, Machine())
-    monkeypatch.setattr(stage_module, "train_stage", lambda *_: pytest.fail("it began to train"))
-    assert train_fold(fold, Machine()) == finished
+    finished = train_fold(fold)
+    monkeypatch.setattr(trainer_module, "train_stage", lambda *_: pytest.fail("it trained again"))
+    assert train_fold(fold) == finished
 
 
-def test_no_held_out_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fold, seen = make_fold(tmp_path), []
-    order = stage_module.shuffled_batches
+def test_no_validation_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = make_fold(tmp_path)
+    trained: list[int] = []
+    shuffled_batches = trainer_module.shuffled_batches
 
-    def spy(rows: np.ndarray, *rest: int) -> list[np.ndarray]:
-        batches = order(rows, *rest)
-        seen.extend(np.concatenate(batches).tolist())
+    def recorded(rows: np.ndarray, *arguments: int) -> list[np.ndarray]:
+        batches = shuffled_batches(rows, *arguments)
+        trained.extend(np.concatenate(batches).tolist())
         return batches
 
-    monkeypatch.setattr(stage_module, "shuffled_batches", spy)
-    train_fold(fold, Machine())
-    assert sorted(set(seen)) == fold.train_rows.tolist()
-    assert len(seen) == 5 * len(fold.train_rows)
+    monkeypatch.setattr(trainer_module, "shuffled_batches", recorded)
+    train_fold(fold)
+    assert sorted(set(trained)) == fold.train.rows.tolist()
+    assert len(trained) == 5 * len(fold.train)
 
 
-def test_a_broken_snapshot_is_named(make_fold: MakeFold, tmp_path: Path) -> None:
+def test_the_row_sets_of_a_fold_share_no_row_and_leave_none_out(make_fold: MakeFold, tmp_path: Path) -> None:
+    fold = make_fold(tmp_path, number=2)
+    assert sorted([*fold.train.rows, *fold.valid.rows]) == list(range(60))
+    assert fold.valid.rows.tolist() == list(range(2, 60, 5))
+    assert fold.valid.ids == tuple(fold.session.index.train["id"][2::5])
+    assert fold.test.ids == tuple(fold.session.index.test["id"])
+
+
+def test_broken_weights_of_a_snapshot_are_an_error_that_names_the_file(make_fold: MakeFold, tmp_path: Path) -> None:
     fold = make_fold(tmp_path)
-    train_fold(fold, Machine())
-    (fold.folder / "snapshot-2.safetensors").write_bytes(b"cut off")
-    with pytest.raises(TrainingError, match="cannot be read"):
+    train_fold(fold)
+    path = fold.folder / "snapshot-2.safetensors"
+    path.write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match="the snapshot's weights cannot be read") as caught:
         load_snapshot(fold, read_snapshots(fold.folder)[-1])
+    assert caught.value.where == str(path)
 
 
-def test_a_half_written_line_of_the_log_is_no_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"cycle": 0}', '{"format": 1, "cycle": 0, "body": 3}', '{"format": 2}'])
+def test_a_snapshot_of_another_version_is_an_error_with_a_fix(content: str, tmp_path: Path) -> None:
+    (tmp_path / "snapshot-0.json").write_text(content)
+    with pytest.raises(TrainingError) as caught:
+        read_snapshots(tmp_path)
+    assert caught.value.where == str(tmp_path / "snapshot-0.json")
+    assert caught.value.fix == "delete the run's folder and train it again"
+
+
+def test_a_half_written_log_line_is_dropped(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     append_line(log, {"epoch": 0})
     with log.open("a") as file:
@@ -160,6 +171,6 @@ def test_a_half_written_line_of_the_log_is_no_line(tmp_path: Path) -> None:
     assert read_log(log) == [{"epoch": 0}, {"epoch": 1}]
 
 
-def test_a_image_without_a_likely_tag_gets_the_likeliest() -> None:
+def test_an_image_without_a_probable_label_gets_the_most_probable() -> None:
     decisions = apply_thresholds(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]))
     assert decisions.tolist() == [[0, 1, 0], [1, 0, 1]]

@@ -1,4 +1,4 @@
-"""Killed at any moment, a training goes on and ends as if nothing had happened; and nothing half written is used."""
+"""Killed at any moment, a training resumes and ends the same; and no half-written file is used."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 
+from runner.cli import run_command
 from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import TrainingError
-from runner.training import features as activations_module
-from runner.training.distributed import build_accelerator
-from runner.training.fold import FoldRun, Machine
+from runner.training import features as features_module
+from runner.training.fold import FoldRun
 from runner.training.log import read_log
 from runner.training.snapshots import read_checkpoint_meta, read_snapshots
-from runner.training.train import train_fold
+from runner.training.trainer import train_fold
 from tests.competitions import SHAPES, write_plugin
 
 MakeFold = Callable[..., FoldRun]
+Interrupt = Callable[..., None]
 
-# Each state of the network; cycles of one epoch and of two; a cycle that ends with the first epoch of its stage.
+# Each train mode; cycles of one epoch and of two; a cycle that ends with the first epoch of its stage.
 RECIPE = Recipe(
     "test_resnet",
     (
@@ -41,49 +42,48 @@ RECIPE = Recipe(
 
 
 @pytest.fixture
-def hunting_ground(tmp_path: Path, shapes_folder: Path) -> Path:
-    """Two workspaces, one to be left in peace."""
-    from runner.cli import run_command
-
-    for name in ("peaceful", "killed"):
+def two_workspaces(tmp_path: Path, shapes_folder: Path) -> Path:
+    """A folder with two workspaces, one whose run will not be interrupted."""
+    for name in ("unbroken", "killed"):
         write_plugin(tmp_path / name, replace(SHAPES, recipe=RECIPE))
         words = ["--workspace", str(tmp_path / name), "shapes", "download", "--from", str(shapes_folder)]
         assert run_command(words) == 0
     return tmp_path
 
 
-def hunt(ground: Path, *calls: str, kills: int, seed: int) -> dict[str, Any]:
+def hunt(folder: Path, *calls: str, kills: int, seed: int) -> dict[str, Any]:
+    """Run killing.py: the moments of the kills, and the files that differ afterwards."""
     script = Path(__file__).with_name("killing.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(ground), str(kills), str(seed), *calls],
+        [sys.executable, str(script), str(folder), str(kills), str(seed), *calls],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
-def test_killed_after_each_snapshot_and_at_random_it_ends_the_same_bit_for_bit(hunting_ground: Path) -> None:
-    # Between a snapshot and the state that calls its epoch finished lies the one moment when the disk holds both
-    # what an epoch starts from and what it ends with.
-    found = hunt(hunting_ground, "snapshots.py:write_checkpoint()", kills=6, seed=1)
-    assert len(found["kills"]) >= 12
-    assert found["wrong"] == []
+def test_killed_after_each_snapshot_and_at_random_a_run_ends_in_the_same_bytes(two_workspaces: Path) -> None:
+    # Between a snapshot and the checkpoint that finishes its epoch is the one moment when the disk holds both
+    # the start of an epoch and its end.
+    result = hunt(two_workspaces, "snapshots.py:write_checkpoint()", kills=6, seed=1)
+    assert len(result["kills"]) >= 12
+    assert result["wrong"] == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_a_hundred_moments_it_ends_the_same_bit_for_bit(hunting_ground: Path) -> None:
-    found = hunt(hunting_ground, "log.py:append_line()", "snapshots.py:write_snapshot()", kills=90, seed=2)
-    assert len(found["kills"]) >= 100
-    assert found["wrong"] == []
+def test_killed_at_a_hundred_moments_a_run_ends_in_the_same_bytes(two_workspaces: Path) -> None:
+    result = hunt(two_workspaces, "log.py:append_line()", "snapshots.py:write_snapshot()", kills=90, seed=2)
+    assert len(result["kills"]) >= 100
+    assert result["wrong"] == []
 
 
 @pytest.fixture(scope="module")
-def three_states(tiny_recipe: Recipe) -> Recipe:
+def three_modes(tiny_recipe: Recipe) -> Recipe:
     stages = (
         Stage(24, TrainMode.FEATURES, cycle_len=2),
         Stage(24, TrainMode.FROZEN),
@@ -93,126 +93,104 @@ def three_states(tiny_recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(make_fold: MakeFold, three_states: Recipe, tmp_path_factory: pytest.TempPathFactory) -> FoldRun:
-    """A fold that was trained in peace."""
-    fold = make_fold(tmp_path_factory.mktemp("unbroken"), three_states)
-    train(fold)
+def unbroken(make_fold: MakeFold, three_modes: Recipe, tmp_path_factory: pytest.TempPathFactory) -> FoldRun:
+    """A fold whose training was not interrupted."""
+    fold = make_fold(tmp_path_factory.mktemp("unbroken"), three_modes)
+    train_fold(fold)
     return fold
-
-
-def train(fold: FoldRun, epochs: int | None = None, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
-    """Train to the end, or until so many epochs are finished."""
-    from runner.training import stage as stage_module
-
-    if epochs is None:
-        train_fold(fold, Machine(), build_accelerator("cpu"))
-        return
-    assert monkeypatch is not None
-    really = stage_module._train_one
-
-    def breaks(tools: Any, epoch: Any) -> Any:
-        if epoch.number == epochs:
-            raise KeyboardInterrupt
-        return really(tools, epoch)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage_module, "_train_one", breaks)
-        train(fold)
 
 
 def weights(fold: FoldRun) -> list[bytes]:
     return [path.read_bytes() for path in sorted(fold.folder.glob("snapshot-*.safetensors"))]
 
 
+def features_dir(fold: FoldRun) -> Path:
+    return fold.session.cache_dir / "features"
+
+
 def cut(path: Path, seed: int) -> None:
-    """Leave a part of a file, of a length drawn at random."""
+    """Keep the beginning of a file, of random length."""
     content = path.read_bytes()
     path.write_bytes(content[: random.Random(seed).randrange(len(content))])
 
 
-def test_what_a_killed_writer_left_is_never_taken_for_a_file(
-    make_fold: MakeFold, three_states: Recipe, unbroken: FoldRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_temporary_files_of_a_killed_writer_are_never_used(
+    make_fold: MakeFold, three_modes: Recipe, unbroken: FoldRun, tmp_path: Path, interrupt: Interrupt
 ) -> None:
-    broken = make_fold(tmp_path, three_states)
-    for path in [*unbroken.folder.iterdir(), *unbroken.cache.rglob("*.npy")]:
-        home = broken.folder if path.parent == unbroken.folder else broken.cache / "activations"
-        home.mkdir(parents=True, exist_ok=True)
-        (home / f".{path.stem}.123-456.part{path.suffix}").write_bytes(path.read_bytes()[:-100])
-    (broken.folder / ".state.123-456.part.safetensors").write_bytes(b"cut off")
-    train(broken, 2, monkeypatch)
-    train(broken)
+    broken = make_fold(tmp_path, three_modes)
+    for source, target in ((unbroken.folder, broken.folder), (features_dir(unbroken), features_dir(broken))):
+        target.mkdir(parents=True)
+        for path in source.iterdir():
+            (target / f".{path.stem}.123-456.part{path.suffix}").write_bytes(path.read_bytes()[:-100])
+    (broken.folder / ".checkpoint.123-456.part.safetensors").write_bytes(b"cut off")
+    interrupt(2, lambda: train_fold(broken))
+    train_fold(broken)
     assert weights(broken) == weights(unbroken)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_activations_that_are_cut_short_are_computed_again(
-    seed: int,
-    make_fold: MakeFold,
-    three_states: Recipe,
-    unbroken: FoldRun,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_features_that_are_cut_short_are_computed_again(
+    seed: int, make_fold: MakeFold, three_modes: Recipe, unbroken: FoldRun, tmp_path: Path, interrupt: Interrupt
 ) -> None:
-    broken = make_fold(tmp_path, three_states)
-    train(broken, 1, monkeypatch)
-    (path,) = broken.cache.rglob("*.npy")
-    whole = path.read_bytes()
+    broken = make_fold(tmp_path, three_modes)
+    interrupt(1, lambda: train_fold(broken))
+    (path,) = features_dir(broken).iterdir()
+    complete = path.read_bytes()
     cut(path, seed)
-    train(broken)
-    assert path.read_bytes() == whole
+    train_fold(broken)
+    assert path.read_bytes() == complete
     assert weights(broken) == weights(unbroken)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_state_that_is_cut_short_is_named_and_not_used(
-    seed: int,
-    make_fold: MakeFold,
-    three_states: Recipe,
-    unbroken: FoldRun,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_checkpoint_that_is_cut_short_is_named_and_not_used(
+    seed: int, make_fold: MakeFold, three_modes: Recipe, unbroken: FoldRun, tmp_path: Path, interrupt: Interrupt
 ) -> None:
-    broken = make_fold(tmp_path, three_states)
-    train(broken, 3, monkeypatch)
+    broken = make_fold(tmp_path, three_modes)
+    interrupt(3, lambda: train_fold(broken))
     assert read_checkpoint_meta(broken.checkpoint_file)["epoch"] == 2
     cut(broken.checkpoint_file, seed)
-    with pytest.raises(TrainingError, match="state of a broken-off training cannot be read") as caught:
-        train(broken)
-    assert "delete it" in str(caught.value.fix)
+    with pytest.raises(TrainingError, match="the checkpoint cannot be read") as caught:
+        train_fold(broken)
+    assert caught.value.where == str(broken.checkpoint_file)
+    assert caught.value.fix is not None and caught.value.fix.startswith("delete it and run the same command")
     broken.checkpoint_file.unlink()
-    train(broken)
+    train_fold(broken)
     assert weights(broken) == weights(unbroken)
 
 
-def test_facts_of_a_snapshot_that_are_cut_short_are_named(
-    make_fold: MakeFold, three_states: Recipe, tmp_path: Path
+def test_a_json_file_of_a_snapshot_that_is_cut_short_is_named(
+    make_fold: MakeFold, three_modes: Recipe, tmp_path: Path
 ) -> None:
-    fold = make_fold(tmp_path, three_states)
-    train(fold)
+    fold = make_fold(tmp_path, three_modes)
+    train_fold(fold)
     cut(fold.folder / "snapshot-1.json", 0)
-    with pytest.raises(TrainingError, match="snapshot's facts cannot be read"):
+    with pytest.raises(TrainingError, match="the snapshot's JSON file cannot be read") as caught:
         read_snapshots(fold.folder)
+    assert caught.value.where == str(fold.folder / "snapshot-1.json")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_log_that_is_cut_short_loses_only_what_is_trained_again(
-    seed: int, make_fold: MakeFold, three_states: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, make_fold: MakeFold, three_modes: Recipe, tmp_path: Path, interrupt: Interrupt
 ) -> None:
-    fold = make_fold(tmp_path, three_states)
-    train(fold, 2, monkeypatch)
-    kept = fold.log_file.read_bytes()
-    third = kept.splitlines(keepends=True)[-1]
-    fold.log_file.write_bytes(kept + third[: random.Random(seed).randrange(1, len(third))])
-    train(fold)
-    assert [line["epoch"] for line in read_log(fold.log_file)] == [0, 1, 2, 3, 4]
+    fold = make_fold(tmp_path, three_modes)
+    interrupt(2, lambda: train_fold(fold))
+    log = fold.run.log_file
+    last = log.read_bytes().splitlines(keepends=True)[-1]
+    with log.open("ab") as file:
+        file.write(last[: random.Random(seed).randrange(1, len(last))])
+    train_fold(fold)
+    assert [line["epoch"] for line in read_log(log)] == [0, 1, 2, 3, 4]
 
 
-def test_activations_are_computed_once_for_a_run_that_is_broken_off(
-    make_fold: MakeFold, three_states: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_run_does_not_compute_its_features_again(
+    make_fold: MakeFold, three_modes: Recipe, tmp_path: Path, interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fold, computed = make_fold(tmp_path, three_states), []
-    really = activations_module._compute
-    monkeypatch.setattr(activations_module, "_compute", lambda *a: (computed.append(1), really(*a)))
-    train(fold, 1, monkeypatch)
-    train(fold)
+    fold = make_fold(tmp_path, three_modes)
+    computed: list[int] = []
+    compute = features_module._compute
+    monkeypatch.setattr(features_module, "_compute", lambda *arguments: (computed.append(1), compute(*arguments)))
+    interrupt(1, lambda: train_fold(fold))
+    train_fold(fold)
     assert len(computed) == 1

@@ -1,4 +1,4 @@
-"""The finder: it reads a curve right, says when there is nothing to read, and leaves no trace."""
+"""The LR finder: it reads a curve, says why one gives no lr, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -12,58 +12,75 @@ import torch
 
 from runner.console import sparkline
 from runner.contract import Recipe, Stage, TrainMode
-from runner.training.distributed import build_accelerator
-from runner.training.feeds import build_feeds
-from runner.training.fold import FoldRun, Machine, initial_network
-from runner.training.learner import Learner
+from runner.errors import RunnerError
+from runner.options import TrainOptions
+from runner.training.fold import FoldRun, initial_network, stage_loaders
+from runner.training.learner import build_learner, prepared
 from runner.training.log import read_log
-from runner.training.lr_finder import Curve, find_lr, finding_file, read_curve, tell
-from runner.training.optimizer import apply_freezing, build_optimizer
-from runner.training.train import train_fold
+from runner.training.lr_finder import Curve, describe, find_lr, find_stage_lr, lr_file, read_curve
+from runner.training.optimizer import apply_freezing
+from runner.training.trainer import train_fold
 from runner.workspace import read_json
 
-RATES = tuple(10 ** (-6 + 6 * step / 99) for step in range(100))
+LRS = tuple(10 ** (-6 + 6 * step / 99) for step in range(100))
+
+MakeFold = Callable[..., FoldRun]
 
 
-def bowl(minimum: float, depth: float = 1.0) -> Curve:
-    """A loss that is lowest at `minimum` and breaks away above it."""
-    centre = math.log10(minimum)
-    above = [math.log10(rate) - centre for rate in RATES]
-    return Curve(RATES, tuple(2 - depth * math.exp(-(x**2)) + max(0, 3 * x) ** 2 for x in above))
+def bowl(lowest: float, depth: float = 1.0) -> Curve:
+    """A loss that is lowest at this lr and diverges above it."""
+    decades = [math.log10(lr) - math.log10(lowest) for lr in LRS]
+    return Curve(LRS, tuple(2 - depth * math.exp(-(x**2)) + max(0, 3 * x) ** 2 for x in decades))
 
 
-@pytest.mark.parametrize("minimum", [1e-4, 1e-3, 1e-2, 0.1])
-def test_the_suggestion_is_a_factor_of_ten_below_the_minimum(minimum: float) -> None:
-    finding = read_curve(bowl(minimum))
-    assert finding.minimum == pytest.approx(minimum, rel=0.2)
-    assert finding.suggested == pytest.approx(finding.minimum / 10)  # type: ignore[operator]
-    assert finding.steepest is not None
-    assert finding.steepest < finding.minimum  # type: ignore[operator]
+@pytest.mark.parametrize("lowest", [1e-4, 1e-3, 1e-2, 0.1])
+def test_minimum_is_a_tenth_of_the_lr_with_the_lowest_loss(lowest: float) -> None:
+    result = read_curve(bowl(lowest))
+    assert result.lowest_loss_lr == pytest.approx(lowest, rel=0.2)
+    assert result.minimum == pytest.approx(result.lowest_loss_lr / 10)  # type: ignore[operator]
+    assert result.steep is not None
+    assert result.steep < result.lowest_loss_lr  # type: ignore[operator]
 
 
-def test_the_steepest_point_is_where_the_loss_falls_fastest() -> None:
+def test_steep_is_where_the_loss_falls_fastest() -> None:
     curve = Curve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), (2.0, 1.95, 1.9, 1.2, 1.1, 3.0))
-    assert read_curve(curve).steepest == 1e-2
+    assert read_curve(curve).steep == 1e-2
+
+
+def test_valley_lies_half_way_down_the_longest_descent() -> None:
+    losses = [2.0 + 0.01 * step for step in range(30)]
+    losses += [2.3 - 0.02 * step for step in range(40)]  # steps 30 to 69
+    losses += [1.6 + 0.1 * step for step in range(30)]
+    result = read_curve(Curve(LRS, tuple(losses)))
+    assert result.valley in LRS[45:56]
 
 
 @pytest.mark.parametrize(
-    ("losses", "told"),
+    ("losses", "reason"),
     [
-        ([2.0] * 100, "never fell"),
-        ([2.0 - 0.0001 * step for step in range(100)], "never fell"),
-        ([2.0 + 0.01 * step for step in range(100)], "never fell"),
-        ([2.0 - 0.01 * step for step in range(100)], "still falling"),
-        ([2.0, 3.0], "too few"),
+        ([2.0] * 100, "the loss never fell"),
+        ([2.0 - 0.0001 * step for step in range(100)], "the loss never fell"),
+        ([2.0 + 0.01 * step for step in range(100)], "the loss never fell"),
+        ([2.0 - 0.01 * step for step in range(100)], "the loss was still falling at the highest lr"),
+        ([2.0, 3.0], "too few mini-batches before the loss diverged"),
+        ([], "too few mini-batches before the loss diverged"),
     ],
 )
-def test_a_curve_without_a_minimum_is_told_and_not_guessed_from(losses: list[float], told: str) -> None:
-    finding = read_curve(Curve(RATES[: len(losses)], tuple(losses)))
-    assert finding.suggested is None
-    assert told in finding.reason
-    assert "the recipe's own rate is kept" in tell(finding)
+def test_a_curve_without_a_minimum_suggests_no_lr(losses: list[float], reason: str) -> None:
+    result = read_curve(Curve(LRS[: len(losses)], tuple(losses)))
+    assert (result.minimum, result.valley, result.reason) == (None, None, reason)
+    assert describe(result).startswith(f"no lr suggested: {reason}")
 
 
-def test_the_sparkline_has_its_low_where_the_curve_has() -> None:
+def test_a_result_is_described_in_one_line_and_a_curve() -> None:
+    curve = Curve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), (1.0, 0.9, 0.5, 0.3, 0.9))
+    assert describe(read_curve(curve)) == (
+        "suggested lr 0.001: a tenth of the lr with the lowest loss, 0.01; steep 0.001, valley 0.0001\n"
+        f"  {sparkline(curve.losses)}  lr 1e-05 to 1e-01"
+    )
+
+
+def test_the_sparkline_is_lowest_where_the_curve_is() -> None:
     line = sparkline([3.0, 2.0, 1.0, 2.0, 9.0])
     assert len(line) == 5
     assert line[2] == "▁"
@@ -71,37 +88,54 @@ def test_the_sparkline_has_its_low_where_the_curve_has() -> None:
     assert sparkline([]) == ""
 
 
-@pytest.mark.parametrize("state", list(TrainMode))
-def test_weights_optimizer_and_random_state_are_put_back_exactly(
-    state: TrainMode, make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
+@pytest.mark.parametrize("mode", list(TrainMode))
+def test_weights_optimizer_and_random_state_are_restored_exactly(
+    mode: TrainMode, make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
-    stage = Stage(24, state)
+    stage = Stage(24, mode)
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=(stage,)))
-    accelerator = build_accelerator("cpu")
-    network = initial_network(fold, Machine())
+    network = initial_network(fold, TrainOptions())
     apply_freezing(network, fold.recipe, stage)
-    feed, _ = build_feeds(fold, Machine(), accelerator, network, stage, 16)
-    module, optimizer = accelerator.prepare(
-        network.head if state is TrainMode.FEATURES else network, build_optimizer(network, 0.01)
-    )
+    loader, _ = stage_loaders(fold, network, stage, 16)
+    learner = prepared(build_learner(fold, network, stage))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    finding = find_lr(fold, stage, Learner(accelerator, module, optimizer, fold.competition.labels), feed, 16)
-    assert len(finding.curve.rates) > 20
+    result = find_lr(fold, stage, learner, loader, 16)
+    assert len(result.curve.lrs) > 20
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert torch.equal(random, torch.get_rng_state())
-    assert not optimizer.state_dict()["state"]
+    assert not learner.optimizer.state_dict()["state"]
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_run_that_finds_its_rate_trains_by_it_and_keeps_the_curve(
-    make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
+def test_find_stage_lr_writes_no_run(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
+    fold = make_fold(tmp_path)
+    found = find_stage_lr(fold, tiny_recipe.stages[1], TrainOptions())
+    assert found.stage == tiny_recipe.stages[1]
+    assert found.result.curve.losses
+    assert not fold.run.folder.exists()
+
+
+def test_a_run_with_the_finder_trains_with_its_lr_and_keeps_the_curve(
+    make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     fold = make_fold(tmp_path, replace(tiny_recipe, find_lr=True))
-    train_fold(fold, Machine(), build_accelerator("cpu"))
-    lines = read_log(fold.log_file)
+    train_fold(fold)
+    lines = read_log(fold.run.log_file)
     for number in range(len(tiny_recipe.stages)):
-        found = read_json(finding_file(fold.folder, number))
-        expected = found["suggested"] or tiny_recipe.lr
+        found = read_json(lr_file(fold.folder, number), format=1)
+        expected = found["minimum"] or tiny_recipe.lr
         first = next(line for line in lines if line["stage"] == number)
-        assert first["rates"][0] == pytest.approx(expected, rel=1e-3)
+        assert first["lrs"][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_result_of_an_older_version_is_an_error_with_a_fix(
+    make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    fold = make_fold(tmp_path, replace(tiny_recipe, find_lr=True))
+    fold.folder.mkdir(parents=True)
+    lr_file(fold.folder, 0).write_text('{"suggested": 0.001}')
+    with pytest.raises(RunnerError) as caught:
+        train_fold(fold)
+    assert caught.value.where == str(lr_file(fold.folder, 0))
+    assert caught.value.fix == "delete the file: the finder then runs again"

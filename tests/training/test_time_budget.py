@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.contract import Recipe, Stage, TrainMode
-from runner.training.distributed import build_accelerator
-from runner.training.fold import FoldRun, Machine
-from runner.training.time_budget import Cost, fit_to_budget, measure_costs, seconds_of
+from runner.options import TrainOptions
+from runner.training.fold import FoldRun
+from runner.training.time_budget import Cost, fit_to_budget, measure_costs, total_seconds
 
 RECIPE = Recipe(
     "test_resnet",
@@ -32,11 +32,11 @@ def test_the_plan_ends_in_time_or_is_the_shortest_there_is(
     costs = [Cost(once, epoch), Cost(0, later)]
     plan = fit_to_budget(RECIPE, costs, seconds)
     shortest = plan.stages == (Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=1),)
-    assert seconds_of(plan, costs) <= seconds or shortest
+    assert total_seconds(plan, costs) <= seconds or shortest
     assert all(length >= 1 for stage in plan.stages for length in stage.cycle_epochs)
 
 
-def test_more_time_is_never_a_shorter_plan() -> None:
+def test_more_time_never_gives_a_shorter_plan() -> None:
     costs = [Cost(5, 1), Cost(0, 20)]
     epochs = [fit_to_budget(RECIPE, costs, seconds).epochs for seconds in range(5, 600, 5)]
     stages = [len(fit_to_budget(RECIPE, costs, seconds).stages) for seconds in range(5, 600, 5)]
@@ -44,16 +44,16 @@ def test_more_time_is_never_a_shorter_plan() -> None:
     assert epochs[-1] > epochs[0]
 
 
-def test_folds_cost_their_number() -> None:
+def test_five_folds_cost_five_times_as_much() -> None:
     costs = [Cost(5, 1), Cost(0, 20)]
-    assert seconds_of(replace(RECIPE, folds=5), costs) == 5 * seconds_of(RECIPE, costs)
+    assert total_seconds(replace(RECIPE, folds=5), costs) == 5 * total_seconds(RECIPE, costs)
 
 
-@pytest.mark.parametrize("state", list(TrainMode))
+@pytest.mark.parametrize("mode", list(TrainMode))
 def test_a_stage_is_measured_on_its_first_batches(
-    state: TrainMode, make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
+    mode: TrainMode, make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
-    fold = make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, state),)))
-    (cost,) = measure_costs(fold, Machine(), build_accelerator("cpu"))
+    fold = make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, mode),)))
+    (cost,) = measure_costs(fold, TrainOptions())
     assert 0 < cost.epoch < 60
-    assert (cost.once > 0) == (state is TrainMode.FEATURES)
+    assert (cost.once > 0) == (mode is TrainMode.FEATURES)

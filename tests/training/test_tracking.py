@@ -1,98 +1,87 @@
-"""--track: the log goes to the tracker that someone has, epoch by epoch."""
+"""--track: every epoch's log line goes to a tracker."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner.contract import Competition
+from runner.data.download import download
 from runner.errors import UsageError
-from runner.options import Compute, TrainOptions
+from runner.options import TrainOptions
 from runner.session import Session
-from runner.steps.train import train
-from runner.training import tracking as tracking_module
-from runner.training.log import read_log
-from runner.training.tracking import check_tracker
+from runner.training import log as log_module
+from runner.training.distributed import get_accelerator
+from runner.training.folds import build_folds
+from runner.training.log import check_tracker, read_log, start_tracking, stop_tracking
+from runner.training.run import Run, start_run
+from runner.training.trainer import train_fold
 from runner.workspace import Workspace
+from tests.training.conftest import CPU
 
 
 @pytest.fixture
-def workspace(tiny_competition: Competition, shapes_folder: Path, workspace_folder: Path) -> Workspace:
-    from runner.data.download import download
-
+def session(tiny_competition: Competition, shapes_folder: Path, workspace_folder: Path) -> Session:
     workspace = Workspace(workspace_folder)
     download(tiny_competition, workspace, shapes_folder)
-    return workspace
+    return Session(tiny_competition, workspace, compute=CPU)
 
 
-def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard's own reader finds in a folder: name, then step and value."""
+def train(session: Session, name: str, tracker: str | None) -> Run:
+    """Train fold 0 of the competition's recipe, followed by a tracker."""
+    accelerator = get_accelerator(session.compute)
+    run = start_run(session.workspace, session.name, session.competition.recipe, name)
+    start_tracking(accelerator, tracker, run, session.competition.recipe)
+    try:
+        (fold,) = build_folds(session, run)
+        train_fold(fold, TrainOptions(tracker=tracker))
+    finally:
+        stop_tracking(accelerator)
+    return run
+
+
+def tensorboard_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values by name, read by TensorBoard itself."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    return {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
-def test_tensorboard_holds_each_epochs_losses_scores_and_rate(
-    workspace: Workspace, tiny_competition: Competition
-) -> None:
-    options = TrainOptions(tracker="tensorboard")
-    run = train(
-        Session(tiny_competition, workspace, compute=Compute(device="cpu")),
-        tiny_competition.recipe,
-        options,
-        name="told",
-    )
-    lines, found = read_log(run.log_file), told(run.folder / "tensorboard")
-    assert set(found) == {f"fold-0/{name}" for name in ("train_loss", "valid_loss", "rate", "log_loss", "accuracy")}
+def test_tensorboard_holds_losses_scores_and_lr_of_each_epoch(session: Session) -> None:
+    run = train(session, "tracked", "tensorboard")
+    lines, scalars = read_log(run.log_file), tensorboard_scalars(run.folder / "tensorboard")
+    assert set(scalars) == {f"fold-0/{name}" for name in ("train_loss", "valid_loss", "lr", "log_loss", "accuracy")}
     expected = {
         "fold-0/train_loss": [line["train_loss"] for line in lines],
         "fold-0/valid_loss": [line["valid_loss"] for line in lines],
         "fold-0/accuracy": [line["scores"]["accuracy"] for line in lines],
-        "fold-0/rate": [line["rates"][-1] for line in lines],
+        "fold-0/lr": [line["lrs"][-1] for line in lines],
     }
     for name, values in expected.items():
-        assert [step for step, _ in found[name]] == [0, 1, 2, 3, 4]
-        assert [value for _, value in found[name]] == pytest.approx(values)
+        assert [step for step, _ in scalars[name]] == [0, 1, 2, 3, 4]
+        assert [value for _, value in scalars[name]] == pytest.approx(values)
 
 
-def test_a_run_that_goes_on_goes_on_in_tensorboard(
-    workspace: Workspace, tiny_competition: Competition, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from runner.training import stage as stage_module
-
-    options, recipe = TrainOptions(tracker="tensorboard"), tiny_competition.recipe
-    really = stage_module._train_one
-
-    def breaks(tools: object, epoch: object) -> object:
-        if epoch.number == 2:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-        return really(tools, epoch)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage_module, "_train_one", breaks)
-        train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, options, name="broken")
-    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, options, name="broken")
-    assert [step for step, _ in told(run.folder / "tensorboard")["fold-0/train_loss"]] == [0, 1, 2, 3, 4]
+def test_a_resumed_run_continues_in_tensorboard(session: Session, interrupt: Callable[..., None]) -> None:
+    interrupt(2, lambda: train(session, "resumed", "tensorboard"))
+    run = train(session, "resumed", "tensorboard")
+    steps = [step for step, _ in tensorboard_scalars(run.folder / "tensorboard")["fold-0/train_loss"]]
+    assert steps == [0, 1, 2, 3, 4]
 
 
-def test_without_the_flag_no_tracker_is_begun(workspace: Workspace, tiny_competition: Competition) -> None:
-    recipe = replace(tiny_competition.recipe, stages=tiny_competition.recipe.stages[:1])
-    run = train(Session(tiny_competition, workspace, compute=Compute(device="cpu")), recipe, name="untold")
+def test_without_the_flag_no_tracker_starts(session: Session) -> None:
+    short = replace(session.competition.recipe, stages=session.competition.recipe.stages[:1])
+    run = train(replace(session, competition=replace(session.competition, recipe=short)), "untracked", None)
     assert not (run.folder / "tensorboard").exists()
 
 
-def test_a_tracker_that_is_not_here_is_named_with_its_cure(
-    workspace: Workspace, tiny_competition: Competition, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking_module.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match="wandb") as caught:
-        train(Session(tiny_competition, workspace), tiny_competition.recipe, TrainOptions(tracker="wandb"), name="x")
+def test_a_tracker_that_is_not_installed_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(UsageError) as caught:
+        check_tracker("wandb")
     assert caught.value.fix == "pip install wandb"
-    assert not workspace.run_dir(tiny_competition.name, "x").exists()
-
-
-def test_no_tracker_lacks_nothing() -> None:
     check_tracker(None)

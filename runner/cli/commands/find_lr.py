@@ -23,7 +23,7 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     from runner.report.run.curves import save_lr_finder_figure
     from runner.report.run.data import LrFinderCurve
     from runner.steps.find_lr import find_lr as find_session_lr
-    from runner.training.lr_finder import tell
+    from runner.training.lr_finder import describe
 
     session = options.session(read_compute(flags))
     recipe = read_recipe(session.competition.recipe, flags)
@@ -31,16 +31,14 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     if not is_first_process():
         return
     figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
-    curves = [
-        (f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.finding)) for found in results
-    ]
+    curves = [(f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.result)) for found in results]
     save_lr_finder_figure(curves, figure)
     if as_json:
         plain = [
-            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.finding)} for found in results
+            {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.result)} for found in results
         ]
         click.echo(json.dumps(plain, indent=2))
         return
     for found in results:
-        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {tell(found.finding)}")
+        click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {describe(found.result)}")
     click.echo(figure)

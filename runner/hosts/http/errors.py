@@ -78,7 +78,11 @@ def error_from_response(response: requests.Response) -> RequestError | None:
     retry_after = _retry_after(response)
     if is_page or text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
         return _page_error(status, host, text, retry_after)
-    detail = _server_message(text)
+    return error_from_status(status, host, _server_message(text), retry_after)
+
+
+def error_from_status(status: int, host: str, detail: str, retry_after: float | None = None) -> RequestError:
+    """The RequestError for a status of 400 or more; `detail` is the server's own message."""
     if status == 429:
         asks = f", and asks to wait {retry_after:.0f} s" if retry_after else ""
         message = f"{host} received too many requests{asks}"

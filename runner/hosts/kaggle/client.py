@@ -20,6 +20,7 @@ from runner.hosts.http.errors import (
     RequestError,
     error_from_exception,
     error_from_response,
+    error_from_status,
     server_time,
 )
 from runner.hosts.http.retry import RetryPolicy, TransferLimits, retry
@@ -120,6 +121,8 @@ class KaggleClient:
             return redirect.url
         except RequestError:
             raise
+        except requests.HTTPError as error:
+            raise _error_in_json(error) from None
         except (*NETWORK_ERRORS, ValueError, TypeError) as error:
             raise error_from_exception(error, getattr(client, "_endpoint", SITE)) from None
 
@@ -232,6 +235,13 @@ def _download_type() -> Any:
     from kagglesdk.common.types.file_download import FileDownload
 
     return FileDownload
+
+
+def _error_in_json(error: requests.HTTPError) -> RequestError:
+    """The error of a response whose status is 200 and whose JSON has an error code: the official client raises it."""
+    assert error.response is not None
+    payload = error.response.json()
+    return error_from_status(int(payload["code"]), "Kaggle", str(payload.get("message") or ""))
 
 
 def _json_object(response: requests.Response) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from runner.console import track
 from runner.contract import Preset, Symmetry
 from runner.errors import DataError
 from runner.explore.duplicates import DuplicateGroup
-from runner.explore.explore import Exploration, Quantiles, sample_evenly
+from runner.explore.explore import Exploration, Measure, Quantiles, sample_evenly
 from runner.images.augment import build_augmentation
 from runner.images.center_crop import CenterCrop
 from runner.report.explore.figures import explore_figures, quantile_table
-from runner.report.explore.summary import class_word, classes_word, describe_shift, describe_size, notes, warnings
+from runner.report.explore.summary import class_word, classes_word, describe_size, notes, warnings
 from runner.report.page.figures import ReportFigure
 from runner.report.page.page import (
     Block,
@@ -103,7 +103,7 @@ def _key_figures(exploration: Exploration) -> list[tuple[str, str, str]]:
     width, height, aspect = (Quantiles.of(measure.train) for measure in exploration.sizes)
     counts = [count.rows for count in exploration.classes]
     fewest, most = min(counts), max(counts)
-    exact = sum(group.exact for group in exploration.duplicates)
+    groups, exact = len(exploration.duplicates), sum(group.exact for group in exploration.duplicates)
     shifted = [measure.name for measure in exploration.measures if measure.shift != "none"]
     return [
         ("labelled images", f"{len(exploration.index.train):,}", ""),
@@ -115,20 +115,13 @@ def _key_figures(exploration: Exploration) -> list[tuple[str, str, str]]:
         ),
         ("median size", f"{width.median:.0f} x {height.median:.0f}" if width and height else "–", "pixels"),
         ("aspect ratio", f"{aspect.median:.2f}" if aspect else "–", "width / height, median"),
-        ("duplicates", f"{exact:,}", f"groups, and {len(exploration.duplicates) - exact:,} of near duplicates"),
+        ("duplicate groups", f"{groups:,}", f"{exact:,} exact, {groups - exact:,} near" if groups else ""),
         ("train/test shift", f"{len(shifted)}" if shifted else "none", ", ".join(shifted[:3])),
     ]
 
 
 def _sizes(exploration: Exploration, figures: Figures) -> list[Block]:
-    header = [
-        "input size, px",
-        "images upsampled, %",
-        "scale of the median image",
-        "cropped, % (median)",
-        "cropped, % (95th percentile)",
-        "effect",
-    ]
+    header = ["input size, px", "upsampled, %", "median scale", "cropped, %", "cropped p95, %", "effect"]
     rows: list[list[Cell]] = [
         [
             effect.size,
@@ -142,8 +135,8 @@ def _sizes(exploration: Exploration, figures: Figures) -> list[Block]:
     ]
     text = Text(
         "In validation the network sees the center crop: the largest square in the middle, resized to the recipe's "
-        "input size. Cropped is the share of an image outside that square. Training moves the square along the "
-        "longer side, so that every part is used."
+        "input size. Cropped is the share of the image outside that square: its median and its 95th percentile. "
+        "Training moves the square along the longer side, so that every part is used."
     )
     return [
         *(_of_kind(figures, "size") or [Text(_one_size(exploration))]),
@@ -238,17 +231,8 @@ def _describe_preset(preset: Preset) -> str:
 
 
 def _shift(exploration: Exploration, figures: Figures) -> list[Block]:
-    rows: list[list[Cell]] = [
-        [
-            measure.name,
-            measure.shift,
-            round(measure.ks_statistic, 3),
-            round(measure.ks_critical, 3),
-            describe_shift(measure).partition(": ")[2],
-        ]
-        for measure in exploration.measures
-    ]
-    header = ["measure", "shift", "KS statistic", "critical value (1 %)", "description"]
+    rows = [_shift_row(measure) for measure in exploration.measures]
+    header = ["measure", "shift", "KS statistic", "critical value (1 %)", "median, labelled", "median, test"]
     text = Text(
         "The KS (Kolmogorov-Smirnov) statistic is the largest difference between the cumulative distributions of "
         "train and test. Equal distributions exceed the critical value in 1 of 100 samples. Below 0.1 or below the "
@@ -259,13 +243,19 @@ def _shift(exploration: Exploration, figures: Figures) -> list[Block]:
     return [table, text, *_of_kind(figures, "image"), quantile_table(exploration.measures)]
 
 
+def _shift_row(measure: Measure) -> list[Cell]:
+    train, test = Quantiles.of(measure.train), Quantiles.of(measure.test)
+    ks = [round(measure.ks_statistic, 3), round(measure.ks_critical, 3)]
+    medians = [None if quantiles is None else round(quantiles.median, 2) for quantiles in (train, test)]
+    return [measure.name, measure.shift, *ks, *medians]
+
+
 def _duplicates(exploration: Exploration, samples: Samples) -> list[Block]:
     groups = exploration.duplicates
-    compared = "all" if exploration.all_decoded else f"{exploration.decoded:,}"
+    compared = "all images" if exploration.all_decoded else f"{exploration.decoded:,} of the images"
     method = (
-        f"Exact duplicates: all {exploration.images:,} files compared byte for byte. Near duplicates: {compared} of "
-        "the images compared by difference hash and thumbnail. Duplicates across folds make the validation score "
-        "too optimistic."
+        f"Exact duplicates: all {exploration.images:,} files compared byte for byte. Near duplicates: {compared} "
+        "compared by difference hash and thumbnail. Duplicates across folds make the validation score too optimistic."
     )
     if not groups:
         return [Text(f"No duplicates. {method}")]
@@ -312,8 +302,9 @@ def _folds(session: Session, exploration: Exploration) -> list[Block]:
     shares: list[list[Cell]] = [
         [name, rows, round(100 * rows / total, 2)] for name, rows in exploration.fold_rows.items()
     ]
-    folds = range(len(exploration.classes[0].valid_per_fold))
-    header = [class_word(exploration), "images", *(f"fold {fold}" for fold in folds), "train only"]
+    folds = len(exploration.classes[0].valid_per_fold)
+    names = ["holdout"] if folds == 1 else [f"fold {fold}" for fold in range(folds)]
+    header = [class_word(exploration), "images", *names, "train only"]
     rows: list[list[Cell]] = [
         [count.name, count.rows, *count.valid_per_fold, count.train_only] for count in exploration.classes
     ]

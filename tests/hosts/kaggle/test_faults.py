@@ -1,4 +1,4 @@
-"""Any sequence of faults ends in the right bytes or a clear refusal; and a kill costs next to nothing."""
+"""Any sequence of faults ends in the right bytes or an error; a killed download resumes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from tests.kaggle_server.faults import (
 from tests.kaggle_server.server import Fault
 
 NAME = "test/deep/0.jpg"
-OF_THE_STORE: list[tuple[str, Fault]] = [
+STORE_FAULTS: list[tuple[str, Fault]] = [
     ("reset at once", drops(0)),
     ("reset", drops(15_000)),
     ("closed", drops(15_000, reset=False)),
     ("silent", stalls(9_000)),
-    ("unheard", drops_the_response),
+    ("no response", drops_the_response),
     ("429", refuses(429, Retry_After="1")),
     ("500", refuses(500)),
     ("page 200", gateway_page(200)),
@@ -52,10 +52,10 @@ OF_THE_STORE: list[tuple[str, Fault]] = [
     ("416", responds(416)),
     ("204", responds(204)),
     ("no ranges", ignores_ranges),
-    ("no proofs", without_checksums),
+    ("no checksums", without_checksums),
     ("no length", no_length()),
     ("no length, cut", no_length(21_000)),
-    ("no length, no proofs, cut", no_length(21_000, checksums=False)),
+    ("no length, no checksums, cut", no_length(21_000, checksums=False)),
     ("chunks", chunked()),
     ("chunks, cut", chunked(21_000)),
     ("flipped", flips_a_byte),
@@ -64,9 +64,9 @@ OF_THE_STORE: list[tuple[str, Fault]] = [
     ("weak etag", with_headers(ETag='W/"weak"', x_goog_hash=None)),
     ("wrong range", with_headers(Content_Range="bytes 3-39999/40000")),
     ("changed", changes_the_file),
-    ("mute", with_headers(Content_Type=None, ETag=None, x_goog_hash=None, Last_Modified=None)),
+    ("no headers", with_headers(Content_Type=None, ETag=None, x_goog_hash=None, Last_Modified=None)),
 ]
-OF_THE_SERVICE: list[tuple[str, Fault]] = [
+SERVICE_FAULTS: list[tuple[str, Fault]] = [
     ("reset", drops_the_response),
     ("silent", stalls(0)),
     ("429", refuses(429, Retry_After="2")),
@@ -78,18 +78,19 @@ OF_THE_SERVICE: list[tuple[str, Fault]] = [
 ]
 
 
-def named(faults: list[tuple[str, Fault]]) -> st.SearchStrategy[list[tuple[str, Fault]]]:
+def some_of(faults: list[tuple[str, Fault]]) -> st.SearchStrategy[list[tuple[str, Fault]]]:
     return st.lists(st.sampled_from(faults), max_size=6)
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> PracticeHost:
+    """A host with one file of 40 kB."""
     return build_dogs(tmp_path / "small", files={NAME: bytes(range(250)) * 160})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(store=named(OF_THE_STORE), service=named(OF_THE_SERVICE))
-def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
+@given(store=some_of(STORE_FAULTS), service=some_of(SERVICE_FAULTS))
+def test_any_faults_end_in_the_right_bytes_or_an_error(
     small: PracticeHost,
     tmp_path_factory: pytest.TempPathFactory,
     server: KaggleServer,
@@ -113,46 +114,46 @@ def test_any_faults_end_in_the_right_bytes_or_a_clear_refusal(
         return
     finally:
         contents.append(source.read_bytes())
-    # Where the file changed while it was fetched, either content is right; a mixture is not.
+    # If the file changed during the download, either content is right; a mixture is not.
     assert path.read_bytes() in contents
-    assert [one.name for one in path.parent.iterdir()] == ["0.jpg"]
+    assert [file.name for file in path.parent.iterdir()] == ["0.jpg"]
 
 
-FETCH = """
+DOWNLOADER = """
 import sys
 from pathlib import Path
 from competitions import load
 from runner.hosts.kaggle import KaggleHost
 host = KaggleHost(load("dog-breed"))
 (file,) = host.list_files(host.competition.slug)
-def told(amount):
+def advance(amount):
     print(amount, flush=True)
-host.download_file(host.competition.slug, file, Path(sys.argv[1]), told)
+host.download_file(host.competition.slug, file, Path(sys.argv[1]), advance)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_kill_in_the_middle_costs_at_most_the_last_megabytes(
+def test_a_killed_download_loses_at_most_the_last_megabytes(
     tmp_path: Path, server: KaggleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = hashlib.shake_128(b"noise").digest(24 << 20)
     server.competitions[SLUG].host = build_dogs(tmp_path / "large", files={"big.bin": content})
     server.fail_next("store", stalls(16 << 20))
     path = tmp_path / "big.bin"
-    command = [sys.executable, "-c", FETCH, str(path)]
-    came = 0
+    command = [sys.executable, "-c", DOWNLOADER, str(path)]
+    received = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout
         for line in killed.stdout:
-            came += int(line)
-            if came >= 15 << 20:
+            received += int(line)
+            if received >= 15 << 20:
                 killed.send_signal(signal.SIGKILL)
                 break
     kept = path.with_name("big.bin.part").stat().st_size
     assert not path.exists()
-    assert came - kept <= 4 << 20
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(again.stdout.splitlines()[0]) == kept  # taken up, not fetched
+    assert received - kept <= 4 << 20
+    resumed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(resumed.stdout.splitlines()[0]) == kept  # resumed, not downloaded again
     assert path.read_bytes() == content
-    asked = [call.headers["Range"] for call in server.calls if call.name == "store" and "Range" in call.headers]
-    assert asked == [f"bytes={kept}-"]
+    ranges = [call.headers["Range"] for call in server.calls if call.name == "store" and "Range" in call.headers]
+    assert ranges == [f"bytes={kept}-"]

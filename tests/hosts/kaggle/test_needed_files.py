@@ -1,12 +1,10 @@
-"""Of all that a host offers, what is needed comes, under its own names; and a mirror is counted."""
+"""Of all files that a host offers, the required ones are downloaded under their names; and the mirror."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
@@ -19,18 +17,13 @@ from runner.hosts.kaggle import KaggleDataset, KaggleHost
 from runner.hosts.open_host import open_mirror
 from runner.hosts.practice import PracticeHost, create_practice_competition
 from runner.workspace import Workspace
+from tests.builders import zip_bytes
 from tests.hosts.kaggle.conftest import DOGS
 from tests.kaggle_server import HostedCompetition, KaggleServer
+from tests.kaggle_server.faults import drops, refuses
 
 PLANET = load("planet")
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    content = BytesIO()
-    with ZipFile(content, "w") as archive:
-        for name, one in files.items():
-            archive.writestr(name, one)
-    return content.getvalue()
+Hosts = Callable[[Competition], KaggleHost]
 
 
 def planet_files(images: int = 3) -> dict[str, bytes]:
@@ -46,14 +39,14 @@ def planet_files(images: int = 3) -> dict[str, bytes]:
 
 def serve(server: KaggleServer, competition: Competition, folder: Path, files: dict[str, bytes]) -> None:
     """Put a competition with these files on the server."""
-    named = {}
+    paths = {}
     for name, content in files.items():
-        named[name] = folder / "source" / name
-        named[name].parent.mkdir(parents=True, exist_ok=True)
-        named[name].write_bytes(content)
+        paths[name] = folder / "source" / name
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        paths[name].write_bytes(content)
     sample = folder / "sample.csv"
     sample.write_text("id\n")
-    create_practice_competition(competition, folder / "host", files=named, sample=sample, classes=(), solution=())
+    create_practice_competition(competition, folder / "host", files=paths, sample=sample, classes=(), solution=())
     server.competitions = {competition.slug: HostedCompetition(PracticeHost(competition, folder / "host"))}
 
 
@@ -63,8 +56,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def host(kaggle: KaggleHost) -> Callable[[Competition], KaggleHost]:
-    """The host for another competition."""
+def host(kaggle: KaggleHost) -> Hosts:
+    """Opens the host of another competition."""
 
     def build(competition: Competition) -> KaggleHost:
         return KaggleHost(competition, policy=kaggle.client.policy)
@@ -72,25 +65,27 @@ def host(kaggle: KaggleHost) -> Callable[[Competition], KaggleHost]:
     return build
 
 
-Hosts = Callable[[Competition], KaggleHost]
-
-
-def test_planet_comes_without_its_tifs(server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts) -> None:
+def test_files_that_are_not_required_are_not_downloaded(
+    server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
+) -> None:
     files = planet_files()
-    images = {part: {n: c for n, c in files.items() if n.startswith(part)} for part in ("train-jpg", "test-jpg")}
+    images = {
+        subset: {name: content for name, content in files.items() if name.startswith(subset)}
+        for subset in ("train-jpg", "test-jpg")
+    }
     offered = {
-        "train_v2.csv.zip": zipped({"train_v2.csv": files["train_v2.csv"]}),
-        "sample_submission_v2.csv.zip": zipped({"sample_submission_v2.csv": files["sample_submission_v2.csv"]}),
-        **{f"{part}.zip": zipped(held) for part, held in images.items()},
+        "train_v2.csv.zip": zip_bytes({"train_v2.csv": files["train_v2.csv"]}),
+        "sample_submission_v2.csv.zip": zip_bytes({"sample_submission_v2.csv": files["sample_submission_v2.csv"]}),
+        **{f"{subset}.zip": zip_bytes(content) for subset, content in images.items()},
         "train-tif-v2.tar.7z": b"32 GB of them",
         "test-tif-v2.tar.7z": b"and more",
-        "test_v2_file_mapping.csv.zip": zipped({"x.csv": b"x"}),
+        "test_v2_file_mapping.csv.zip": zip_bytes({"x.csv": b"x"}),
     }
     serve(server, PLANET, tmp_path / "site", offered)
     folder = download(PLANET, workspace, host(PLANET))
     assert (folder / "train-jpg" / "train_2.jpg").read_bytes() == b"jpg"
-    fetched = {str(call.body["fileName"]) for call in server.calls if call.name == "DownloadDataFile"}
-    assert fetched == set(offered) - {"train-tif-v2.tar.7z", "test-tif-v2.tar.7z", "test_v2_file_mapping.csv.zip"}
+    requested = {str(call.body["fileName"]) for call in server.calls if call.name == "DownloadDataFile"}
+    assert requested == set(offered) - {"train-tif-v2.tar.7z", "test-tif-v2.tar.7z", "test_v2_file_mapping.csv.zip"}
 
 
 def dog_files(count: int) -> dict[str, bytes]:
@@ -102,7 +97,7 @@ def dog_files(count: int) -> dict[str, bytes]:
     }
 
 
-def test_files_of_one_name_in_two_folders_stay_two(
+def test_files_with_one_name_in_two_folders_stay_apart(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(3))
@@ -112,7 +107,7 @@ def test_files_of_one_name_in_two_folders_stay_two(
     assert server.count("DownloadDataFiles") == 0
 
 
-def test_many_single_images_come_as_the_one_archive(
+def test_many_single_images_are_downloaded_as_one_archive(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(70))
@@ -121,7 +116,7 @@ def test_many_single_images_come_as_the_one_archive(
     assert (server.count("DownloadDataFiles"), server.count("DownloadDataFile")) == (1, 0)
 
 
-def test_many_images_among_far_more_come_one_by_one(
+def test_many_images_beside_large_other_files_are_downloaded_one_by_one(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
     serve(server, DOGS, tmp_path / "other", dog_files(60) | {"extra.bin": b"x" * 100_000})
@@ -129,12 +124,11 @@ def test_many_images_among_far_more_come_one_by_one(
     assert (server.count("DownloadDataFiles"), server.count("DownloadDataFile")) == (0, 63)
 
 
-def test_what_was_fetched_is_not_fetched_again_and_what_was_begun_is_taken_up(
+def test_a_second_download_keeps_finished_files_and_resumes_the_last(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, kaggle: KaggleHost
 ) -> None:
-    from tests.kaggle_server.faults import drops, refuses
 
-    zips = {f"{part}.zip": zipped({f"{part}/0.jpg": b"x" * 50_000}) for part in ("train", "test")}
+    zips = {f"{subset}.zip": zip_bytes({f"{subset}/0.jpg": b"x" * 50_000}) for subset in ("train", "test")}
     tables = {name: content for name, content in dog_files(1).items() if name.endswith(".csv")}
     serve(server, DOGS, tmp_path / "other", tables | zips)
     server.fail_next("store", *[lambda *a: a[3]] * 3, drops(30_000, reset=False), *[refuses(503)] * 7)
@@ -147,7 +141,7 @@ def test_what_was_fetched_is_not_fetched_again_and_what_was_begun_is_taken_up(
     assert [call.headers.get("Range") for call in server.calls if call.name == "store"] == ["bytes=30000-"]
 
 
-def test_what_the_host_lists_no_more_is_missed_and_named(
+def test_a_required_file_that_the_host_no_longer_lists_is_named(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     files = {name: content for name, content in planet_files().items() if "train-jpg" not in name}
@@ -157,14 +151,14 @@ def test_what_the_host_lists_no_more_is_missed_and_named(
 
 
 def mirror(server: KaggleServer, tmp_path: Path, images: int) -> None:
-    """The mirror's own layout: other names for the tables, and two folders around everything."""
+    """Serve a mirror in its own layout: other names for the tables, and two folders around everything."""
     names = {"train_v2.csv": "train_classes.csv", "sample_submission_v2.csv": "sample_submission.csv"}
-    files = {f"planet/planet/{names.get(name, name)}": one for name, one in planet_files(images).items()}
-    (tmp_path / "mirror.zip").write_bytes(zipped(files))
+    files = {f"planet/planet/{names.get(name, name)}": content for name, content in planet_files(images).items()}
+    (tmp_path / "mirror.zip").write_bytes(zip_bytes(files))
     server.datasets[PLANET.mirror] = tmp_path / "mirror.zip"
 
 
-def test_the_mirror_brings_what_the_host_lists_no_more(
+def test_the_mirror_has_what_the_host_no_longer_lists(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     mirror(server, tmp_path, images=3)
@@ -175,7 +169,7 @@ def test_the_mirror_brings_what_the_host_lists_no_more(
     assert "mirror" in (folder / "manifest.json").read_text()
 
 
-def test_a_mirror_that_lacks_images_is_refused(
+def test_a_mirror_that_lacks_images_is_an_error(
     server: KaggleServer, tmp_path: Path, workspace: Workspace, host: Hosts
 ) -> None:
     mirror(server, tmp_path, images=2)
@@ -185,19 +179,19 @@ def test_a_mirror_that_lacks_images_is_refused(
     assert not workspace.data_dir("planet").exists()
 
 
-def test_a_mirror_that_is_gone_is_named(server: KaggleServer, workspace: Workspace, host: Hosts) -> None:
+def test_a_missing_mirror_is_named(server: KaggleServer, workspace: Workspace, host: Hosts) -> None:
     with pytest.raises(HostError, match="nikitarom/planets-dataset"):
         download(PLANET, workspace, KaggleDataset(host(PLANET), PLANET.mirror))
 
 
-def test_a_competition_without_a_mirror_has_none(workspace: Workspace) -> None:
+def test_a_mirror_needs_kaggle_and_a_competition_that_names_one(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="names no mirror"):
         open_mirror("kaggle", DOGS, workspace)
     with pytest.raises(UsageError, match="only Kaggle"):
         open_mirror("practice", replace(DOGS, mirror="a/b"), workspace)
 
 
-def test_the_slug_may_be_the_whole_address() -> None:
+def test_the_slug_may_be_an_address() -> None:
     for address in (
         "https://www.kaggle.com/competitions/titanic",
         "https://www.kaggle.com/c/titanic/data?select=train.csv",

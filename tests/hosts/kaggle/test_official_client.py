@@ -1,10 +1,11 @@
-"""The official command line, in a process of its own, finds on the same server what ours finds."""
+"""The official command line, in a subprocess, sees on the same server what our client sees."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ KAGGLE = Path(sys.executable).with_name("kaggle")
 
 
 @pytest.fixture
-def official(server: KaggleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+def official(server: KaggleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+    """Runs the official command `kaggle competitions`; its output."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -33,22 +35,21 @@ def official(server: KaggleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_it_lists_and_downloads_what_ours_can_and_sees_our_submission(
-    official: object, kaggle: KaggleHost, practice: PracticeHost, submission: Path, tmp_path: Path
+def test_both_clients_see_the_same_files_and_submissions(
+    official: Callable[..., str], kaggle: KaggleHost, practice: PracticeHost, submission: Path, tmp_path: Path
 ) -> None:
-    assert callable(official)
     listed = official("files", "-c", SLUG, "--csv")
     for file in kaggle.list_files(SLUG):
         assert file.bundle or file.name in listed
-    official("download", "-c", SLUG, "-f", "train.zip", "-p", str(tmp_path / "theirs"))
+    official("download", "-c", SLUG, "-f", "train.zip", "-p", str(tmp_path / "official"))
     kaggle.download_file(SLUG, next(f for f in kaggle.list_files(SLUG) if f.name == "train.zip"), tmp_path / "x", print)
-    theirs, stored = tmp_path / "theirs" / "train.zip", practice.folder / "files" / "train.zip"
-    assert theirs.read_bytes() == (tmp_path / "x").read_bytes() == stored.read_bytes()
+    official_file, stored = tmp_path / "official" / "train.zip", practice.folder / "files" / "train.zip"
+    assert official_file.read_bytes() == (tmp_path / "x").read_bytes() == stored.read_bytes()
     kaggle.submit_file(SLUG, submission, "ours | sha256:0123456789ab")
-    told = official("submissions", "-c", SLUG, "--csv")
-    assert "ours | sha256:0123456789ab" in told
-    assert "0.22314" in told
-    said = official("submit", "-c", SLUG, "-f", str(submission), "-m", "theirs")
-    assert "Successfully submitted" in said
-    assert [one.message for one in kaggle.fetch_submissions(SLUG)] == ["theirs", "ours | sha256:0123456789ab"]
+    submissions = official("submissions", "-c", SLUG, "--csv")
+    assert "ours | sha256:0123456789ab" in submissions
+    assert "0.22314" in submissions
+    output = official("submit", "-c", SLUG, "-f", str(submission), "-m", "official")
+    assert "Successfully submitted" in output
+    assert [one.message for one in kaggle.fetch_submissions(SLUG)] == ["official", "ours | sha256:0123456789ab"]
     assert "team 57" in official("leaderboard", "-c", SLUG, "--show", "--csv")

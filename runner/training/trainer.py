@@ -1,0 +1,316 @@
+"""Train one fold by the recipe: stages, then cycles; a snapshot a cycle, a checkpoint an epoch.
+
+Every stage starts from the files that the stage before left. So resuming an interrupted run is not a special case:
+it is how any stage starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from runner.console import log
+from runner.contract import Labels, Metric, Multiclass, Stage, TrainMode
+from runner.contract.thresholds import apply_thresholds
+from runner.errors import TrainingError
+from runner.options import TrainOptions
+from runner.training.batch_size import (
+    check_shards,
+    dry_run_batch,
+    halve_batch_size,
+    remember_batch_size,
+    starting_batch_size,
+)
+from runner.training.diagnosis import diagnose
+from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
+from runner.training.fold import FoldRun, initial_network, load_snapshot, oversampled_rows, stage_loaders
+from runner.training.learner import (
+    EpochStats,
+    Learner,
+    NonFiniteLoss,
+    build_learner,
+    predict_logits,
+    prepared,
+    train_epoch,
+)
+from runner.training.loaders import Loader, shuffled_batches
+from runner.training.log import Line, append_line, keep_lines, read_log, track_line
+from runner.training.losses import label_loss, to_probabilities
+from runner.training.lr_finder import stage_lr
+from runner.training.model import Network
+from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
+from runner.training.schedule import Epoch, lr_factor, plan_epochs
+from runner.training.snapshots import (
+    Snapshot,
+    drop_snapshot,
+    load_network_checkpoint,
+    load_optimizer_checkpoint,
+    read_checkpoint_meta,
+    read_snapshots,
+    write_checkpoint,
+    write_snapshot,
+)
+
+# The share of an epoch that data loading may take before there is a warning.
+_SLOW_DATA = 0.1
+
+
+def train_fold(fold: FoldRun, options: TrainOptions = TrainOptions()) -> tuple[Snapshot, ...]:
+    """Every snapshot of the fold; what an earlier, interrupted call finished is not trained again."""
+    accelerator = get_accelerator(fold.session.compute)
+    epochs = plan_epochs(fold.recipe.stages)
+    broadcast_from_main(lambda: _drop_unfinished(fold))
+    batch_size = broadcast_from_main(lambda: _batch_size(fold))
+    while left := _epochs_left(fold, epochs):
+        try:
+            check_shards(len(fold.train), batch_size, fold.folder)
+            train_stage(fold, options, left, batch_size)
+        except torch.OutOfMemoryError as error:
+            batch_size = halve_batch_size(batch_size, fold, error)
+            accelerator.free_memory()
+            continue
+        if accelerator.is_main_process:
+            remember_batch_size(batch_size, fold.recipe, fold.session.cache_dir)
+    if accelerator.is_main_process:
+        fold.checkpoint_file.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return read_snapshots(fold.folder)
+
+
+def train_stage(fold: FoldRun, options: TrainOptions, epochs: Sequence[Epoch], batch_size: int) -> None:
+    """Train these epochs of one stage, and report whether it over- or underfits."""
+    trainer = StageTrainer.build(fold, options, epochs[0], batch_size)
+    trainer.report_start()
+    for epoch in epochs:
+        trainer.fit_epoch(epoch)
+    trainer.report_end(epochs[-1])
+    trainer.learner.accelerator.free_memory()
+
+
+@dataclass(frozen=True)
+class StageTrainer:
+    """One stage in training: its network, loaders and peak lrs."""
+
+    fold: FoldRun
+    stage: Stage
+    network: Network
+    learner: Learner
+    train_loader: Loader
+    valid_loader: Loader
+    batch_size: int
+    lrs: tuple[float, float, float]  # peak lr of early, late and head
+
+    @classmethod
+    def build(cls, fold: FoldRun, options: TrainOptions, first: Epoch, batch_size: int) -> StageTrainer:
+        """The trainer of the stage of its first epoch, from the files of the epochs before."""
+        stage = fold.recipe.stages[first.stage]
+        device = get_accelerator(fold.session.compute).device
+        network = main_process_first(lambda: _resumed_network(fold, options, stage)).to(device)
+        train_loader, valid_loader = stage_loaders(fold, network, stage, batch_size)
+        learner = _resumed_learner(fold, network, first)
+        if fold.recipe.auto_batch and learner.accelerator.num_processes > 1:
+            dry_run_batch(learner, train_loader, shuffled_batches(fold.train.rows, batch_size, 0)[0])
+        found = stage_lr(fold, first.stage, learner, train_loader, batch_size)
+        lrs = group_lrs_for(fold.recipe, stage, found)
+        return cls(fold, stage, network, learner, train_loader, valid_loader, batch_size, lrs)
+
+    def fit_epoch(self, epoch: Epoch) -> None:
+        """Train one epoch; write its log line, a snapshot if it ends a cycle, and the checkpoint."""
+        stats = self._train(epoch)
+        valid_loss, scores = self._validate()
+        if self.learner.accelerator.is_main_process:
+            _report_epoch(epoch, stats, valid_loss, scores)
+            line = self._log_line(epoch, stats, valid_loss, scores)
+            append_line(self.fold.run.log_file, line)
+            track_line(self.learner.accelerator, line)
+            if epoch.ends_cycle:
+                snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid_loss, scores)
+                write_snapshot(self.fold.folder, snapshot, self.network)
+            meta = {"epoch": epoch.number, "stage": epoch.stage, "batch_size": self.batch_size}
+            write_checkpoint(self.fold.checkpoint_file, self.network, self.learner.optimizer, meta)
+        self.learner.accelerator.wait_for_everyone()
+
+    def _train(self, epoch: Epoch) -> EpochStats:
+        fold, optimizer = self.fold, self.learner.optimizer
+        rows = oversampled_rows(fold.train.rows, fold.train.targets.targets, fold.recipe.oversample)
+        batches = shuffled_batches(rows, self.batch_size, fold.seed("order", epoch.number))
+
+        def lrs(batch: int) -> list[float]:
+            return scaled_lrs(optimizer, self.lrs, lr_factor(epoch, batch, len(batches), fold.recipe.warmup))
+
+        torch.manual_seed(fold.seed("dropout", epoch.number, self.learner.accelerator.process_index))
+        try:
+            return train_epoch(
+                self.learner,
+                self.train_loader,
+                batches,
+                seed=fold.seed("augment", epoch.number),
+                lrs=lrs,
+                title=f"epoch {epoch.number + 1}/{fold.recipe.epochs}",
+            )
+        except NonFiniteLoss as error:
+            raise divergence_error(fold, epoch, error) from error
+
+    def _validate(self) -> tuple[float | None, dict[str, float]]:
+        """The loss and every metric on the validation rows."""
+        fold, rows = self.fold, self.fold.valid.rows
+        if len(rows) == 0:
+            return None, {}
+        logits = predict_logits(self.learner.module, self.valid_loader, rows, self.batch_size, title="validating")
+        labels, targets = fold.competition.labels, fold.valid.targets.targets[rows]
+        loss = float(label_loss(labels, logits, torch.from_numpy(targets)))
+        probabilities = to_probabilities(labels, logits)
+        return loss, {metric.key: metric.score(targets, _scored(metric, probabilities)) for metric in fold.metrics}
+
+    def _log_line(self, epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> Line:
+        return {
+            "fold": self.fold.number,
+            "epoch": epoch.number,
+            "stage": epoch.stage,
+            "size": self.stage.size,
+            "mode": self.stage.mode.value,
+            "cycle": epoch.cycle,
+            "ends_cycle": epoch.ends_cycle,
+            "batch_size": self.batch_size,
+            "train_loss": stats.loss,
+            "valid_loss": valid_loss,
+            "prior_loss": prior_loss(self.fold),
+            "scores": scores,
+            "seconds": round(stats.seconds, 3),
+            "data_seconds": round(stats.data_seconds, 3),
+            "images_per_second": round(len(self.fold.train) / stats.seconds, 1),
+            "losses": [round(loss, 5) for loss in stats.losses],
+            "lrs": [float(f"{lr:.4g}") for lr in stats.lrs],
+        }
+
+    def report_start(self) -> None:
+        """Log the stage's settings, and the header of its table of epochs."""
+        fold, stage = self.fold, self.stage
+        if not self.learner.accelerator.is_main_process:
+            return
+        rows = f"{len(fold.train):,} training images, {len(fold.valid):,} validation images"
+        log.info(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, lr {self.lrs[-1]:.2g}: {rows}")
+        log.info(
+            f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in fold.metrics)
+        )
+
+    def report_end(self, last: Epoch) -> None:
+        """Log the stage's diagnosis, and a warning if its last epoch waited for images."""
+        if not self.learner.accelerator.is_main_process:
+            return
+        lines = [line for line in read_log(self.fold.run.log_file) if line["fold"] == self.fold.number]
+        # The last epoch: all its images had been read, and perhaps cached, before.
+        seconds, waited = lines[-1]["seconds"], lines[-1]["data_seconds"]
+        if self.stage.mode is not TrainMode.FEATURES and waited >= max(1, _SLOW_DATA * seconds):
+            share = waited / max(seconds, 1e-9)
+            log.warning(f"epoch {last.number + 1}: data loading took {share:.0%} of the epoch; fix: --workers N")
+        log.info(diagnose(lines, last.stage))
+
+
+def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> TrainingError:
+    """The loss became NaN: the error names the lr, and the snapshot to start from with a smaller one."""
+    snapshots = read_snapshots(fold.folder)
+    kept = f"the weights of {snapshots[-1].name} are kept" if snapshots else "no weights are kept"
+    start = ("--from-run", f"{fold.run.name}:{snapshots[-1].name}") if snapshots else ()
+    return TrainingError(
+        f"the loss became NaN in epoch {epoch.number + 1}, mini-batch {error.batch + 1}, at lr {error.lr:.3g}; {kept}",
+        where=fold.folder,
+        fix=fold.session.command("train", "--lr", f"{error.lr / 10:.2g}", *start),
+    )
+
+
+def prior_loss(fold: FoldRun) -> float | None:
+    """The validation loss of predicting the class frequencies of the training rows; None without validation rows."""
+    if len(fold.valid) == 0:
+        return None
+    targets = fold.train.targets.targets
+    return _loss_of_constant(fold.competition.labels, targets[fold.train.rows], targets[fold.valid.rows])
+
+
+def _loss_of_constant(labels: Labels, train: NDArray[Any], valid: NDArray[Any]) -> float:
+    prior = train.mean(axis=0, dtype=np.float64).clip(1e-7, 1 - 1e-7)
+    losses = -valid * np.log(prior)
+    if isinstance(labels, Multiclass):
+        return float(losses.sum(axis=1).mean())
+    return float((losses - (1 - valid) * np.log1p(-prior)).mean())
+
+
+def _epochs_left(fold: FoldRun, epochs: Sequence[Epoch]) -> list[Epoch]:
+    """The epochs left of the first unfinished stage."""
+    if len(read_snapshots(fold.folder)) == epochs[-1].cycle + 1:
+        return []
+    first = _first_epoch(fold)
+    left = [epoch for epoch in epochs if epoch.number >= first]
+    return [epoch for epoch in left if epoch.stage == left[0].stage]
+
+
+def _first_epoch(fold: FoldRun) -> int:
+    """The epoch to start with: 0, or the one after the last that finished."""
+    return int(read_checkpoint_meta(fold.checkpoint_file)["epoch"]) + 1 if fold.checkpoint_file.exists() else 0
+
+
+def _batch_size(fold: FoldRun) -> int:
+    """The interrupted call's batch size if there was one, else the one to try first."""
+    if fold.checkpoint_file.exists():
+        return int(read_checkpoint_meta(fold.checkpoint_file)["batch_size"])
+    return starting_batch_size(fold.recipe, fold.session.cache_dir)
+
+
+def _drop_unfinished(fold: FoldRun) -> None:
+    """Delete log lines and snapshots of epochs that did not finish, and will be trained again."""
+    ends = {epoch.cycle: epoch.number for epoch in plan_epochs(fold.recipe.stages) if epoch.ends_cycle}
+    snapshots = read_snapshots(fold.folder)
+    if len(snapshots) == len(ends):
+        return
+    first = _first_epoch(fold)
+    keep_lines(fold.run.log_file, lambda line: line["fold"] != fold.number or line["epoch"] < first)
+    # A snapshot is written before the checkpoint that finishes its epoch. Killed between the two, the epoch is
+    # trained again, and must not start from its own end.
+    for snapshot in snapshots:
+        if ends[snapshot.cycle] >= first:
+            drop_snapshot(fold.folder, snapshot)
+    if first:
+        log.info(f"fold {fold.number}: resuming after epoch {first}")
+
+
+def _resumed_network(fold: FoldRun, options: TrainOptions, stage: Stage) -> Network:
+    """The network after the last finished epoch, at the stage's size and freezing."""
+    snapshots, checkpoint = read_snapshots(fold.folder), fold.checkpoint_file
+    if snapshots:
+        network = load_snapshot(fold, snapshots[-1])
+    else:
+        network = initial_network(fold, options)
+        network.set_size(fold.recipe.stages[0].size)
+    if checkpoint.exists():
+        load_network_checkpoint(checkpoint, network)
+    network.set_size(stage.size)
+    apply_freezing(network, fold.recipe, stage)
+    return network
+
+
+def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
+    """The learner after the last finished epoch; a new stage starts with a fresh optimizer."""
+    learner = build_learner(fold, network, fold.recipe.stages[first.stage])
+    if fold.checkpoint_file.exists() and read_checkpoint_meta(fold.checkpoint_file)["stage"] == first.stage:
+        load_optimizer_checkpoint(fold.checkpoint_file, learner.optimizer)
+    if fold.session.compute.compile:
+        network.fused_backbone()  # a compiler that meets the fusing would follow it, again at every step
+        learner = replace(learner, module=torch.compile(learner.module))  # type: ignore[arg-type]
+    return prepared(learner)
+
+
+def _scored(metric: Metric, probabilities: NDArray[Any]) -> NDArray[Any]:
+    """The predictions that the metric takes: probabilities, or decisions at the default threshold."""
+    return apply_thresholds(probabilities) if metric.takes_decisions else probabilities
+
+
+def _report_epoch(epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> None:
+    valid = f"{valid_loss:10.4f}" if valid_loss is not None else f"{'-':>10}"
+    end = "  snapshot" if epoch.ends_cycle else ""
+    values = "".join(f"{score:10.4f}" for score in scores.values())
+    log.info(f"{epoch.number + 1:>7}{stats.loss:10.4f}{valid}{values}{end}")
