@@ -130,6 +130,12 @@ def test_the_architecture_lists_the_floors_in_order() -> None:
     assert [set(re.findall(r"`([\w.]+)`", row)) for row in rows] == [set(names) for names in FLOORS]
 
 
+def test_every_benchmark_is_listed() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    scripts = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("__")]
+    assert [name for name in scripts if f"`{name}`" not in page] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     for target in links(page):

@@ -20,7 +20,7 @@ from runner.prediction.predictions import ViewPredictions, path_of, write_view_p
 from runner.prediction.results import fit_postprocess
 from runner.session import Session
 from runner.training.log import append_line
-from runner.training.lr_finder import Curve, finding_file, read_curve
+from runner.training.lr_finder import FORMAT, Curve, lr_file, read_curve
 from runner.training.run import Run, start_run
 from runner.workspace import Workspace, write_json, write_text
 from tests.competitions import SHAPES, write_plugin
@@ -155,7 +155,7 @@ def _write_training(run: Run, recipe: Recipe, epochs: int, folds: int) -> None:
         meta = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
         write_json(run.fold_dir(fold) / "snapshot-0.json", meta)
     curve = Curve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), (1.0, 0.9, 0.5, 0.3, 0.9))
-    write_json(finding_file(run.fold_dir(0), 0), asdict(read_curve(curve)))
+    write_json(lr_file(run.fold_dir(0), 0), asdict(read_curve(curve)), format=FORMAT)
 
 
 def _write_predictions(run: Run, classes: tuple[str, ...], ids: tuple[str, ...], folds: int, draw: int) -> None:

@@ -31,9 +31,7 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     if not is_first_process():
         return
     figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
-    curves = [
-        (f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.result)) for found in results
-    ]
+    curves = [(f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.result)) for found in results]
     save_lr_finder_figure(curves, figure)
     if as_json:
         plain = [

@@ -60,9 +60,7 @@ class LrFinderCurve:
     @classmethod
     def of(cls, result: LRFindResult, *, fold: int = 0, stage: int = 0) -> LrFinderCurve:
         """The curve of a result that was not read from a file."""
-        return cls(
-            fold, stage, result.curve.lrs, result.curve.losses, result.minimum, result.steep, result.reason
-        )
+        return cls(fold, stage, result.curve.lrs, result.curve.losses, result.minimum, result.steep, result.reason)
 
 
 @dataclass(frozen=True)
