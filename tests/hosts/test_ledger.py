@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner.csv_file import guard_formula, unguard_formula
 from runner.hosts.ledger import (
     COLUMNS,
     Entry,
     RunInfo,
     add_missing,
     fill_missing,
-    guard_formula,
     parse_file_tag,
     read_ledger,
     record_entry,
     submission_message,
-    unguard_formula,
 )
 from tests.hosts.conftest import make_entry
 
