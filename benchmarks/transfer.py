@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.claims import claim
 from competitions import load
-from runner.hosts.practice import PracticeHost, create_practice_competition
+from runner.hosts.practice import PracticeData, PracticeHost, create_practice_competition
 from tests.kaggle_server import KaggleServer, environment_for
 
 DOGS = load("dog-breed")
@@ -38,7 +38,7 @@ def measure(folder: Path, megabytes: int) -> float:
     with large.open("wb") as file:
         file.truncate(megabytes * 10**6)  # a hole: it takes no room on the disk, and is read as fast as any
     sample.write_text("id\n")
-    create_practice_competition(DOGS, folder / "host", files={}, sample=sample, classes=(), solution=())
+    create_practice_competition(DOGS, folder / "host", PracticeData(files={}, sample=sample, classes=(), solution=()))
     offered = folder / "host" / "files" / "large.bin"
     offered.parent.mkdir(parents=True)
     large.rename(offered)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,43 +48,40 @@ class PracticeTeam:
     submitted: datetime
 
 
-def create_practice_competition(
-    competition: Competition,
-    folder: Path,
-    *,
-    files: Mapping[str, Path],
-    sample: Path,
-    classes: Sequence[str],
-    solution: Sequence[SolutionRow],
-    leaderboard: Sequence[PracticeTeam] = (),
-    daily_limit: int = DAILY_LIMIT,
-    origin: Mapping[str, Any] | None = None,
-) -> None:
-    """Create the folder of a practice host; an earlier one is removed.
+@dataclass(frozen=True)
+class PracticeData:
+    """What a practice host offers, and what it grades with."""
 
-    `files` are copied under the names that the host offers them by; `origin` is stored in
-    competition.json, so that the caller can tell later what the folder was made from.
-    """
+    files: Mapping[str, Path]  # name on the host: the file to copy
+    sample: Path
+    classes: Sequence[str]
+    solution: Sequence[SolutionRow]
+    leaderboard: Sequence[PracticeTeam] = ()
+    daily_limit: int = DAILY_LIMIT
+    origin: Mapping[str, Any] = field(default_factory=dict)  # what it was made from, for `read_origin`
+
+
+def create_practice_competition(competition: Competition, folder: Path, data: PracticeData) -> None:
+    """Create the folder of a practice host; an earlier one is removed."""
     # The marker goes first: until the end, a kill leaves a folder that is known to be incomplete.
     (folder / _MARKER).unlink(missing_ok=True)
     for old in (folder / "files", folder / "submissions"):
         if old.exists():
             shutil.rmtree(old)
-    for name, path in files.items():
-        with atomic_path(folder / "files" / name) as temporary:
+    copies = {f"files/{name}": path for name, path in data.files.items()} | {"sample_submission.csv": data.sample}
+    for name, path in copies.items():
+        with atomic_path(folder / name) as temporary:
             shutil.copyfile(path, temporary)
-    with atomic_path(folder / "sample_submission.csv") as temporary:
-        shutil.copyfile(sample, temporary)
-    write_solution(folder / "solution.csv", solution)
-    _write_leaderboard(folder / "leaderboard.csv", leaderboard)
+    write_solution(folder / "solution.csv", data.solution)
+    _write_leaderboard(folder / "leaderboard.csv", data.leaderboard)
     marker = {
         "slug": competition.slug,
         "title": competition.title,
         "name": competition.name,
         "metric": competition.metric.key,
-        "classes": list(classes),
-        "daily_limit": daily_limit,
-        "origin": dict(origin or {}),
+        "classes": list(data.classes),
+        "daily_limit": data.daily_limit,
+        "origin": dict(data.origin),
     }
     write_json(folder / _MARKER, marker, format=_MARKER_FORMAT)
 

@@ -11,7 +11,7 @@ from runner.console import log
 from runner.contract.competition import Competition
 from runner.errors import HostError
 from runner.hosts.grading import Grader, split_public_private
-from runner.hosts.practice import create_practice_competition, read_origin
+from runner.hosts.practice import PracticeData, create_practice_competition, read_origin
 from runner.workspace import locked, write_bytes
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ def _create_host(
     create_practice_competition(
         competition,
         folder,
-        files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
-        sample=sample,
-        classes=data.classes,
-        solution=solution,
-        leaderboard=teams,
-        origin=origin,
+        PracticeData(
+            files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
+            sample=sample,
+            classes=data.classes,
+            solution=solution,
+            leaderboard=teams,
+            origin=origin,
+        ),
     )
 
 

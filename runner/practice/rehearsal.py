@@ -29,7 +29,7 @@ from runner.data.index import Index
 from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import split_public_private
-from runner.hosts.practice import create_practice_competition, read_origin
+from runner.hosts.practice import PracticeData, create_practice_competition, read_origin
 from runner.options import RehearsalOptions
 from runner.session import Session
 from runner.submission_format.submission_format import read_submission_format
@@ -106,12 +106,14 @@ def _build_host(competition: Competition, folder: Path, rows: HiddenRows, sample
     create_practice_competition(
         competition,
         folder,
-        files={},
-        sample=sample,
-        classes=rows.classes,
-        solution=split_public_private(rows.ids, rows.labels, seed=origin["seed"]),
-        daily_limit=_DAILY_LIMIT,
-        origin=origin,
+        PracticeData(
+            files={},
+            sample=sample,
+            classes=rows.classes,
+            solution=split_public_private(rows.ids, rows.labels, seed=origin["seed"]),
+            daily_limit=_DAILY_LIMIT,
+            origin=origin,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from competitions import load
 from runner.contract.recipe import FORMAT
 from runner.hosts.grading import Scores, split_public_private
-from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
+from runner.hosts.practice import PracticeData, PracticeHost, PracticeTeam, create_practice_competition
 from runner.workspace import write_json
 from tests.cli.conftest import Result, Runner
 from tests.hosts.kaggle.conftest import START
@@ -41,12 +41,14 @@ def server(shapes: Path, shapes_folder: Path, tmp_path: Path) -> Iterator[Kaggle
     create_practice_competition(
         competition,
         tmp_path / "host",
-        files=files,
-        sample=files["sample_submission.csv"],
-        classes=("akita", "beagle", "collie"),
-        solution=solution,
-        leaderboard=[PracticeTeam(f"team {n}", Scores(0.1 * n, 0.1 * n), START) for n in range(1, 21)],
-        daily_limit=2,
+        PracticeData(
+            files=files,
+            sample=files["sample_submission.csv"],
+            classes=("akita", "beagle", "collie"),
+            solution=solution,
+            leaderboard=[PracticeTeam(f"team {n}", Scores(0.1 * n, 0.1 * n), START) for n in range(1, 21)],
+            daily_limit=2,
+        ),
     )
     with KaggleServer({"shapes": PracticeHost(competition, tmp_path / "host")}) as running, use_server(running):
         yield running

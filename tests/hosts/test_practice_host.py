@@ -17,7 +17,7 @@ from competitions import load
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, Competition
 from runner.errors import HostError, RunnerError, SubmissionFormatError
 from runner.hosts.grading import Grader, Scores, SolutionRow, Usage, read_solution, split_public_private, write_solution
-from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition, read_origin
+from runner.hosts.practice import PracticeData, PracticeHost, PracticeTeam, create_practice_competition, read_origin
 from runner.hosts.protocol import Host, RemoteFile, Status
 
 DOGS = load("dog-breed")
@@ -60,16 +60,18 @@ def host(tmp_path: Path, text_file: TextFile) -> PracticeHost:
     create_practice_competition(
         DOGS,
         tmp_path / "practice" / "dog-breed",
-        files={
-            "labels.csv": text_file("labels.csv", "id,breed\nb1,basset\n"),
-            "deep/train.zip": text_file("t", "x" * 9),
-        },
-        sample=text_file("sample.csv", SAMPLE),
-        classes=("basset", "collie"),
-        solution=DOG_SOLUTION,
-        leaderboard=TEAMS,
-        daily_limit=2,
-        origin={"made": "by hand"},
+        PracticeData(
+            files={
+                "labels.csv": text_file("labels.csv", "id,breed\nb1,basset\n"),
+                "deep/train.zip": text_file("t", "x" * 9),
+            },
+            sample=text_file("sample.csv", SAMPLE),
+            classes=("basset", "collie"),
+            solution=DOG_SOLUTION,
+            leaderboard=TEAMS,
+            daily_limit=2,
+            origin={"made": "by hand"},
+        ),
     )
     return PracticeHost(DOGS, tmp_path / "practice" / "dog-breed", clock=lambda: NOON)
 
@@ -219,11 +221,13 @@ def test_two_processes_that_submit_at_once_lose_none(tmp_path: Path, text_file: 
     create_practice_competition(
         DOGS,
         folder,
-        files={},
-        sample=text_file("sample.csv", SAMPLE),
-        classes=("basset", "collie"),
-        solution=DOG_SOLUTION,
-        daily_limit=1000,
+        PracticeData(
+            files={},
+            sample=text_file("sample.csv", SAMPLE),
+            classes=("basset", "collie"),
+            solution=DOG_SOLUTION,
+            daily_limit=1000,
+        ),
     )
     good = text_file("good.csv", GOOD)
     writers = [
@@ -250,11 +254,13 @@ def test_the_leaderboard_begins_with_the_highest_if_higher_is_better(tmp_path: P
     create_practice_competition(
         PLANET,
         tmp_path / "p",
-        files={},
-        sample=text_file("sample.csv", "image_name,tags\nx,clear\n"),
-        classes=("clear",),
-        solution=[SolutionRow("x", "clear", Usage.PUBLIC)],
-        leaderboard=TEAMS,
+        PracticeData(
+            files={},
+            sample=text_file("sample.csv", "image_name,tags\nx,clear\n"),
+            classes=("clear",),
+            solution=[SolutionRow("x", "clear", Usage.PUBLIC)],
+            leaderboard=TEAMS,
+        ),
     )
     leaderboard = PracticeHost(PLANET, tmp_path / "p").fetch_leaderboard(PLANET.slug)
     assert [row.score for row in leaderboard.rows] == [0.9, 0.5, 0.5]
@@ -265,11 +271,13 @@ def test_leaderboard_scores_keep_every_digit(tmp_path: Path, text_file: TextFile
     create_practice_competition(
         DOGS,
         tmp_path / "p",
-        files={},
-        sample=text_file("sample.csv", SAMPLE),
-        classes=("basset", "collie"),
-        solution=DOG_SOLUTION,
-        leaderboard=[PracticeTeam("exact, with a comma", Scores(score, score), NOON)],
+        PracticeData(
+            files={},
+            sample=text_file("sample.csv", SAMPLE),
+            classes=("basset", "collie"),
+            solution=DOG_SOLUTION,
+            leaderboard=[PracticeTeam("exact, with a comma", Scores(score, score), NOON)],
+        ),
     )
     (row,) = PracticeHost(DOGS, tmp_path / "p").fetch_leaderboard(DOGS.slug).rows
     assert (row.score, row.team, row.submitted) == (score, "exact, with a comma", NOON)
@@ -373,10 +381,12 @@ def test_creating_it_again_removes_the_old_one(host: PracticeHost, text_file: Te
     create_practice_competition(
         DOGS,
         host.folder,
-        files={"only.zip": text_file("only", "z")},
-        sample=text_file("sample.csv", SAMPLE),
-        classes=("basset", "collie"),
-        solution=DOG_SOLUTION,
+        PracticeData(
+            files={"only.zip": text_file("only", "z")},
+            sample=text_file("sample.csv", SAMPLE),
+            classes=("basset", "collie"),
+            solution=DOG_SOLUTION,
+        ),
     )
     assert [file.name for file in host.list_files(DOGS.slug)] == ["only.zip"]
     assert host.fetch_submissions(DOGS.slug) == ()
@@ -389,10 +399,12 @@ def test_a_failed_creation_leaves_no_host(host: PracticeHost, tmp_path: Path, te
         create_practice_competition(
             DOGS,
             host.folder,
-            files={"gone.zip": tmp_path / "gone.zip"},
-            sample=text_file("sample.csv", SAMPLE),
-            classes=("basset", "collie"),
-            solution=DOG_SOLUTION,
+            PracticeData(
+                files={"gone.zip": tmp_path / "gone.zip"},
+                sample=text_file("sample.csv", SAMPLE),
+                classes=("basset", "collie"),
+                solution=DOG_SOLUTION,
+            ),
         )
     with pytest.raises(HostError, match="no practice data"):
         host.list_files(DOGS.slug)

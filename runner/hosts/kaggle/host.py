@@ -138,7 +138,7 @@ class KaggleHost:
         items = self.client.pages("ListSubmissions", {"competitionName": slug}, "submissions", self._context(slug))
         # A page may repeat items of the one before.
         submissions = {submission.ref: submission for submission in map(parse_submission, items)}
-        return tuple(sorted(submissions.values(), key=lambda one: (one.submitted, int(one.ref)), reverse=True))
+        return tuple(sorted(submissions.values(), key=lambda known: (known.submitted, int(known.ref)), reverse=True))
 
     def fetch_submission(self, slug: str, ref: str) -> Submission:
         """One submission, in its present state."""

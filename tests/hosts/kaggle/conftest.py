@@ -15,7 +15,7 @@ from competitions import load
 from runner.hosts.grading import Scores, SolutionRow, Usage
 from runner.hosts.http.retry import RetryPolicy, TransferLimits
 from runner.hosts.kaggle import KaggleHost
-from runner.hosts.practice import PracticeHost, PracticeTeam, create_practice_competition
+from runner.hosts.practice import PracticeData, PracticeHost, PracticeTeam, create_practice_competition
 from tests.kaggle_server import KaggleServer, use_server
 
 DOGS = load("dog-breed")
@@ -60,19 +60,21 @@ def build_dogs(folder: Path, *, files: dict[str, bytes] | None = None, daily_lim
     create_practice_competition(
         DOGS,
         folder / "host",
-        files=paths,
-        sample=folder / "sample.csv",
-        classes=("basset", "collie"),
-        solution=(
-            SolutionRow("a1", "basset", Usage.PUBLIC),
-            SolutionRow("a2", "collie", Usage.PRIVATE),
-            SolutionRow("a3", "collie", Usage.PRIVATE),
+        PracticeData(
+            files=paths,
+            sample=folder / "sample.csv",
+            classes=("basset", "collie"),
+            solution=(
+                SolutionRow("a1", "basset", Usage.PUBLIC),
+                SolutionRow("a2", "collie", Usage.PRIVATE),
+                SolutionRow("a3", "collie", Usage.PRIVATE),
+            ),
+            leaderboard=tuple(
+                PracticeTeam(f"team {rank}", Scores(0.05 * rank, 0.06 * (TEAMS - rank)), START + timedelta(hours=rank))
+                for rank in range(1, TEAMS + 1)
+            ),
+            daily_limit=daily_limit,
         ),
-        leaderboard=tuple(
-            PracticeTeam(f"team {rank}", Scores(0.05 * rank, 0.06 * (TEAMS - rank)), START + timedelta(hours=rank))
-            for rank in range(1, TEAMS + 1)
-        ),
-        daily_limit=daily_limit,
     )
     return PracticeHost(DOGS, folder / "host")
 

@@ -15,7 +15,7 @@ from runner.data.mirror import check_counts
 from runner.errors import DataError, HostError, UsageError
 from runner.hosts.kaggle import KaggleDataset, KaggleHost
 from runner.hosts.open_host import open_mirror
-from runner.hosts.practice import PracticeHost, create_practice_competition
+from runner.hosts.practice import PracticeData, PracticeHost, create_practice_competition
 from runner.workspace import Workspace
 from tests.builders import zip_bytes
 from tests.hosts.kaggle.conftest import DOGS
@@ -46,7 +46,9 @@ def serve(server: KaggleServer, competition: Competition, folder: Path, files: d
         paths[name].write_bytes(content)
     sample = folder / "sample.csv"
     sample.write_text("id\n")
-    create_practice_competition(competition, folder / "host", files=paths, sample=sample, classes=(), solution=())
+    create_practice_competition(
+        competition, folder / "host", PracticeData(files=paths, sample=sample, classes=(), solution=())
+    )
     server.competitions = {competition.slug: HostedCompetition(PracticeHost(competition, folder / "host"))}
 
 
