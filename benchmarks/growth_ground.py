@@ -28,7 +28,7 @@ from runner.contract import (
     Stage,
     TrainMode,
 )
-from runner.data.download import MARKER
+from runner.data.manifest import MARKER
 from runner.prediction.predictions import Predictions, write_predictions
 from runner.workspace import Workspace
 

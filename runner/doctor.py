@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.filesize import decimal
 
 from competitions import load, names
-from runner.archives.disk_space import format_bytes, free_bytes
+from runner.archives.disk_space import free_bytes
 from runner.contract import Competition
-from runner.data.download import MANIFEST, MARKER
-from runner.errors import HostError
+from runner.data.manifest import is_complete, verify_manifest
+from runner.errors import HostError, RunnerError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, search_locations
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
-from runner.workspace import Workspace, read_json
+from runner.workspace import Workspace
 
 _PACKAGES = ("competition-runner", "kaggle", "kagglesdk", "torch", "timm", "albumentations")
 _LEAST_PYTHON = (3, 11)
@@ -157,24 +158,17 @@ def _check_data(competition: Competition, workspace: Workspace) -> CheckResult:
     download = workspace.command_line(competition.name, "download")
     if not folder.exists():
         return CheckResult("data", Status.WARNING, "not downloaded", download)
-    if not (folder / MARKER).is_file():
+    if not is_complete(folder):
         return CheckResult("data", Status.ERROR, f"incomplete: {folder}", download)
     try:
-        expected: dict[str, int] = read_json(folder / MANIFEST)["files"]
-    except (OSError, ValueError, KeyError):
-        return CheckResult("data", Status.ERROR, f"cannot be read: {folder / MANIFEST}", f"{download} --force")
-    for name, count in expected.items():
-        missing = count - _count_files(folder / name)
-        if missing > 0:
-            detail = f"{missing:,} of {count:,} files missing in {folder / name}"
+        differences = verify_manifest(folder)
+    except RunnerError as error:
+        return CheckResult("data", Status.ERROR, f"{error.message}: {error.where}", f"{download} --force")
+    for name, difference in differences.items():
+        if difference < 0:
+            detail = f"{-difference:,} files missing in {folder / name}"
             return CheckResult("data", Status.ERROR, detail, f"{download} --force")
-    return CheckResult("data", Status.OK, f"complete: {sum(expected.values()):,} files in {folder}")
-
-
-def _count_files(folder: Path) -> int:
-    if not folder.is_dir():
-        return 0
-    return sum(path.is_file() and path.name not in (MARKER, MANIFEST) for path in folder.iterdir())
+    return CheckResult("data", Status.OK, f"complete: {folder}")
 
 
 # --- machine ------------------------------------------------------------------------------------
@@ -200,21 +194,21 @@ def _describe_gpu(torch: Any, index: int) -> str:
     properties = torch.cuda.get_device_properties(index)
     native_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     precision = "native bf16" if native_bf16 else "no native bf16: float32 is used"
-    return f"{properties.name}, {format_bytes(properties.total_memory)}, {precision}"
+    return f"{properties.name}, {decimal(properties.total_memory)}, {precision}"
 
 
 def _check_memory() -> CheckResult:
     free = psutil.virtual_memory().available
     if free < _LEAST_MEMORY:
         return CheckResult(
-            "memory", Status.WARNING, f"{format_bytes(free)} free", "close programs, or train with --workers 0"
+            "memory", Status.WARNING, f"{decimal(free)} free", "close programs, or train with --workers 0"
         )
-    return CheckResult("memory", Status.OK, f"{format_bytes(free)} free")
+    return CheckResult("memory", Status.OK, f"{decimal(free)} free")
 
 
 def _check_disk(folder: Path) -> CheckResult:
     free = free_bytes(folder)
-    detail = f"{format_bytes(free)} free in {folder}"
+    detail = f"{decimal(free)} free in {folder}"
     if free >= _COMFORTABLE_DISK:
         return CheckResult("disk", Status.OK, detail)
     status = Status.ERROR if free < _LEAST_DISK else Status.WARNING

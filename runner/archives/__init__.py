@@ -1,1 +1,1 @@
-"""Archives: their names, readers, safe extraction, integrity, free disk space."""
+"""Archives: their names, readers, safe extraction; and free disk space."""

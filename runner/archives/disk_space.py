@@ -1,39 +1,31 @@
-"""How much room is left on the disk, asked before anything large is written."""
+"""Free disk space, checked before anything large is written."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from runner.errors import DataError
 
-# A disk filled to the last byte takes the rest of the machine down with it.
+# A disk filled to the last byte stops everything else on the computer.
 RESERVE = 64 * 2**20
 
 
 def free_bytes(folder: Path) -> int:
-    """What may still be written in this folder, or in the one it will be made in."""
+    """The bytes that may still be written to this folder, which need not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return max(0, shutil.disk_usage(folder).free - RESERVE)
 
 
-def require_free(folder: Path, needed: int, purpose: str, again: str) -> None:
-    """Stop unless the disk has room for `needed` bytes."""
+def require_free(folder: Path, needed: int, purpose: str, retry_command: str) -> None:
+    """Raise a DataError unless the disk has room for `needed` bytes."""
     free = free_bytes(folder)
     if needed > free:
         raise DataError(
-            f"the disk is too full to {purpose}: {format_bytes(needed)} needed, {format_bytes(free)} free",
+            f"the disk is too full to {purpose}: {decimal(needed)} needed, {decimal(free)} free",
             where=folder,
-            fix=f"make room, or choose another disk with --workspace DIR, then: {again}",
+            fix=f"free some space, or choose another disk with --workspace DIR, then: {retry_command}",
         )
-
-
-def format_bytes(size: int) -> str:
-    """A number of bytes as a person says it."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

@@ -1,10 +1,11 @@
-"""One reader for each kind of archive: what is in it, and all of it poured out as a stream."""
+"""One reader for each kind of archive: its members, and their content as streams."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -17,14 +18,14 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from runner.archives.names import name_inside
+from runner.archives.names import has_archive_name, name_inside
 
 if TYPE_CHECKING:
     from py7zr.py7zr import ArchiveFile
 
 
-class Kind(Enum):
-    """What an archive is by its content. The last three are one compressed file, mostly a tar."""
+class ArchiveKind(Enum):
+    """The format of an archive. The last three are one compressed file, mostly a tar."""
 
     ZIP = "zip"
     SEVEN_ZIP = "7z"
@@ -35,37 +36,38 @@ class Kind(Enum):
 
 
 _MAGIC = {
-    b"PK\x03\x04": Kind.ZIP,
-    b"PK\x05\x06": Kind.ZIP,  # an empty one
-    b"7z\xbc\xaf\x27\x1c": Kind.SEVEN_ZIP,
-    b"\x1f\x8b": Kind.GZIP,
-    b"BZh": Kind.BZIP2,
-    b"\xfd7zXZ\x00": Kind.XZ,
+    b"PK\x03\x04": ArchiveKind.ZIP,
+    b"PK\x05\x06": ArchiveKind.ZIP,  # without members
+    b"7z\xbc\xaf\x27\x1c": ArchiveKind.SEVEN_ZIP,
+    b"\x1f\x8b": ArchiveKind.GZIP,
+    b"BZh": ArchiveKind.BZIP2,
+    b"\xfd7zXZ\x00": ArchiveKind.XZ,
 }
 TAR_BLOCK = 512
+SEVEN_ZIP_START = 32  # bytes of the first header
 _CHUNK = 2**20
 
 
 class CorruptArchiveError(Exception):
-    """The archive is cut off, or its bytes are wrong."""
+    """The archive is incomplete, or its bytes are wrong."""
 
 
 class EncryptedArchiveError(Exception):
-    """The archive wants a password."""
+    """The archive needs a password."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One thing in an archive, before it is trusted."""
+    """A file or folder in an archive, before its name is checked."""
 
     name: str
-    size: int | None = 0  # None where only unpacking tells
+    size: int | None = 0  # None if only extraction shows it
     is_folder: bool = False
-    special: str | None = None  # what it is, where neither file nor folder
+    special: str | None = None  # "a link", "a device": neither file nor folder
 
 
 class Output(Protocol):
-    """Where the bytes of one file go."""
+    """Takes the bytes of one file."""
 
     def write(self, data: bytes) -> int: ...
 
@@ -75,18 +77,32 @@ class Output(Protocol):
 OpenOutput = Callable[[str], Output]
 
 
+class DiscardOutput:
+    """Drops the bytes of a file."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+
 class Reader(ABC):
     """An open archive."""
 
     members: Sequence[Member]
 
     @abstractmethod
-    def extract(self, open_sink: OpenOutput, folder: Path) -> None:
-        """Write each file into the sink of its name. `folder` is where the sinks lie."""
+    def extract(self, open_output: OpenOutput, folder: Path) -> None:
+        """Write each file to the output of its name. `folder` is the folder of the outputs."""
+
+    def test(self) -> None:
+        """Read everything, so that each checksum is verified; any exception if one is wrong."""
+        self.extract(lambda _name: DiscardOutput(), Path())
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the archive."""
+        """Close the archive."""
 
     def __enter__(self) -> Self:
         return self
@@ -97,24 +113,44 @@ class Reader(ABC):
         self.close()
 
 
-def kind_of(path: Path) -> Kind | None:
-    """The kind of archive that a file's content says it is; None for any other file."""
+def kind_of(path: Path) -> ArchiveKind | None:
+    """The kind of archive that a file is by its content; None if it is none."""
     with path.open("rb") as handle:
         head = handle.read(TAR_BLOCK)
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    return Kind.TAR if _begins_a_tar(head) else None
+    return ArchiveKind.TAR if _begins_a_tar(head) else None
 
 
-def open_archive(path: Path, kind: Kind) -> Reader:
-    """The archive's reader. Errors are of any type: the libraries below raise what they like."""
+def open_archive(path: Path, kind: ArchiveKind) -> Reader:
+    """The archive's reader. Its errors are of any type: the libraries below raise what they like."""
     return _READERS[kind](path)
+
+
+def test_archive(path: Path, name: str) -> str | None:
+    """What is wrong with an archive of this name, by its own checksums, as `unzip -t` tests them; nothing is written.
+
+    An empty text if nothing is wrong; None if that cannot be known: it is not an archive, or has no checksums.
+    """
+    if not has_archive_name(name):
+        return None
+    expected, kind = _KIND_OF_SUFFIX["." + name.lower().rpartition(".")[2]], kind_of(path)
+    if kind is not expected:
+        return f"it is not a {expected.value} archive"
+    try:
+        with open_archive(path, kind) as reader:
+            reader.test()
+    except EncryptedArchiveError:
+        return ""  # complete, as far as its headers show
+    except Exception as error:  # the libraries raise anything at all on unexpected bytes
+        return str(error) or type(error).__name__
+    return None if kind is ArchiveKind.TAR else ""
 
 
 def _begins_a_tar(head: bytes) -> bool:
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # true to its checksum, or an error
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # raises unless the checksum is right
     except tarfile.HeaderError:
         return False
     return True
@@ -124,23 +160,23 @@ class _Zip(Reader):
     def __init__(self, path: Path):
         self._archive = zipfile.ZipFile(path)
         infos = self._archive.infolist()
-        # Not `filename`: that one has been cut at a NUL, so it is not what the archive says.
-        self.members = [Member(info.orig_filename, info.file_size, info.is_dir(), _oddity(info)) for info in infos]
+        # Not `filename`, which was cut at a NUL.
+        self.members = [Member(info.orig_filename, info.file_size, info.is_dir(), _special(info)) for info in infos]
         if any(info.flag_bits & 1 for info in infos):
             self.close()
             raise EncryptedArchiveError
 
-    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
+    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
         for info in self._archive.infolist():
             if not info.is_dir():
                 with self._archive.open(info) as source:
-                    _pour(source, open_sink(info.orig_filename))
+                    _copy(source, open_output(info.orig_filename))
 
     def close(self) -> None:
         self._archive.close()
 
 
-def _oddity(info: zipfile.ZipInfo) -> str | None:
+def _special(info: zipfile.ZipInfo) -> str | None:
     mode = info.external_attr >> 16  # 0 in zips from Windows
     if stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR):
         return None
@@ -152,7 +188,7 @@ class _SevenZip(Reader):
         import py7zr
         import py7zr.exceptions
 
-        # An open file, because given a path py7zr unpacks with a thread a block.
+        # An open file, because py7zr extracts a path with one thread per block.
         self._handle = path.open("rb")
         try:
             self._archive = py7zr.SevenZipFile(self._handle)
@@ -166,10 +202,17 @@ class _SevenZip(Reader):
             self._handle.close()
             raise
 
-    def extract(self, open_sink: OpenOutput, folder: Path) -> None:
-        # py7zr completes the names with the folder, and writes nothing there itself.
-        factory: Any = _Factory(folder.absolute(), open_sink)
+    def extract(self, open_output: OpenOutput, folder: Path) -> None:
+        # py7zr adds the folder to the names, and writes nothing there itself.
+        factory: Any = _Factory(folder.absolute(), open_output)
         self._archive.extractall(folder.absolute(), factory=factory)
+
+    def test(self) -> None:
+        # Only the two headers, whose checksums py7zr has verified: to test the images takes as long as to extract them.
+        header = self._archive.sig_header
+        end = SEVEN_ZIP_START + header.nextheaderofs + header.nextheadersize
+        if end != self._handle.seek(0, os.SEEK_END):
+            raise CorruptArchiveError(f"it has {self._handle.tell()} bytes, and its header says {end}")
 
     def close(self) -> None:
         self._archive.close()
@@ -185,20 +228,20 @@ def _seven_zip_member(file: ArchiveFile) -> Member:
 
 
 class _Factory:
-    """py7zr asks here for something to write to, by the path that it would have chosen."""
+    """Makes the outputs that py7zr writes to, by the paths that it would have written."""
 
-    def __init__(self, folder: Path, open_sink: OpenOutput):
-        self._folder, self._open_sink = folder.as_posix(), open_sink
+    def __init__(self, folder: Path, open_output: OpenOutput):
+        self._folder, self._open_output = folder.as_posix(), open_output
 
     def create(self, filename: str) -> _Forward:
-        return _Forward(self._open_sink(str(PurePosixPath(filename).relative_to(self._folder))))
+        return _Forward(self._open_output(str(PurePosixPath(filename).relative_to(self._folder))))
 
 
 class _Forward:
-    """A sink with the manners that py7zr expects of a file."""
+    """An output with the methods that py7zr expects of a file."""
 
-    def __init__(self, sink: Output):
-        self.write, self.close = sink.write, sink.close
+    def __init__(self, output: Output):
+        self.write, self.close = output.write, output.close
 
     def seekable(self) -> bool:
         return False  # or py7zr rewinds it before it closes it
@@ -216,18 +259,18 @@ class _Tar(Reader):
             raise
 
     def _check_end(self) -> None:
-        # tarfile takes any block that it cannot read for the end, and would unpack half without a word.
+        # tarfile takes any block that it cannot read for the end, and would extract half of the archive.
         self._handle.seek(self._archive.offset)
         block = self._handle.read(TAR_BLOCK)
         if len(block) < TAR_BLOCK or block.strip(b"\0"):
-            raise CorruptArchiveError("it breaks off before its end mark")
+            raise CorruptArchiveError("it ends before its end mark")
 
-    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
+    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
         for info in self._archive.getmembers():
             source = self._archive.extractfile(info) if info.isreg() else None
             if source is not None:
                 with source:
-                    _pour(source, open_sink(info.name))
+                    _copy(source, open_output(info.name))
 
     def close(self) -> None:
         self._archive.close()
@@ -242,30 +285,38 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
 
 
 class _Compressed(Reader):
-    """One file and nothing else; the checksum at the end of its stream is read too."""
+    """One compressed file; the checksum at the end of its stream is verified."""
 
     def __init__(self, path: Path, open_stream: Callable[[Path], BufferedIOBase]):
         self.members = [Member(name_inside(path.name), size=None)]
         self._stream = open_stream(path)
 
-    def extract(self, open_sink: OpenOutput, _folder: Path) -> None:
-        _pour(self._stream, open_sink(self.members[0].name))
+    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
+        _copy(self._stream, open_output(self.members[0].name))
 
     def close(self) -> None:
         self._stream.close()
 
 
-def _pour(source: IO[bytes] | BufferedIOBase, sink: Output) -> None:
+def _copy(source: IO[bytes] | BufferedIOBase, output: Output) -> None:
     while chunk := source.read(_CHUNK):
-        sink.write(chunk)
-    sink.close()
+        output.write(chunk)
+    output.close()
 
 
-_READERS: dict[Kind, Callable[[Path], Reader]] = {
-    Kind.ZIP: _Zip,
-    Kind.SEVEN_ZIP: _SevenZip,
-    Kind.TAR: _Tar,
-    Kind.GZIP: lambda path: _Compressed(path, gzip.GzipFile),
-    Kind.BZIP2: lambda path: _Compressed(path, bz2.BZ2File),
-    Kind.XZ: lambda path: _Compressed(path, lzma.LZMAFile),
+_READERS: dict[ArchiveKind, Callable[[Path], Reader]] = {
+    ArchiveKind.ZIP: _Zip,
+    ArchiveKind.SEVEN_ZIP: _SevenZip,
+    ArchiveKind.TAR: _Tar,
+    ArchiveKind.GZIP: lambda path: _Compressed(path, gzip.GzipFile),
+    ArchiveKind.BZIP2: lambda path: _Compressed(path, bz2.BZ2File),
+    ArchiveKind.XZ: lambda path: _Compressed(path, lzma.LZMAFile),
+}
+_KIND_OF_SUFFIX = {
+    ".zip": ArchiveKind.ZIP,
+    ".7z": ArchiveKind.SEVEN_ZIP,
+    ".tar": ArchiveKind.TAR,
+    **dict.fromkeys((".gz", ".tgz"), ArchiveKind.GZIP),
+    **dict.fromkeys((".bz2", ".tbz2"), ArchiveKind.BZIP2),
+    **dict.fromkeys((".xz", ".txz"), ArchiveKind.XZ),
 }

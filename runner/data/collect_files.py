@@ -1,248 +1,220 @@
-"""Everything that a competition needs, gathered from a folder or an archive: copied, or unpacked and moved."""
+"""The required files of a folder or an archive, copied or extracted into one new folder."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.archives.disk_space import require_free
-from runner.archives.extract import ExtractionLimit, declared_size, unpack
+from runner.archives.extract import ExtractionLimit, declared_size, extract_archive
 from runner.archives.names import without_suffixes
 from runner.console import Advance, log, progress
-from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, scan
-from runner.errors import ArchiveError, DataError
+from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, missing_error, scan
+from runner.errors import ArchiveError
 
-# A zip of 7z of tar is three; whoever packs deeper than this packs a trap.
-_DEEPEST = 5
+# A zip of 7z of tar is three; more than this is made to harm.
+_MAX_DEPTH = 5
 _CHUNK = 2**20
 
 
 @dataclass(frozen=True)
 class Source:
-    """What things are gathered from, and the words to speak of it."""
+    """The folder or archive with the files."""
 
-    path: Path  # a folder, or one archive
+    path: Path
     slug: str
-    again: str  # the command that a fix ends in
-    is_ours: bool = False  # fetched from a host: a broken archive may go, to be fetched anew
+    retry_command: str  # that a fix ends with
+    is_download: bool = False  # from a host: a damaged archive is deleted, to be downloaded again
 
 
 @dataclass(frozen=True)
 class _Archive:
-    """An archive that is still to be unpacked."""
+    """An archive that is not extracted yet."""
 
-    place: Location
-    name: str  # its path in the place
-    outermost: Path  # the one of the source's own archives that it came in
+    location: Location
+    name: str  # its path in the location
+    outermost: Path  # the archive of the source that it is in
 
     @property
     def path(self) -> Path:
-        return self.place.folder / self.name
+        return self.location.folder / self.name
 
 
-def collect_files(source: Source, things: Sequence[RequiredItem], ground: Path, whole: Path) -> list[dict[str, Any]]:
-    """Bring each thing under its own name into the folder `whole`; what was taken, for the manifest.
+def collect_files(
+    source: Source, required: Sequence[RequiredItem], unpack_dir: Path, staging_dir: Path
+) -> list[dict[str, Any]]:
+    """Bring each required item under its own name into `staging_dir`; the entries of the manifest's `sources`.
 
-    The source stays as it is. Archives are unpacked in `ground`, and only those that are needed: first
-    the ones named after something that is not there yet, and all others only if that was not enough.
+    The source is not changed. Archives are extracted in `unpack_dir`: first those named after a missing item,
+    and all others only if that was not enough.
     """
-    unpacking = _Unpacking(source, things, ground)
-    found = unpacking.run()
-    if missing := found.missing(things):
-        raise missing_error(missing, unpacking.places, source.path, source.again)
-    for thing in things:
-        if thing.is_test_folder and thing not in found.things:
-            log.info(f"{thing.name} is not there: the sample submission will tell whether images are missing")
-    taken = [_describe_archive(path, source) for path in sorted(unpacking.used)]
-    return taken + _move_or_copy(found, whole, source)
+    unpacker = _Unpacker(source, required, unpack_dir)
+    found = unpacker.run()
+    if missing := found.missing(required):
+        raise missing_error(missing, unpacker.locations, source.path, source.retry_command)
+    for item in required:
+        if item.is_test_folder and item not in found.items:
+            log.warning(f"{item.name} does not exist; images that the sample submission needs may be missing")
+    entries = [_describe_archive(path, source) for path in sorted(unpacker.used)]
+    return entries + _move_or_copy(found, staging_dir, source)
 
 
-class _Unpacking:
-    """The places searched so far, and the archives not unpacked yet."""
+class _Unpacker:
+    """The locations searched so far, and the archives that are not extracted yet."""
 
-    def __init__(self, source: Source, things: Sequence[RequiredItem], ground: Path):
-        self._source, self._things, self._ground = source, things, ground
+    def __init__(self, source: Source, required: Sequence[RequiredItem], unpack_dir: Path):
+        self._source, self._required, self._unpack_dir = source, required, unpack_dir
         self._pending: list[_Archive] = []
-        self._allowances: dict[Path, ExtractionLimit] = {}
-        self._rooms = 0
-        self.places: list[Location] = []
+        self._limits: dict[Path, ExtractionLimit] = {}
+        self._folders = 0
+        self.locations: list[Location] = []
         self.used: list[Path] = []
 
     def run(self) -> SearchResult:
-        """Unpack what is needed, and find the things."""
+        """Extract what is needed, and find the required items."""
         path = self._source.path
         if path.is_dir():
-            self._add(scan(path, self._things), None)
+            self._add(scan(path, self._required), None)
         else:
-            only = _Archive(Location(path.parent, (), (path.name,)), path.name, path)
-            self._unpack_all([only], SearchResult())
-        while batch := self._next(found := find(self._things, self.places)):
-            self._unpack_all(batch, found)
+            self._extract_all([_Archive(Location(path.parent, (), (path.name,)), path.name, path)], SearchResult())
+        while batch := self._next_batch(found := find(self._required, self.locations)):
+            self._extract_all(batch, found)
         return found
 
-    def _add(self, place: Location, outermost: Path | None) -> None:
-        self.places.append(place)
-        for name in place.archives:
-            self._pending.append(_Archive(place, name, outermost or place.folder / name))
+    def _add(self, location: Location, outermost: Path | None) -> None:
+        self.locations.append(location)
+        for name in location.archives:
+            self._pending.append(_Archive(location, name, outermost or location.folder / name))
 
-    def _next(self, found: SearchResult) -> list[_Archive]:
-        """The archives named after what is not there yet; if none is, and something is missing, the others."""
-        wanted = {(match.place.folder, match.path) for match in found.packed.values()}
-        named = [archive for archive in self._pending if (archive.place.folder, archive.name) in wanted]
-        if named or not SearchResult(found.things).missing(self._things):
+    def _next_batch(self, found: SearchResult) -> list[_Archive]:
+        """The archives named after missing items; if there are none and something is missing, the others."""
+        wanted = {(match.location.folder, match.path) for match in found.packed.values()}
+        named = [archive for archive in self._pending if (archive.location.folder, archive.name) in wanted]
+        if named or not SearchResult(found.items).missing(self._required):
             return named
-        after_slug = [other for other in self._pending if without_suffixes(other.name) == self._source.slug]
+        after_slug = [archive for archive in self._pending if without_suffixes(archive.name) == self._source.slug]
         return after_slug or list(self._pending)
 
-    def _unpack_all(self, archives: Sequence[_Archive], found: SearchResult) -> None:
+    def _extract_all(self, archives: Sequence[_Archive], found: SearchResult) -> None:
         size = _copied_size(found)
         for archive in archives:
-            with self._discarding(archive):
-                size += declared_size(archive.path, again=self._source.again)
-        require_free(self._ground, size, "unpack the archives", self._source.again)
+            with self._deleting_damaged(archive):
+                size += declared_size(archive.path, retry_command=self._source.retry_command)
+        require_free(self._unpack_dir, size, "extract the archives", self._source.retry_command)
         for archive in archives:
-            with self._discarding(archive):
-                self._unpack(archive)
+            with self._deleting_damaged(archive):
+                self._extract(archive)
 
     @contextmanager
-    def _discarding(self, archive: _Archive) -> Iterator[None]:
-        """A fetched archive that turns out broken is not kept: the next try fetches it anew."""
+    def _deleting_damaged(self, archive: _Archive) -> Iterator[None]:
+        """Delete a downloaded archive that is damaged, so that the next try downloads it again."""
         try:
             yield
         except ArchiveError:
-            if self._source.is_ours:
+            if self._source.is_download:
                 archive.outermost.unlink()
             raise
 
-    def _unpack(self, archive: _Archive) -> None:
-        if archive.place.depth >= _DEEPEST:
+    def _extract(self, archive: _Archive) -> None:
+        retry_command = self._source.retry_command
+        if archive.location.depth >= _MAX_DEPTH:
             raise ArchiveError(
-                f"{archive.name} lies {_DEEPEST} archives deep, as only a trap does",
+                f"{archive.name} is inside {_MAX_DEPTH} archives, more than any real data",
                 where=archive.outermost,
-                fix=f"take the archive from the competition's own page, then: {self._source.again}",
+                fix=f"take the archive from the competition's own page, then: {retry_command}",
             )
-        room = self._ground / str(self._rooms)
-        self._rooms += 1
-        # Named after the archive, and where the archive was: bare images in train.zip are then in train/.
-        inside = PurePosixPath(archive.name).with_name(without_suffixes(archive.name))
-        allowance = self._allowances.setdefault(archive.outermost, ExtractionLimit.of(archive.outermost.stat().st_size))
-        unpack(archive.path, room / inside, allowance=allowance, again=self._source.again)
-        self._finish(archive, room)
+        folder = self._unpack_dir / str(self._folders)
+        self._folders += 1
+        # Named and placed like the archive: bare images in train.zip are then in train/.
+        target = folder / PurePosixPath(archive.name).with_name(without_suffixes(archive.name))
+        limit = self._limits.setdefault(archive.outermost, ExtractionLimit.of(archive.outermost.stat().st_size))
+        extract_archive(archive.path, target, limit=limit, retry_command=retry_command)
+        self._replace_by_content(archive, folder)
 
-    def _finish(self, archive: _Archive, room: Path) -> None:
-        self._pending = [other for other in self._pending if other is not archive]
-        self.places = [_without(place, archive) for place in self.places]
+    def _replace_by_content(self, archive: _Archive, folder: Path) -> None:
+        self._pending = [pending for pending in self._pending if pending is not archive]
+        self.locations = [_without(location, archive) for location in self.locations]
         if archive.path == archive.outermost:
             self.used.append(archive.path)
         else:
-            archive.path.unlink()  # unpacked here by us, and what was in it lies open now
-        label = archive.place.describe(archive.name) if archive.place.archive else archive.name
-        depth = archive.place.depth + 1
-        self._add(scan(room, self._things, archive=label, depth=depth), archive.outermost)
+            archive.path.unlink()  # it was extracted here, and so is its content now
+        label = archive.location.describe(archive.name) if archive.location.archive else archive.name
+        depth = archive.location.depth + 1
+        self._add(scan(folder, self._required, archive=label, depth=depth), archive.outermost)
 
 
-def _without(place: Location, archive: _Archive) -> Location:
-    """The place, once one of its archives is unpacked: it must not be found again."""
-    if place.folder != archive.place.folder:
-        return place
-    return replace(place, archives=tuple(name for name in place.archives if name != archive.name))
+def _without(location: Location, archive: _Archive) -> Location:
+    """The location without an archive that is extracted: it must not be found again."""
+    if location.folder != archive.location.folder:
+        return location
+    return replace(location, archives=tuple(name for name in location.archives if name != archive.name))
 
 
-def _move_or_copy(found: SearchResult, whole: Path, source: Source) -> list[dict[str, Any]]:
-    """Move what was unpacked, copy what is the source's own."""
-    copied = {thing: match for thing, match in found.things.items() if not match.place.archive}
+def _move_or_copy(found: SearchResult, staging_dir: Path, source: Source) -> list[dict[str, Any]]:
+    """Move what was extracted, copy the source's own files; the manifest's entries of those."""
+    copied = {item: match for item, match in found.items.items() if not match.location.archive}
     size = _copied_size(found)
-    require_free(whole, size, "copy the files", source.again)
-    whole.mkdir(parents=True)
-    # The deepest first: a table may lie in a folder that is a thing itself.
-    for thing, match in sorted(found.things.items(), key=lambda pair: -pair[1].path.count("/")):
-        if thing not in copied:
-            target = whole / thing.names[0]
+    require_free(staging_dir, size, "copy the files", source.retry_command)
+    staging_dir.mkdir(parents=True)
+    # The deepest first: a CSV file may be in a folder that is an item itself.
+    for item, match in sorted(found.items.items(), key=lambda pair: -pair[1].path.count("/")):
+        if item not in copied:
+            target = staging_dir / item.names[0]
             target.parent.mkdir(parents=True, exist_ok=True)
-            (match.place.folder / match.path).rename(target)
+            (match.location.folder / match.path).rename(target)
+    by_name = sorted(copied.items(), key=lambda pair: pair[0].name)
     with progress("copying", size, "B") as advance:
-        return [_copy(thing, match, whole, advance) for thing, match in sorted(copied.items(), key=_by_name)]
-
-
-def _by_name(pair: tuple[RequiredItem, Match]) -> str:
-    return pair[0].name
+        return [_copy(item, match, staging_dir, advance) for item, match in by_name]
 
 
 def _copied_size(found: SearchResult) -> int:
-    """The bytes of what lies open in the source, and will be copied."""
-    open_ones = [match for match in found.things.values() if not match.place.archive]
-    return sum((match.place.folder / file).stat().st_size for match in open_ones for file in match.files)
+    """The bytes of the source's own files, which are copied."""
+    own = [match for match in found.items.values() if not match.location.archive]
+    return sum((match.location.folder / file).stat().st_size for match in own for file in match.files)
 
 
-def _copy(thing: RequiredItem, match: Match, whole: Path, advance: Advance) -> dict[str, Any]:
-    """Copy a file or a folder. Not linked: a user who later edits theirs would change ours unseen."""
-    if not thing.is_folder:
-        target = whole / thing.names[0]
-        digest, size = _copy_file(match.place.folder / match.path, target, advance)
+def _copy(item: RequiredItem, match: Match, staging_dir: Path, advance: Advance) -> dict[str, Any]:
+    """Copy a file or a folder. Not linked: the user may later edit the source."""
+    if not item.is_folder:
+        target = staging_dir / item.names[0]
+        digest, size = _copy_file(match.location.folder / match.path, target, advance)
         return {"name": match.path, "size": size, "sha256": digest}
-    total, together = 0, hashlib.sha256()
+    total, sha256 = 0, hashlib.sha256()
     for file in match.files:
-        below = file.removeprefix(match.path + "/")
-        digest, size = _copy_file(match.place.folder / file, whole / thing.names[0] / below, advance)
+        name = file.removeprefix(match.path + "/")
+        digest, size = _copy_file(match.location.folder / file, staging_dir / item.names[0] / name, advance)
         total += size
-        together.update(f"{digest}  {below}\n".encode())
-    # A line a folder and not an image: the hash is that of the list that `sha256sum` would print.
-    return {
-        "name": f"{match.path}/",
-        "size": total,
-        "sha256": together.hexdigest(),
-        "files": len(match.files),
-    }
+        sha256.update(f"{digest}  {name}\n".encode())
+    # One entry per folder, not per image: the hash of the list that `sha256sum` would print.
+    return {"name": f"{match.path}/", "size": total, "sha256": sha256.hexdigest(), "files": len(match.files)}
 
 
 def _copy_file(source: Path, target: Path, advance: Advance) -> tuple[str, int]:
-    # By hand and not with shutil: the content has to be read for its hash in any case.
+    # Not by shutil: the content has to be read for its hash in any case.
     target.parent.mkdir(parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
-    with source.open("rb") as theirs, target.open("xb") as ours:
-        while chunk := theirs.read(_CHUNK):
-            ours.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-            advance(len(chunk))
-    return digest.hexdigest(), size
+    with target.open("xb") as copy:
+        return _hash_file(source, advance, copy.write)
 
 
 def _describe_archive(path: Path, source: Source) -> dict[str, Any]:
     name = path.relative_to(source.path).as_posix() if source.path.is_dir() else path.name
-    with path.open("rb") as handle, progress(f"hashing {path.name}", path.stat().st_size, "B") as advance:
-        digest = hashlib.sha256()
-        while chunk := handle.read(_CHUNK):
+    with progress(f"hashing {path.name}", path.stat().st_size, "B") as advance:
+        digest, size = _hash_file(path, advance)
+    return {"name": name, "size": size, "sha256": digest}
+
+
+def _hash_file(path: Path, advance: Advance, write: Callable[[bytes], object] | None = None) -> tuple[str, int]:
+    """The SHA-256 and the size of a file, whose chunks are written on the way."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
             digest.update(chunk)
+            size += len(chunk)
+            if write:
+                write(chunk)
             advance(len(chunk))
-    return {"name": name, "size": path.stat().st_size, "sha256": digest.hexdigest()}
-
-
-def missing_error(
-    missing: Iterable[RequiredItem], places: Sequence[Location], where: Path | str, again: str
-) -> DataError:
-    """Everything that is missing, and what was found instead."""
-    names = [" or ".join(name + "/" * thing.is_folder for name in thing.names) for thing in missing]
-    return DataError(
-        f"missing: {', '.join(names)}\n  found instead: {_overview(places) or 'nothing'}",
-        where=where,
-        fix=f"put what is missing, packed or not, beside the rest, then: {again}",
-    )
-
-
-def _overview(places: Sequence[Location], most: int = 12) -> str:
-    """What was found: each file at the top, and of each folder how many files it holds."""
-    counts: Counter[str] = Counter()
-    for place in places:
-        for file in (*place.files, *place.archives):
-            parent = file.rpartition("/")[0]
-            shown = f"{parent}/" if parent else file
-            counts[f"{shown} in {place.archive}" if place.archive else shown] += 1
-    tops = [top if count == 1 else f"{top} ({count} files)" for top, count in counts.items()]
-    more = [f"and {len(tops) - most} more"] if len(tops) > most else []
-    return ", ".join([*tops[:most], *more])
+    return digest.hexdigest(), size

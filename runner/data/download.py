@@ -1,69 +1,65 @@
-"""A competition's data folder: filled from a host or from this disk, and there whole or not at all."""
+"""Fill a competition's data folder from a host or from this disk: completely, or not at all."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner.archives.disk_space import require_free
 from runner.console import log
 from runner.contract import Competition
 from runner.data.collect_files import Source, collect_files
 from runner.data.fetch_files import fetch_files
-from runner.data.find_files import things_of
+from runner.data.find_files import RequiredItem, required_items
+from runner.data.index import build_index
+from runner.data.manifest import is_complete, verify_manifest, write_manifest
 from runner.errors import DataError, PluginError, RunnerError
 from runner.hosts.protocol import FileSource
-from runner.workspace import Workspace, locked, read_json, write_json, write_text
-
-MARKER = ".complete"
-MANIFEST = "manifest.json"
+from runner.workspace import Workspace, locked
 
 
 @dataclass(frozen=True)
 class DataPaths:
     """The data folder, and the hidden folders beside it, on the same disk, in which it is made."""
 
-    folder: Path
+    data_dir: Path
 
     def _beside(self, suffix: str) -> Path:
-        return self.folder.with_name(f".{self.folder.name}.{suffix}")
+        return self.data_dir.with_name(f".{self.data_dir.name}.{suffix}")
 
     @property
     def lock(self) -> Path:
         return self._beside("lock")
 
     @property
-    def staging(self) -> Path:
-        return self._beside("staging")
+    def work_dir(self) -> Path:
+        return self._beside("work")
 
     @property
-    def fetched(self) -> Path:
-        """What a host gave; kept until all is done, so that nothing is fetched twice."""
-        return self.staging / "fetched"
+    def fetched_dir(self) -> Path:
+        """The downloaded files; kept until the data folder is complete, so that nothing is downloaded twice."""
+        return self.work_dir / "fetched"
 
     @property
-    def unpacked(self) -> Path:
-        return self.staging / "unpacked"
+    def unpack_dir(self) -> Path:
+        return self.work_dir / "unpacked"
 
     @property
-    def whole(self) -> Path:
-        """The data folder to be; complete once its marker is in it."""
-        return self.staging / "whole"
+    def staging_dir(self) -> Path:
+        """The new data folder; complete once its marker is in it."""
+        return self.work_dir / "staging"
 
     @property
-    def old(self) -> Path:
-        """The folder that the new one takes the place of."""
+    def old_dir(self) -> Path:
+        """The data folder that the new one replaces."""
         return self._beside("old")
 
     @property
-    def trash(self) -> Path:
+    def trash_dir(self) -> Path:
         return self._beside("trash")
 
 
@@ -73,192 +69,190 @@ def download(
     source: Path | FileSource,
     *,
     force: bool = False,
-    verify: Callable[[Path], None] | None = None,
+    verify: bool = False,
 ) -> Path:
-    """Fill the competition's data folder from a host, or from a folder or archive on this disk.
+    """Fill the data folder from a host, or from a folder or archive on this disk; the folder.
 
-    `verify` looks at the folder before it counts, and raises where it must not.
-
-    Where it is complete nothing is done, but with `force`. Broken off at any moment and called again, it
-    ends the same: the folder takes its name by one rename, after its marker is written.
+    A complete folder is left as it is, except with `force`. With `verify` the index of the new data is built first,
+    and must have no errors. Interrupted at any moment and called again, it ends the same: the folder gets its name
+    by one rename, after its marker is written.
     """
-    site = DataPaths(workspace.data_dir(competition.name))
-    with locked(site.lock):
-        _recover(site)
-        if _is_complete(site.folder) and not force:
-            log.info(f"{site.folder} is complete already (--force fills it anew)")
-            return site.folder
-        _check_nothing_is_lost(site.folder, competition, source)
-        _make(competition, site, source, force, verify)
-        _swap(site)
-    log.info(f"{site.folder} is complete")
-    return site.folder
+    paths = DataPaths(workspace.data_dir(competition.name))
+    with locked(paths.lock):
+        _recover(paths)
+        if is_complete(paths.data_dir) and not force:
+            log.info(f"already downloaded; --force replaces it: {paths.data_dir}")
+            return paths.data_dir
+        _refuse_unknown_files(paths.data_dir, competition, source)
+        _stage(competition, paths, source, force=force, verify=verify)
+        _publish(paths)
+    log.info(f"complete: {paths.data_dir}")
+    return paths.data_dir
 
 
 def is_downloaded(competition: Competition, workspace: Workspace) -> bool:
     """Whether the competition's data folder is complete."""
-    return _is_complete(workspace.data_dir(competition.name))
+    return is_complete(workspace.data_dir(competition.name))
 
 
 def data_folder(competition: Competition, workspace: Workspace) -> Path:
-    """The complete data folder, or an error that says how to come by one."""
+    """The complete data folder; a DataError with the command that fills it if it is not complete."""
     folder = workspace.data_dir(competition.name)
-    if _is_complete(folder):
+    if is_complete(folder):
         return folder
     name = competition.name
     raise DataError(
-        f"the data of {name} is not {'complete' if folder.exists() else 'here'}",
+        f"the data of {name} is {'incomplete' if folder.exists() else 'not downloaded'}",
         where=folder,
-        fix=f"runner {name} download, or from what you have: runner {name} download --from DIR",
+        fix=f"runner {name} download, or with files you have: runner {name} download --from DIR",
     )
 
 
-def _is_complete(folder: Path) -> bool:
-    return (folder / MARKER).is_file()
-
-
-def _check_nothing_is_lost(folder: Path, competition: Competition, source: Path | FileSource) -> None:
-    """What somebody put into the data folder by hand is not replaced unasked."""
-    if not folder.exists() or _is_complete(folder) or not any(folder.iterdir()):
+def _refuse_unknown_files(folder: Path, competition: Competition, source: Path | FileSource) -> None:
+    """Raise a DataError if the data folder has files of the user's, unless they are the source."""
+    if not folder.exists() or is_complete(folder) or not any(folder.iterdir()):
         return
     if isinstance(source, Path) and source.resolve().is_relative_to(folder.resolve()):
         return
     raise DataError(
-        "the data folder holds files that the runner did not put there",
+        "the data folder has files that the runner did not write",
         where=folder,
         fix=f"to use them: runner {competition.name} download --from {shlex.quote(str(folder))}; "
         "else move the folder away",
     )
 
 
-def _make(
-    competition: Competition,
-    site: DataPaths,
-    source: Path | FileSource,
-    force: bool,
-    verify: Callable[[Path], None] | None,
-) -> None:
-    """Everything up to the complete folder, in staging."""
-    _remove(site.unpacked)
-    _remove(site.whole)
-    things = things_of(competition)
-    again = f"runner {competition.name} download"
-    flags = " --force" * force
-    if isinstance(source, Path):
-        if not source.exists():
-            raise DataError("there is no such file or folder", where=source, fix=f"{again} --from DIR")
-        kind, origin = "disk", Source(source, competition.slug, f"{again} --from {shlex.quote(str(source))}{flags}")
-    else:
-        site.fetched.mkdir(parents=True, exist_ok=True)
-        fetch_files(source, competition.slug, things, site.fetched, again)
-        kind, origin = source.name, Source(site.fetched, competition.slug, again + flags, is_ours=True)
-    taken = collect_files(origin, things, site.unpacked, site.whole)
-    with _explaining(competition, site, origin):
-        _unpack_raw_files(competition, site.whole, origin.again)
+# --- staging ------------------------------------------------------------------------------------
+
+
+def _stage(competition: Competition, paths: DataPaths, source: Path | FileSource, *, force: bool, verify: bool) -> None:
+    """Make the complete data folder in the staging folder."""
+    _remove(paths.unpack_dir)
+    _remove(paths.staging_dir)
+    required = required_items(competition)
+    files = _local_files(competition, paths, source, required, " --force" * force)
+    sources = collect_files(files, required, paths.unpack_dir, paths.staging_dir)
+    with _plugin_errors(competition, paths, files):
+        _prepare(competition, paths.staging_dir, files.retry_command)
     if verify:
-        verify(site.whole)
-    _write_manifest(competition, site.whole, kind, taken)
+        _verify(competition, paths.staging_dir, _name(source))
+    write_manifest(paths.staging_dir, competition.slug, _name(source), sources)
 
 
-def _unpack_raw_files(competition: Competition, whole: Path, again: str) -> None:
+def _name(source: Path | FileSource) -> str:
+    return "disk" if isinstance(source, Path) else source.name
+
+
+def _local_files(
+    competition: Competition,
+    paths: DataPaths,
+    source: Path | FileSource,
+    required: tuple[RequiredItem, ...],
+    flags: str,
+) -> Source:
+    """The source on this disk; the files of a host are downloaded first."""
+    command = f"runner {competition.name} download"
+    if not isinstance(source, Path):
+        paths.fetched_dir.mkdir(parents=True, exist_ok=True)
+        fetch_files(source, competition.slug, required, paths.fetched_dir, command)
+        return Source(paths.fetched_dir, competition.slug, command + flags, is_download=True)
+    if not source.exists():
+        raise DataError("there is no such file or folder", where=source, fix=f"{command} --from DIR")
+    return Source(source, competition.slug, f"{command} --from {shlex.quote(str(source))}{flags}")
+
+
+def _prepare(competition: Competition, folder: Path, retry_command: str) -> None:
     if competition.prepare is None:
         return
-    # The arrays take less room than the text that they come from.
-    size = sum((whole / name).stat().st_size for name in competition.raw_files)
-    require_free(whole, size, "unpack the raw files", again)
-    competition.prepare(whole)
+    # The arrays are smaller than the text that they come from.
+    size = sum((folder / name).stat().st_size for name in competition.raw_files)
+    require_free(folder, size, "prepare the raw files", retry_command)
+    competition.prepare(folder)
 
 
 @contextmanager
-def _explaining(competition: Competition, site: DataPaths, origin: Source) -> Iterator[None]:
-    """Errors of a plugin's `prepare`, with the command that mends them."""
+def _plugin_errors(competition: Competition, paths: DataPaths, files: Source) -> Iterator[None]:
+    """Errors of the competition's `prepare`, with the command that fixes them."""
     try:
         yield
     except DataError as error:
-        if origin.is_ours:
-            _remove(site.fetched)  # or the next try would take the same broken files
-        fix = error.fix if "--workspace" in (error.fix or "") else f"get a fresh copy, then: {origin.again}"
+        if files.is_download:
+            _remove(paths.fetched_dir)  # or the next try would use the same damaged files
+        fix = error.fix if "--workspace" in (error.fix or "") else f"get a new copy, then: {files.retry_command}"
         raise DataError(error.message, where=error.where, fix=fix) from error
     except RunnerError:
         raise
     except Exception as error:  # a plugin may fail in any way
         raise PluginError(
-            f"prepare of the competition {competition.name} failed: {type(error).__name__}: {error}",
-            where=site.whole,
-            fix=f"mend unpack in its file, then: {origin.again}",
+            f"`prepare` of the competition {competition.name} failed: {type(error).__name__}: {error}",
+            where=paths.staging_dir,
+            fix=f"correct `prepare` in the competition file, then: {files.retry_command}",
         ) from error
 
 
-def _write_manifest(competition: Competition, whole: Path, source: str, taken: list[dict[str, Any]]) -> None:
-    """Write the manifest, and last the marker."""
-    manifest = {
-        "competition": competition.slug,
-        "source": source,
-        "taken": taken,
-        "files": _count_files(whole),
-    }
-    write_json(whole / MANIFEST, manifest)
-    if hasattr(os, "sync"):
-        os.sync()  # a power cut must not leave the marker beside images that never reached the disk
-    write_text(whole / MARKER, "")
+def _verify(competition: Competition, folder: Path, source: str) -> None:
+    try:
+        build_index(competition, folder)
+    except DataError as error:
+        raise DataError(
+            f"{source} is incomplete or damaged\n{error.message}",
+            where=source,
+            fix=f"runner {competition.name} download --from DIR, with data from elsewhere",
+        ) from error
 
 
-def _count_files(folder: Path) -> dict[str, int]:
-    """How many files each folder holds, by its path; the runner's own two are not counted."""
-    counts: Counter[str] = Counter()
-    for path in folder.rglob("*"):
-        if path.is_file() and path not in (folder / MANIFEST, folder / MARKER):
-            counts[f"{path.parent.relative_to(folder).as_posix()}/"] += 1
-    return dict(sorted(counts.items()))
+# --- publishing ---------------------------------------------------------------------------------
 
 
-def _swap(site: DataPaths) -> None:
-    """Put the complete folder in its place; what was there goes only then."""
-    if site.folder.exists():
-        site.folder.rename(site.old)
-    site.whole.rename(site.folder)
-    if site.old.exists():
-        _remove_old(site)
-    _remove(site.staging)
+def _publish(paths: DataPaths) -> None:
+    """Rename the staging folder to the data folder; the old one is removed only then."""
+    if paths.data_dir.exists():
+        paths.data_dir.rename(paths.old_dir)
+    paths.staging_dir.rename(paths.data_dir)
+    if paths.old_dir.exists():
+        _remove_old(paths)
+    _remove(paths.work_dir)
 
 
-def _remove_old(site: DataPaths) -> None:
-    """Remove the folder that was replaced; if anything in it is not the runner's, only move it aside."""
-    if _is_as_written(site.old):
+def _remove_old(paths: DataPaths) -> None:
+    """Remove the old data folder; if it has files of the user's, rename it to a backup."""
+    if _is_as_downloaded(paths.old_dir):
         # Renamed first, so that a half removed one is never taken for one that a user changed.
-        site.old.rename(site.trash)
-        _remove(site.trash)
+        paths.old_dir.rename(paths.trash_dir)
+        _remove(paths.trash_dir)
         return
-    aside = _free_name(site.folder)
-    site.old.rename(aside)
-    log.info(f"{aside} holds what was in the data folder before, with files that are not the runner's")
+    backup = _backup_name(paths.data_dir)
+    paths.old_dir.rename(backup)
+    log.warning(f"the old data folder had files that the runner did not write: it is now {backup}")
 
 
-def _is_as_written(folder: Path) -> bool:
-    counts = _count_files(folder)
-    if not counts:
+def _is_as_downloaded(folder: Path) -> bool:
+    if not any(path.is_file() for path in folder.rglob("*")):
         return True
-    return _is_complete(folder) and read_json(folder / MANIFEST)["files"] == counts
+    try:
+        return is_complete(folder) and not verify_manifest(folder)
+    except RunnerError:
+        return False
 
 
-def _free_name(folder: Path) -> Path:
+def _backup_name(folder: Path) -> Path:
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.kept-{number}")).exists():
+    while (backup := folder.with_name(f"{folder.name}.kept-{number}")).exists():
         number += 1
-    return aside
+    return backup
 
 
-def _recover(site: DataPaths) -> None:
-    """Finish, or undo, the swap that an earlier call was broken off in."""
-    _remove(site.trash)
-    if _is_complete(site.whole):
-        _swap(site)
-    elif site.old.exists() and not site.folder.exists():
-        site.old.rename(site.folder)
-    elif site.old.exists():
-        _remove_old(site)
-    if _is_complete(site.folder):
-        _remove(site.staging)
+def _recover(paths: DataPaths) -> None:
+    """Finish, or undo, the publishing that an earlier call was interrupted in."""
+    _remove(paths.trash_dir)
+    if is_complete(paths.staging_dir):
+        _publish(paths)
+    elif paths.old_dir.exists() and not paths.data_dir.exists():
+        paths.old_dir.rename(paths.data_dir)
+    elif paths.old_dir.exists():
+        _remove_old(paths)
+    if is_complete(paths.data_dir):
+        _remove(paths.work_dir)
 
 
 def _remove(folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""Where the things that a competition needs lie, in whatever folders a user or a host brings."""
+"""The files that a competition needs, found in whatever folders and archives a user or a host has."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,7 @@ from runner.errors import DataError
 
 @dataclass(frozen=True)
 class RequiredItem:
-    """A file or folder that a download brings: its name here, then its names in other vintages."""
+    """A file or folder of the data folder: its name there, then its names in other copies of the data."""
 
     names: tuple[str, ...]
     is_folder: bool
@@ -25,22 +26,22 @@ class RequiredItem:
 
     @property
     def name(self) -> str:
-        """Its name here; a folder's ends in a slash."""
+        """Its name in the data folder; a folder's ends in a slash."""
         return self.names[0] + "/" * self.is_folder
 
 
 @dataclass(frozen=True)
 class Location:
-    """A folder that things are looked for in: the source itself, or what one archive held."""
+    """A folder to search: the source itself, or the content of one archive."""
 
     folder: Path
-    files: tuple[str, ...]  # paths below it, but for the archives
+    files: tuple[str, ...]  # paths below it, without the archives
     archives: tuple[str, ...] = ()
-    archive: str | None = None  # the archive that was unpacked here
-    depth: int = 0  # how many archives lie around it
+    archive: str | None = None  # the archive that was extracted here
+    depth: int = 0  # the number of archives around it
 
     def describe(self, path: str) -> str:
-        """A path in this place, as its owner knows it."""
+        """A path in this location, as the user knows it."""
         return f"{path} in {self.archive}" if self.archive else str(self.folder / path)
 
     def below(self, path: str) -> Iterator[str]:
@@ -50,48 +51,48 @@ class Location:
 
 @dataclass(frozen=True)
 class Match:
-    """A thing, or an archive that is named after it, where it was found."""
+    """A required item, or an archive named after it, in a location."""
 
-    place: Location
+    location: Location
     path: str
-    rank: int  # which of the thing's names it has
+    rank: int  # the index of its name among the item's names
 
     @property
     def order(self) -> tuple[int, bool, int]:
-        """Better is less: the canonical name, then what lies open, then what lies less deep."""
-        return self.rank, self.place.archive is not None, self.path.count("/")
+        """Less is better: the first name, then files outside archives, then the least deep."""
+        return self.rank, self.location.archive is not None, self.path.count("/")
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that it is made of, as paths in its place."""
-        return tuple(self.place.below(self.path)) or (self.path,)
+        """Its files, as paths in the location."""
+        return tuple(self.location.below(self.path)) or (self.path,)
 
 
 @dataclass
 class SearchResult:
-    """What lies where: the things themselves, and archives that are named after things."""
+    """The required items that were found, and archives named after required items."""
 
-    things: dict[RequiredItem, Match] = field(default_factory=dict)
+    items: dict[RequiredItem, Match] = field(default_factory=dict)
     packed: dict[RequiredItem, Match] = field(default_factory=dict)
 
-    def missing(self, things: Iterable[RequiredItem]) -> list[RequiredItem]:
-        """The things that must be there, and are not. One of several test folders is enough."""
-        have = {**self.things, **self.packed}
-        has_test = any(thing.is_test_folder for thing in have)
-        absent = [thing for thing in things if thing not in have and not thing.is_optional]
-        return [thing for thing in absent if not (thing.is_test_folder and has_test)]
+    def missing(self, required: Iterable[RequiredItem]) -> list[RequiredItem]:
+        """The items that are neither found nor optional. One of several test folders is enough."""
+        found = {**self.items, **self.packed}
+        has_test = any(item.is_test_folder for item in found)
+        missing = [item for item in required if item not in found and not item.is_optional]
+        return [item for item in missing if not (item.is_test_folder and has_test)]
 
 
-def things_of(competition: Competition) -> tuple[RequiredItem, ...]:
-    """What the competition needs, and what it takes along if it is there."""
-    things = [_needed(names, _test_folders(competition)) for names in competition.required_files]
+def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
+    """The files and folders that the competition needs, then the optional ones."""
+    items = [_item(names, _test_folders(competition)) for names in competition.required_files]
     if competition.valid_images:
         valid = competition.valid_images.split("{", 1)[0].rstrip("/")
-        things.append(RequiredItem((valid,), is_folder=True, is_optional=True))
-    return tuple(things)
+        items.append(RequiredItem((valid,), is_folder=True, is_optional=True))
+    return tuple(items)
 
 
-def _needed(names: tuple[str, ...], test_folders: Sequence[str]) -> RequiredItem:
+def _item(names: tuple[str, ...], test_folders: Sequence[str]) -> RequiredItem:
     bare = tuple(name.rstrip("/") for name in names)
     return RequiredItem(bare, is_folder=names[0].endswith("/"), is_test_folder=names[0] in test_folders)
 
@@ -102,103 +103,128 @@ def _test_folders(competition: Competition) -> tuple[str, ...]:
     return tuple(template.split("{", 1)[0] for template in aliases(competition.test_images))
 
 
-def scan(folder: Path, things: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:
-    """The place as it is on the disk. Hidden files and folders are not looked at."""
-    tables = {PurePosixPath(name).name for thing in things if not thing.is_folder for name in thing.names}
-    is_archive = {file: _is_archive(folder, file, tables) for file in _walk(folder, "", frozenset())}
-    return _place(folder, is_archive, archive, depth)
+def scan(folder: Path, required: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:
+    """The location of a folder on the disk, without hidden files and folders."""
+    csv_names = {PurePosixPath(name).name for item in required if not item.is_folder for name in item.names}
+    is_archive = {file: _is_archive(folder, file, csv_names) for file in _walk(folder, "", frozenset())}
+    return _location(folder, is_archive, archive, depth)
 
 
 def listed(names: Sequence[str]) -> Location:
-    """A place of which only the names are known, as a host lists them."""
-    return _place(Path(), {name: has_archive_name(name) for name in names}, None, 0)
+    """The location of files of which only the names are known, as a host lists them."""
+    return _location(Path(), {name: has_archive_name(name) for name in names}, None, 0)
 
 
-def _place(folder: Path, is_archive: Mapping[str, bool], archive: str | None, depth: int) -> Location:
+def _location(folder: Path, is_archive: Mapping[str, bool], archive: str | None, depth: int) -> Location:
     files = tuple(file for file, packed in is_archive.items() if not packed)
     return Location(folder, files, tuple(file for file, packed in is_archive.items() if packed), archive, depth)
 
 
-def find(things: Iterable[RequiredItem], places: Sequence[Location]) -> SearchResult:
-    """Each thing where it lies best, and each archive that would bring a thing that lies nowhere as well."""
+def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> SearchResult:
+    """The best match of each item, and the archive named after it if no match is as good."""
     found = SearchResult()
-    for thing in things:
-        if match := _best(thing, list(_matches(thing, places))):
-            found.things[thing] = match
-        packed = _best(thing, list(_packed(thing, places)))
+    for item in required:
+        if match := _best(item, list(_matches(item, locations))):
+            found.items[item] = match
+        packed = _best(item, list(_packed_matches(item, locations)))
         if packed and (match is None or packed.rank < match.rank):
-            found.packed[thing] = packed
+            found.packed[item] = packed
     return found
 
 
-def _walk(folder: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    # A user's folder may hold links, and a link may lead back up.
-    about = folder.stat()
-    identity = (about.st_dev, about.st_ino)
-    if identity in above:
+def _walk(folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:
+    # A user's folder may have links, and a link may lead back up.
+    stat = folder.stat()
+    identity = (stat.st_dev, stat.st_ino)
+    if identity in ancestors:
         return
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith(".") or is_junk(entry.name):
                 continue
             if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{below}{entry.name}/", above | {identity})
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", ancestors | {identity})
             elif entry.is_file():
-                yield below + entry.name
+                yield prefix + entry.name
 
 
-def _is_archive(folder: Path, file: str, tables: set[str]) -> bool:
-    """By its name; by its content where the name says nothing, or where a zip bears its table's name."""
+def _is_archive(folder: Path, file: str, csv_names: set[str]) -> bool:
+    """By its name; by its content if the name has no suffix, or is that of a CSV file which may be zipped."""
     name = file.rsplit("/", 1)[-1]
     if has_archive_name(name):
         return True
-    return (name in tables or "." not in name) and kind_of(folder / file) is not None
+    return (name in csv_names or "." not in name) and kind_of(folder / file) is not None
 
 
-def _matches(thing: RequiredItem, places: Sequence[Location]) -> Iterator[Match]:
-    for place in places:
-        for rank, name in enumerate(thing.names):
-            paths = _folders_named(place, name) if thing.is_folder else _files_named(place, name)
-            yield from (Match(place, path, rank) for path in paths)
+def _matches(item: RequiredItem, locations: Sequence[Location]) -> Iterator[Match]:
+    for location in locations:
+        for rank, name in enumerate(item.names):
+            paths = _folders_named(location, name) if item.is_folder else _files_named(location, name)
+            yield from (Match(location, path, rank) for path in paths)
 
 
-def _packed(thing: RequiredItem, places: Sequence[Location]) -> Iterator[Match]:
-    for place in places:
-        for path in place.archives:
-            for rank, name in enumerate(thing.names):
+def _packed_matches(item: RequiredItem, locations: Sequence[Location]) -> Iterator[Match]:
+    for location in locations:
+        for path in location.archives:
+            for rank, name in enumerate(item.names):
                 if without_suffixes(path) == PurePosixPath(name).name:
-                    yield Match(place, path, rank)
+                    yield Match(location, path, rank)
 
 
-def _files_named(place: Location, name: str) -> list[str]:
-    return [file for file in place.files if f"/{file}".endswith(f"/{name}")]
+def _files_named(location: Location, name: str) -> list[str]:
+    return [file for file in location.files if f"/{file}".endswith(f"/{name}")]
 
 
-def _folders_named(place: Location, name: str) -> list[str]:
-    """The folders of that name with files in them, less those that only wrap another of that name."""
-    paths = {file[: at + len(name)] for file in place.files if (at := f"/{file}".find(f"/{name}/")) >= 0}
-    return sorted({_unwrapped(place, path, name) for path in paths})
+def _folders_named(location: Location, name: str) -> list[str]:
+    """The folders of that name with files in them, without those that only wrap another of that name."""
+    paths = {file[: at + len(name)] for file in location.files if (at := f"/{file}".find(f"/{name}/")) >= 0}
+    return sorted({_unwrapped(location, path, name) for path in paths})
 
 
-def _unwrapped(place: Location, path: str, name: str) -> str:
-    """`train` may hold nothing but `train`, or `all/train`: then that one is meant."""
+def _unwrapped(location: Location, path: str, name: str) -> str:
+    """The innermost folder of that name, if `train` has nothing but `train` or `all/train` in it."""
     inner = path
-    while len(names := {file[len(inner) + 1 :].split("/", 1)[0] for file in place.below(inner)}) == 1:
+    while len(names := {file[len(inner) + 1 :].split("/", 1)[0] for file in location.below(inner)}) == 1:
         inner = f"{inner}/{names.pop()}"
-        if inner in place.files:
+        if inner in location.files:
             break
         if f"/{inner}".endswith(f"/{name}"):
             path = inner
     return path
 
 
-def _best(thing: RequiredItem, matches: list[Match]) -> Match | None:
-    """The one that comes first; two that are as good are a question only the user can answer."""
+def _best(item: RequiredItem, matches: list[Match]) -> Match | None:
+    """The first match in order; a DataError if two are equally good: only the user can choose."""
     ordered = sorted(matches, key=lambda match: match.order)
     if len(ordered) > 1 and ordered[0].order == ordered[1].order:
-        both = [match.place.describe(match.path) for match in ordered[:2]]
+        first, second = (match.location.describe(match.path) for match in ordered[:2])
         raise DataError(
-            f"{thing.name} is there twice: {both[0]} and {both[1]}",
+            f"there are two {item.name}: {first} and {second}",
             fix="move one of them away, or name the folder of the right one with --from DIR",
         )
     return ordered[0] if ordered else None
+
+
+def missing_error(
+    missing: Iterable[RequiredItem], locations: Sequence[Location], where: Path | str, retry_command: str
+) -> DataError:
+    """The error that names every missing item, and what was found instead."""
+    names = [" or ".join(name + "/" * item.is_folder for name in item.names) for item in missing]
+    return DataError(
+        f"missing: {', '.join(names)}\n  found instead: {_overview(locations) or 'nothing'}",
+        where=where,
+        fix=f"put the missing files, or archives of them, beside the others, then: {retry_command}",
+    )
+
+
+def _overview(locations: Sequence[Location], max_entries: int = 12) -> str:
+    """Each file at the top of a location, and each folder with the number of its files."""
+    counts: Counter[str] = Counter()
+    for location in locations:
+        for file in (*location.files, *location.archives):
+            parent = file.rpartition("/")[0]
+            entry = f"{parent}/" if parent else file
+            counts[f"{entry} in {location.archive}" if location.archive else entry] += 1
+    entries = [entry if count == 1 else f"{entry} ({count} files)" for entry, count in counts.items()]
+    more = [f"and {len(entries) - max_entries} more"] if len(entries) > max_entries else []
+    return ", ".join([*entries[:max_entries], *more])

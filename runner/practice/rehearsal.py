@@ -22,10 +22,10 @@ from runner.contract import Competition, ImageArray
 from runner.contract.labels import aliases
 from runner.csv_file import read_csv, write_csv
 from runner.data.classes import own_group
-from runner.data.download import MANIFEST, MARKER
 from runner.data.folds import digest
 from runner.data.image_arrays import open_array
 from runner.data.index import Index
+from runner.data.manifest import write_manifest
 from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import split_public_private
@@ -33,7 +33,7 @@ from runner.hosts.practice import PracticeData, create_practice_competition, rea
 from runner.options import RehearsalOptions
 from runner.session import Session
 from runner.submission_format.submission_format import read_submission_format
-from runner.workspace import Workspace, atomic_path, locked, write_json, write_text
+from runner.workspace import Workspace, atomic_path, locked
 
 Mask = NDArray[np.bool_]
 
@@ -156,9 +156,7 @@ class _RehearsalData:
             assert not isinstance(test, ImageArray)
             self._link_images(aliases(test)[0])
         self._write_sample()
-        manifest = {"competition": self.competition.slug, "source": "rehearsal", "taken": [], "files": {}}
-        write_json(self.folder / MANIFEST, manifest)
-        write_text(self.folder / MARKER, "")
+        write_manifest(self.folder, self.competition.slug, "rehearsal", [])
 
     def _write_labels(self) -> None:
         """Write the labels of the rows that stay; folders that are labels need no table."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.data import download as data_download
-from runner.data.mirror import check_counts
 from runner.hosts.open_host import open_mirror
 from runner.session import Session
 
@@ -16,15 +15,9 @@ def download(session: Session, source: Path | None = None, *, force: bool = Fals
 
 
 def download_mirror(session: Session, *, force: bool = False) -> Path:
-    """The data folder, filled from the Kaggle dataset that the plugin names, its images counted."""
+    """The data folder, filled from the Kaggle dataset that the plugin names, verified by building the index."""
     mirror = open_mirror(session.host_name, session.competition, session.workspace)
-    return data_download.download(
-        session.competition,
-        session.workspace,
-        mirror,
-        force=force,
-        verify=lambda folder: check_counts(session.competition, folder),
-    )
+    return data_download.download(session.competition, session.workspace, mirror, force=force, verify=True)
 
 
 def is_downloaded(session: Session) -> bool:

@@ -1,4 +1,4 @@
-"""Real archives of any kind, written for a test."""
+"""Writers of real archives, for tests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WRITERS: dict[str, Callable[[Path, Files], Path]] = {"zip": write_zip, "7z": wri
 
 
 def pack(path: Path, files: Files) -> Path:
-    """An archive of the kind that its name says; `.tar.7z` is a tar in a 7z."""
+    """Write an archive of the kind of its suffix; `.tar.7z` is a tar in a 7z."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.endswith(".tar.7z"):
         return write_7z(path, {path.name.removesuffix(".7z"): packed(path.name.removesuffix(".7z"), files)})
@@ -53,19 +53,19 @@ def pack(path: Path, files: Files) -> Path:
 
 
 def packed(name: str, files: Files) -> bytes:
-    """The bytes of such an archive, to be put into another."""
+    """The bytes of such an archive."""
     with tempfile.TemporaryDirectory() as folder:
         return pack(Path(folder) / name, files).read_bytes()
 
 
-def lay(folder: Path, files: Files) -> Path:
-    """The files, laid open in the folder."""
+def write_files(folder: Path, files: Files) -> Path:
+    """Write the files below the folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below the folder, by its path."""
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The content of every file below the folder, by its path."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

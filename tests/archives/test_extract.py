@@ -1,4 +1,4 @@
-"""Archives of every kind come back byte for byte; hostile and broken ones leave nothing behind."""
+"""Archives of every kind are extracted byte for byte; unsafe and damaged ones leave nothing behind."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.archives.extract import ExtractionLimit, declared_size, unpack
+from runner.archives import readers
+from runner.archives.extract import ExtractionLimit, declared_size, extract_archive
 from runner.archives.names import has_archive_name, without_suffixes
-from runner.archives.readers import kind_of
 from runner.errors import ArchiveError, DataError
-from tests.archives.packing import WRITERS, tree, write_tar, write_zip
+from tests.archives.packing import WRITERS, read_files, write_tar, write_zip
 
 FILES = {"train/a.jpg": b"\xff\xd8 a dog" * 50, "train/b.jpg": b"", "labels.csv": b"id,breed\na,beagle\n" * 40}
 
@@ -72,27 +72,27 @@ def with_names(path: Path, kind: str, names: list[str]) -> Path:
     return path
 
 
-def refusal(archive: Path, **options: ExtractionLimit) -> str:
-    """What an archive is refused with, after a look that nothing at all was written."""
+def extraction_error(archive: Path, **options: ExtractionLimit) -> str:
+    """The message that an archive is refused with; nothing must have been written."""
     before = sorted(archive.parent.rglob("*"))
     with pytest.raises(ArchiveError) as raised:
-        unpack(archive, archive.parent / "target", again="runner dog-breed download", **options)
+        extract_archive(archive, archive.parent / "target", retry_command="runner dog-breed download", **options)
     assert sorted(archive.parent.rglob("*")) == before
     assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download")
     return raised.value.message
 
 
 @EVERY_KIND
-def test_an_archive_comes_back_byte_for_byte(kind: str, tmp_path: Path) -> None:
+def test_an_archive_is_extracted_byte_for_byte(kind: str, tmp_path: Path) -> None:
     archive = WRITERS[kind](tmp_path / "any", FILES)
     assert declared_size(archive) == sum(map(len, FILES.values()))
-    unpack(archive, tmp_path / "target")
-    assert tree(tmp_path / "target") == FILES
+    extract_archive(archive, tmp_path / "target")
+    assert read_files(tmp_path / "target") == FILES
 
 
 @EVERY_KIND
-def test_an_archive_is_known_by_its_content_whatever_it_is_called(kind: str, tmp_path: Path) -> None:
-    assert kind_of(WRITERS[kind](tmp_path / "labels.csv", FILES)).value == kind  # type: ignore[union-attr]
+def test_the_kind_of_an_archive_is_read_from_its_content(kind: str, tmp_path: Path) -> None:
+    assert readers.kind_of(WRITERS[kind](tmp_path / "labels.csv", FILES)).value == kind  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_an_archive_is_known_by_its_content_whatever_it_is_called(kind: str, tmp
         ("labels", "labels", gzip.compress),
     ],
 )
-def test_a_compressed_file_unpacks_to_the_file(
+def test_a_compressed_file_is_extracted(
     name: str, inside: str, compress: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(compress(b"content" * 99))
-    unpack(tmp_path / name, tmp_path / "target")
-    assert tree(tmp_path / "target") == {inside: b"content" * 99}
+    extract_archive(tmp_path / name, tmp_path / "target")
+    assert read_files(tmp_path / "target") == {inside: b"content" * 99}
 
 
-def test_the_name_of_what_is_inside_is_the_name_without_every_suffix() -> None:
+def test_the_name_of_the_content_has_no_archive_suffix() -> None:
     names = ["train-jpg.tar.7z", "labels.csv.zip", "TRAIN.ZIP", "x.tgz", "train", "a.b.jpg"]
     assert [without_suffixes(name) for name in names] == [
         "train-jpg", "labels.csv", "TRAIN", "x", "train", "a.b.jpg"
@@ -124,26 +124,29 @@ def test_the_name_of_what_is_inside_is_the_name_without_every_suffix() -> None:
 
 @EVERY_KIND
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/evil", "C:/evil", "..\\evil", "a\nb"])
-def test_a_name_that_leads_out_is_refused_before_anything_is_written(kind: str, name: str, tmp_path: Path) -> None:
+def test_a_name_that_leaves_the_folder_is_refused(kind: str, name: str, tmp_path: Path) -> None:
     archive = with_names(tmp_path / "evil", kind, ["good", name])
-    assert "is refused: in it, the name" in refusal(archive)
+    assert "is not safe to extract: in it, the name" in extraction_error(archive)
 
 
 @EVERY_KIND
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (["a.jpg", "A.jpg"], "one name on a case-blind disk"),
-        (["train/a", "Train/b"], "one name on a case-blind disk"),
-        ([unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")], "one name on a case-blind disk"),
-        (["a", "a."], "one name on a case-blind disk"),
-        (["a", "a"], "is there twice"),
-        (["a", "a/b"], "as file and as folder"),
-        (["a/b", "a"], "as file and as folder"),
+        (["a.jpg", "A.jpg"], "the same name on a disk that ignores case"),
+        (["train/a", "Train/b"], "the same name on a disk that ignores case"),
+        (
+            [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")],
+            "the same name on a disk that ignores case",
+        ),
+        (["a", "a."], "the same name on a disk that ignores case"),
+        (["a", "a"], "is repeated"),
+        (["a", "a/b"], "as a file and as a folder"),
+        (["a/b", "a"], "as a file and as a folder"),
     ],
 )
-def test_two_names_that_collide_are_refused(kind: str, names: list[str], reason: str, tmp_path: Path) -> None:
-    assert reason in refusal(with_names(tmp_path / "collision", kind, names))
+def test_names_that_collide_are_refused(kind: str, names: list[str], reason: str, tmp_path: Path) -> None:
+    assert reason in extraction_error(with_names(tmp_path / "collision", kind, names))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_links_and_devices_in_a_tar_are_refused(type_: bytes, title: str, tmp_pa
         info.type, info.linkname = type_, "../outside"
         archive.addfile(info)
         archive.addfile(tarfile.TarInfo("link/passwd"))
-    assert f"'link' in it is {title}" in refusal(tmp_path / "links.tar")
+    assert f"'link' in it is {title}" in extraction_error(tmp_path / "links.tar")
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
@@ -169,7 +172,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     info.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
         archive.writestr(info, "/etc")
-    assert "is a link" in refusal(tmp_path / "link.zip")
+    assert "is a link" in extraction_error(tmp_path / "link.zip")
 
 
 def test_a_link_in_a_7z_is_refused(tmp_path: Path) -> None:
@@ -177,45 +180,45 @@ def test_a_link_in_a_7z_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target.txt")
     with py7zr.SevenZipFile(tmp_path / "link.7z", "w") as archive:
         archive.write(tmp_path / "link", "link")
-    assert "is a link" in refusal(tmp_path / "link.7z")
+    assert "is a link" in extraction_error(tmp_path / "link.7z")
 
 
-def test_a_link_that_lies_where_a_file_lands_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_at_the_path_of_a_file_is_not_written_through(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", {"a": b"new"})
     (tmp_path / "precious").write_bytes(b"old")
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "a").symlink_to(tmp_path / "precious")
     with pytest.raises(ArchiveError):
-        unpack(archive, tmp_path / "target")
+        extract_archive(archive, tmp_path / "target")
     assert (tmp_path / "precious").read_bytes() == b"old"
 
 
-def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path: Path) -> None:
     with (
         zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("zeros", "w") as member,
     ):
         for _ in range(300):
             member.write(bytes(2**20))
-    assert "as only a bomb does" in refusal(tmp_path / "bomb.zip")
+    assert "it is a zip bomb" in extraction_error(tmp_path / "bomb.zip")
 
 
-def test_a_bomb_that_declares_nothing_is_stopped_while_it_unpacks(tmp_path: Path) -> None:
+def test_a_bomb_of_undeclared_size_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(5 * 2**20)))
-    assert "goes on after the 1.0 MB" in refusal(tmp_path / "bomb.gz", allowance=ExtractionLimit(2**20))
+    assert "is larger than 1.0 MB" in extraction_error(tmp_path / "bomb.gz", limit=ExtractionLimit(2**20))
 
 
-def test_archives_within_archives_share_one_allowance(tmp_path: Path) -> None:
-    allowance = ExtractionLimit(size=1500)
-    unpack(write_zip(tmp_path / "1.zip", {"a": bytes(1000)}), tmp_path / "1", allowance=allowance)
-    with pytest.raises(ArchiveError, match="bomb"):
-        unpack(write_zip(tmp_path / "2.zip", {"a": bytes(1000)}), tmp_path / "2", allowance=allowance)
+def test_archives_in_archives_share_one_limit(tmp_path: Path) -> None:
+    limit = ExtractionLimit(size=1500)
+    extract_archive(write_zip(tmp_path / "1.zip", {"a": bytes(1000)}), tmp_path / "1", limit=limit)
+    with pytest.raises(ArchiveError, match="zip bomb"):
+        extract_archive(write_zip(tmp_path / "2.zip", {"a": bytes(1000)}), tmp_path / "2", limit=limit)
 
 
 def test_a_zip_that_understates_its_size_is_refused(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "liar.zip", {"a": bytes(5000)})
     archive.write_bytes(archive.read_bytes().replace(struct.pack("<I", 5000), struct.pack("<I", 50)))
-    assert "cut off or damaged" in refusal(archive)
+    assert "incomplete or damaged" in extraction_error(archive)
 
 
 def test_a_7z_that_overstates_its_size_is_refused(tmp_path: Path) -> None:
@@ -223,26 +226,26 @@ def test_a_7z_that_overstates_its_size_is_refused(tmp_path: Path) -> None:
         archive.writestr(bytes(100), "a")
     content = (tmp_path / "a.7z").read_bytes()
     (tmp_path / "a.7z").write_bytes(content[:32] + content[82:])
-    assert "cut off or damaged" in refusal(tmp_path / "a.7z")
+    assert "incomplete or damaged" in extraction_error(tmp_path / "a.7z")
 
 
 @EVERY_KIND
-def test_a_full_disk_is_noticed_before_anything_is_written(
+def test_a_full_disk_is_an_error_before_anything_is_written(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = WRITERS[kind](tmp_path / "big", {"a": bytes(1000)})
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=64 * 2**20 + 999))
-    with pytest.raises(DataError, match=r"unpack big: 1\.0 kB needed, 999 B free"):
-        unpack(archive, tmp_path / "target")
+    with pytest.raises(DataError, match=r"extract big: 1\.0 kB needed, 999 bytes free"):
+        extract_archive(archive, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
-def test_what_a_mac_leaves_behind_is_skipped(tmp_path: Path) -> None:
+def test_files_that_macos_adds_are_skipped(tmp_path: Path) -> None:
     junk = {"__MACOSX/train/._a.jpg": b"x", "train/.DS_Store": b"x", "train/._b.jpg": b"x"}
     for kind, write in WRITERS.items():
-        unpack(write(tmp_path / f"mac.{kind}", {**FILES, **junk}), tmp_path / kind)
-        assert tree(tmp_path / kind) == FILES
+        extract_archive(write(tmp_path / f"mac.{kind}", {**FILES, **junk}), tmp_path / kind)
+        assert read_files(tmp_path / kind) == FILES
 
 
 @pytest.mark.parametrize(
@@ -253,15 +256,15 @@ def test_what_a_mac_leaves_behind_is_skipped(tmp_path: Path) -> None:
         (b'{"code":403,"message":"accept the rules"}', "a text"),
         (bytes(5000), "a file of zeros"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a file of another kind"),
-        (b"Rar!\x1a\x07\x01\x00", "is a RAR archive: not unpacked here"),
+        (b"Rar!\x1a\x07\x01\x00", "is a RAR archive, which is not supported"),
     ],
 )
-def test_a_file_that_is_no_archive_is_called_what_it_is(content: bytes, title: str, tmp_path: Path) -> None:
+def test_the_error_of_another_file_says_what_it_is(content: bytes, title: str, tmp_path: Path) -> None:
     (tmp_path / "train.zip").write_bytes(content)
-    assert title in refusal(tmp_path / "train.zip")
+    assert title in extraction_error(tmp_path / "train.zip")
 
 
-def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+def test_an_archive_with_a_password_is_refused(tmp_path: Path) -> None:
     with py7zr.SevenZipFile(tmp_path / "a.7z", "w", password="secret") as archive:
         archive.writestr("content", "a")
     with py7zr.SevenZipFile(tmp_path / "b.7z", "w", password="secret", header_encryption=True) as archive:
@@ -272,15 +275,15 @@ def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
         content = content[:at] + b"\x01" + content[at + 1 :]
     (tmp_path / "c.zip").write_bytes(content)
     for name in ("a.7z", "b.7z", "c.zip"):
-        assert refusal(tmp_path / name) == f"{name} wants a password"
+        assert extraction_error(tmp_path / name) == f"{name} needs a password"
 
 
-def test_a_tar_with_a_broken_header_in_its_middle_is_refused_whole(tmp_path: Path) -> None:
+def test_a_tar_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "a.tar", {"a": b"1", "b": b"2", "c": b"3"})
     content = bytearray(archive.read_bytes())
     content[1024:1030] = b"broken"
     archive.write_bytes(content)
-    assert "breaks off" in refusal(archive)
+    assert "ends before its end mark" in extraction_error(archive)
 
 
 def sample(kind: str, folder: Path) -> bytes:
@@ -292,31 +295,89 @@ def sample(kind: str, folder: Path) -> bytes:
 @pytest.mark.parametrize("kind", [*WRITERS, "tar.gz"])
 @settings(deadline=None, max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_an_archive_cut_off_anywhere_is_refused_or_whole(kind: str, share: float) -> None:
+def test_an_archive_cut_anywhere_is_refused_or_complete(kind: str, share: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         content = sample(kind, folder)
         (folder / "a").write_bytes(content[: int(len(content) * share)])
         try:
-            unpack(folder / "a", folder / "target")
+            extract_archive(folder / "a", folder / "target")
         except ArchiveError:
             assert not (folder / "target").exists()
         else:  # a tar may lose the zeros that fill its last record
             assert kind == "tar"
-            assert tree(folder / "target") == FILES
+            assert read_files(folder / "target") == FILES
 
 
 @pytest.mark.parametrize("kind", [*WRITERS, "tar.gz"])
 @settings(deadline=None, max_examples=60)
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-def test_an_archive_with_a_wrong_byte_never_ends_in_another_error(kind: str, share: float, flip: int) -> None:
+def test_a_wrong_byte_is_extracted_or_a_data_error(kind: str, share: float, flip: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         content = bytearray(sample(kind, folder))
         content[int(len(content) * share)] ^= flip
         (folder / "a").write_bytes(content)
         try:
-            unpack(folder / "a", folder / "target")
+            extract_archive(folder / "a", folder / "target")
         except DataError:
             assert not (folder / "target").exists()
         assert {path.name for path in folder.iterdir()} <= {"a", "target"}
+
+
+# Testing without extraction
+
+
+SUFFIXES = ["zip", "7z", "tar.gz"]
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_a_complete_archive_passes_the_test_and_nothing_is_written(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(sample(kind, tmp_path))
+    before = sorted(tmp_path.iterdir())
+    assert readers.test_archive(tmp_path / "a.part", f"a.{kind}") == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+@settings(deadline=None, max_examples=40)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_cut_archive_fails_the_test(kind: str, share: float) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "a"
+        content = sample(kind, Path(name))
+        path.write_bytes(content[: int(len(content) * share)])
+        assert readers.test_archive(path, f"a.{kind}")
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_bytes_after_the_end_of_an_archive_are_not_ignored(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(sample(kind, tmp_path) + b"<html>")
+    assert bool(readers.test_archive(path, f"a.{kind}")) == (kind != "zip")  # a zip may have a comment
+
+
+def test_a_wrong_byte_in_an_image_of_a_zip_fails_the_test(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:  # stored, not compressed
+        archive.writestr("a", b"content")
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(content.replace(b"content", b"CONTENT"))
+    assert "CRC" in str(readers.test_archive(tmp_path / "a.zip", "a.zip"))
+
+
+def test_another_kind_of_file_than_its_name_fails_the_test(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"<html>")
+    assert readers.test_archive(tmp_path / "a", "a.zip") == "it is not a zip archive"
+    assert readers.test_archive(write_zip(tmp_path / "b", FILES), "a.tar.7z") == "it is not a 7z archive"
+
+
+def test_only_archives_with_checksums_can_be_tested(tmp_path: Path) -> None:
+    assert readers.test_archive(write_tar(tmp_path / "a", FILES), "a.tar") is None
+    assert readers.test_archive(write_zip(tmp_path / "b", FILES), "labels.csv") is None
+    assert readers.test_archive(write_zip(tmp_path / "b", FILES), "b.tar") == "it is not a tar archive"
+
+
+def test_an_encrypted_archive_passes_the_test(tmp_path: Path) -> None:
+    with py7zr.SevenZipFile(tmp_path / "a.7z", "w", password="secret", header_encryption=True) as archive:
+        archive.writestr("content", "a")
+    assert readers.test_archive(tmp_path / "a.7z", "a.7z") == ""

@@ -1,4 +1,4 @@
-"""Whatever layout the data comes in, the same folder is made of it: whole, or not at all."""
+"""Every layout of the data becomes the same folder: completely, or not at all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ import pytest
 import competitions
 from runner.console import Advance
 from runner.contract import Competition, Multiclass
-from runner.data.download import data_folder, download
+from runner.data.download import data_folder, download, is_downloaded
+from runner.data.index import build_index
+from runner.data.manifest import MANIFEST, MARKER, verify_manifest
 from runner.errors import ArchiveError, DataError, HostError, PluginError
-from runner.hosts.protocol import Host, RemoteFile
+from runner.hosts.protocol import RemoteFile
+from runner.problems import ProblemsError
 from runner.workspace import Workspace
-from tests.archives.packing import Files, lay, pack, packed, tree
+from tests.archives.packing import Files, pack, packed, read_files, write_files
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
 FOLDERS = replace(
@@ -73,14 +76,14 @@ def under(files: Files, folder: str) -> dict[str, bytes]:
     return {folder + name: content for name, content in files.items()}
 
 
-def one(files: Files, name: str) -> dict[str, bytes]:
+def only(files: Files, name: str) -> dict[str, bytes]:
     return {name.rpartition("/")[2]: files[name]}
 
 
 def zipped(files: Files, *names: str) -> dict[str, bytes]:
     """`labels.csv.zip` for `labels.csv`, and `train.zip` of bare images for `train/`."""
     return {
-        f"{name.rstrip('/')}.zip": packed("x.zip", inside(files, name) if name[-1] == "/" else one(files, name))
+        f"{name.rstrip('/')}.zip": packed("x.zip", inside(files, name) if name[-1] == "/" else only(files, name))
         for name in names
     }
 
@@ -111,7 +114,7 @@ DOG_LAYOUTS = {
         **DOG_FILES,
         "labels.csv": packed("x.zip", {"labels.csv": LABELS}),
     },
-    "open and packed side by side": {**DOG_FILES, "train.zip": b"never looked at"},
+    "open and packed side by side": {**DOG_FILES, "train.zip": b"not opened"},
     "with what a Mac and a notebook leave": {
         **DOG_FILES,
         ".DS_Store": b"x",
@@ -132,7 +135,7 @@ PLANET_LAYOUTS = {
     "old vintage": {
         **zipped(PLANET_FILES, "train_v2.csv", "sample_submission_v2.csv"),
         **JPG_ARCHIVES,
-        "train-tif-v2.tar.7z": b"never looked at",
+        "train-tif-v2.tar.7z": b"not opened",
     },
     "later vintage": {
         **JPG_ARCHIVES,
@@ -149,7 +152,7 @@ PLANET_LAYOUTS = {
 SEVEN = {
     "train.json.7z": packed("x.7z", {"data/processed/train.json": ICEBERG_FILES["train.json"]}),
     "test.json.7z": packed("x.7z", {"data/processed/test.json": ICEBERG_FILES["test.json"]}),
-    "sample_submission.csv.7z": packed("x.7z", one(ICEBERG_FILES, "sample_submission.csv")),
+    "sample_submission.csv.7z": packed("x.7z", only(ICEBERG_FILES, "sample_submission.csv")),
 }
 ICEBERG_LAYOUTS = {
     "laid open": ICEBERG_FILES,
@@ -171,42 +174,38 @@ CASES = [
     )
     for name, layout in layouts.items()
 ]
-UNPACKED = {"train.npy", "train.csv", "test.npy", "test.csv"}
+PREPARED = {"train.npy", "train.csv", "test.npy", "test.csv"}
 
 
-class Shelf:
-    """A host that holds archives in a folder, and counts what is fetched."""
+class FolderHost:
+    """A host with its files in a folder, and a list of those that were downloaded."""
 
-    name = "shelf"
+    name = "folder"
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.fetched: list[str] = []
+        self.downloaded: list[str] = []
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         assert slug
-        return tuple(RemoteFile(name, len(content)) for name, content in sorted(tree(self.folder).items()))
+        return tuple(RemoteFile(name, len(content)) for name, content in sorted(read_files(self.folder).items()))
 
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
         assert slug
         part = path.with_name("subset")
-        with (self.folder / file.name).open("rb") as theirs, part.open("wb") as ours:
-            shutil.copyfileobj(theirs, ours)
+        with (self.folder / file.name).open("rb") as original, part.open("wb") as copy:
+            shutil.copyfileobj(original, copy)
         part.replace(path)
-        self.fetched.append(file.name)
+        self.downloaded.append(file.name)
         advance(file.size)
 
 
-def shelf(folder: Path, files: Files) -> Shelf:
-    return Shelf(lay(folder, files))
-
-
-def as_host(held: Shelf) -> Host:
-    return held  # type: ignore[return-value]
+def folder_host(folder: Path, files: Files) -> FolderHost:
+    return FolderHost(write_files(folder, files))
 
 
 @pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sync", lambda: None)
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
@@ -217,112 +216,112 @@ def workspace(workspace_folder: Path) -> Workspace:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """The data alone, without what the runner says about it."""
-    own = (".complete", "manifest.json")
-    return {name: data for name, data in tree(folder).items() if name not in own}
+    """The files of a data folder without the manifest and the marker."""
+    return {name: data for name, data in read_files(folder).items() if name not in (MARKER, MANIFEST)}
 
 
 @pytest.mark.parametrize(("competition", "files", "layout"), CASES)
 def test_every_layout_becomes_the_same_folder(
     competition: Competition, files: Files, layout: Files, tmp_path: Path, workspace: Workspace
 ) -> None:
-    source = lay(tmp_path / "source", layout)
+    source = write_files(tmp_path / "source", layout)
     folder = download(competition, workspace, source)
     assert folder == workspace.data_dir(competition.name) == data_folder(competition, workspace)
-    made = content(folder)
-    assert {name: data for name, data in made.items() if name not in UNPACKED} == files
-    assert set(made) >= UNPACKED if competition.prepare else UNPACKED.isdisjoint(made)
-    assert tree(source) == layout
+    files_made = content(folder)
+    assert {name: data for name, data in files_made.items() if name not in PREPARED} == files
+    assert set(files_made) >= PREPARED if competition.prepare else PREPARED.isdisjoint(files_made)
+    assert read_files(source) == layout
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [competition.name]
 
 
 @pytest.mark.parametrize(("competition", "files", "layout"), CASES)
-def test_a_host_gives_the_same_folder_as_the_disk(
+def test_a_host_and_the_disk_give_the_same_folder(
     competition: Competition, files: Files, layout: Files, tmp_path: Path, workspace: Workspace
 ) -> None:
-    folder = download(competition, workspace, as_host(shelf(tmp_path / "shelf", layout)))
-    assert {name: data for name, data in content(folder).items() if name not in UNPACKED} == files
+    folder = download(competition, workspace, folder_host(tmp_path / "host", layout))
+    assert {name: data for name, data in content(folder).items() if name not in PREPARED} == files
 
 
-def test_one_archive_is_a_source_too(tmp_path: Path, workspace: Workspace) -> None:
+def test_the_source_may_be_one_archive(tmp_path: Path, workspace: Workspace) -> None:
     folder = download(DOG, workspace, pack(tmp_path / "dogs.7z", DOG_FILES))
     assert content(folder) == DOG_FILES
 
 
-def test_a_host_is_asked_only_for_what_is_needed(tmp_path: Path, workspace: Workspace) -> None:
-    held = shelf(tmp_path / "shelf", {**PLANET_LAYOUTS["old vintage"], "sample_code.zip": b"x"})
-    download(PLANET, workspace, as_host(held))
-    assert sorted(held.fetched) == [
+def test_only_required_files_are_downloaded(tmp_path: Path, workspace: Workspace) -> None:
+    served = folder_host(tmp_path / "host", {**PLANET_LAYOUTS["old vintage"], "sample_code.zip": b"x"})
+    download(PLANET, workspace, served)
+    assert sorted(served.downloaded) == [
         "sample_submission_v2.csv.zip", "test-jpg-additional.tar.7z", "test-jpg.tar.7z",
         "train-jpg.tar.7z", "train_v2.csv.zip",
     ]  # fmt: skip
 
 
-def test_a_host_that_lists_images_one_by_one_is_asked_for_the_one_archive(tmp_path: Path, workspace: Workspace) -> None:
+def test_one_archive_is_downloaded_instead_of_many_images(tmp_path: Path, workspace: Workspace) -> None:
     images = {f"train/{number}.jpg": b"x" for number in range(60)}
     files = {**DOG_FILES, **images}
-    held = shelf(tmp_path / "shelf", {**files, f"{DOG.slug}.zip": packed("x.zip", files)})
-    assert content(download(DOG, workspace, as_host(held))) == files
-    assert held.fetched == [f"{DOG.slug}.zip"]
+    served = folder_host(tmp_path / "host", {**files, f"{DOG.slug}.zip": packed("x.zip", files)})
+    assert content(download(DOG, workspace, served)) == files
+    assert served.downloaded == [f"{DOG.slug}.zip"]
 
 
-def test_a_host_that_lacks_something_is_told_so_before_anything_is_fetched(
-    tmp_path: Path, workspace: Workspace
-) -> None:
-    held = shelf(tmp_path / "shelf", {"labels.csv.zip": b"x", "train-tif.tar.7z": b"x"})
+def test_missing_files_of_a_host_are_an_error_before_the_download(tmp_path: Path, workspace: Workspace) -> None:
+    served = folder_host(tmp_path / "host", {"labels.csv.zip": b"x", "train-tif.tar.7z": b"x"})
     with pytest.raises(DataError) as raised:
-        download(DOG, workspace, as_host(held))
+        download(DOG, workspace, served)
     assert raised.value.message.startswith("missing: sample_submission.csv, train/, test/\n")
     assert "labels.csv.zip, train-tif.tar.7z" in raised.value.message
     assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download --from DIR")
-    assert held.fetched == []
+    assert served.downloaded == []
 
 
-def test_a_name_that_leads_out_is_not_taken_from_a_host_either(tmp_path: Path, workspace: Workspace) -> None:
-    class Crooked(Shelf):
+def test_an_unsafe_name_of_a_host_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+    class UnsafeHost(FolderHost):
         def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
-            honest = (file for file in super().list_files(slug) if file.name != "labels.csv")
-            return (*honest, RemoteFile("../../../labels.csv", 1))
+            safe = (file for file in super().list_files(slug) if file.name != "labels.csv")
+            return (*safe, RemoteFile("../../../labels.csv", 1))
 
-    held = Crooked(lay(tmp_path / "shelf", DOG_FILES))
-    with pytest.raises(HostError, match=r"'../../../labels.csv' climbs out"):
-        download(DOG, workspace, as_host(held))
-    assert held.fetched == []
-
-
-def test_what_was_fetched_is_not_fetched_again(tmp_path: Path, workspace: Workspace) -> None:
-    held = shelf(tmp_path / "shelf", DOG_LAYOUTS["old vintage, bare images"])
-    whole = (held.folder / "train.zip").read_bytes()
-    (held.folder / "train.zip").write_bytes(whole[:-9])
-    with pytest.raises(ArchiveError, match=r"(?s)train.zip is a zip cut off.*runner dog-breed download$"):
-        download(DOG, workspace, as_host(held))
-    (held.folder / "train.zip").write_bytes(whole)
-    held.fetched.clear()
-    assert content(download(DOG, workspace, as_host(held))) == DOG_FILES
-    assert held.fetched == ["train.zip"]
+    served = UnsafeHost(write_files(tmp_path / "host", DOG_FILES))
+    with pytest.raises(HostError, match=r"'../../../labels.csv' leads out"):
+        download(DOG, workspace, served)
+    assert served.downloaded == []
 
 
-def test_the_manifest_says_what_was_taken_and_names_no_path_of_this_disk(tmp_path: Path, workspace: Workspace) -> None:
+def test_downloaded_files_are_not_downloaded_again(tmp_path: Path, workspace: Workspace) -> None:
+    served = folder_host(tmp_path / "host", DOG_LAYOUTS["old vintage, bare images"])
+    archive = (served.folder / "train.zip").read_bytes()
+    (served.folder / "train.zip").write_bytes(archive[:-9])
+    with pytest.raises(
+        ArchiveError, match=r"(?s)train.zip is a zip, incomplete or damaged.*runner dog-breed download$"
+    ):
+        download(DOG, workspace, served)
+    (served.folder / "train.zip").write_bytes(archive)
+    served.downloaded.clear()
+    assert content(download(DOG, workspace, served)) == DOG_FILES
+    assert served.downloaded == ["train.zip"]
+
+
+def test_the_manifest_lists_the_sources_without_paths_of_this_disk(tmp_path: Path, workspace: Workspace) -> None:
     layout = {**zipped(DOG_FILES, "labels.csv", "test/"), "sample_submission.csv": SAMPLE}
     layout |= under(inside(DOG_FILES, "train/"), "dogs/train/")
-    folder = download(DOG, workspace, lay(tmp_path / "source", layout))
+    folder = download(DOG, workspace, write_files(tmp_path / "source", layout))
     text = (folder / "manifest.json").read_text()
     manifest = json.loads(text)
     listing = "".join(
         f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in inside(DOG_FILES, "train/").items()
     )
     assert str(tmp_path) not in text
+    assert manifest["format"] == 1
     assert manifest["competition"] == DOG.slug
     assert manifest["source"] == "disk"
     assert manifest["files"] == {"./": 2, "test/": 1, "train/": 2}
-    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in manifest["taken"]} == {
+    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in manifest["sources"]} == {
         **{n: (len(layout[n]), hashlib.sha256(layout[n]).hexdigest()) for n in layout if "/" not in n},
         "dogs/train/": (2, hashlib.sha256(listing.encode()).hexdigest()),
     }
 
 
-def test_everything_missing_is_said_at_once(tmp_path: Path, workspace: Workspace) -> None:
-    source = lay(tmp_path / "source", {"label.csv": b"x", "train/a.jpg": b"a", "train/b.jpg": b"b"})
+def test_the_error_of_missing_files_names_all_of_them(tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "source", {"label.csv": b"x", "train/a.jpg": b"a", "train/b.jpg": b"b"})
     with pytest.raises(DataError) as raised:
         download(DOG, workspace, source)
     assert raised.value.message == (
@@ -332,36 +331,36 @@ def test_everything_missing_is_said_at_once(tmp_path: Path, workspace: Workspace
     assert not workspace.data_dir("dog-breed").exists()
 
 
-def test_the_additional_test_folder_may_be_missing_but_not_both(
+def test_one_of_two_test_folders_may_be_missing(
     tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = {name: data for name, data in PLANET_FILES.items() if "additional" not in name}
-    assert content(download(PLANET, workspace, lay(tmp_path / "small", small))) == small
-    assert "test-jpg-additional/ is not there" in capsys.readouterr().err
+    assert content(download(PLANET, workspace, write_files(tmp_path / "small", small))) == small
+    assert "warning: test-jpg-additional/ does not exist" in capsys.readouterr().err
     none = {name: data for name, data in small.items() if "test-jpg" not in name}
     with pytest.raises(DataError, match="missing: test-jpg/, test-jpg-additional/"):
-        download(PLANET, workspace, lay(tmp_path / "none", none), force=True)
+        download(PLANET, workspace, write_files(tmp_path / "none", none), force=True)
 
 
 @pytest.mark.parametrize("packing", ["open", "packed"])
-def test_two_that_are_as_good_are_both_named(packing: str, tmp_path: Path, workspace: Workspace) -> None:
+def test_two_equally_good_matches_are_an_error_with_both(packing: str, tmp_path: Path, workspace: Workspace) -> None:
     files = {name: data for name, data in DOG_FILES.items() if name != "labels.csv"}
     twice = {"1/labels.csv": LABELS, "2/labels.csv": LABELS}
     if packing == "packed":
-        twice = {f"{name}.zip": packed("x.zip", one(twice, name)) for name in twice}
-    with pytest.raises(DataError, match=r"labels.csv is there twice: .*1/labels.csv.* and .*2/labels.csv"):
-        download(DOG, workspace, lay(tmp_path / "source", {**files, **twice}))
+        twice = {f"{name}.zip": packed("x.zip", only(twice, name)) for name in twice}
+    with pytest.raises(DataError, match=r"there are two labels.csv: .*1/labels.csv.* and .*2/labels.csv"):
+        download(DOG, workspace, write_files(tmp_path / "source", {**files, **twice}))
 
 
-def test_the_shallowest_of_two_folders_is_taken(tmp_path: Path, workspace: Workspace) -> None:
+def test_the_least_deep_of_two_folders_is_taken(tmp_path: Path, workspace: Workspace) -> None:
     layout = {**DOG_FILES, "backup/train/z.jpg": b"z", "train/old/train/y.jpg": b"y"}
-    folder = download(DOG, workspace, lay(tmp_path / "source", layout))
+    folder = download(DOG, workspace, write_files(tmp_path / "source", layout))
     assert content(folder) == {**DOG_FILES, "train/old/train/y.jpg": b"y"}
 
 
-def test_a_link_in_the_users_folder_is_followed_and_a_circle_of_them_ends(tmp_path: Path, workspace: Workspace) -> None:
-    elsewhere = lay(tmp_path / "big disk", inside(DOG_FILES, "train/"))
-    source = lay(tmp_path / "source", {n: d for n, d in DOG_FILES.items() if not n.startswith("train/")})
+def test_links_in_the_users_folder_are_followed_without_circles(tmp_path: Path, workspace: Workspace) -> None:
+    elsewhere = write_files(tmp_path / "big disk", inside(DOG_FILES, "train/"))
+    source = write_files(tmp_path / "source", {n: d for n, d in DOG_FILES.items() if not n.startswith("train/")})
     (source / "train").symlink_to(elsewhere)
     (source / "test" / "up").symlink_to(source)
     folder = download(DOG, workspace, source)
@@ -369,115 +368,159 @@ def test_a_link_in_the_users_folder_is_followed_and_a_circle_of_them_ends(tmp_pa
     assert not (folder / "train").is_symlink()
 
 
-def test_an_archive_too_deep_in_archives_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+def test_an_archive_in_too_many_archives_is_refused(tmp_path: Path, workspace: Workspace) -> None:
     bundle = packed("0.zip", DOG_FILES)
     for level in range(1, 7):
         bundle = packed("x.zip", {f"{level}.zip": bundle})
-    with pytest.raises(ArchiveError, match="5 archives deep"):
-        download(DOG, workspace, lay(tmp_path / "source", {"x.zip": bundle}))
+    with pytest.raises(ArchiveError, match="inside 5 archives"):
+        download(DOG, workspace, write_files(tmp_path / "source", {"x.zip": bundle}))
 
 
-def test_a_source_that_is_not_there_is_named(tmp_path: Path, workspace: Workspace) -> None:
+def test_a_source_that_does_not_exist_is_an_error(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         download(DOG, workspace, tmp_path / "nowhere")
 
 
-def test_a_full_disk_is_noticed_first(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_before_anything_is_written(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=64 * 2**20 + 50))
-    for source in (lay(tmp_path / "a", DOG_FILES), lay(tmp_path / "b", DOG_LAYOUTS["new vintage"])):
-        with pytest.raises(DataError, match=r"\d+ B needed, 50 B free"):
+    for source in (write_files(tmp_path / "a", DOG_FILES), write_files(tmp_path / "b", DOG_LAYOUTS["new vintage"])):
+        with pytest.raises(DataError, match=r"\d+ bytes needed, 50 bytes free"):
             download(DOG, workspace, source)
-    held = shelf(tmp_path / "c", DOG_LAYOUTS["new vintage"])
-    with pytest.raises(DataError, match=r"kB needed, 50 B free"):
-        download(DOG, workspace, as_host(held))
-    assert held.fetched == []
+    served = folder_host(tmp_path / "c", DOG_LAYOUTS["new vintage"])
+    with pytest.raises(DataError, match=r"kB needed, 50 bytes free"):
+        download(DOG, workspace, served)
+    assert served.downloaded == []
 
 
-def test_complete_data_is_left_alone(tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    held = shelf(tmp_path / "shelf", DOG_FILES)
-    folder = download(DOG, workspace, as_host(held))
-    held.fetched.clear()
-    assert download(DOG, workspace, as_host(held)) == folder
-    assert held.fetched == []
-    assert "complete already" in capsys.readouterr().err
+def test_complete_data_is_not_downloaded_again(
+    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = folder_host(tmp_path / "host", DOG_FILES)
+    folder = download(DOG, workspace, served)
+    served.downloaded.clear()
+    assert download(DOG, workspace, served) == folder
+    assert served.downloaded == []
+    assert "already downloaded; --force replaces it" in capsys.readouterr().err
 
 
-def test_force_fills_the_folder_anew(tmp_path: Path, workspace: Workspace) -> None:
-    folder = download(DOG, workspace, lay(tmp_path / "1", DOG_FILES))
+def test_force_replaces_the_folder(tmp_path: Path, workspace: Workspace) -> None:
+    folder = download(DOG, workspace, write_files(tmp_path / "1", DOG_FILES))
     changed = {**DOG_FILES, "train/a.jpg": b"another"}
-    download(DOG, workspace, lay(tmp_path / "2", changed), force=True)
+    download(DOG, workspace, write_files(tmp_path / "2", changed), force=True)
     assert content(folder) == changed
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["dog-breed"]
 
 
-def test_force_that_fails_leaves_the_old_data(tmp_path: Path, workspace: Workspace) -> None:
-    folder = download(DOG, workspace, lay(tmp_path / "1", DOG_FILES))
+def test_a_failed_forced_download_leaves_the_old_data(tmp_path: Path, workspace: Workspace) -> None:
+    folder = download(DOG, workspace, write_files(tmp_path / "1", DOG_FILES))
     with pytest.raises(DataError):
-        download(DOG, workspace, lay(tmp_path / "2", {"labels.csv": b"x"}), force=True)
+        download(DOG, workspace, write_files(tmp_path / "2", {"labels.csv": b"x"}), force=True)
     assert content(data_folder(DOG, workspace)) == content(folder) == DOG_FILES
 
 
 @pytest.mark.parametrize("extra", ["notes.txt", "train/mine.jpg"])
-def test_force_keeps_what_a_user_added(extra: str, tmp_path: Path, workspace: Workspace) -> None:
-    source = lay(tmp_path / "1", DOG_FILES)
+def test_force_keeps_a_backup_of_files_that_a_user_added(extra: str, tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "1", DOG_FILES)
     folder = download(DOG, workspace, source)
-    lay(folder, {extra: b"mine"})
+    write_files(folder, {extra: b"mine"})
     download(DOG, workspace, source, force=True)
     assert content(folder) == DOG_FILES
     assert content(folder.with_name("dog-breed.kept-1")) == {**DOG_FILES, extra: b"mine"}
 
 
-def test_files_put_in_the_data_folder_by_hand_are_not_lost(tmp_path: Path, workspace: Workspace) -> None:
-    folder = lay(workspace.data_dir("dog-breed"), {"dogs.zip": packed("x.zip", DOG_FILES)})
-    by_hand = tree(folder)
-    with pytest.raises(DataError, match="is not complete") as raised:
+def test_files_put_in_the_data_folder_by_hand_are_kept(tmp_path: Path, workspace: Workspace) -> None:
+    folder = write_files(workspace.data_dir("dog-breed"), {"dogs.zip": packed("x.zip", DOG_FILES)})
+    by_hand = read_files(folder)
+    with pytest.raises(DataError, match="is incomplete") as raised:
         data_folder(DOG, workspace)
-    with pytest.raises(DataError, match=r"did not put there") as raised:
-        download(DOG, workspace, as_host(shelf(tmp_path / "shelf", DOG_FILES)))
+    with pytest.raises(DataError, match="did not write") as raised:
+        download(DOG, workspace, folder_host(tmp_path / "host", DOG_FILES))
     assert f"runner dog-breed download --from {folder}" in str(raised.value.fix)
-    assert tree(folder) == by_hand
+    assert read_files(folder) == by_hand
     download(DOG, workspace, folder)  # what the fix says
     assert content(folder) == DOG_FILES
-    assert tree(folder.with_name("dog-breed.kept-1")) == by_hand
+    assert read_files(folder.with_name("dog-breed.kept-1")) == by_hand
 
 
-def test_raw_data_that_is_not_here_names_the_command_that_brings_it(workspace: Workspace) -> None:
+def test_the_error_of_missing_data_has_the_download_command(workspace: Workspace) -> None:
     with pytest.raises(DataError) as raised:
         data_folder(DOG, workspace)
-    assert raised.value.message == "the data of dog-breed is not here"
+    assert raised.value.message == "the data of dog-breed is not downloaded"
     assert raised.value.fix and "runner dog-breed download" in raised.value.fix
 
 
-def test_an_unpack_that_fails_names_the_row_and_the_command(tmp_path: Path, workspace: Workspace) -> None:
+def test_an_error_of_prepare_has_the_row_and_the_command(tmp_path: Path, workspace: Workspace) -> None:
     broken = {**ICEBERG_FILES, "test.json": b'[{"id": "3", "band_1": [1], "band_2": [1]}]'}
-    held = shelf(tmp_path / "shelf", broken)
+    served = folder_host(tmp_path / "host", broken)
     with pytest.raises(DataError) as raised:
-        download(ICEBERG, workspace, as_host(held))
+        download(ICEBERG, workspace, served)
     assert "band_1 has 1 numbers" in raised.value.message
     assert str(raised.value.where).endswith("test.json, row 1")
     assert raised.value.fix and raised.value.fix.endswith("runner iceberg download")
-    lay(held.folder, {"test.json": ICEBERG_FILES["test.json"]})
-    download(ICEBERG, workspace, as_host(held))
+    write_files(served.folder, {"test.json": ICEBERG_FILES["test.json"]})
+    download(ICEBERG, workspace, served)
     assert data_folder(ICEBERG, workspace)
 
 
-def test_an_unpack_with_a_bug_is_the_plugins_fault(tmp_path: Path, workspace: Workspace) -> None:
+def test_a_bug_in_prepare_is_a_plugin_error(tmp_path: Path, workspace: Workspace) -> None:
     def prepare(folder: Path) -> None:
         raise KeyError(folder.name)
 
-    with pytest.raises(PluginError, match="prepare of the competition iceberg failed: KeyError"):
-        download(replace(ICEBERG, prepare=prepare), workspace, lay(tmp_path / "source", ICEBERG_FILES))
+    with pytest.raises(PluginError, match="`prepare` of the competition iceberg failed: KeyError"):
+        download(replace(ICEBERG, prepare=prepare), workspace, write_files(tmp_path / "source", ICEBERG_FILES))
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "damaged", "another format"])
+def test_force_keeps_a_backup_of_data_with_another_manifest(damage: str, tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "1", DOG_FILES)
+    manifest = download(DOG, workspace, source) / MANIFEST
+    if damage == "no manifest":
+        manifest.unlink()
+    else:
+        manifest.write_text("{" if damage == "damaged" else '{"format": 2, "files": {}}')
+    folder = download(DOG, workspace, source, force=True)
+    assert content(folder) == content(folder.with_name("dog-breed.kept-1")) == DOG_FILES
+
+
+def test_verify_manifest_counts_missing_and_added_files(tmp_path: Path, workspace: Workspace) -> None:
+    folder = download(DOG, workspace, write_files(tmp_path / "1", DOG_FILES))
+    assert verify_manifest(folder) == {}
+    (folder / "train/a.jpg").unlink()
+    write_files(folder, {"new/x.txt": b"x"})
+    assert verify_manifest(folder) == {"train/": -1, "new/": 1}
+
+
+def test_a_source_without_an_image_of_the_sample_is_refused_if_verified(tmp_path: Path, workspace: Workspace) -> None:
+    served = folder_host(tmp_path / "host", {**DOG_FILES, "sample_submission.csv": SAMPLE + b"d,0.5,0.5\n"})
+    with pytest.raises(DataError) as caught:
+        download(DOG, workspace, served, verify=True)
+    assert caught.value.message.startswith("folder is incomplete or damaged\ndog-breed: 1 error in the data")
+    assert "'d' has no image test/d.jpg" in caught.value.message
+    assert not is_downloaded(DOG, workspace)
+    write_files(served.folder, {"test/d.jpg": b"d"})
+    download(DOG, workspace, served, verify=True)
+    assert is_downloaded(DOG, workspace)
+
+
+def test_the_fix_of_data_from_this_disk_downloads_from_the_disk(tmp_path: Path, workspace: Workspace) -> None:
+    disk = download(DOG, workspace, write_files(tmp_path / "1", DOG_FILES))
+    (disk / "train/a.jpg").unlink()
+    with pytest.raises(ProblemsError) as caught:
+        build_index(DOG, disk)
+    assert caught.value.problems[0].fix == "runner dog-breed download --force --from DIR"
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """In place of a killed process."""
 
 
 @contextmanager
 def killed_at(step: int) -> Iterator[list[str]]:
-    """The process dies at the given one of the calls that change the disk: no later one does anything."""
-    made: list[str] = []
+    """Raise KilledError at one of the calls that change the disk, and at all later ones."""
+    calls: list[str] = []
     patch = pytest.MonkeyPatch()
 
     def count(module: ModuleType, name: str) -> None:
@@ -485,9 +528,9 @@ def killed_at(step: int) -> Iterator[list[str]]:
 
         def call(*arguments: object, **options: object) -> object:
             if name != "open" or set("wxa") & set(str(arguments[1])):
-                if len(made) >= step:
+                if len(calls) >= step:
                     raise KilledError
-                made.append(f"{name} {arguments[0]}")
+                calls.append(f"{name} {arguments[0]}")
             return real(*arguments, **options)
 
         patch.setattr(module, name, call)
@@ -496,23 +539,23 @@ def killed_at(step: int) -> Iterator[list[str]]:
         count(os, name)
     count(io, "open")
     try:
-        yield made
+        yield calls
     finally:
         patch.undo()
 
 
-def run_killed(step: int, make: object) -> bool:
-    """Whether the call came to its end before the step."""
+def run_killed(step: int, function: object) -> bool:
+    """Whether the call ended before the step."""
     with killed_at(step):
         try:
-            make()  # type: ignore[operator]
+            function()  # type: ignore[operator]
         except KilledError:
             return False
     return True
 
 
 @pytest.mark.parametrize("kind", ["disk", "host", "force", "by hand"])
-def test_broken_off_at_any_step_and_run_again_it_ends_the_same(kind: str, tmp_path: Path) -> None:
+def test_killed_at_any_step_and_repeated_it_ends_the_same(kind: str, tmp_path: Path) -> None:
     layout = {
         **zipped(DOG_FILES, "labels.csv", "train/"),
         "rest.zip": packed(
@@ -521,24 +564,24 @@ def test_broken_off_at_any_step_and_run_again_it_ends_the_same(kind: str, tmp_pa
     }
     layout["test.zip"] = packed("x.zip", {"c.jpg": b"c"})
     layout["sample_submission.csv"] = SAMPLE
-    old = lay(tmp_path / "old", {**DOG_FILES, "train/a.jpg": b"old"})
+    old = write_files(tmp_path / "old", {**DOG_FILES, "train/a.jpg": b"old"})
 
     def prepare(name: str) -> Workspace:
-        workspace = Workspace.at(lay(tmp_path / name, {"x": b""}))
+        workspace = Workspace.at(write_files(tmp_path / name, {"x": b""}))
         if kind == "force":
             download(DOG, workspace, old)
         if kind == "by hand":
-            lay(workspace.data_dir("dog-breed"), layout)
+            write_files(workspace.data_dir("dog-breed"), layout)
         return workspace
 
     def call(workspace: Workspace, force: bool) -> None:
-        source = workspace.data_dir("dog-breed") if kind == "by hand" else lay(tmp_path / "layout", layout)
-        download(DOG, workspace, as_host(Shelf(source)) if kind == "host" else source, force=force)
+        source = workspace.data_dir("dog-breed") if kind == "by hand" else write_files(tmp_path / "layout", layout)
+        download(DOG, workspace, FolderHost(source) if kind == "host" else source, force=force)
 
     unbroken = prepare("unbroken")
     with killed_at(10**6) as steps:
         call(unbroken, kind == "force")
-    expected = tree(unbroken.root)
+    expected = read_files(unbroken.root)
     assert content(unbroken.data_dir("dog-breed")) == DOG_FILES
     assert len(steps) > 15
     for step in range(len(steps)):
@@ -548,4 +591,4 @@ def test_broken_off_at_any_step_and_run_again_it_ends_the_same(kind: str, tmp_pa
         if kind == "force":
             assert content(folder if folder.exists() else folder.with_name(".dog-breed.old"))
         call(workspace, kind == "force")
-        assert tree(workspace.root) == expected, f"killed before {steps[step]}"
+        assert read_files(workspace.root) == expected, f"killed before {steps[step]}"

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from runner.archives.disk_space import require_free
-from runner.archives.integrity import test_archive
+from runner.archives.readers import test_archive
 from runner.console import Advance
 from runner.errors import HostError, RunnerError
 from runner.hosts.http.errors import NETWORK_ERRORS, RequestError, error_from_exception, error_from_response

@@ -1,0 +1,62 @@
+"""manifest.json and the marker of a complete data folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from runner.errors import RunnerError
+from runner.workspace import read_json, write_json, write_text
+
+MARKER = ".complete"
+MANIFEST = "manifest.json"
+_FORMAT = 1
+_DISK = "disk"
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the data folder has its marker, which is written last."""
+    return (folder / MARKER).is_file()
+
+
+def write_manifest(folder: Path, slug: str, source: str, sources: list[dict[str, Any]]) -> None:
+    """Write manifest.json (where the data is from, the files per folder), and the marker last."""
+    manifest = {"competition": slug, "source": source, "sources": sources, "files": _count_files(folder)}
+    write_json(folder / MANIFEST, manifest, format=_FORMAT)
+    if hasattr(os, "sync"):
+        os.sync()  # a power cut must not leave the marker beside images that never reached the disk
+    write_text(folder / MARKER, "")
+
+
+def verify_manifest(folder: Path) -> dict[str, int]:
+    """Of each folder with more or fewer files than the manifest lists, the difference; RunnerError without one."""
+    expected = Counter(_read(folder)["files"])
+    expected.subtract(_count_files(folder))
+    return {name: -missing for name, missing in expected.items() if missing}
+
+
+def redownload_command(competition: str, folder: Path) -> str:
+    """The command that replaces the data: from the host, or from the disk if it came from there."""
+    try:
+        source = _read(folder)["source"]
+    except (OSError, RunnerError):
+        source = ""
+    return f"runner {competition} download --force{' --from DIR' if source == _DISK else ''}"
+
+
+def _read(folder: Path) -> Any:
+    try:
+        return read_json(folder / MANIFEST, format=_FORMAT)
+    except FileNotFoundError as error:
+        raise RunnerError("the data folder has no manifest", where=folder / MANIFEST) from error
+
+
+def _count_files(folder: Path) -> dict[str, int]:
+    """The number of files in each folder, by its path, without the manifest and the marker."""
+    counts: Counter[str] = Counter()
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in (folder / MANIFEST, folder / MARKER):
+            counts[f"{path.parent.relative_to(folder).as_posix()}/"] += 1
+    return dict(sorted(counts.items()))
