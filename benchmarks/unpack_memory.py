@@ -39,7 +39,7 @@ def unpack_and_measure(path: Path, answers: multiprocessing.Queue[tuple[float, f
     from runner.data.json_arrays import extract_json_arrays
 
     begun = time.perf_counter()
-    extract_json_arrays(path, BANDS, SHAPE)
+    extract_json_arrays(path, BANDS, SHAPE, missing=("na",))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answers.put((time.perf_counter() - begun, peak * (1 if sys.platform == "darwin" else 1024) / 1e6))
 
