@@ -63,10 +63,10 @@ def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Qu
     targets = np.load(folder / "valid.npy")[[int(name.split("_")[1]) for name in ids]]
     folds = np.arange(len(ids)) % FOLDS
     rows = OutOfFold(names, ids, stack, targets, folds, ("",) * len(ids))
-    nest = NestedCV(rows, Task(MEAN_F2, multiclass=False, rules=LabelConstraints((0, 1, 2, 3), (1,))))
-    step = timed("choose and fit", nest.final_step)
+    nest = NestedCV.of_rows(rows, Task(MEAN_F2, multiclass=False, constraints=LabelConstraints((0, 1, 2, 3), (1,))))
+    step = timed("choose and fit", nest.postprocess)
     honest = timed("honest score", nest.nested_score)
-    timed("compare weighings", nest.compare_weighings)
+    timed("score the methods", nest.score_methods)
     timed("contributions", nest.contributions)
     test_ids = read_predictions(files[0].test[0]).ids
     by_name = {member.name: member for member in files}
@@ -74,8 +74,8 @@ def ensemble_and_measure(folder: Path, members: int, answers: multiprocessing.Qu
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     hidden = MEAN_F2.score(np.load(folder / "test.npy"), answer.values)
-    print(f"plan: {nest.plan()}; {sum(weight > 0 for weight in step.weights)} members have weight")
-    print(f"honest {honest.score}, optimistic {honest.optimistic:.5f}, hidden {hidden:.5f}")
+    print(f"plan: {nest.select_plan()}; {sum(weight > 0 for weight in step.weights)} members have weight")
+    print(f"honest {honest.score}, in-sample {honest.in_sample:.5f}, hidden {hidden:.5f}")
     answers.put((seconds, peak))
 
 

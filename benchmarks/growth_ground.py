@@ -100,7 +100,7 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     from runner.data.folds import copy_folds, read_folds, shared_folds
     from runner.data.index import build_index
     from runner.prediction.blend import oof_targets_file
-    from runner.prediction.oof_targets import oof_targets, write_oof_targets
+    from runner.prediction.out_of_fold import oof_targets, write_oof_targets
     from runner.training.run import start_run
 
     competition = competition_of(kind)

@@ -27,9 +27,8 @@ from runner.hosts.open_host import open_host
 from runner.practice.build import build_practice, practice_names
 from runner.practice.recipes import practice_recipe
 from runner.practice.rehearsal import RehearsalOptions, rehearsal_workspace
-from runner.prediction.out_of_fold import in_order
 from runner.prediction.predict import Asked
-from runner.prediction.predictions import mean_predictions, read_predictions
+from runner.prediction.predictions import align, mean_predictions, read_predictions
 from runner.training.fold import Machine
 from runner.training.run import Run
 from runner.workflow import rehearse
@@ -73,7 +72,7 @@ def best_single(competition: Competition, ground: Workspace, run: Run) -> float:
     best = (max if metric.higher_is_better else min)(scores, key=lambda name: scores[name])
     said = mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{best}.test.npz")])
     answers = read_solution(ground.practice_host_dir(competition.name) / "solution.csv")
-    probabilities = in_order(said, [answer.id for answer in answers], index.classes)
+    probabilities = align(said, [answer.id for answer in answers], index.classes)
     targets = targets_of(competition.labels, index.classes, [answer.label for answer in answers])
     return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)
 

@@ -1,1 +1,1 @@
-"""From snapshots to a submission: views, predictions, ensemble, thresholds, the CSV."""
+"""From trained models to a submission: predictions, TTA, ensemble, calibration, decisions, the CSV."""

@@ -1,4 +1,4 @@
-"""Calibration: a temperature, a bias for one column, and a clip, fitted for the log loss."""
+"""Calibration by temperature scaling, Platt scaling for one column, and clipping; fitted for the log loss."""
 
 from __future__ import annotations
 
@@ -9,117 +9,116 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.averaging import Mean, blocks, from_mean_space, to_mean_space
+from runner.prediction.averaging import Matrix, blocks, from_logs, to_logs
 
-Matrix = NDArray[Any]
-
-_TEMPERATURES = (0.2, 5.0)  # beyond these a fit is of a few odd rows
+_TEMPERATURES = (0.2, 5.0)  # beyond these limits the fit follows a few outliers
+_BIASES = (-5.0, 5.0)
 _CLIPS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-_STEPS = 30
+_MAX_STEPS = 30
 
 
 class CalibrationMethod(Enum):
-    """What of a calibration is fitted; the simplest first."""
+    """What is fitted; the simplest first."""
 
-    NOTHING = "nothing"
+    NONE = "none"
     CLIP = "clip"
     TEMPERATURE = "temperature"
     TEMPERATURE_AND_CLIP = "temperature and clip"
-    TEMPERATURE_BIAS_AND_CLIP = "temperature, bias and clip"
+    PLATT_AND_CLIP = "Platt scaling and clip"  # a temperature and a bias
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logs or logits over `temperature`, plus `bias`; then no probability nearer to 0 or 1 than `clip`."""
+    """Logs (or logits) divided by `temperature`, plus `bias`; then probabilities are kept `clip` from 0 and 1."""
 
     temperature: float = 1.0
     bias: float = 0.0
     clip: float = 0.0
 
     def apply(self, probabilities: Matrix, multiclass: bool) -> Matrix:
-        """The calibrated probabilities; the very same where there is nothing to do."""
+        """The calibrated probabilities; the same object if there is nothing to change."""
         if (self.temperature, self.bias) != (1.0, 0.0):
-            logs = to_mean_space(Mean.GEOMETRIC, probabilities, multiclass)
-            probabilities = from_mean_space(Mean.GEOMETRIC, logs / self.temperature + self.bias, multiclass)
-        return _clipped(probabilities, self.clip, multiclass)
+            logs = to_logs(probabilities, multiclass)
+            probabilities = from_logs(logs / self.temperature + self.bias, multiclass)
+        return _clip(probabilities, self.clip, multiclass)
 
     def to_dict(self) -> dict[str, Any]:
-        """A value that JSON can hold."""
+        """A plain value for JSON."""
         return asdict(self)
 
 
-def fit_calibration(what: CalibrationMethod, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
-    """The calibration that loses least on these rows."""
-    if what is CalibrationMethod.NOTHING:
+def fit_calibration(method: CalibrationMethod, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
+    """The calibration with the smallest log loss on these rows."""
+    if method is CalibrationMethod.NONE:
         return Calibration()
-    found = Calibration()
-    if what is not CalibrationMethod.CLIP:
-        logs = to_mean_space(Mean.GEOMETRIC, np.asarray(probabilities, dtype=np.float64), multiclass)
-        biased = what is CalibrationMethod.TEMPERATURE_BIAS_AND_CLIP
-        found = _fit_softmax(logs, targets) if multiclass else _fit_sigmoid(logs, targets, biased)
-    if what is CalibrationMethod.TEMPERATURE:
-        return found
-    return _with_best_clip(found, probabilities, targets, multiclass)
+    calibration = Calibration()
+    if method is not CalibrationMethod.CLIP:
+        logs = to_logs(np.asarray(probabilities, dtype=np.float64), multiclass)
+        with_bias = method is CalibrationMethod.PLATT_AND_CLIP
+        calibration = _fit_temperature(logs, targets) if multiclass else _fit_platt(logs, targets, with_bias)
+    if method is CalibrationMethod.TEMPERATURE:
+        return calibration
+    return _with_best_clip(calibration, probabilities, targets, multiclass)
 
 
-def _fit_softmax(logs: Matrix, targets: Matrix) -> Calibration:
-    """The loss is convex in 1 / temperature, so Newton's steps find its one minimum."""
-    true, mean, mean_square = (logs * targets).sum(axis=1), np.empty(len(logs)), np.empty(len(logs))
+def _fit_temperature(logs: Matrix, targets: Matrix) -> Calibration:
+    """Newton's method on slope = 1 / temperature, in which the multiclass log loss is convex."""
+    log_of_target, mean, mean_square = (logs * targets).sum(axis=1), np.empty(len(logs)), np.empty(len(logs))
     slope = 1.0
-    for _ in range(_STEPS):
+    for _ in range(_MAX_STEPS):
         for rows in blocks(logs):
-            shares = from_mean_space(Mean.GEOMETRIC, slope * logs[rows], True)
-            mean[rows] = (shares * logs[rows]).sum(axis=1)
-            mean_square[rows] = (shares * logs[rows] ** 2).sum(axis=1)
-        bend = (mean_square - mean**2).mean()
-        new = _bounded(slope - (mean - true).mean() / max(bend, 1e-12))
+            probabilities = from_logs(slope * logs[rows], True)
+            mean[rows] = (probabilities * logs[rows]).sum(axis=1)
+            mean_square[rows] = (probabilities * logs[rows] ** 2).sum(axis=1)
+        curvature = (mean_square - mean**2).mean()
+        new = _limit_slope(slope - (mean - log_of_target).mean() / max(curvature, 1e-12))
         if abs(new - slope) < 1e-9:
             break
         slope = new
     return Calibration(1 / slope)
 
 
-def _fit_sigmoid(logits: Matrix, targets: Matrix, biased: bool) -> Calibration:
-    """One slope, and perhaps one bias, for all columns; convex in both."""
+def _fit_platt(logits: Matrix, targets: Matrix, with_bias: bool) -> Calibration:
+    """Newton's method on one slope, and a bias if wanted, for all columns; the log loss is convex in both."""
     slope, bias = 1.0, 0.0
-    for _ in range(_STEPS):
-        shares = 1 / (1 + np.exp(-(slope * logits + bias)))
-        wrong, bend = shares - targets, shares * (1 - shares)
-        pull = np.array([(wrong * logits).mean(), wrong.mean()])
-        curve = np.array([[(bend * logits**2).mean(), (bend * logits).mean()], [(bend * logits).mean(), bend.mean()]])
-        curve += 1e-9 * np.eye(2)
-        step = np.linalg.solve(curve, pull) if biased else np.array([pull[0] / curve[0, 0], 0.0])
-        # Newton's step is trusted for a short way only: far from its place the curve is another.
+    for _ in range(_MAX_STEPS):
+        probabilities = 1 / (1 + np.exp(-(slope * logits + bias)))
+        errors, variance = probabilities - targets, probabilities * (1 - probabilities)
+        gradient = np.array([(errors * logits).mean(), errors.mean()])
+        mixed = (variance * logits).mean()
+        hessian = np.array([[(variance * logits**2).mean(), mixed], [mixed, variance.mean()]])
+        hessian += 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient) if with_bias else np.array([gradient[0] / hessian[0, 0], 0.0])
+        # Far from the minimum the curvature is another, so Newton's step is limited.
         step = np.clip(step, -1, 1)
-        new, bias = _bounded(slope - step[0]), float(np.clip(bias - step[1], -5, 5))
-        done, slope = max(abs(new - slope), abs(step[1])) < 1e-9, new
-        if done:
+        new, bias = _limit_slope(slope - step[0]), float(np.clip(bias - step[1], *_BIASES))
+        converged, slope = max(abs(new - slope), abs(step[1])) < 1e-9, new
+        if converged:
             break
     return Calibration(1 / slope, bias)
 
 
-def _bounded(slope: float) -> float:
+def _limit_slope(slope: float) -> float:
     return float(np.clip(slope, 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
 
 
-def _with_best_clip(found: Calibration, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
-    scaled = found.apply(probabilities, multiclass)
-    truth = targets > 0.5
-    losses = [_loss_when_clipped(scaled, clip, truth, multiclass) for clip in _CLIPS]
-    return Calibration(found.temperature, found.bias, _CLIPS[int(np.argmin(losses))])
+def _with_best_clip(calibration: Calibration, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
+    scaled = calibration.apply(probabilities, multiclass)
+    positive = targets > 0.5
+    losses = [_clipped_log_loss(scaled, clip, positive, multiclass) for clip in _CLIPS]
+    return Calibration(calibration.temperature, calibration.bias, _CLIPS[int(np.argmin(losses))])
 
 
-def _clipped(probabilities: Matrix, clip: float, multiclass: bool) -> Matrix:
+def _clip(probabilities: Matrix, clip: float, multiclass: bool) -> Matrix:
     if clip == 0:
         return probabilities
     inside = np.clip(probabilities, clip, 1 - clip)
     return inside / inside.sum(axis=1, keepdims=True) if multiclass else inside
 
 
-def _loss_when_clipped(probabilities: Matrix, clip: float, truth: Matrix, multiclass: bool) -> float:
+def _clipped_log_loss(probabilities: Matrix, clip: float, positive: NDArray[np.bool_], multiclass: bool) -> float:
     if not multiclass:
-        inside = np.clip(_clipped(probabilities, clip, multiclass), 1e-15, 1 - 1e-15)
-        return float(-np.log(np.where(truth, inside, 1 - inside)).mean())
-    # Of one of many only what was given to the truth counts.
-    given = [_clipped(probabilities[rows], clip, multiclass)[truth[rows]] for rows in blocks(probabilities)]
-    return float(-np.log(np.clip(np.concatenate(given), 1e-15, 1 - 1e-15)).mean())
+        inside = np.clip(_clip(probabilities, clip, multiclass), 1e-15, 1 - 1e-15)
+        return float(-np.log(np.where(positive, inside, 1 - inside)).mean())
+    of_target = [_clip(probabilities[rows], clip, multiclass)[positive[rows]] for rows in blocks(probabilities)]
+    return float(-np.log(np.clip(np.concatenate(of_target), 1e-15, 1 - 1e-15)).mean())

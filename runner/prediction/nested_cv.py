@@ -1,244 +1,392 @@
-"""The final step chosen and fitted, and the score of it on rows that had no part in either.
+"""Nested cross-validation of the postprocess: the methods are selected, fitted and scored on separate rows.
 
-Out-of-fold rows are dealt into parts, groups whole. To score a part, everything is done again without it: which
-steps are taken is chosen, and what they fit is fitted, on the other parts alone. That choice is itself judged in
-the same way among those parts: a step that is worth taking must gain on rows it was not fitted on, by more than
-chance (`Gain.exceeds_standard_error`), and else the simpler one stays.
+To score an outer fold, the methods are selected and fitted on all other folds, so no row has a part in the
+postprocess that it is scored by. Each of those methods is selected by its gain on inner folds: every one of the
+other folds is left out once more, and predicted by what was fitted on the rest. A method that must be fitted replaces
+a simpler one only if its gain exceeds its standard error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import Metric
-from runner.prediction.averaging import Mean, blocks
-from runner.prediction.calibration import CalibrationMethod
-from runner.prediction.ensemble import SQUARED_ERROR, EnsembleMethod, without_member
-from runner.prediction.fit_cache import EVERYTHING, FitCache, LeftOut
+from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Metric
+from runner.prediction.averaging import Matrix, Mean, TTAMode, average, blocks
+from runner.prediction.calibration import Calibration, CalibrationMethod, fit_calibration
+from runner.prediction.ensemble import (
+    SQUARED_ERROR,
+    ByMetric,
+    EnsembleMethod,
+    LogLoss,
+    Objective,
+    SquaredError,
+    ensemble_weights,
+    error_table,
+    without_member,
+)
 from runner.prediction.out_of_fold import OutOfFold
-from runner.prediction.postprocess import Postprocess, PostprocessPlan, Predicted, Task
+from runner.prediction.postprocess import (
+    Postprocess,
+    PostprocessPlan,
+    Predicted,
+    Task,
+    calibration_options,
+    decision_options,
+    ensemble_options,
+    plain_mean_plan,
+    with_decision,
+)
 from runner.prediction.postprocess_folds import assign_postprocess_folds
 from runner.prediction.score import Gain, Score, bootstrap_gain, group_codes, paired_gain, score_per_row, score_rows
-from runner.prediction.thresholds import DecisionRule
+from runner.prediction.thresholds import Decision, DecisionRule, fit_decision
 
-Matrix = NDArray[Any]
+LeftOut = frozenset[int]  # the postprocess folds that are left out of a fit
+NO_FOLD: LeftOut = frozenset()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class NestedScore:
-    """The score after the whole final step, no row scored by anything fitted on it. `optimistic` is for contrast:
-    fitted and scored on the same rows, as it is often reported."""
+    """The nested score, and for contrast the biased in-sample score: fitted and scored on the same rows."""
 
     score: Score
-    folds: dict[int, float]
-    optimistic: float
-    values: Matrix = field(repr=False, compare=False)  # the nested answers, in the order of the rows that were given
+    folds: dict[int, float]  # by the run's fold
+    in_sample: float
+    values: Matrix = field(repr=False, compare=False)  # the nested predictions, in the order of the rows as read
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What a member is to the ensemble: its weight, its score alone, and what the ensemble loses without it."""
+    """A member's weight, its own score, and how much better the ensemble is with it than without."""
 
     name: str
     weight: float
-    alone: float  # nothing was fitted for it
-    gain: float  # above 0 where it helps; 0 where it has no weight
+    solo_score: float  # nothing is fitted for it
+    gain: float  # above 0 if it helps; 0 if it has no weight
 
 
 @dataclass(frozen=True)
 class MethodScore:
-    """A way to ensemble_weights the members, with its score where its weights were not fitted."""
+    """The nested score of one ensemble method, all other methods as selected."""
 
     plan: PostprocessPlan
     score: Score
     chosen: bool
 
 
-def _by_part_and_id(parts: Sequence[int], ids: Sequence[str]) -> list[int]:
-    by_id = sorted(range(len(ids)), key=ids.__getitem__)
-    return sorted(by_id, key=parts.__getitem__)
-
-
-def _of_rows(score: Callable[[Matrix, Matrix], Matrix], targets: Matrix, values: Matrix) -> Matrix:
-    return np.concatenate([np.asarray(score(targets[rows], values[rows])) for rows in blocks(values)])
-
-
 class NestedCV:
-    """Out-of-fold rows in parts, and all that is chosen and fitted on some parts and judged on others.
+    """Out-of-fold rows in postprocess folds, with everything that is selected and fitted on some of them.
 
-    Whatever was computed once is kept. Rows are sorted by part and id, so their first order changes nothing.
+    `read` returns the rows for a TTA mode. The rows of one mode are held at a time, because planet's are large;
+    what is computed on them is computed once. Rows are sorted by fold and id, so their order does not matter.
     """
 
-    def __init__(self, rows: OutOfFold, task: Task, seed: int = 0):
-        parts = assign_postprocess_folds(rows, seed)
-        self.order = np.array(_by_part_and_id(parts.tolist(), rows.ids), dtype=np.int64)
-        self.rows, self.task = rows.take(self.order), task
-        self.units = group_codes(self.rows.groups)
-        ends = np.cumsum(np.bincount(parts))
+    def __init__(
+        self,
+        read: Callable[[TTAMode], OutOfFold],
+        task: Task,
+        *,
+        tta_modes: Sequence[TTAMode] = (TTAMode.NONE,),
+        seed: int = 0,
+    ):
+        self._read, self.task, self.tta_modes, self._seed = read, task, tuple(tta_modes), seed
+        self._plain_scores: dict[TTAMode, Matrix] = {}
+        self._load(self.tta_modes[0])
+        if len(self.tta_modes) > 1:
+            for mode in self.tta_modes:
+                plan = plain_mean_plan(task, mode)
+                scores = [self._fold_scores(plan, NO_FOLD, fold) for fold in range(self.fold_count)]
+                self._plain_scores[mode] = np.concatenate(scores)
+
+    @classmethod
+    def of_rows(cls, rows: OutOfFold, task: Task, seed: int = 0) -> NestedCV:
+        """Nested cross-validation of rows without TTA."""
+        return cls(lambda _: rows, task, seed=seed)
+
+    def _load(self, mode: TTAMode) -> None:
+        rows = self._read(mode)
+        folds = assign_postprocess_folds(rows, self._seed).tolist()
+        order = sorted(range(len(rows.ids)), key=lambda row: (folds[row], rows.ids[row]))
+        ends = np.cumsum(np.bincount(folds))
+        self.mode, self._memo = mode, dict[Hashable, object]()
+        self.order = np.array(order, dtype=np.int64)  # from the rows as read to the rows by fold
+        self.rows = rows.take(self.order)
+        self.codes = group_codes(self.rows.groups)
         self.slices = [slice(int(begin), int(end)) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
-        self.nested = len(self.slices) > 1
-        self.fits = FitCache(self.rows, self.slices, task)
-        self._judged: dict[tuple[PostprocessPlan, LeftOut, int], Matrix] = {}
-        self._plans: dict[LeftOut, PostprocessPlan] = {}
-        self._units: dict[LeftOut, NDArray[np.int64]] = {}
 
-    # What is asked of it.
+    @property
+    def fold_count(self) -> int:
+        return len(self.slices)
 
-    def final_step(self) -> Postprocess:
-        """The chosen step, fitted on all the rows."""
-        return self.fits.step(self.plan(), EVERYTHING)
+    @property
+    def is_nested(self) -> bool:
+        """False if there are too few rows: then nothing is selected or fitted."""
+        return self.fold_count > 1
+
+    def _once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """The result of `compute`, kept until the rows of another TTA mode are read."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return cast(T, self._memo[key])
+
+    # Results.
+
+    def postprocess(self) -> Postprocess:
+        """The selected postprocess, fitted on all rows."""
+        return self.fit(self.select_plan(), NO_FOLD)
 
     def nested_score(self) -> NestedScore:
-        """The score of choosing and fitting, on rows that had no part in it."""
-        values = np.concatenate([self.honest_answer(part).values for part in range(len(self.slices))])
-        return self.score_answers(values)
+        """Score each outer fold with the TTA mode and postprocess that were selected and fitted on the others."""
+        plan = self.select_plan()
+        selected = [self._select_tta(self._outer(fold)) for fold in range(self.fold_count)]
+        predictions: dict[int, Matrix] = {}
+        for mode in sorted(set(selected), key=lambda mode: mode is plan.tta):  # the final mode last: it stays loaded
+            for fold in (fold for fold in range(self.fold_count) if selected[fold] is mode):
+                predictions[fold] = self.predict_outer(fold).values
+        return self._score_values(np.concatenate([predictions[fold] for fold in range(self.fold_count)]))
 
-    def score_answers(self, values: Matrix) -> NestedScore:
-        """The score of honest answers, which are in the order of the parts, beside the optimistic one."""
+    def predict_outer(self, fold: int) -> Predicted:
+        """Predictions for an outer fold by the postprocess that was selected and fitted on the others."""
+        left_out = self._outer(fold)
+        return self.predict(self.fit(self.select_plan(left_out), left_out), fold)
+
+    def score_methods(self) -> tuple[MethodScore, ...]:
+        """The nested score of every ensemble method, all else as selected."""
+        selected = self.select_plan()
+        plans = ensemble_options(selected, len(self.rows.names))
+        return tuple(MethodScore(plan, self._score_plan(plan), plan == selected) for plan in plans)
+
+    def contributions(self) -> tuple[Contribution, ...]:
+        """Each member's contribution to the selected postprocess."""
+        postprocess = self.postprocess()
+        unfitted = self.fit(with_decision(PostprocessPlan(tta=postprocess.tta), self.task), NO_FOLD)
+        score = self._score(postprocess)
+        contributions = []
+        for member, name in enumerate(self.rows.names):
+            solo = tuple(float(other == member) for other in range(len(postprocess.weights)))
+            solo_score = self._score(replace(unfitted, weights=solo))
+            others = without_member(np.array(postprocess.weights), member)
+            score_without = score
+            if postprocess.weights[member] > 0 and others is not None:
+                score_without = self._score(replace(postprocess, weights=tuple(others.tolist())))
+            gain = self.task.metric.gain(score, score_without)
+            contributions.append(Contribution(name, postprocess.weights[member], solo_score, gain))
+        return tuple(contributions)
+
+    def tta_gain(self) -> Gain | None:
+        """The gain of the best mean of views over the plain view, with the plain mean of members; None without TTA."""
+        return self._tta_gain(TTAMode.NONE, self._best_tta_mean(NO_FOLD), NO_FOLD) if self._plain_scores else None
+
+    # Selection.
+
+    def select_plan(self, left_out: LeftOut = NO_FOLD) -> PostprocessPlan:
+        """The TTA mode and the method of each step, selected without the folds that are left out."""
+        mode = self._select_tta(left_out)
+        self._use(mode)
+        return self._once(("plan", left_out), lambda: self._select_methods(mode, left_out))
+
+    def _select_methods(self, mode: TTAMode, left_out: LeftOut) -> PostprocessPlan:
+        if not self.is_nested:
+            return plain_mean_plan(self.task, mode)
+        plan = PostprocessPlan(tta=mode)
+        steps: tuple[Callable[[PostprocessPlan], list[PostprocessPlan]], ...] = (
+            lambda plan: ensemble_options(plan, len(self.rows.names)),
+            lambda plan: calibration_options(plan, self.task, self.rows.targets.shape[1]),
+            lambda plan: decision_options(plan, self.task),
+        )
+        for options_of in steps:
+            plan, *options = options_of(plan)
+            for option in options:
+                if self.gain(plan, option, left_out).exceeds_standard_error:
+                    plan = option
+        return plan
+
+    def gain(self, simple: PostprocessPlan, better: PostprocessPlan, left_out: LeftOut = NO_FOLD) -> Gain:
+        """How much better the second plan scores than the first, on inner folds that neither was fitted on."""
+        scores = self._inner_scores(simple, left_out), self._inner_scores(better, left_out)
+        return self._gain(self._metric_of(simple), *scores, left_out)
+
+    def _select_tta(self, left_out: LeftOut) -> TTAMode:
+        """The TTA mode. A mean of views needs no fit and reduces variance: it stays unless the plain view is better."""
+        if not self._plain_scores:
+            return self.tta_modes[0]
+        if not self.is_nested:
+            return TTAMode.MEAN
+        mean = self._best_tta_mean(left_out)
+        return mean if self._tta_gain(TTAMode.NONE, mean, left_out).value > 0 else TTAMode.NONE
+
+    def _best_tta_mean(self, left_out: LeftOut) -> TTAMode:
+        gain = self._tta_gain(TTAMode.MEAN, TTAMode.GEOMETRIC_MEAN, left_out)
+        return TTAMode.GEOMETRIC_MEAN if gain.exceeds_standard_error else TTAMode.MEAN
+
+    def _tta_gain(self, simple: TTAMode, better: TTAMode, left_out: LeftOut) -> Gain:
+        rows = self._rows_without(left_out)
+        scores = self._plain_scores[simple][rows], self._plain_scores[better][rows]
+        return self._gain(self.task.metric, *scores, left_out)
+
+    def _gain(self, metric: Metric, simple: Matrix, better: Matrix, left_out: LeftOut) -> Gain:
+        """The gain from scores per row; from predictions if the metric has no scores per row."""
+        rows = self._rows_without(left_out)
+        codes = self._once(("codes", left_out), lambda: np.unique(self.codes[rows], return_inverse=True)[1])
+        if metric.per_row is not None:
+            return paired_gain(metric, simple, better, codes)
+        return bootstrap_gain(metric, self.rows.targets[rows], simple, better, codes)
+
+    def _metric_of(self, plan: PostprocessPlan) -> Metric:
+        """The metric that compares plans: a metric of decisions needs a plan with a decision rule."""
+        return SQUARED_ERROR if self.task.metric.takes_decisions and plan.decision is None else self.task.metric
+
+    # Fits, each on the folds that are not left out. Which fold was left out first does not matter, so five folds
+    # need sixteen fits of a step and not thirty-one.
+
+    def fit(self, plan: PostprocessPlan, left_out: LeftOut) -> Postprocess:
+        """The plan's postprocess, fitted without the folds that are left out."""
+        self._use(plan.tta)
+        return self._once(("fit", plan, left_out), lambda: self._fit(plan, left_out))
+
+    def _fit(self, plan: PostprocessPlan, left_out: LeftOut) -> Postprocess:
+        weights = self._fit_weights(plan, left_out)
+        postprocess = Postprocess(
+            members=self.rows.names,
+            weights=tuple(weights.tolist()),
+            # Both means of a single member are equal but for rounding.
+            mean=plan.mean if np.count_nonzero(weights) > 1 else Mean.ARITHMETIC,
+            multiclass=self.task.multiclass,
+            tta=plan.tta,
+        )
+        postprocess = replace(postprocess, calibration=self._fit_calibration(plan, postprocess, left_out))
+        return replace(postprocess, decision=self._fit_decision(plan, postprocess, left_out))
+
+    def _fit_weights(self, plan: PostprocessPlan, left_out: LeftOut) -> Matrix:
+        is_fitted = plan.ensemble in (EnsembleMethod.BEST, EnsembleMethod.GREEDY)
+
+        def compute() -> Matrix:
+            objective = self._objective(plan.mean, left_out) if is_fitted else None
+            return ensemble_weights(plan.ensemble, len(self.rows.names), objective)
+
+        return self._once(("weights", plan.ensemble, plan.mean, left_out), compute)
+
+    def _objective(self, mean: Mean, left_out: LeftOut) -> Objective:
+        metric, multiclass = self.task.metric, self.task.multiclass
+        if metric.takes_decisions:
+            return SquaredError(np.sum([self._error_table(fold) for fold in self._folds_without(left_out)], axis=0))
+        rows = self._rows_without(left_out)
+        members = mean.transform(self.rows.members.take(rows, axis=1), multiclass)
+        targets = self.rows.targets[rows]
+        if metric in (LOG_LOSS, BINARY_LOG_LOSS):
+            return LogLoss(members, targets, mean, multiclass)
+        return ByMetric(metric, members, targets, mean, multiclass)
+
+    def _error_table(self, fold: int) -> Matrix:
+        rows = self.slices[fold]
+        return self._once(
+            ("error table", fold), lambda: error_table(self.rows.members[:, rows], self.rows.targets[rows])
+        )
+
+    def _fit_calibration(self, plan: PostprocessPlan, postprocess: Postprocess, left_out: LeftOut) -> Calibration:
+        if plan.calibration is CalibrationMethod.NONE:
+            return Calibration()
+
+        def compute() -> Calibration:
+            averaged, targets = self._averaged_without(postprocess, left_out), self.rows.targets
+            targets = targets[self._rows_without(left_out)]
+            return fit_calibration(plan.calibration, averaged, targets, self.task.multiclass)
+
+        # The decision rule has no part in it, so one fit serves them all.
+        return self._once(("calibration", replace(plan, decision=None, constrained=False), left_out), compute)
+
+    def _fit_decision(self, plan: PostprocessPlan, postprocess: Postprocess, left_out: LeftOut) -> Decision | None:
+        if plan.decision is None:
+            return None
+        constraints = self.task.constraints if plan.constrained else None
+        if plan.decision is not DecisionRule.THRESHOLDS:
+            return Decision(plan.decision, constraints=constraints)
+        probabilities = postprocess.finish(self._averaged_without(postprocess, left_out)).probabilities
+        targets = self.rows.targets[self._rows_without(left_out)]
+        return fit_decision(plan.decision, probabilities, targets, constraints)
+
+    # Predictions and their scores.
+
+    def predict(self, postprocess: Postprocess, fold: int) -> Predicted:
+        """Predictions for one fold by a postprocess, whatever it was fitted on."""
+        self._use(postprocess.tta)
+        return postprocess.finish(self._averaged(postprocess, fold))
+
+    def _averaged(self, postprocess: Postprocess, fold: int) -> Matrix:
+        key = ("averaged", postprocess.mean, postprocess.weights, fold)
+        weighted = self._weighted(postprocess, fold)
+        return self._once(key, lambda: average(postprocess.mean, weighted, postprocess.multiclass))
+
+    def _weighted(self, postprocess: Postprocess, fold: int) -> Iterator[tuple[float, Matrix]]:
+        for member, weight in zip(self.rows.members, postprocess.weights, strict=True):
+            if weight > 0:
+                yield weight, member[self.slices[fold]]
+
+    def _averaged_without(self, postprocess: Postprocess, left_out: LeftOut) -> Matrix:
+        return np.concatenate([self._averaged(postprocess, fold) for fold in self._folds_without(left_out)])
+
+    def _predict_all(self, postprocess: Postprocess) -> Matrix:
+        return np.concatenate([self.predict(postprocess, fold).values for fold in range(self.fold_count)])
+
+    def _inner_scores(self, plan: PostprocessPlan, left_out: LeftOut) -> Matrix:
+        """Scores per row of the inner folds, each predicted by a fit without it; predictions if there are none."""
+        folds = self._folds_without(left_out)
+        return np.concatenate([self._fold_scores(plan, left_out | {fold}, fold) for fold in folds])
+
+    def _fold_scores(self, plan: PostprocessPlan, left_out: LeftOut, fold: int) -> Matrix:
+        def compute() -> Matrix:
+            values = self.predict(self.fit(plan, left_out), fold).values
+            per_row, targets = self._metric_of(plan).per_row, self.rows.targets[self.slices[fold]]
+            if per_row is None:
+                return values
+            return np.concatenate([np.asarray(per_row(targets[rows], values[rows])) for rows in blocks(values)])
+
+        self._use(plan.tta)
+        return self._once(("scores", plan, left_out, fold), compute)
+
+    def _score_values(self, values: Matrix) -> NestedScore:
+        """The score of nested predictions, which are in the order of the folds."""
+        in_sample = self._score(self.postprocess())
         metric, rows = self.task.metric, self.rows
-        step = self.final_step()
-        fitted = np.concatenate([self.fits.answer(step, part).values for part in range(len(self.slices))])
         folds = {
             int(fold): metric.score(rows.targets[rows.folds == fold], values[rows.folds == fold])
             for fold in np.unique(rows.folds)
         }
-        back = np.empty_like(values)
-        back[self.order] = values
-        score = score_rows(metric, rows.targets, values, groups=rows.groups)
-        return NestedScore(score, folds, metric.score(rows.targets, fitted), back)
+        as_read = np.empty_like(values)
+        as_read[self.order] = values
+        return NestedScore(score_rows(metric, rows.targets, values, groups=rows.groups), folds, in_sample, as_read)
 
-    def unfitted_values(self) -> Matrix:
-        """What the plain mean of the members answers with nothing fitted, in the order of the parts."""
-        step = self.fits.step(self._unfitted(), EVERYTHING)
-        return np.concatenate([self.fits.answer(step, part).values for part in range(len(self.slices))])
+    def _score_plan(self, plan: PostprocessPlan) -> Score:
+        metric, rows = self.task.metric, self.rows
+        if not self.is_nested:
+            values = self.predict(self.fit(plan, NO_FOLD), 0).values
+            return score_rows(metric, rows.targets, values, groups=rows.groups)
+        scores = self._inner_scores(plan, NO_FOLD)
+        if metric.per_row is None:
+            return score_rows(metric, rows.targets, scores, groups=rows.groups)
+        return score_per_row(metric, scores, groups=rows.groups)
 
-    def honest_answer(self, part: int) -> Predicted:
-        """What a part's rows are answered by a step that was chosen and fitted on the other parts."""
-        left: LeftOut = frozenset([part]) if self.nested else EVERYTHING
-        return self.fits.answer(self.fits.step(self.plan(left), left), part)
-
-    def compare_weighings(self) -> tuple[MethodScore, ...]:
-        """Every way to ensemble_weights the members, all else as chosen, each scored where it was not fitted."""
-        chosen = self.plan()
-        plans = [
-            replace(option, calibrating=chosen.calibrating, deciding=chosen.deciding, by_rules=chosen.by_rules)
-            for option in self._weighings(chosen)
-        ]
-        return tuple(MethodScore(plan, self._nested_score(plan), plan == chosen) for plan in plans)
-
-    def contributions(self) -> tuple[Contribution, ...]:
-        """Each member's part in the final step."""
-        step, plain = self.final_step(), self.fits.step(self._decided(PostprocessPlan()), EVERYTHING)
-        sign = 1 if self.task.metric.higher_is_better else -1
-        whole = self._score(step)
-        found = []
-        for place, name in enumerate(self.rows.names):
-            others = without_member(np.array(step.weights), place)
-            only = tuple(float(other == place) for other in range(len(step.weights)))
-            alone = self._score(replace(plain, weights=only))
-            helps = step.weights[place] > 0 and others is not None
-            less = self._score(replace(step, weights=tuple(others.tolist()))) if helps and others is not None else whole
-            found.append(Contribution(name, step.weights[place], alone, sign * (whole - less)))
-        return tuple(found)
-
-    # What is chosen.
-
-    def plan(self, left: LeftOut = EVERYTHING) -> PostprocessPlan:
-        """The steps worth taking, judged without the parts that are left out."""
-        if left not in self._plans:
-            self._plans[left] = self._choose(left) if self.nested else self._unfitted()
-        return self._plans[left]
-
-    def _choose(self, left: LeftOut) -> PostprocessPlan:
-        plan = PostprocessPlan()
-        for stage in (self._weighings, self._calibratings, self._decidings):
-            plan, *options = stage(plan)
-            for option in options:
-                if self.gain(plan, option, left).exceeds_standard_error:
-                    plan = option
-        return plan
-
-    def _unfitted(self) -> PostprocessPlan:
-        return replace(self._decided(PostprocessPlan()), weighing=EnsembleMethod.MEAN)
-
-    def _decided(self, plan: PostprocessPlan) -> PostprocessPlan:
-        # Until decisions are chosen themselves, they are those that need no fit and do most with probabilities.
-        return replace(plan, deciding=DecisionRule.EXPECTED if self.task.metric.takes_decisions else None)
-
-    def _weighings(self, plan: PostprocessPlan) -> list[PostprocessPlan]:
-        if len(self.rows.names) == 1:
-            return [plan]
-        ways = [(EnsembleMethod.LAST, Mean.ARITHMETIC)]
-        ways += [(EnsembleMethod.MEAN, space) for space in Mean]
-        ways += [(EnsembleMethod.BEST, Mean.ARITHMETIC)]
-        ways += [(EnsembleMethod.GREEDY, space) for space in Mean]
-        return [replace(plan, weighing=weighing, space=space) for weighing, space in ways]
-
-    def _calibratings(self, plan: PostprocessPlan) -> list[PostprocessPlan]:
-        plan, kinds = self._decided(plan), [CalibrationMethod.NOTHING, CalibrationMethod.TEMPERATURE]
-        if not self.task.metric.takes_decisions:
-            kinds = [
-                CalibrationMethod.NOTHING,
-                CalibrationMethod.CLIP,
-                CalibrationMethod.TEMPERATURE,
-                CalibrationMethod.TEMPERATURE_AND_CLIP,
-            ]
-            if self.rows.targets.shape[1] == 1:
-                kinds.append(CalibrationMethod.TEMPERATURE_BIAS_AND_CLIP)
-        return [replace(plan, calibrating=kind) for kind in kinds]
-
-    def _decidings(self, plan: PostprocessPlan) -> list[PostprocessPlan]:
-        if not self.task.metric.takes_decisions:
-            return [plan]
-        by_rules = (False, True) if self.task.rules is not None else (False,)
-        return [replace(plan, deciding=how, by_rules=obeyed) for obeyed in by_rules for how in DecisionRule]
-
-    def _judge_of(self, plan: PostprocessPlan) -> Metric:
-        """What a plan is judged by: the metric, but where that takes decisions and the plan makes none yet."""
-        return SQUARED_ERROR if self.task.metric.takes_decisions and plan.deciding is None else self.task.metric
-
-    def gain(self, simple: PostprocessPlan, other: PostprocessPlan, left: LeftOut = EVERYTHING) -> Gain:
-        """How much better another plan is than the simple one, on rows that neither was fitted on."""
-        one, two = self._judged_parts(simple, left), self._judged_parts(other, left)
-        metric = self._judge_of(simple)
-        if metric.per_row is not None:
-            return paired_gain(metric, one, two, self._units_of(left))
-        return bootstrap_gain(metric, self.rows.targets[self.fits.rows_of(left)], one, two, self._units_of(left))
-
-    def _units_of(self, left: LeftOut) -> NDArray[np.int64]:
-        """The units of the rows that are not left out, numbered from 0."""
-        if left not in self._units:
-            self._units[left] = np.unique(self.units[self.fits.rows_of(left)], return_inverse=True)[1]
-        return self._units[left]
-
-    def _judged_parts(self, plan: PostprocessPlan, left: LeftOut) -> Matrix:
-        return np.concatenate([self._judge(plan, left | {part}, part) for part in self.fits.parts(left)])
-
-    def _judge(self, plan: PostprocessPlan, left: LeftOut, part: int) -> Matrix:
-        """What a part's rows score, each by itself where the metric allows; else their answers."""
-        key = (plan, left, part)
-        if key not in self._judged:
-            values, per_row = self.fits.answer(self.fits.step(plan, left), part).values, self._judge_of(plan).per_row
-            targets = self.rows.targets[self.slices[part]]
-            self._judged[key] = values if per_row is None else _of_rows(per_row, targets, values)
-        return self._judged[key]
-
-    def _nested_score(self, plan: PostprocessPlan) -> Score:
-        if not self.nested:
-            step = self.fits.step(plan, EVERYTHING)
-            return score_rows(
-                self.task.metric, self.rows.targets, self.fits.answer(step, 0).values, groups=self.rows.groups
-            )
-        judged = self._judged_parts(plan, EVERYTHING)
-        if self.task.metric.per_row is None:
-            return score_rows(self.task.metric, self.rows.targets, judged, groups=self.rows.groups)
-        return score_per_row(self.task.metric, judged, groups=self.rows.groups)
-
-    def _score(self, step: Postprocess) -> float:
-        values = np.concatenate([self.fits.answer(step, part).values for part in range(len(self.slices))])
+    def _score(self, postprocess: Postprocess) -> float:
+        values = self._predict_all(postprocess)
         return self.task.metric.score(self.rows.targets, values)
+
+    # Rows and folds.
+
+    def _use(self, mode: TTAMode) -> None:
+        if mode is not self.mode:
+            self._load(mode)
+
+    def _outer(self, fold: int) -> LeftOut:
+        return frozenset([fold]) if self.is_nested else NO_FOLD
+
+    def _folds_without(self, left_out: LeftOut) -> list[int]:
+        return [fold for fold in range(self.fold_count) if fold not in left_out]
+
+    def _rows_without(self, left_out: LeftOut) -> NDArray[np.int64]:
+        rows = np.arange(len(self.rows.ids))
+        return np.concatenate([rows[self.slices[fold]] for fold in self._folds_without(left_out)])

@@ -1,37 +1,93 @@
-"""The rows that a score can be trusted on: each predicted by models that did not train on it."""
+"""Out-of-fold predictions: validation rows, each predicted by models that did not train on it, and their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.data.index import Index
 from runner.errors import RunnerError
-from runner.prediction.averaging import TTAMode
-from runner.prediction.predictions import Predictions, mean_predictions, read_ids, read_predictions
-
-Matrix = NDArray[Any]
+from runner.prediction.averaging import Matrix, TTAMode
+from runner.prediction.predictions import align, mean_predictions, path_of, read_ids, read_predictions
+from runner.workspace import atomic_path
 
 
 @dataclass(frozen=True)
 class Member:
-    """One candidate of an ensemble, as files: what it says of held-out rows (a file a fold), and of test rows."""
+    """One candidate for the ensemble, as prediction files: of validation and of test rows, one a fold."""
 
     name: str
     valid: tuple[Path, ...]
     test: tuple[Path, ...] = ()
-    views: tuple[str, ...] = ("plain",)  # those of the files' views that are averaged; the plain one first
+    views: tuple[str, ...] = ("plain",)  # the views to average, of those in the files; the plain one first
+
+
+def find_members(
+    folders: Sequence[Path], names: Sequence[str], views: Sequence[str], *, has_valid: bool = True, prefix: str = ""
+) -> tuple[Member, ...]:
+    """A member for each model name, with these views, over the folders of these folds."""
+    return tuple(
+        Member(
+            prefix + name,
+            tuple(path_of(folder, name, "valid") for folder in folders) if has_valid else (),
+            tuple(path_of(folder, name, "test") for folder in folders),
+            tuple(views),
+        )
+        for name in names
+    )
+
+
+@dataclass(frozen=True)
+class OofTargets:
+    """Targets (rows, classes) of labelled rows, stored with the run; and the group of each row, "" for none."""
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    targets: Matrix
+    groups: tuple[str, ...]
+
+    def take(self, ids: Sequence[str], classes: Sequence[str]) -> tuple[Matrix, tuple[str, ...]]:
+        """Targets and groups of these rows, in this order of rows and classes."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        rows = [row_of[name] for name in ids]
+        columns = [self.classes.index(name) for name in classes]
+        return self.targets[rows][:, columns], tuple(self.groups[row] for row in rows)
+
+
+def oof_targets(index: Index) -> OofTargets:
+    """The targets of all labelled rows of an index."""
+    table = index.train
+    return OofTargets(tuple(table["id"]), index.classes, index.targets(), tuple(table["group"]))
+
+
+def write_oof_targets(path: Path, targets: OofTargets) -> None:
+    """Write one .npz without pickles."""
+    with atomic_path(path) as part:
+        np.savez(
+            part,
+            ids=np.array(targets.ids, dtype=np.str_),
+            classes=np.array(targets.classes, dtype=np.str_),
+            targets=targets.targets,
+            groups=np.array(targets.groups, dtype=np.str_),
+        )
+
+
+def read_oof_targets(path: Path) -> OofTargets:
+    """The targets that `write_oof_targets` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        ids, classes, groups = (tuple(arrays[name].tolist()) for name in ("ids", "classes", "groups"))
+        return OofTargets(ids, classes, arrays["targets"], groups)
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Held-out rows with all that was predicted for them. `members` is shaped (members, rows, classes).
+    """Validation rows with the predictions of all members, shaped (members, rows, classes).
 
-    `folds` is each row's fold in the run; `groups` says which rows resemble each other, "" for none.
+    `folds` has each row's fold in the run; `groups` its group, "" for none.
     """
 
     names: tuple[str, ...]
@@ -44,17 +100,17 @@ class OutOfFold:
     def __post_init__(self) -> None:
         rows = len(self.ids)
         if self.members.shape != (len(self.names), rows, *self.targets.shape[1:]) or len(self.targets) != rows:
-            raise ValueError(f"members {self.members.shape} and targets {self.targets.shape} do not belong together")
+            raise ValueError(f"the shapes of members {self.members.shape} and targets {self.targets.shape} differ")
         if len(self.folds) != rows or len(self.groups) != rows or len(set(self.ids)) != rows:
-            raise ValueError("every row has one id, one fold and one group, and no id comes twice")
+            raise ValueError("every row needs one fold, one group and an id of its own")
 
     def take(self, rows: NDArray[np.int64]) -> OutOfFold:
-        """These rows alone, in this order."""
+        """Only these rows, in this order."""
         chosen = rows.tolist()
         return OutOfFold(
             self.names,
             tuple([self.ids[row] for row in chosen]),
-            # Not `members[:, rows]`: that lies in memory row by row, member beside member, and is slow to read.
+            # Not `members[:, rows]`: its memory order is row by row, member beside member, and slow to read.
             self.members.take(rows, axis=1),
             self.targets[rows],
             self.folds[rows],
@@ -62,10 +118,22 @@ class OutOfFold:
         )
 
 
+def read_out_of_fold(
+    members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int], tta: TTAMode, *, multiclass: bool
+) -> OutOfFold:
+    """The rows that all members have predicted, sorted by id, with their targets; classes in the targets' order."""
+    ids, classes, stack = read_members(members, tta, multiclass=multiclass)
+    if classes != targets.classes:
+        stack = stack[:, :, [classes.index(name) for name in targets.classes]]
+    values, groups = targets.take(ids, targets.classes)
+    names = tuple(member.name for member in members)
+    return OutOfFold(names, ids, stack, values, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
+
+
 def read_members(
-    members: Sequence[Member], look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
+    members: Sequence[Member], tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
-    """The ids that every member has predicted, sorted; the classes; the stack (members, ids, classes).
+    """The ids that all members have predicted, sorted; the classes; probabilities (members, ids, classes).
 
     In single precision, as the files are: thirty members of planet's size are 83 MB.
     """
@@ -73,43 +141,23 @@ def read_members(
     ids = tuple(sorted(set[str].intersection(*(_ids_in(member.valid) for member in members))))
     if not ids:
         raise RunnerError(
-            "no held-out row is predicted by all of " + ", ".join(member.name for member in members),
+            "no validation row is predicted by all of " + ", ".join(member.name for member in members),
             where=members[0].valid[0].parent,
-            fix="runner COMPETITION predict --run NAME, for every run that is to be blended",
+            fix="runner COMPETITION predict --run NAME, for every run of the ensemble",
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
-    for place, member in enumerate(members):
-        said = [read_predictions(path, member.views, look, multiclass=multiclass) for path in member.valid]
-        stack[place] = in_order(mean_predictions(said), ids, first.classes)
+    for position, member in enumerate(members):
+        folds = [read_predictions(path, member.views, tta, multiclass=multiclass) for path in member.valid]
+        stack[position] = align(mean_predictions(folds), ids, first.classes)
     return ids, first.classes, stack
 
 
 def read_test(
-    member: Member, ids: Sequence[str], classes: Sequence[str], look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
+    member: Member, ids: Sequence[str], classes: Sequence[str], tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> Iterator[Matrix]:
-    """What each of a member's folds says of the test rows, a file at a time."""
+    """The test predictions of each of a member's folds, a file at a time."""
     for path in member.test:
-        yield in_order(read_predictions(path, member.views, look, multiclass=multiclass), ids, classes)
-
-
-def in_order(said: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Matrix:
-    """The probabilities of these ids and classes, in this order."""
-    if said.ids == tuple(ids) and said.classes == tuple(classes):
-        return said.probabilities
-    if set(said.classes) != set(classes):
-        raise RunnerError(
-            f"predictions of {len(said.classes)} classes cannot be averaged with those of {len(classes)} others",
-            fix="runner COMPETITION train --run NEW: runs are blended that were trained for the same classes",
-        )
-    place = {name: row for row, name in enumerate(said.ids)}
-    missing = [name for name in ids if name not in place]
-    if missing:
-        raise RunnerError(
-            f"{len(missing)} rows have no prediction: {', '.join(missing[:3])}",
-            fix="runner COMPETITION predict --run NAME",
-        )
-    columns = [said.classes.index(name) for name in classes]
-    return said.probabilities[[place[name] for name in ids]][:, columns]
+        yield align(read_predictions(path, member.views, tta, multiclass=multiclass), ids, classes)
 
 
 def _ids_in(paths: Sequence[Path]) -> set[str]:

@@ -1,73 +1,109 @@
-"""All that happens after the networks have spoken, as one value: space, weights, calibration, decisions."""
+"""From the models' probabilities to the submission: TTA mode, ensemble weights, calibration, decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Multiclass
-from runner.prediction.averaging import Mean, average
+from runner.prediction.averaging import Matrix, Mean, TTAMode, average
 from runner.prediction.calibration import Calibration, CalibrationMethod
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints, label_constraints
-from runner.prediction.thresholds import Decision, DecisionRule, decode
+from runner.prediction.out_of_fold import Member, read_test
+from runner.prediction.thresholds import Decision, DecisionRule, decide
+from runner.workspace import read_json, write_json
 
-Matrix = NDArray[Any]
+FORMAT = 1  # of postprocess.json
+_FIX = "runner COMPETITION predict --run NAME"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What an answer is judged by, and what kind it is. `multiclass`: the probabilities of a row sum to 1."""
+    """The metric and the kind of predictions. `multiclass`: the probabilities of a row sum to 1."""
 
     metric: Metric
     multiclass: bool
-    rules: LabelConstraints | None = None
+    constraints: LabelConstraints | None = None
 
 
 def task_of(competition: Competition, classes: Sequence[str]) -> Task:
-    """The task that a competition sets."""
+    """The task of a competition with these classes."""
     labels = competition.labels
     return Task(competition.metric, isinstance(labels, Multiclass), label_constraints(labels, classes))
 
 
 @dataclass(frozen=True)
 class PostprocessPlan:
-    """Which of the final steps are taken; what is fitted of them is another matter."""
+    """The method of each step, before anything is fitted."""
 
-    weighing: EnsembleMethod = EnsembleMethod.LAST
-    space: Mean = Mean.ARITHMETIC
-    calibrating: CalibrationMethod = CalibrationMethod.NOTHING
-    deciding: DecisionRule | None = None
-    by_rules: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """A value that JSON can hold."""
-        return {
-            "weighing": self.weighing.value,
-            "space": self.space.value,
-            "calibrating": self.calibrating.value,
-            "deciding": self.deciding and self.deciding.value,
-            "by_rules": self.by_rules,
-        }
+    ensemble: EnsembleMethod = EnsembleMethod.LAST
+    mean: Mean = Mean.ARITHMETIC
+    calibration: CalibrationMethod = CalibrationMethod.NONE
+    decision: DecisionRule | None = None
+    constrained: bool = False
+    tta: TTAMode = TTAMode.NONE
 
     def __str__(self) -> str:
-        parts = [self.weighing.value]
-        if self.weighing in (EnsembleMethod.MEAN, EnsembleMethod.GREEDY):
-            parts[0] += f" of {self.space.value}"
-        if self.calibrating is not CalibrationMethod.NOTHING:
-            parts.append(self.calibrating.value)
-        if self.deciding is not None:
-            parts.append(self.deciding.value + (" by rules" if self.by_rules else ""))
-        return ", ".join(parts)
+        words = [self.ensemble.value]
+        if self.ensemble is EnsembleMethod.MEAN:
+            words = [f"{self.mean.value} mean"]
+        if self.ensemble is EnsembleMethod.GREEDY:
+            words[0] += f" ({self.mean.value} mean)"
+        if self.calibration is not CalibrationMethod.NONE:
+            words.append(self.calibration.value)
+        if self.decision is not None:
+            words.append(self.decision.value + (" with constraints" if self.constrained else ""))
+        return ", ".join(words)
+
+
+def plain_mean_plan(task: Task, tta: TTAMode = TTAMode.NONE) -> PostprocessPlan:
+    """The plan that needs no fit: the mean of all members, and decisions by the expected F2."""
+    return replace(with_decision(PostprocessPlan(tta=tta), task), ensemble=EnsembleMethod.MEAN)
+
+
+def with_decision(plan: PostprocessPlan, task: Task) -> PostprocessPlan:
+    """The plan with the decision rule that needs no fit, if the metric scores decisions."""
+    return replace(plan, decision=DecisionRule.EXPECTED if task.metric.takes_decisions else None)
+
+
+def ensemble_options(plan: PostprocessPlan, members: int) -> list[PostprocessPlan]:
+    """The plan with every ensemble method, the simplest first."""
+    if members == 1:
+        return [plan]
+    methods = [(EnsembleMethod.LAST, Mean.ARITHMETIC)]
+    methods += [(EnsembleMethod.MEAN, mean) for mean in Mean]
+    methods += [(EnsembleMethod.BEST, Mean.ARITHMETIC)]
+    methods += [(EnsembleMethod.GREEDY, mean) for mean in Mean]
+    return [replace(plan, ensemble=method, mean=mean) for method, mean in methods]
+
+
+def calibration_options(plan: PostprocessPlan, task: Task, columns: int) -> list[PostprocessPlan]:
+    """The plan with every calibration method for so many columns of targets, the simplest first."""
+    if task.metric.takes_decisions:
+        methods = [CalibrationMethod.NONE, CalibrationMethod.TEMPERATURE]
+    else:
+        methods = [
+            method for method in CalibrationMethod if columns == 1 or method is not CalibrationMethod.PLATT_AND_CLIP
+        ]
+    return [replace(with_decision(plan, task), calibration=method) for method in methods]
+
+
+def decision_options(plan: PostprocessPlan, task: Task) -> list[PostprocessPlan]:
+    """The plan with every decision rule, the simplest first; the plan alone if the metric scores probabilities."""
+    if not task.metric.takes_decisions:
+        return [plan]
+    constrained = (False, True) if task.constraints is not None else (False,)
+    return [replace(plan, decision=rule, constrained=value) for value in constrained for rule in DecisionRule]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What comes of it: probabilities, and the values that are scored and submitted (decisions for tags)."""
+    """Probabilities, and the values that are scored and submitted (decisions for a metric that takes them)."""
 
     probabilities: Matrix
     values: Matrix
@@ -75,59 +111,83 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Postprocess:
-    """Fitted on out-of-fold rows, applied to test rows."""
+    """A plan fitted on out-of-fold rows, applied to validation and test rows."""
 
     members: tuple[str, ...]
     weights: tuple[float, ...]
-    space: Mean
+    mean: Mean
     multiclass: bool
     calibration: Calibration = Calibration()  # noqa: RUF009  (frozen)
     decision: Decision | None = None
+    tta: TTAMode = TTAMode.NONE
+
+    def predict_test(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Predicted:
+        """Predictions for these test rows, from the members' files."""
+        member_of = {member.name: member for member in members}
+        return self.apply(lambda name: read_test(member_of[name], ids, classes, self.tta, multiclass=self.multiclass))
 
     def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Predicted:
-        """The answer for rows that `read` gives a named member's matrices of: one, or one a fold.
+        """Predictions from `read`, which returns a named member's matrices: one, or one a fold.
 
-        Members without weight are not read, and one matrix is held at a time.
+        Members with weight 0 are not read, and only one member's matrices are held at a time.
         """
-        return self.finish(average(self.space, self._weighted(read), self.multiclass))
+        return self.finish(average(self.mean, self._weighted(read), self.multiclass))
 
-    def finish(self, mixed: Matrix) -> Predicted:
-        """The answer from what the members say together."""
-        probabilities = self.calibration.apply(mixed, self.multiclass)
-        return Predicted(
-            probabilities, probabilities if self.decision is None else decode(self.decision, probabilities)
-        )
+    def finish(self, averaged: Matrix) -> Predicted:
+        """Predictions from the weighted mean of the members."""
+        probabilities = self.calibration.apply(averaged, self.multiclass)
+        values = probabilities if self.decision is None else decide(self.decision, probabilities)
+        return Predicted(probabilities, values)
 
     def _weighted(self, read: Callable[[str], Iterable[Matrix]]) -> Iterator[tuple[float, Matrix]]:
         for name, weight in zip(self.members, self.weights, strict=True):
             if weight > 0:
-                yield from _shared(weight, read(name))
+                matrices = list(read(name))
+                for matrix in matrices:  # the folds of a member share its weight evenly
+                    yield weight / len(matrices), np.asarray(matrix)
 
     def to_dict(self) -> dict[str, Any]:
-        """A value that JSON can hold."""
+        """A plain value for JSON."""
         return {
-            "space": self.space.value,
+            "tta": self.tta.value,
+            "mean": self.mean.value,
             "multiclass": self.multiclass,
             "weights": dict(zip(self.members, self.weights, strict=True)),
             "calibration": self.calibration.to_dict(),
-            "decision": self.decision and self.decision.to_dict(),
+            "decision": None if self.decision is None else self.decision.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Postprocess:
-        """The step that `to_dict` wrote."""
+    def from_dict(cls, plain: dict[str, Any]) -> Postprocess:
+        """The postprocess that `to_dict` wrote."""
         return cls(
-            members=tuple(value["weights"]),
-            weights=tuple(value["weights"].values()),
-            space=Mean(value["space"]),
-            multiclass=value["multiclass"],
-            calibration=Calibration(**value["calibration"]),
-            decision=value["decision"] and Decision.from_dict(value["decision"]),
+            members=tuple(plain["weights"]),
+            weights=tuple(plain["weights"].values()),
+            mean=Mean(plain["mean"]),
+            multiclass=plain["multiclass"],
+            calibration=Calibration(**plain["calibration"]),
+            decision=plain["decision"] and Decision.from_dict(plain["decision"]),
+            tta=TTAMode(plain["tta"]),
         )
 
 
-def _shared(weight: float, matrices: Iterable[Matrix]) -> Iterator[tuple[float, Matrix]]:
-    """A member's weight, shared alike by its folds."""
-    held = list(matrices)
-    for matrix in held:
-        yield weight / len(held), np.asarray(matrix)
+def write_postprocess(path: Path, postprocess: Postprocess, members: Sequence[Member], tta_option: str = "") -> None:
+    """Write postprocess.json, with each member's views and the value of `--tta` that chose them."""
+    views = {member.name: list(member.views) for member in members}
+    write_json(path, {**postprocess.to_dict(), "views": views, "tta_option": tta_option}, format=FORMAT)
+
+
+def read_postprocess(path: Path) -> Postprocess:
+    """The postprocess in a postprocess.json."""
+    return Postprocess.from_dict(read_json(path, format=FORMAT, fix=_FIX))
+
+
+def read_scored_views(path: Path) -> dict[str, tuple[str, ...]]:
+    """The views of each member in a postprocess.json, by the member's name."""
+    plain = read_json(path, format=FORMAT, fix=_FIX)
+    return {name: tuple(views) for name, views in plain["views"].items()}
+
+
+def read_tta_option(path: Path) -> str:
+    """The value of `--tta` in a postprocess.json; empty for an ensemble of several runs."""
+    return str(read_json(path, format=FORMAT, fix=_FIX)["tta_option"])

@@ -1,4 +1,4 @@
-"""Out-of-fold rows dealt into parts, groups whole: what is fitted on some parts is judged on the others."""
+"""Postprocess folds: out-of-fold rows split for nested cross-validation; a group never crosses a fold."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from numpy.typing import NDArray
 from runner.prediction.out_of_fold import OutOfFold
 from runner.prediction.score import group_codes
 
-PARTS = 5
-# With fewer units a part has less than four: no fit could be told from chance, and none is made.
-FEWEST_UNITS = 20
+FOLDS = 5
+# With fewer groups a fold has less than four of them: no gain would exceed its error, so nothing is fitted.
+MIN_GROUPS = 20
 
 
 def assign_postprocess_folds(rows: OutOfFold, seed: int = 0) -> NDArray[np.int64]:
-    """The part of each row: the run's folds where they are enough, else by a hash of ids; groups whole.
+    """The fold of each row: the run's own if there are at least four, else by a hash of ids; all 0 for few rows.
 
-    A choice inside a part's others needs several of them, so fewer than four folds are not used.
+    Selection inside an outer fold's remaining rows needs several inner folds, so fewer than four are not used.
     """
-    units = group_codes(rows.groups)
-    if units.max() + 1 < FEWEST_UNITS:
-        return np.zeros(len(units), dtype=np.int64)
-    if len(np.unique(rows.folds)) >= PARTS - 1 and _are_whole(units, rows.folds):
+    codes = group_codes(rows.groups)
+    if codes.max() + 1 < MIN_GROUPS:
+        return np.zeros(len(codes), dtype=np.int64)
+    if len(np.unique(rows.folds)) >= FOLDS - 1 and _groups_are_within_folds(codes, rows.folds):
         number = np.unique(rows.folds, return_inverse=True)[1]
-        return np.asarray(number % PARTS, dtype=np.int64)
-    return _deal(rows, units, seed)
+        return np.asarray(number % FOLDS, dtype=np.int64)
+    return _deal(rows, codes, seed)
 
 
-def _are_whole(units: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
-    return len(set(zip(units.tolist(), folds.tolist(), strict=True))) == len(set(units.tolist()))
+def _groups_are_within_folds(codes: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
+    return len(set(zip(codes.tolist(), folds.tolist(), strict=True))) == len(set(codes.tolist()))
 
 
-def _deal(rows: OutOfFold, units: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Units in an order that a hash of their least id shuffles, each to the part with the fewest rows."""
-    least: dict[int, str] = {}
-    for name, unit in zip(rows.ids, units.tolist(), strict=True):
-        least[unit] = min(name, least.get(unit, name))
-    shuffled = sorted(least, key=lambda unit: hashlib.sha256(f"{seed}/{least[unit]}".encode()).digest())
-    sizes, part_of_unit, filled = np.bincount(units), np.zeros(len(least), dtype=np.int64), [0] * PARTS
-    for unit in shuffled:
-        part = filled.index(min(filled))
-        part_of_unit[unit] = part
-        filled[part] += int(sizes[unit])
-    return part_of_unit[units]
+def _deal(rows: OutOfFold, codes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Groups in the order of a hash of their smallest id, each to the fold with the fewest rows."""
+    smallest_id: dict[int, str] = {}
+    for name, code in zip(rows.ids, codes.tolist(), strict=True):
+        smallest_id[code] = min(name, smallest_id.get(code, name))
+    shuffled = sorted(smallest_id, key=lambda code: hashlib.sha256(f"{seed}/{smallest_id[code]}".encode()).digest())
+    sizes, fold_of_group, fold_sizes = np.bincount(codes), np.zeros(len(smallest_id), dtype=np.int64), [0] * FOLDS
+    for code in shuffled:
+        fold = fold_sizes.index(min(fold_sizes))
+        fold_of_group[code] = fold
+        fold_sizes[fold] += int(sizes[code])
+    return fold_of_group[codes]

@@ -1,4 +1,4 @@
-"""Predictions as files: ids, classes and probabilities through every view, so that nothing after needs the network."""
+"""Prediction files: ids, classes and the probabilities of every view, so that no later step needs the network."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.errors import RunnerError
-from runner.prediction.averaging import TTAMode, average
+from runner.prediction.averaging import Matrix, TTAMode, average
 from runner.workspace import atomic_path
-
-Matrix = NDArray[Any]
 
 _PLAIN = ("plain",)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities shaped (rows, classes), and the ids and classes that they belong to."""
+    """Probabilities shaped (rows, classes), with their ids and classes."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
@@ -31,9 +28,9 @@ class Predictions:
 
 @dataclass(frozen=True)
 class ViewPredictions:
-    """What one network says of some rows through each view: probabilities shaped (rows, views, classes).
+    """One model's predictions for some rows in every view: probabilities shaped (rows, views, classes).
 
-    `keys` tell the views apart by all that they are, and `weights` the network, so that what is stale is known.
+    `keys` identify the views by all their settings and `weights` the model, so that stale predictions are noticed.
     """
 
     ids: tuple[str, ...]
@@ -44,68 +41,90 @@ class ViewPredictions:
     weights: str = ""
 
     def take(self, names: Sequence[str]) -> Matrix:
-        """The views of these names, in this order."""
+        """The probabilities of these views, in this order."""
         return self.probabilities[:, [self.names.index(name) for name in names]]
 
 
-def path_of(folder: Path, name: str, part: str) -> Path:
-    """Where a fold keeps what a snapshot says of a part."""
-    return folder / f"{name}.{part}.npz"
+def path_of(folder: Path, name: str, subset: str) -> Path:
+    """The file of a model's predictions for a subset (valid or test), in a fold's folder."""
+    return folder / f"{name}.{subset}.npz"
 
 
-def write_view_predictions(path: Path, said: ViewPredictions) -> None:
-    """Write one .npz without pickles; single precision holds seven digits, and scores move by none of them."""
+def predicted_names(folder: Path) -> tuple[str, ...]:
+    """The models with predictions for both validation and test rows in a fold's folder; the last snapshot last."""
+    names = [path.name.removesuffix(".valid.npz") for path in folder.glob("*.valid.npz")]
+    return tuple(sorted((name for name in names if path_of(folder, name, "test").exists()), key=_training_order))
+
+
+def _training_order(name: str) -> tuple[bool, int, str]:
+    # Models that are no snapshots come first, so that the last member is the last snapshot.
+    kind, _, number = name.partition("-")
+    is_snapshot = kind == "snapshot" and number.isdecimal()
+    return is_snapshot, int(number) if is_snapshot else 0, name
+
+
+def write_view_predictions(path: Path, predictions: ViewPredictions) -> None:
+    """Write one .npz without pickles; in single precision, whose seven digits no score depends on."""
     with atomic_path(path) as part:
         np.savez(
             part,
-            ids=np.array(said.ids, dtype=np.str_),
-            classes=np.array(said.classes, dtype=np.str_),
-            views=np.array(said.names, dtype=np.str_),
-            keys=np.array(said.keys, dtype=np.str_),
-            weights=np.array(said.weights, dtype=np.str_),
-            probabilities=said.probabilities.astype(np.float32),
+            ids=np.array(predictions.ids, dtype=np.str_),
+            classes=np.array(predictions.classes, dtype=np.str_),
+            views=np.array(predictions.names, dtype=np.str_),
+            keys=np.array(predictions.keys, dtype=np.str_),
+            weights=np.array(predictions.weights, dtype=np.str_),
+            probabilities=predictions.probabilities.astype(np.float32),
         )
 
 
 def read_view_predictions(path: Path) -> ViewPredictions:
-    """Everything in one file."""
-    with _opened(path) as file:
+    """The predictions in a file; a RunnerError if it cannot be read."""
+    with _open_arrays(path) as arrays:
         return ViewPredictions(
-            tuple(file["ids"].tolist()),
-            tuple(file["classes"].tolist()),
-            tuple(file["views"].tolist()),
-            tuple(file["keys"].tolist()),
-            file["probabilities"],
-            str(file["weights"]),
+            _strings(arrays, "ids"),
+            _strings(arrays, "classes"),
+            _strings(arrays, "views"),
+            _strings(arrays, "keys"),
+            arrays["probabilities"],
+            str(arrays["weights"]),
         )
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
-    """The ids alone."""
-    with _opened(path) as file:
-        return tuple(file["ids"].tolist())
+    """The ids in a prediction file."""
+    with _open_arrays(path) as arrays:
+        return _strings(arrays, "ids")
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The classes alone."""
-    with _opened(path) as file:
-        return tuple(file["classes"].tolist())
+    """The classes in a prediction file."""
+    with _open_arrays(path) as arrays:
+        return _strings(arrays, "classes")
 
 
-def read_view_names(path: Path) -> tuple[str, ...]:
-    """The names of the views alone."""
-    with _opened(path) as file:
-        return tuple(file["views"].tolist())
+def read_common_views(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The names of the views in all these files, in the order of the first file: the plain one leads."""
+    first, *others = (_read_view_names(path) for path in paths)
+    return tuple(name for name in first if all(name in names for names in others))
+
+
+def _read_view_names(path: Path) -> tuple[str, ...]:
+    with _open_arrays(path) as arrays:
+        return _strings(arrays, "views")
+
+
+def _strings(arrays: Any, name: str) -> tuple[str, ...]:
+    return tuple(arrays[name].tolist())
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The arrays in a file; one that is not whole is named."""
+def _open_arrays(path: Path) -> Iterator[Any]:
+    """The arrays of a prediction file; an unreadable file is a RunnerError that names it."""
     try:
-        # Opened here: where the zip is broken, numpy would leave its own handle open.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            yield file
-    except Exception as error:  # a cut zip fails in whatever way its cut allows
+        # Opened here: if the zip is corrupt, numpy would leave its own handle open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            yield arrays
+    except Exception as error:  # a truncated zip fails in many ways
         raise RunnerError(
             f"these predictions cannot be read: {error}",
             where=path,
@@ -114,32 +133,53 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write predictions through the plain view alone."""
-    through = predictions.probabilities[:, None]
-    write_view_predictions(path, ViewPredictions(predictions.ids, predictions.classes, _PLAIN, _PLAIN, through))
+    """Write predictions of the plain view."""
+    probabilities = predictions.probabilities[:, None]
+    write_view_predictions(path, ViewPredictions(predictions.ids, predictions.classes, _PLAIN, _PLAIN, probabilities))
 
 
 def read_predictions(
-    path: Path, views: Sequence[str] = _PLAIN, look: TTAMode = TTAMode.NONE, *, multiclass: bool = True
+    path: Path, views: Sequence[str] = _PLAIN, tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> Predictions:
-    """The predictions in one file, with its views made one as `look` says."""
-    said = read_view_predictions(path)
-    through = said.take(look.views(views))
-    if through.shape[1] == 1:
-        return Predictions(said.ids, said.classes, through[:, 0].astype(np.float64))
-    each = ((1.0, through[:, view]) for view in range(through.shape[1]))
-    return Predictions(said.ids, said.classes, average(look.space, each, multiclass))
+    """The predictions in a file, with these views averaged as the TTA mode has it."""
+    predictions = read_view_predictions(path)
+    probabilities = predictions.take(tta.select_views(views))
+    if probabilities.shape[1] == 1:
+        return Predictions(predictions.ids, predictions.classes, probabilities[:, 0].astype(np.float64))
+    weighted = ((1.0, probabilities[:, view]) for view in range(probabilities.shape[1]))
+    return Predictions(predictions.ids, predictions.classes, average(tta.mean, weighted, multiclass))
 
 
-def mean_predictions(parts: list[Predictions]) -> Predictions:
-    """One average over everything that shares an id, in the order in which the ids first come."""
-    ids = tuple(dict.fromkeys(name for part in parts for name in part.ids))
-    place = {name: row for row, name in enumerate(ids)}
-    total = np.zeros((len(ids), len(parts[0].classes)))
+def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
+    """The mean over all predictions of each id, ids in order of appearance."""
+    classes = predictions[0].classes
+    ids = tuple(dict.fromkeys(name for item in predictions for name in item.ids))
+    row_of = {name: row for row, name in enumerate(ids)}
+    total = np.zeros((len(ids), len(classes)))
     count = np.zeros((len(ids), 1))
-    for part in parts:
-        rows = [place[name] for name in part.ids]
-        columns = [part.classes.index(name) for name in parts[0].classes]
-        total[rows] += part.probabilities[:, columns]
+    for item in predictions:
+        rows = [row_of[name] for name in item.ids]
+        columns = [item.classes.index(name) for name in classes]
+        total[rows] += item.probabilities[:, columns]
         count[rows] += 1
-    return Predictions(ids, parts[0].classes, total / count)
+    return Predictions(ids, classes, total / count)
+
+
+def align(predictions: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Matrix:
+    """The probabilities of these ids and classes, in this order; a RunnerError if some are missing."""
+    if predictions.ids == tuple(ids) and predictions.classes == tuple(classes):
+        return predictions.probabilities
+    if set(predictions.classes) != set(classes):
+        raise RunnerError(
+            f"predictions of {len(predictions.classes)} classes cannot be averaged with those of {len(classes)} others",
+            fix="runner COMPETITION train --run NEW: only runs with the same classes can be averaged",
+        )
+    row_of = {name: row for row, name in enumerate(predictions.ids)}
+    missing = [name for name in ids if name not in row_of]
+    if missing:
+        raise RunnerError(
+            f"{len(missing)} rows have no prediction: {', '.join(missing[:3])}",
+            fix="runner COMPETITION predict --run NAME",
+        )
+    columns = [predictions.classes.index(name) for name in classes]
+    return predictions.probabilities[[row_of[name] for name in ids]][:, columns]

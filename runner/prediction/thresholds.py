@@ -1,23 +1,21 @@
-"""From probabilities of tags to decisions: one threshold, a threshold a tag, or the greatest expected F2."""
+"""From probabilities of labels to decisions: a fixed threshold, the greatest expected F2, or fitted thresholds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.contract.thresholds import DEFAULT_THRESHOLD, apply_thresholds
-from runner.prediction.expected_f2 import best_labels_constrained, best_tags
+from runner.prediction.averaging import Matrix
+from runner.prediction.expected_f2 import best_labels, best_labels_constrained
 from runner.prediction.label_constraints import LabelConstraints, apply_constraints
 
-Matrix = NDArray[Any]
-
-# Cutoffs are whole hundredths: finer ones would follow single images.
+# Thresholds are hundredths: finer ones would follow single images.
 _GRID = np.arange(1, 100) / 100
-_MOST_SWEEPS = 10
+_MAX_SWEEPS = 10
 
 
 class DecisionRule(Enum):
@@ -25,97 +23,94 @@ class DecisionRule(Enum):
 
     FIXED = "fixed threshold"
     EXPECTED = "expected F2"
-    THRESHOLDS = "a threshold a tag"
+    THRESHOLDS = "threshold per label"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How tags are named. With `rules`, what the data obeys is made use of."""
+    """A rule with its fitted thresholds, and the label constraints if they are used."""
 
-    how: DecisionRule = DecisionRule.FIXED
-    thresholds: tuple[float, ...] = ()  # of THRESHOLDS alone
-    rules: LabelConstraints | None = None
+    rule: DecisionRule = DecisionRule.FIXED
+    thresholds: tuple[float, ...] = ()  # for THRESHOLDS only
+    constraints: LabelConstraints | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A value that JSON can hold."""
-        rules = self.rules and {
-            "mutually_exclusive": list(self.rules.mutually_exclusive),
-            "alone": list(self.rules.alone),
-        }
-        return {"how": self.how.value, "thresholds": list(self.thresholds), "rules": rules}
+        """A plain value for JSON."""
+        constraints = None if self.constraints is None else asdict(self.constraints)
+        return {"rule": self.rule.value, "thresholds": list(self.thresholds), "constraints": constraints}
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Decision:
+    def from_dict(cls, plain: dict[str, Any]) -> Decision:
         """The decision that `to_dict` wrote."""
-        rules = value["rules"] and LabelConstraints(
-            tuple(value["rules"]["mutually_exclusive"]), tuple(value["rules"]["alone"])
-        )
-        return cls(DecisionRule(value["how"]), tuple(value["thresholds"]), rules)
+        columns = plain["constraints"]
+        constraints = columns and LabelConstraints(**{name: tuple(value) for name, value in columns.items()})
+        return cls(DecisionRule(plain["rule"]), tuple(plain["thresholds"]), constraints)
 
 
 def fit_decision(
-    how: DecisionRule, probabilities: Matrix, targets: Matrix, rules: LabelConstraints | None = None
+    rule: DecisionRule, probabilities: Matrix, targets: Matrix, constraints: LabelConstraints | None = None
 ) -> Decision:
-    """The decision of that kind; only thresholds have anything to fit."""
-    thresholds = fit_thresholds(probabilities, targets) if how is DecisionRule.THRESHOLDS else ()
-    return Decision(how, thresholds, rules)
+    """The decision by that rule; only thresholds are fitted."""
+    thresholds = fit_thresholds(probabilities, targets) if rule is DecisionRule.THRESHOLDS else ()
+    return Decision(rule, thresholds, constraints)
 
 
-def decode(decision: Decision, probabilities: Matrix) -> Matrix:
-    """Decisions of 0 and 1; no row is ever without a tag."""
-    if decision.how is DecisionRule.EXPECTED:
-        rules = decision.rules
-        named = best_tags(probabilities) if rules is None else best_labels_constrained(probabilities, rules)
-        return named.astype(np.float64)
-    thresholds = np.array(decision.thresholds) if decision.how is DecisionRule.THRESHOLDS else DEFAULT_THRESHOLD
-    named = apply_thresholds(probabilities, thresholds)
-    if decision.rules is not None:
-        named = apply_constraints(decision.rules, named > 0, probabilities).astype(np.float64)
-    return named
+def decide(decision: Decision, probabilities: Matrix) -> Matrix:
+    """Decisions of 0 and 1, at least one label a row."""
+    if decision.rule is DecisionRule.EXPECTED:
+        if decision.constraints is None:
+            return best_labels(probabilities).astype(np.float64)
+        return best_labels_constrained(probabilities, decision.constraints).astype(np.float64)
+    thresholds = np.array(decision.thresholds) if decision.rule is DecisionRule.THRESHOLDS else DEFAULT_THRESHOLD
+    predicted = apply_thresholds(probabilities, thresholds)
+    if decision.constraints is not None:
+        predicted = apply_constraints(decision.constraints, predicted > 0, probabilities).astype(np.float64)
+    return predicted
 
 
 def fit_thresholds(probabilities: Matrix, targets: Matrix) -> tuple[float, ...]:
-    """The thresholds of greatest mean F2 by coordinate ascent: tag after tag, each the best given the others.
+    """Thresholds with the greatest mean F2 by coordinate ascent: label by label, each the best given the others.
 
-    Never worse on these rows than the fixed threshold, from which it starts.
+    On these rows they are never worse than the fixed threshold, from which they start.
     """
-    ascent = _Ascent(probabilities, targets)
-    for _ in range(_MOST_SWEEPS):
-        moved = [ascent.improve(tag) for tag in range(probabilities.shape[1])]
-        if not any(moved):
+    ascent = _CoordinateAscent(probabilities, targets)
+    for _ in range(_MAX_SWEEPS):
+        improved = [ascent.improve(label) for label in range(probabilities.shape[1])]
+        if not any(improved):
             break
-    return tuple(float(_GRID[place]) for place in ascent.places)
+    return tuple(float(_GRID[position]) for position in ascent.positions)
 
 
-class _Ascent:
-    """Cutoffs on their way up, and the counts per image from which F2 comes."""
+class _CoordinateAscent:
+    """The current thresholds, as positions in the grid, and the counts per image that make up F2."""
 
     def __init__(self, probabilities: Matrix, targets: Matrix):
-        # How many of the grid's thresholds a probability is above: it is above threshold b where that is more than b.
-        self.passed = np.searchsorted(_GRID, probabilities, side="left").astype(np.uint8)
-        self.truth = targets > 0.5
-        self.true = self.truth.sum(axis=1)
-        self.places = np.full(probabilities.shape[1], np.searchsorted(_GRID, DEFAULT_THRESHOLD))
-        chosen = self.passed > self.places
-        self.chosen, self.right = chosen.sum(axis=1), (chosen & self.truth).sum(axis=1)
-        # What an image scores that no threshold names a tag of: its likeliest tag is named.
-        likeliest = np.take_along_axis(self.truth, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
-        self.fallback = 5 * likeliest / (4 * self.true + 1)
+        # The number of grid thresholds below each probability: it exceeds threshold n if that number is above n.
+        self.exceeded = np.searchsorted(_GRID, probabilities, side="left").astype(np.uint8)
+        self.positive = targets > 0.5
+        self.positives = self.positive.sum(axis=1)
+        self.positions = np.full(probabilities.shape[1], np.searchsorted(_GRID, DEFAULT_THRESHOLD))
+        predicted = self.exceeded > self.positions
+        self.predicted, self.correct = predicted.sum(axis=1), (predicted & self.positive).sum(axis=1)
+        # F2 of an image with no label above its threshold: its likeliest label is predicted.
+        is_right = np.take_along_axis(self.positive, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
+        self.fallback = 5 * is_right / (4 * self.positives + 1)
 
-    def improve(self, tag: int) -> bool:
-        """Move one tag's threshold to where the mean F2 is greatest, if that is better than where it is."""
-        passed, truth = self.passed[:, tag], self.truth[:, tag]
-        named = passed > self.places[tag]
-        others, others_right = self.chosen - named, self.right - (named & truth)
-        without = np.where(others > 0, 5 * others_right / np.maximum(4 * self.true + others, 1), self.fallback)
-        gains = 5 * (others_right + truth) / (4 * self.true + others + 1) - without
-        by_passed = np.bincount(passed, weights=gains, minlength=len(_GRID) + 1)
-        # A threshold names every image that has passed more of the grid than its place.
-        totals = by_passed[::-1].cumsum()[::-1][1:]
-        if totals.max() <= totals[self.places[tag]] + 1e-9:
+    def improve(self, label: int) -> bool:
+        """Move one label's threshold to the greatest mean F2; False if the present one is as good."""
+        exceeded, positive = self.exceeded[:, label], self.positive[:, label]
+        predicted = exceeded > self.positions[label]
+        others, others_correct = self.predicted - predicted, self.correct - (predicted & positive)
+        f2_without = 5 * others_correct / np.maximum(4 * self.positives + others, 1)
+        f2_without = np.where(others > 0, f2_without, self.fallback)
+        gains = 5 * (others_correct + positive) / (4 * self.positives + others + 1) - f2_without
+        gain_by_exceeded = np.bincount(exceeded, weights=gains, minlength=len(_GRID) + 1)
+        # A threshold predicts the label for every image whose number exceeds its position.
+        totals = gain_by_exceeded[::-1].cumsum()[::-1][1:]
+        if totals.max() <= totals[self.positions[label]] + 1e-9:
             return False
         best = np.flatnonzero(totals >= totals.max() - 1e-12)
-        self.places[tag] = best[len(best) // 2]  # of thresholds that are as good, one amid them
-        named = passed > self.places[tag]
-        self.chosen, self.right = others + named, others_right + (named & truth)
+        self.positions[label] = best[len(best) // 2]  # the middle one of equally good thresholds
+        predicted = exceeded > self.positions[label]
+        self.predicted, self.correct = others + predicted, others_correct + (predicted & positive)
         return True

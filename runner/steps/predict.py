@@ -11,11 +11,10 @@ from runner.errors import TrainingError
 from runner.images.views import View, choose_views
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file
-from runner.prediction.members import members_of
-from runner.prediction.oof_targets import oof_targets, write_oof_targets
-from runner.prediction.out_of_fold import Member
+from runner.prediction.fit_postprocess import fit_postprocess
+from runner.prediction.out_of_fold import Member, find_members, oof_targets, write_oof_targets
+from runner.prediction.postprocess import read_postprocess, read_scored_views, read_tta_option, write_postprocess
 from runner.prediction.predict import RefitModels, predict_fold, trained_folds
-from runner.prediction.results import FittedPostprocess, fit_postprocess
 from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.steps.ensemble import ensemble
@@ -24,7 +23,6 @@ from runner.training.distributed import broadcast_from_main, get_accelerator, ma
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
 from runner.training.run import Run, find_run
-from runner.workspace import read_json, write_json
 
 
 def predict(session: Session, run: Run, options: PredictOptions = PredictOptions()) -> Path:
@@ -46,11 +44,11 @@ def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOpt
     folds = trained_folds(main_process_first(lambda: build_folds(session, run)))
     views = choose_views(session.competition.preset, tta)
     names = _predict_folds(folds, choice, views)
-    members = members_of(
+    members = find_members(
         [fold.folder for fold in folds],
         names,
         [view.name for view in views],
-        held_out=not recipe.all_data,
+        has_valid=not recipe.all_data,
     )
     return broadcast_from_main(lambda: _write_results(session, run, members, tta))
 
@@ -75,9 +73,11 @@ def _predict_folds(
 
 def _of_original(session: Session, run: Run) -> tuple[str, RefitModels]:
     """The TTA of the run that was refitted, and its models with those that have a weight."""
-    written = read_json(postprocess_file(_original(session, run)))
-    weighted = tuple(name for name, weight in written["weights"].items() if weight > 0)
-    return written["choice"], RefitModels(tuple(written["names"]), weighted)
+    file = postprocess_file(_original(session, run))
+    postprocess = read_postprocess(file)
+    weights = zip(postprocess.members, postprocess.weights, strict=True)
+    weighted = tuple(name for name, weight in weights if weight > 0)
+    return read_tta_option(file), RefitModels(tuple(read_scored_views(file)), weighted)
 
 
 def _original(session: Session, run: Run) -> Run:
@@ -87,13 +87,12 @@ def _original(session: Session, run: Run) -> Run:
 def _write_results(session: Session, run: Run, members: Sequence[Member], tta: str) -> Path:
     """Score, postprocess and submission; a refit keeps the score and the postprocess of its original."""
     if run.read_recipe().all_data:
-        postprocess = FittedPostprocess.read(postprocess_file(_original(session, run)))
+        postprocess = read_postprocess(postprocess_file(_original(session, run)))
     else:
         targets = oof_targets(session.index)
         write_oof_targets(oof_targets_file(run), targets)
         fold_of = read_folds(run.folds_file, competition=session.name).fold_of
         postprocess, score = fit_postprocess(session.competition, members, targets, fold_of)
-        write_json(run.score_file, score)
-    names = [member.name for member in members]
-    postprocess.write(postprocess_file(run), names=names, views=list(members[0].views), choice=tta)
+        run.write_score(score)
+    write_postprocess(postprocess_file(run), postprocess, members, tta)
     return write_run_submission(session, run, postprocess, members)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.prediction.out_of_fold import Member
+from runner.prediction.postprocess import Postprocess
 from runner.prediction.predictions import read_classes, read_ids
-from runner.prediction.results import FittedPostprocess
 from runner.prediction.submission import write_submission
 from runner.session import Session
 from runner.training.run import Run
 
 
-def write_run_submission(session: Session, run: Run, postprocess: FittedPostprocess, members: Sequence[Member]) -> Path:
+def write_run_submission(session: Session, run: Run, postprocess: Postprocess, members: Sequence[Member]) -> Path:
     """The path of the run's submission CSV, written from the members' predictions for the test rows."""
     classes = read_classes(members[0].test[0])
     ids = read_ids(members[0].test[0])
@@ -22,5 +22,5 @@ def write_run_submission(session: Session, run: Run, postprocess: FittedPostproc
         session.submission_file(run.name),
         classes=classes,
         ids=ids,
-        values=postprocess.answer(members, ids, classes).values,
+        values=postprocess.predict_test(members, ids, classes).values,
     )

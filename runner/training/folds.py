@@ -75,7 +75,7 @@ def copy_score(session: Session, run: Run) -> None:
             f"{run.name} takes the score of {original.name}, which has no predictions yet",
             fix=session.command("predict", "--run", original.name),
         )
-    write_json(run.score_file, {**score, "refit_of": original.name})
+    run.write_score({**score, "refit_of": original.name})
 
 
 def copy_found_lrs(original: Run, run: Run) -> None:

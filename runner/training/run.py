@@ -17,6 +17,8 @@ from runner.contract.recipe import recipe_from_dict
 from runner.errors import RunnerError, UsageError
 from runner.workspace import Workspace, read_json, write_json
 
+SCORE_FORMAT = 1  # of score.json
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,7 +78,14 @@ class Run:
 
     def read_score(self) -> dict[str, Any] | None:
         """The held-out score and what it rests on; None before there are predictions."""
-        return read_json(self.score_file) if self.score_file.exists() else None
+        if not self.score_file.exists():
+            return None
+        fix = f"runner {self.competition} predict --run {self.name}"
+        return read_json(self.score_file, format=SCORE_FORMAT, fix=fix)  # type: ignore[no-any-return]
+
+    def write_score(self, score: dict[str, Any]) -> None:
+        """Write score.json."""
+        write_json(self.score_file, score, format=SCORE_FORMAT)
 
 
 def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:

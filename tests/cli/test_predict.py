@@ -117,7 +117,7 @@ def test_predict_adds_other_views_to_the_files(run: Path, cli: Runner, monkeypat
     assert more.names == VIEWS
     assert np.array_equal(more.probabilities[:, :1], plain.probabilities)
     predict(cli, "--snapshots", 1, "--tta", "none")
-    assert json.loads((run / "postprocess.json").read_text())["views"] == ["plain"]
+    assert json.loads((run / "postprocess.json").read_text())["views"] == {"snapshot-2": ["plain"]}
     assert read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz").names == VIEWS
 
 
@@ -215,11 +215,11 @@ def test_predict_prints_the_parts_of_the_score(run: Path, cli: Runner) -> None:
     assert np.mean(list(score["folds"].values())) == pytest.approx(score["cv"]["value"])
     assert [item["name"] for item in score["members"]] == list(NETWORKS)
     assert sum(item["weight"] for item in score["members"]) == pytest.approx(1)
-    assert score["views"]["look"] in ("the plain view", "the mean of the views", "the mean of the views' logs")
-    assert score["views"]["error"] > 0
-    assert sum(item["chosen"] for item in score["weighings"]) == 1
-    assert f"optimistic, fitted on the rows that it is scored on: {score['optimistic']:.5f}" in out
-    assert "averaging views gains" in out
+    assert score["tta"]["mode"] in ("none", "mean", "geometric mean")
+    assert score["tta"]["error"] > 0
+    assert sum(item["chosen"] for item in score["methods"]) == 1
+    assert f"in-sample (biased, not the CV score): {score['in_sample']:.5f}" in out
+    assert "gain of averaging views" in out
     assert "snapshot-1" in out
 
 
@@ -248,10 +248,11 @@ def test_ensemble_of_one_run_repeats_its_postprocess(workspace_dir: Path, run: P
     predict(cli)
     path = workspace_dir / "submissions/shapes/one.csv"
     before = {
-        item: item.read_bytes() for item in (path, run / "score.json", run / "postprocess.json", run / "truth.npz")
+        item: item.read_bytes()
+        for item in (path, run / "score.json", run / "postprocess.json", run / "oof_targets.npz")
     }
     for item in before:
-        if item.name != "truth.npz":
+        if item.name != "oof_targets.npz":
             item.unlink()
     shutil.rmtree(workspace_dir / "cache", ignore_errors=True)
     for folder in ("train", "test"):
@@ -261,8 +262,8 @@ def test_ensemble_of_one_run_repeats_its_postprocess(workspace_dir: Path, run: P
     result = cli("shapes", "ensemble", "one")
     assert result.code == 0, result.err
     assert str(path) in result.out
-    assert {item: item.read_bytes() for item in before if item.name != "truth.npz"} == {
-        item: content for item, content in before.items() if item.name != "truth.npz"
+    assert {item: item.read_bytes() for item in before if item.name != "oof_targets.npz"} == {
+        item: content for item, content in before.items() if item.name != "oof_targets.npz"
     }
 
 
@@ -311,25 +312,25 @@ def test_ensemble_refuses_leaks_and_missing_runs(workspace_dir: Path, run: Path,
     second_run(workspace_dir, cli, "--folds", 3)
     result = cli("shapes", "ensemble", "one", "two")
     assert result.code == 1
-    assert "cannot be blended without a leak" in result.err
+    assert "cannot be averaged without a leak" in result.err
     assert cli("shapes", "train", "--all-data", "--run", "one", "--workers", 0).code == 0
     result = cli("shapes", "ensemble", "one", "one-all")
     assert result.code == 2
-    assert "learned from all rows" in result.err
+    assert "was trained on all rows" in result.err
     assert "no run 'three'" in cli("shapes", "ensemble", "one", "three").err
 
 
 def test_ensemble_refuses_runs_with_other_labels(workspace_dir: Path, run: Path, cli: Runner) -> None:
-    from runner.prediction.oof_targets import Truth, read_oof_targets, write_oof_targets
+    from runner.prediction.out_of_fold import read_oof_targets, write_oof_targets
 
     predict(cli, "--snapshots", 1, "--tta", "none")
     second = second_run(workspace_dir, cli)
-    truth = read_oof_targets(second / "truth.npz")
+    truth = read_oof_targets(second / "oof_targets.npz")
     planted = np.roll(truth.targets, 1, axis=1)
-    write_oof_targets(second / "truth.npz", Truth(truth.ids, truth.classes, planted, truth.groups))
+    write_oof_targets(second / "oof_targets.npz", replace(truth, targets=planted))
     result = cli("shapes", "ensemble", "one", "two")
     assert result.code == 1
-    assert "scored on other labels" in result.err
+    assert "scored on different labels" in result.err
 
 
 def test_folds_trained_elsewhere_count_and_missing_ones_are_named(

@@ -17,6 +17,7 @@ from competitions import load
 from runner.contract.recipe import FORMAT
 from runner.hosts.grading import Scores, split_public_private
 from runner.hosts.practice import PracticeData, PracticeHost, PracticeTeam, create_practice_competition
+from runner.training.run import SCORE_FORMAT
 from runner.workspace import write_json
 from tests.cli.conftest import Result, Runner
 from tests.hosts.kaggle.conftest import START
@@ -177,7 +178,7 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
         made.mkdir(parents=True)
         write_json(made / "recipe.json", recipe, format=FORMAT)
         score = {"metric": "log_loss", "value": cv, "error": 0.01, "rows": 12}
-        (made / "score.json").write_text(json.dumps({"cv": score, "also": {}}))
+        write_json(made / "score.json", {"cv": score, "extra_metrics": {}}, format=SCORE_FORMAT)
         write(shapes, 0.4 + number / 10).rename(folder / f"test-resnet-{number}.csv")
     result = cli("shapes", "submit", "--best", 3)
     assert result.code == 0, result.err

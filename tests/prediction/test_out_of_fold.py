@@ -1,13 +1,23 @@
-"""Members come from their files: folds together, rows by id, classes by name."""
+"""Members are read from their files: folds joined, rows matched by id, classes by name."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from runner.errors import RunnerError
-from runner.prediction.out_of_fold import Member, read_members, read_test
+from runner.prediction.out_of_fold import (
+    Member,
+    OofTargets,
+    read_members,
+    read_oof_targets,
+    read_test,
+    write_oof_targets,
+)
 from runner.prediction.predictions import Predictions, write_predictions
+from tests.prediction.conftest import BINARY, draw_rows
 
 
 def write(path, ids: str, classes: str, values: list[list[float]]):
@@ -15,7 +25,7 @@ def write(path, ids: str, classes: str, values: list[list[float]]):
     return path
 
 
-def test_folds_are_put_together_and_rows_and_classes_matched_by_name(tmp_path):
+def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
     one = Member(
         "one",
         (
@@ -31,7 +41,7 @@ def test_folds_are_put_together_and_rows_and_classes_matched_by_name(tmp_path):
     np.testing.assert_allclose(stack[1, :, 0], [0.5, 0.4, 0.6])
 
 
-def test_only_rows_that_every_member_has_predicted_are_kept(tmp_path):
+def test_only_rows_predicted_by_every_member_are_read(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "abc", "x", [[0.1], [0.2], [0.3]]),))
     two = Member("two", (write(tmp_path / "2.npz", "cd", "x", [[0.4], [0.5]]),))
     ids, _, stack = read_members([one, two])
@@ -39,17 +49,17 @@ def test_only_rows_that_every_member_has_predicted_are_kept(tmp_path):
     np.testing.assert_allclose(stack[:, 0, 0], [0.3, 0.4])
 
 
-def test_members_without_a_common_row_or_with_other_classes_are_refused(tmp_path):
+def test_members_without_common_rows_or_classes_are_refused(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "a", "x", [[0.1]]),))
     two = Member("two", (write(tmp_path / "2.npz", "b", "x", [[0.1]]),))
     three = Member("three", (write(tmp_path / "3.npz", "a", "z", [[0.1]]),))
-    with pytest.raises(RunnerError, match="no held-out row is predicted by all of one, two"):
+    with pytest.raises(RunnerError, match="no validation row is predicted by all of one, two"):
         read_members([one, two])
     with pytest.raises(RunnerError, match="1 classes cannot be averaged"):
         read_members([one, three])
 
 
-def test_test_rows_come_a_fold_at_a_time_in_the_order_asked(tmp_path):
+def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):
     member = Member(
         "one",
         (),
@@ -63,3 +73,20 @@ def test_test_rows_come_a_fold_at_a_time_in_the_order_asked(tmp_path):
     np.testing.assert_allclose(second, [[0.6, 0.4], [0.7, 0.3]], rtol=1e-6)
     with pytest.raises(RunnerError, match="1 rows have no prediction: c"):
         list(read_test(member, ("a", "c"), ("x", "y")))
+
+
+def test_rows_with_inconsistent_shapes_or_ids_are_refused():
+    rows = draw_rows(BINARY, rows=30)
+    with pytest.raises(ValueError, match="shapes"):
+        replace(rows, targets=rows.targets[:20])
+    with pytest.raises(ValueError, match="an id of its own"):
+        replace(rows, ids=("same",) * 30)
+
+
+def test_targets_come_back_equal_from_their_file_and_are_taken_by_name(tmp_path):
+    targets = OofTargets(("a", "b"), ("x", "y"), np.array([[1.0, 0.0], [0.0, 1.0]]), ("", "scene"))
+    write_oof_targets(tmp_path / "oof_targets.npz", targets)
+    stored = read_oof_targets(tmp_path / "oof_targets.npz")
+    assert (stored.ids, stored.classes, stored.groups) == (targets.ids, targets.classes, targets.groups)
+    values, groups = stored.take(["b"], ["y", "x"])
+    assert values.tolist() == [[1.0, 0.0]] and groups == ("scene",)

@@ -1,4 +1,4 @@
-"""Decisions: against every possible choice, for few tags; and never none."""
+"""Decisions compared with every possible set of labels, for few labels."""
 
 from __future__ import annotations
 
@@ -10,164 +10,171 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import MEAN_F2, Multiclass, Multilabel
-from runner.prediction.expected_f2 import best_labels_constrained, best_tags, expected_f2
+from runner.prediction.expected_f2 import best_labels, best_labels_constrained, expected_f2
 from runner.prediction.label_constraints import LabelConstraints, apply_constraints, label_constraints
-from runner.prediction.thresholds import Decision, DecisionRule, decode, fit_decision, fit_thresholds
+from runner.prediction.thresholds import Decision, DecisionRule, decide, fit_decision, fit_thresholds
 from runner.workspace import read_json, write_json
 
-law = settings(deadline=None, max_examples=40)
-RULES = (LabelConstraints((0, 2, 4), (2,)), LabelConstraints((0, 2, 4)), LabelConstraints((0, 1, 2, 3, 4), (1, 3)))
+property_test = settings(deadline=None, max_examples=40)
+CONSTRAINTS = (
+    LabelConstraints((0, 2, 4), (2,)),
+    LabelConstraints((0, 2, 4)),
+    LabelConstraints((0, 1, 2, 3, 4), (1, 3)),
+)
 
 
-def all_sets(tags: int) -> np.ndarray:
-    return np.array(list(itertools.product([0, 1], repeat=tags)), dtype=float)
+def all_sets(labels: int) -> np.ndarray:
+    return np.array(list(itertools.product([0, 1], repeat=labels)), dtype=float)
 
 
-def independent(probabilities: np.ndarray) -> np.ndarray:
-    """How likely each set of tags is the true one."""
-    return np.array(
-        [np.where(truth, probabilities, 1 - probabilities).prod() for truth in all_sets(len(probabilities))]
-    )
+def chances_if_independent(probabilities: np.ndarray) -> np.ndarray:
+    """The probability that each set of labels is the target set, of independent labels."""
+    sets = all_sets(len(probabilities))
+    return np.array([np.where(targets, probabilities, 1 - probabilities).prod() for targets in sets])
 
 
-def obeying(probabilities: np.ndarray, rules: LabelConstraints) -> np.ndarray:
-    """The same, where just one of the mutually_exclusive tags is true, and nothing beside one that is standalone."""
-    share = probabilities[list(rules.mutually_exclusive)] / probabilities[list(rules.mutually_exclusive)].sum()
-    weather = dict(zip(rules.mutually_exclusive, share, strict=True))
-    company = sum(weather[column] for column in rules.others_among_exclusive)
-    likely = []
-    for truth in all_sets(len(probabilities)):
-        there = [column for column in rules.mutually_exclusive if truth[column]]
-        rest = [column for column in range(len(probabilities)) if column not in rules.mutually_exclusive]
-        chance = weather[there[0]] if len(there) == 1 else 0.0
-        for column in rest:
-            given = 0.0 if set(there) & set(rules.standalone) else min(probabilities[column] / company, 1)
-            chance *= given if truth[column] else 1 - given
-        likely.append(chance)
-    return np.array(likely)
+def chances_if_constrained(probabilities: np.ndarray, constraints: LabelConstraints) -> np.ndarray:
+    """The same if exactly one exclusive label is in the set, and no other label beside a standalone one."""
+    columns = list(constraints.mutually_exclusive)
+    exclusive = dict(zip(columns, probabilities[columns] / probabilities[columns].sum(), strict=True))
+    combinable = sum(exclusive[column] for column in constraints.combinable)
+    chances = []
+    for targets in all_sets(len(probabilities)):
+        present = [column for column in columns if targets[column]]
+        chance = exclusive[present[0]] if len(present) == 1 else 0.0
+        for column in set(range(len(probabilities))).difference(columns):
+            is_standalone = bool(set(present) & set(constraints.standalone))
+            conditional = 0.0 if is_standalone else min(probabilities[column] / combinable, 1)
+            chance *= conditional if targets[column] else 1 - conditional
+        chances.append(chance)
+    return np.array(chances)
 
 
-def expectation(named: np.ndarray, likely: np.ndarray) -> float:
-    truths = all_sets(len(named))
-    return float(likely @ MEAN_F2.per_row(truths, np.repeat(named[None], len(truths), axis=0)))
+def expectation(predicted: np.ndarray, chances: np.ndarray) -> float:
+    target_sets = all_sets(len(predicted))
+    return float(chances @ MEAN_F2.per_row(target_sets, np.repeat(predicted[None], len(target_sets), axis=0)))
 
 
-def draw(seed: int, tags: int) -> np.ndarray:
+def draw(seed: int, labels: int) -> np.ndarray:
     random = np.random.default_rng(seed)
-    return random.beta(*random.uniform(0.2, 2, 2), (1, tags))
+    return random.beta(*random.uniform(0.2, 2, 2), (1, labels))
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(1, 6))
-def test_no_set_of_independent_tags_has_a_greater_expected_f2_than_the_one_named(seed, tags):
-    probabilities = draw(seed, tags)
-    likely = independent(probabilities[0])
-    best = max(expectation(named, likely) for named in all_sets(tags))
-    assert expectation(best_tags(probabilities)[0].astype(float), likely) == pytest.approx(best, rel=1e-9)
+@property_test
+@given(seed=st.integers(0, 2**32), labels=st.integers(1, 6))
+def test_no_set_of_independent_labels_has_a_greater_expected_f2(seed, labels):
+    probabilities = draw(seed, labels)
+    chances = chances_if_independent(probabilities[0])
+    best = max(expectation(predicted, chances) for predicted in all_sets(labels))
+    assert expectation(best_labels(probabilities)[0].astype(float), chances) == pytest.approx(best, rel=1e-9)
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(5, 6), rules=st.sampled_from(RULES))
-def test_no_set_has_a_greater_expected_f2_where_the_truth_obeys_rules(seed, tags, rules):
-    probabilities = draw(seed, tags)
-    likely = obeying(probabilities[0], rules)
-    assert likely.sum() == pytest.approx(1)
-    best = max(expectation(named, likely) for named in all_sets(tags))
-    named = best_labels_constrained(probabilities, rules)[0].astype(float)
-    assert expectation(named, likely) == pytest.approx(best, rel=1e-9)
+@property_test
+@given(seed=st.integers(0, 2**32), labels=st.integers(5, 6), constraints=st.sampled_from(CONSTRAINTS))
+def test_no_set_has_a_greater_expected_f2_under_constraints(seed, labels, constraints):
+    probabilities = draw(seed, labels)
+    chances = chances_if_constrained(probabilities[0], constraints)
+    assert chances.sum() == pytest.approx(1)
+    best = max(expectation(predicted, chances) for predicted in all_sets(labels))
+    predicted = best_labels_constrained(probabilities, constraints)[0].astype(float)
+    assert expectation(predicted, chances) == pytest.approx(best, rel=1e-9)
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(1, 6))
-def test_the_expected_f2_is_the_mean_over_all_truths(seed, tags):
-    ranked = -np.sort(-draw(seed, tags), axis=1)
+@property_test
+@given(seed=st.integers(0, 2**32), labels=st.integers(1, 6))
+def test_the_expected_f2_is_the_mean_over_all_target_sets(seed, labels):
+    ranked = -np.sort(-draw(seed, labels), axis=1)
     for count, value in enumerate(expected_f2(ranked)[0], start=1):
-        named = (np.arange(tags) < count).astype(float)
-        assert value == pytest.approx(expectation(named, independent(ranked[0])), rel=1e-9)
+        predicted = (np.arange(labels) < count).astype(float)
+        assert value == pytest.approx(expectation(predicted, chances_if_independent(ranked[0])), rel=1e-9)
 
 
-def test_certain_tags_are_named_and_impossible_ones_are_not():
+def test_certain_labels_are_predicted_and_impossible_ones_are_not():
     certain = np.array([[1.0, 0, 0, 1, 0], [0, 0, 1, 0, 0]])
-    assert best_tags(certain).tolist() == certain.astype(bool).tolist()
+    assert best_labels(certain).tolist() == certain.astype(bool).tolist()
     assert best_labels_constrained(certain, LabelConstraints((0, 2, 4), (2,))).tolist() == certain.astype(bool).tolist()
 
 
-def test_where_seventeen_tags_are_all_but_certain_the_sum_over_nodes_still_holds():
+def test_quadrature_is_accurate_for_seventeen_certain_labels():
     for sure in (0.5, 0.99, 1.0):
-        assert best_tags(np.full((1, 17), sure)).all()
+        assert best_labels(np.full((1, 17), sure)).all()
     assert expected_f2(np.ones((1, 17)))[0, -1] == pytest.approx(1, abs=1e-6)
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(5, 8), how=st.sampled_from(DecisionRule), obeyed=st.booleans())
-def test_no_image_is_ever_without_a_tag(seed, tags, how, obeyed):
+@property_test
+@given(
+    seed=st.integers(0, 2**32), labels=st.integers(5, 8), rule=st.sampled_from(DecisionRule), constrained=st.booleans()
+)
+def test_every_image_has_at_least_one_label(seed, labels, rule, constrained):
     random = np.random.default_rng(seed)
-    probabilities = random.random((40, tags)) ** random.integers(1, 30)
+    probabilities = random.random((40, labels)) ** random.integers(1, 30)
     probabilities[0] = 0
-    truth = (random.random((40, tags)) < probabilities).astype(float)
-    decision = fit_decision(how, probabilities, truth, RULES[0] if obeyed else None)
-    named = decode(decision, probabilities)
-    assert (named.sum(axis=1) >= 1).all() and np.isin(named, (0, 1)).all()
+    targets = (random.random((40, labels)) < probabilities).astype(float)
+    decision = fit_decision(rule, probabilities, targets, CONSTRAINTS[0] if constrained else None)
+    predicted = decide(decision, probabilities)
+    assert (predicted.sum(axis=1) >= 1).all() and np.isin(predicted, (0, 1)).all()
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(1, 8), rows=st.integers(1, 120))
-def test_fitted_cutoffs_are_never_worse_than_the_fixed_one_where_they_were_fitted(seed, tags, rows):
+@property_test
+@given(seed=st.integers(0, 2**32), labels=st.integers(1, 8), rows=st.integers(1, 120))
+def test_fitted_thresholds_are_never_worse_on_their_own_rows(seed, labels, rows):
     random = np.random.default_rng(seed)
-    probabilities = random.random((rows, tags)).round(2)
-    truth = (random.random((rows, tags)) < probabilities ** random.uniform(0.3, 4)).astype(float)
-    fitted = fit_decision(DecisionRule.THRESHOLDS, probabilities, truth)
-    score = MEAN_F2.score(truth, decode(fitted, probabilities))
-    assert score >= MEAN_F2.score(truth, decode(Decision(), probabilities)) - 1e-9
+    probabilities = random.random((rows, labels)).round(2)
+    targets = (random.random((rows, labels)) < probabilities ** random.uniform(0.3, 4)).astype(float)
+    fitted = fit_decision(DecisionRule.THRESHOLDS, probabilities, targets)
+    score = MEAN_F2.score(targets, decide(fitted, probabilities))
+    assert score >= MEAN_F2.score(targets, decide(Decision(), probabilities)) - 1e-9
 
 
-@law
-@given(seed=st.integers(0, 2**32), tags=st.integers(1, 5))
-def test_no_other_hundredth_for_one_tag_is_better_than_its_fitted_cutoff(seed, tags):
+@property_test
+@given(seed=st.integers(0, 2**32), labels=st.integers(1, 5))
+def test_no_single_threshold_can_be_improved(seed, labels):
     random = np.random.default_rng(seed)
-    probabilities = random.random((50, tags))
-    truth = (random.random((50, tags)) < probabilities**2).astype(float)
-    thresholds = fit_thresholds(probabilities, truth)
-    score = MEAN_F2.score(truth, decode(Decision(DecisionRule.THRESHOLDS, thresholds), probabilities))
-    for tag, other in itertools.product(range(tags), np.arange(1, 100) / 100):
-        moved = tuple(other if place == tag else threshold for place, threshold in enumerate(thresholds))
-        assert MEAN_F2.score(truth, decode(Decision(DecisionRule.THRESHOLDS, moved), probabilities)) <= score + 1e-9
+    probabilities = random.random((50, labels))
+    targets = (random.random((50, labels)) < probabilities**2).astype(float)
+    thresholds = fit_thresholds(probabilities, targets)
+    score = MEAN_F2.score(targets, decide(Decision(DecisionRule.THRESHOLDS, thresholds), probabilities))
+    for label, value in itertools.product(range(labels), np.arange(1, 100) / 100):
+        changed = (*thresholds[:label], float(value), *thresholds[label + 1 :])
+        assert MEAN_F2.score(targets, decide(Decision(DecisionRule.THRESHOLDS, changed), probabilities)) <= score + 1e-9
 
 
-def test_cutoffs_and_rows_in_another_order_are_the_same():
+def test_the_order_of_rows_does_not_change_thresholds():
     random = np.random.default_rng(2)
     probabilities = random.random((200, 4))
-    truth = (random.random((200, 4)) < probabilities**3).astype(float)
+    targets = (random.random((200, 4)) < probabilities**3).astype(float)
     order = random.permutation(200)
-    assert fit_thresholds(probabilities[order], truth[order]) == fit_thresholds(probabilities, truth)
+    assert fit_thresholds(probabilities[order], targets[order]) == fit_thresholds(probabilities, targets)
 
 
-def test_on_calibrated_probabilities_the_expected_f2_beats_cutoffs_on_new_rows():
+def test_expected_f2_beats_thresholds_on_calibrated_probabilities():
     random = np.random.default_rng(5)
     probabilities = random.beta(0.4, 1.2, (20_000, 10))
-    truth = (random.random(probabilities.shape) < probabilities).astype(float)
+    targets = (random.random(probabilities.shape) < probabilities).astype(float)
     fitting, new = slice(0, 10_000), slice(10_000, None)
     scores = [
-        MEAN_F2.score(truth[new], decode(fit_decision(how, probabilities[fitting], truth[fitting]), probabilities[new]))
-        for how in (DecisionRule.FIXED, DecisionRule.THRESHOLDS, DecisionRule.EXPECTED)
+        MEAN_F2.score(
+            targets[new], decide(fit_decision(rule, probabilities[fitting], targets[fitting]), probabilities[new])
+        )
+        for rule in (DecisionRule.FIXED, DecisionRule.THRESHOLDS, DecisionRule.EXPECTED)
     ]
     assert scores == sorted(scores)
 
 
-def test_a_choice_made_to_obey_has_one_weather_and_leaves_a_cloud_alone():
+def test_constrained_decisions_have_one_exclusive_label():
     probabilities = np.array([[0.6, 0.9, 0.5, 0.1], [0.2, 0.9, 0.7, 0.1], [0.1, 0.0, 0.0, 0.0]])
-    chosen = probabilities > 0.3
-    obeyed = apply_constraints(LabelConstraints((0, 2, 3), (2,)), chosen, probabilities)
-    assert obeyed.astype(int).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
+    above = probabilities > 0.3
+    constrained = apply_constraints(LabelConstraints((0, 2, 3), (2,)), above, probabilities)
+    assert constrained.astype(int).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
 
 
-def test_by_the_rules_two_likely_weathers_may_both_be_named():
-    # Naming both loses a little precision for sure; naming one loses all recall half of the time.
-    named = best_labels_constrained(np.array([[0.5, 0.5, 0.0, 0.9]]), LabelConstraints((0, 1, 2), (2,)))
-    assert named[0, 0] and named[0, 1]
+def test_two_exclusive_labels_may_both_be_predicted():
+    # Predicting both loses a little precision; predicting one loses all recall half of the time.
+    predicted = best_labels_constrained(np.array([[0.5, 0.5, 0.0, 0.9]]), LabelConstraints((0, 1, 2), (2,)))
+    assert predicted[0, 0] and predicted[0, 1]
 
 
-def test_rules_come_from_the_plugin_and_only_of_classes_that_there_are():
+def test_constraints_name_only_classes_in_the_data():
     labels = Multilabel(csv="t.csv", mutually_exclusive=("clear", "cloudy", "haze"), standalone=("cloudy",))
     assert label_constraints(labels, ("clear", "cloudy", "haze", "road")) == LabelConstraints((0, 1, 2), (1,))
     assert label_constraints(labels, ("clear", "haze", "road")) == LabelConstraints((0, 1))
@@ -176,11 +183,11 @@ def test_rules_come_from_the_plugin_and_only_of_classes_that_there_are():
     assert label_constraints(Multiclass(csv="t.csv"), ("clear", "cloudy")) is None
 
 
-@pytest.mark.parametrize("how", DecisionRule)
-@pytest.mark.parametrize("rules", [None, RULES[0]])
-def test_a_decoder_comes_back_from_its_file(tmp_path, how, rules):
+@pytest.mark.parametrize("rule", DecisionRule)
+@pytest.mark.parametrize("constraints", [None, CONSTRAINTS[0]])
+def test_a_decision_comes_back_equal_from_its_file(tmp_path, rule, constraints):
     random = np.random.default_rng(1)
     probabilities = random.random((50, 6))
-    decision = fit_decision(how, probabilities, (probabilities > 0.5).astype(float), rules)
+    decision = fit_decision(rule, probabilities, (probabilities > 0.5).astype(float), constraints)
     write_json(tmp_path / "decision.json", decision.to_dict())
     assert Decision.from_dict(read_json(tmp_path / "decision.json")) == decision

@@ -15,9 +15,10 @@ import pytest
 
 from runner.contract import Recipe
 from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
-from runner.prediction.oof_targets import OofTargets, read_oof_targets, write_oof_targets
+from runner.prediction.fit_postprocess import fit_postprocess
+from runner.prediction.out_of_fold import OofTargets, read_oof_targets, write_oof_targets
+from runner.prediction.postprocess import write_postprocess
 from runner.prediction.predictions import ViewPredictions, path_of, write_view_predictions
-from runner.prediction.results import fit_postprocess
 from runner.session import Session
 from runner.training.log import append_line
 from runner.training.lr_finder import FORMAT, Curve, lr_file, read_curve
@@ -180,7 +181,6 @@ def _write_predictions(run: Run, classes: tuple[str, ...], ids: tuple[str, ...],
 
 def _write_score(session: Session, run: Run) -> None:
     blend = read_blend([run], lambda: read_oof_targets(oof_targets_file(run)))
-    postprocess, score = fit_postprocess(session.competition, blend.members, blend.truth, blend.folds.fold_of)
-    member = blend.members[0]
-    postprocess.write(postprocess_file(run), names=[member.name], views=list(member.views), choice="default")
-    write_json(run.score_file, score)
+    postprocess, score = fit_postprocess(session.competition, blend.members, blend.targets, blend.folds.fold_of)
+    write_postprocess(postprocess_file(run), postprocess, blend.members, "default")
+    run.write_score(score)

@@ -9,7 +9,6 @@ from runner.hosts.ledger import COLUMNS, Entry, record_entry
 from runner.report.board import read_known, runs_table, write_board
 from runner.report.run.page import write_report
 from runner.session import Session
-from runner.workspace import write_json
 
 ENTRY = {
     **dict.fromkeys(COLUMNS, ""),
@@ -61,7 +60,7 @@ def test_runs_are_sorted_by_cv_and_unscored_ones_last(make_run: Any, session: Se
         run = make_run(name)
         score = run.read_score()
         score["cv"]["value"] = value
-        run.score_file.unlink() if value is None else write_json(run.score_file, score)
+        run.score_file.unlink() if value is None else run.write_score(score)
     rows = runs_table([read_known(session)], session.workspace.root / "board.html").rows
     assert [row[2] for row in rows] == ["best", "middling", "worst", "unscored"]
 

@@ -21,7 +21,6 @@ from runner.report.run.page import Report, save_figures, write_report
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.training.run import Run
-from runner.workspace import write_json
 from tests.builders import make_leaderboard
 
 CONTRAST = """
@@ -230,7 +229,7 @@ def test_markup_in_a_name_is_shown_as_text(browser: Any, make_run: Any, session:
 
 def test_a_killed_run_has_a_report_of_its_epochs(make_run: Any, session: Session) -> None:
     run = make_run(epochs=2)
-    for path in (*run.folder.glob("fold-0/snapshot-*"), run.score_file, run.folder / "truth.npz"):
+    for path in (*run.folder.glob("fold-0/snapshot-*"), run.score_file, run.folder / "oof_targets.npz"):
         path.unlink()
     with run.log_file.open("a") as log:
         log.write('{"fold": 0, "epo')
@@ -282,7 +281,7 @@ def test_the_summary_has_only_nested_scores(make_run: Any, session: Session) -> 
     score = {**run.read_score(), "in_sample": 0.8123}
     score["cv"] |= {"value": 0.9123, "error": 0.0512}
     score["extra_metrics"]["accuracy"] |= {"value": 0.2712, "error": 0.0215}
-    write_json(run.score_file, score)
+    run.write_score(score)
     report = write_report(session, run)
     assert "CV log loss 0.9123 ± 0.0512 (lower is better; class frequencies alone: 1.0986)" in _summary(report)
     assert ", accuracy 0.2712 ± 0.0215." in _summary(report)

@@ -21,13 +21,11 @@ from runner.errors import RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, read_ledger
 from runner.images.decode import read_size
-from runner.prediction.averaging import Mean, TTAMode
+from runner.prediction.averaging import Mean
 from runner.prediction.blend import postprocess_file, read_blend
-from runner.prediction.oof_targets import OofTargets, oof_targets
-from runner.prediction.out_of_fold import Member
-from runner.prediction.postprocess import Postprocess, task_of
+from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold
+from runner.prediction.postprocess import Postprocess, read_postprocess, task_of
 from runner.prediction.predictions import read_view_predictions
-from runner.prediction.results import FittedPostprocess, read_rows
 from runner.prediction.thresholds import Decision, DecisionRule
 from runner.report.run.confusion import Confusion
 from runner.session import Session
@@ -320,7 +318,7 @@ class RunData:
             return []
         try:
             blend = read_blend([self.run], self._read_targets)
-            return score_views(self.competition.metric, blend.members[-1], blend.truth)
+            return score_views(self.competition.metric, blend.members[-1], blend.targets)
         except (RunnerError, OSError, KeyError, ValueError):
             return []  # `oof` has logged the reason
 
@@ -329,22 +327,22 @@ class RunData:
         blend = read_blend(runs, self._read_targets)
         fitted = self._read_postprocess(tuple(member.name for member in blend.members))
         labels = self.competition.labels
-        rows = read_rows(
+        rows = read_out_of_fold(
             blend.members,
-            blend.truth,
+            blend.targets,
             read_folds(runs[0].folds_file).fold_of,
-            fitted.look,
+            fitted.tta,
             multiclass=isinstance(labels, Multiclass),
         )
-        predicted = fitted.step.apply(lambda name: (rows.members[rows.names.index(name)],))
+        predicted = fitted.apply(lambda name: (rows.members[rows.names.index(name)],))
         return OofPredictions(
             rows.ids,
-            (labels.label,) if isinstance(labels, Binary) else tuple(blend.truth.classes),
+            (labels.label,) if isinstance(labels, Binary) else tuple(blend.targets.classes),
             rows.targets,
             predicted.probabilities,
             predicted.values,
             isinstance(labels, Multilabel),
-            fitted.step.decision,
+            fitted.decision,
         )
 
     def _read_targets(self) -> OofTargets:
@@ -352,17 +350,15 @@ class RunData:
             raise RunnerError("the targets of the validation rows are unknown", where=self.run.folder)
         return oof_targets(self.index)
 
-    def _read_postprocess(self, names: tuple[str, ...]) -> FittedPostprocess:
+    def _read_postprocess(self, names: tuple[str, ...]) -> Postprocess:
         path = postprocess_file(self.run)
         if path.exists():
-            return FittedPostprocess.read(path)
+            return read_postprocess(path)
         # The run was killed between predicting and scoring: use the last snapshot without postprocess.
         task = task_of(self.competition, ())
         decision = Decision(DecisionRule.FIXED) if task.metric.takes_decisions else None
         weights = tuple(float(position == len(names) - 1) for position in range(len(names)))
-        return FittedPostprocess(
-            Postprocess(names, weights, Mean.ARITHMETIC, task.multiclass, decision=decision), TTAMode.NONE
-        )
+        return Postprocess(names, weights, Mean.ARITHMETIC, task.multiclass, decision=decision)
 
 
 def read_run_data(session: Session, run: Run) -> RunData:
@@ -376,7 +372,7 @@ def score_views(metric: Metric, member: Member, targets: OofTargets) -> list[Vie
         return []
     folds = [read_view_predictions(path) for path in member.valid]
     views = np.concatenate([fold.take(member.views) for fold in folds])
-    matrix, _ = targets.of([name for fold in folds for name in fold.ids], folds[0].classes)
+    matrix, _ = targets.take([name for fold in folds for name in fold.ids], folds[0].classes)
 
     def score(chosen: list[int]) -> float:
         mean = views[:, chosen].mean(axis=1)

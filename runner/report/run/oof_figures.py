@@ -98,7 +98,7 @@ def labels_figure(oof: OofPredictions) -> ReportFigure:
         for index, (name, curve) in enumerate(zip(oof.classes, curves, strict=True))
     ]
     numbers = Table(["label", "best threshold", "F2 there", "threshold used"], rows, "Best thresholds")
-    rule = oof.decision.how.value if oof.decision else "fixed threshold"
+    rule = oof.decision.rule.value if oof.decision else "fixed threshold"
     note = f"Decision rule: {rule}." + (" Dashed: the threshold that is used." if thresholds else "")
     alt = f"Curves of F2 by threshold of {count} labels."
     return ReportFigure("labels", "F2 of each label, by threshold", alt, figure, numbers, note)

@@ -88,7 +88,7 @@ def per_label_scores(oof: OofPredictions) -> list[LabelScore]:
 
 def thresholds_of(oof: OofPredictions) -> tuple[float, ...]:
     """The threshold of each label; empty if an image's labels are decided together."""
-    if oof.decision is None or oof.decision.how is DecisionRule.EXPECTED:
+    if oof.decision is None or oof.decision.rule is DecisionRule.EXPECTED:
         return ()
     return tuple(map(float, oof.decision.thresholds)) or (DEFAULT_THRESHOLD,) * len(oof.classes)
 
