@@ -20,14 +20,7 @@ def prepare(folder: Path) -> None:
     from runner.data.json_arrays import extract_json_arrays
 
     for subset in ("train", "test"):
-        # An object has some 200,000 characters; an angle that was not measured is "na".
-        extract_json_arrays(
-            folder / f"{subset}.json",
-            bands=("band_1", "band_2"),
-            shape=(75, 75),
-            missing=("na",),
-            max_object_size=64 * 2**20,
-        )
+        extract_json_arrays(folder / f"{subset}.json", ("band_1", "band_2"), (75, 75), missing=("na",))
 
 
 COMPETITION = Competition(

@@ -14,6 +14,7 @@ from runner.problems import Problem, ProblemList, did_you_mean, quote
 from runner.workspace import atomic_path
 
 BOM = b"\xef\xbb\xbf"
+MISSING_FILE = "missing file"  # the kind of problem
 
 
 class CsvError(Exception):
@@ -115,7 +116,7 @@ def _read_content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CsvError(Problem("missing file", "the file does not exist")) from error
+        raise CsvError(Problem(MISSING_FILE, "the file does not exist")) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CsvError(Problem("unreadable file", f"the file cannot be read: {reason}")) from error

@@ -20,7 +20,7 @@ from runner.workspace import atomic_path
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _ARRAY = re.compile(r"\[[^\[\]]*\]")
-_FIX = "the file is damaged: runner COMPETITION download --force, or with --from DIR, gets it again"
+_FIX = "download the file again, or get a new copy"
 
 _decode_numbers = json.JSONDecoder().raw_decode
 # Reads 34.0 as "34.0" and 34 as "34": rows are grouped by the text of a number.

@@ -71,7 +71,7 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
     if not 2 <= folds <= units:
         raise UsageError(
             f"{folds} folds cannot be made of {units} rows or groups of rows",
-            fix=f"runner COMPETITION split --folds N, with N from 2 to {units}",
+            fix=f"--folds N, with N from 2 to {units}",
         )
     return _assign(unit_of_row, units, targets, [1 / folds] * folds)
 
@@ -83,7 +83,7 @@ def split_holdout(
     if not 0 < fraction < 1:
         raise UsageError(
             f"a holdout of {fraction:g} is not a fraction between 0 and 1",
-            fix="runner COMPETITION split --holdout 0.2",
+            fix="--holdout 0.2",
         )
     folds = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
     return np.where(folds == 0, 0, TRAIN_ONLY)

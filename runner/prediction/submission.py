@@ -38,7 +38,7 @@ def write_submission(
         _write_rows(form, part, _cells(form, classes, rows))
         problems = find_problems(form, part, names=_known(form, classes))
         if problems:
-            raise format_error(path, problems)
+            raise format_error(form, path, problems)
     return path
 
 
@@ -46,7 +46,7 @@ def check_submission(form: SubmissionFormat, path: Path, names: Sequence[str]) -
     """Raise a SubmissionFormatError with every problem in the file; `names` are the valid labels or classes."""
     problems = find_problems(form, path, names=_known(form, names))
     if problems:
-        raise format_error(path, problems)
+        raise format_error(form, path, problems)
 
 
 def _known(form: SubmissionFormat, names: Sequence[str]) -> Sequence[str] | None:
@@ -66,7 +66,7 @@ def _rows_in_order(form: SubmissionFormat, ids: Sequence[str], path: Path) -> li
             if missing
             else f"{len(ids) - len(row_of)} ids are predicted twice"
         )
-        raise SubmissionFormatError(message, where=path, fix="runner COMPETITION predict")
+        raise SubmissionFormatError(message, where=path, fix=f"runner {form.competition} predict")
     return [row_of[name] for name in wanted]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runner.contract.labels import Labels, Multiclass, Multilabel
 from runner.contract.targets import targets_of
-from runner.csv_file import CsvError, CsvFile, read_csv
+from runner.csv_file import MISSING_FILE, CsvError, CsvFile, read_csv
 from runner.errors import DataError, SubmissionFormatError
 from runner.problems import Problem, ProblemList, describe, quote
 from runner.submission_format.cells import CellProblem, class_problems, duplicates, number_problems, tag_problems
@@ -42,6 +42,7 @@ class SubmissionFormat:
     ids: tuple[str, ...]  # in the sample's order
     kind: CellKind
     header: tuple[str, ...]  # the id column and the value columns, in the sample's order
+    competition: str = "COMPETITION"  # its command name, for fixes
 
 
 def read_submission_format(labels: Labels, sample: Path, *, competition: str = "COMPETITION") -> SubmissionFormat:
@@ -57,7 +58,7 @@ def read_submission_format(labels: Labels, sample: Path, *, competition: str = "
     error_message = _check_sample(labels, file, ids, columns)
     if error_message:
         raise _damaged_sample(sample, competition, error_message)
-    return SubmissionFormat(labels, id_column, columns, ids, _kind(labels, columns), file.header)
+    return SubmissionFormat(labels, id_column, columns, ids, _kind(labels, columns), file.header, competition)
 
 
 def find_problems(expected: SubmissionFormat, path: Path, *, names: Sequence[str] | None = None) -> tuple[Problem, ...]:
@@ -78,19 +79,22 @@ def read_submission(
     try:
         file = read_csv(path)
     except CsvError as error:
-        raise format_error(path, [error.problem]) from error
+        raise format_error(expected, path, [error.problem]) from error
     problems = _find_problems(expected, file, classes)
     if problems:
-        raise format_error(path, problems)
+        raise format_error(expected, path, problems)
     return expected.ids, _values(expected, file, classes)
 
 
-def format_error(path: Path, problems: Sequence[Problem]) -> SubmissionFormatError:
+def format_error(expected: SubmissionFormat, path: Path, problems: Sequence[Problem]) -> SubmissionFormatError:
     """The error that lists all problems of a submission."""
+    predict = f"runner {expected.competition} predict"
+    if problems[0].kind == MISSING_FILE:
+        return SubmissionFormatError("the submission does not exist", where=path, fix=predict)
     return SubmissionFormatError(
         f"the host would reject the format of the submission:\n{describe(problems)}",
         where=path,
-        fix="fix what is listed, or write the file again: runner COMPETITION predict",
+        fix=f"fix what is listed, or write the file again: {predict}",
     )
 
 
@@ -105,7 +109,7 @@ def column_order(expected: SubmissionFormat, classes: Sequence[str]) -> list[int
         raise SubmissionFormatError(
             f"the classes differ from the sample submission's columns: {len(without_class)} columns without a class "
             f"{without_class[:3]}, {len(without_column)} classes without a column {without_column[:3]}",
-            fix="runner COMPETITION download --force; or correct `labels` in the competition file",
+            fix=f"runner {expected.competition} download --force; or correct `labels` in the competition file",
         )
     return [position[name] for name in columns]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -302,8 +303,9 @@ def test_all_problems_are_found_at_once(tmp_path):
 def test_the_error_of_a_submission_lists_its_problems(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text(ICE_SAMPLE.replace("i0,0.5", "i0,1.5").replace("i2,0.5", "i2,half"))
+    expected = replace(format_of(CHANCE, tmp_path), competition="iceberg")
     with pytest.raises(SubmissionFormatError) as caught:
-        read_submission(format_of(CHANCE, tmp_path), path, classes=["is_iceberg"])
+        read_submission(expected, path, classes=["is_iceberg"])
     assert str(caught.value) == (
         "the host would reject the format of the submission:\n"
         "- number above 1: 1\n"
@@ -313,7 +315,7 @@ def test_the_error_of_a_submission_lists_its_problems(tmp_path):
         "    line 4: column 'is_iceberg' is 'half', not a plain number\n"
         "      fix: write it as 0.25 or 2.5e-7\n"
         f"  where: {path}\n"
-        "  fix: fix what is listed, or write the file again: runner COMPETITION predict"
+        "  fix: fix what is listed, or write the file again: runner iceberg predict"
     )
 
 
@@ -424,6 +426,13 @@ def test_a_damaged_sample_is_refused_with_the_command_that_fixes_it(tmp_path, la
         read_submission_format(labels, sample, competition="iceberg")
     assert caught.value.fix == "runner iceberg download --force"
     assert caught.value.where == str(sample)
+
+
+def test_a_submission_that_does_not_exist_has_an_error_of_its_own(tmp_path):
+    expected = replace(format_of(CHANCE, tmp_path), competition="iceberg")
+    with pytest.raises(SubmissionFormatError, match="the submission does not exist") as caught:
+        read_submission(expected, tmp_path / "none.csv", classes=["is_iceberg"])
+    assert caught.value.fix == "runner iceberg predict"
 
 
 # --- reading a submission -----------------------------------------------------------------------
