@@ -18,7 +18,7 @@ LIMIT_SECONDS = 90
 
 
 def main() -> None:
-    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best baseline':>10}{'place':>8}")
+    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best baseline':>10}{'rank':>8}")
     for name in practice_names():
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
@@ -28,18 +28,18 @@ def main() -> None:
             asked = [*runner, "--host", "practice", name, "standings", "--json"]
             printed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
             told = json.loads(printed)["submissions"][0]
-            baselines = _bots(Path(folder) / "practice" / "host" / name / "board.csv")
-            best = max(baselines) if load(name).metric.higher_is_better else min(baselines)
+            baselines = _baseline_scores(Path(folder) / "practice" / "practice-host" / name / "leaderboard.csv")
+            best = load(name).metric.best(baselines, key=float)
         late = "" if seconds <= LIMIT_SECONDS else "  over the limit"
         print(
             f"{name:<12}{seconds:>9.1f}{float(told['cv']):>10.4f}{float(told['public']):>10.4f}"
-            f"{float(told['private']):>10.4f}{best:>10.4f}{told['standing']:>8}{late}"
+            f"{float(told['private']):>10.4f}{best:>10.4f}{told['rank']:>8}{late}"
         )
-        claim(f"runner demo {name}, place {told['standing']}", f"{seconds:.1f} s", f"<= {LIMIT_SECONDS} s", not late)
+        claim(f"runner demo {name}, rank {told['rank']}", f"{seconds:.1f} s", f"<= {LIMIT_SECONDS} s", not late)
 
 
-def _bots(board: Path) -> list[float]:
-    with board.open(encoding="utf-8", newline="") as file:
+def _baseline_scores(leaderboard: Path) -> list[float]:
+    with leaderboard.open(encoding="utf-8", newline="") as file:
         return [float(row["private"]) for row in csv.DictReader(file)]
 
 

@@ -100,7 +100,7 @@ class Submitter:
         submission = self.wait_for_score(entry.ref)
         if submission.status is Status.ERROR:
             record_entry(self.ledger_file, with_scores(entry, submission))
-            raise submission_error(self.competition, submission)
+            raise submission_error(self.competition, submission, path)
         standings = self._record_scores(entry, submission, _Leaderboards(self, info, submission.team))
         return SubmitResult(submission, standings)
 
@@ -181,12 +181,12 @@ class Submitter:
             return None
 
 
-def submission_error(competition: Competition, submission: Submission) -> HostError:
-    """The error for a submission that the host rejected, with the host's reason."""
+def submission_error(competition: Competition, submission: Submission, path: Path) -> HostError:
+    """The error for a submission of this file that the host rejected, with the host's reason."""
     return HostError(
         f"the host rejected submission {submission.ref}: {submission.error or 'it gives no reason'}",
-        where=submission.file_name,
-        fix=f"runner {competition.name} check FILE",
+        where=path,
+        fix=f"runner {competition.name} check {path}",
     )
 
 

@@ -32,7 +32,7 @@ class ErrorContext:
 
     def command(self, step: str) -> str:
         """The command for a step of this competition."""
-        return f"runner {self.competition.name or 'COMPETITION'} {step}"
+        return f"runner {self.competition.name or self.slug} {step}"
 
 
 class Connection(Protocol):

@@ -165,7 +165,7 @@ def test_a_rejected_file_may_be_sent_again(submit: Submit, ledger: Path, tmp_pat
     for _ in range(2):
         with pytest.raises(HostError, match=r"(?s)rejected submission \d: .*zz") as caught:
             submit(path)
-        assert caught.value.fix == "runner dog-breed check FILE"
+        assert caught.value.fix == f"runner dog-breed check {path}"
     assert [(entry.status, entry.public) for entry in read_ledger(ledger)] == [("error", "")] * 2
 
 
