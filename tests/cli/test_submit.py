@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -225,6 +226,18 @@ def test_wrong_usage_exits_with_a_message(
 ) -> None:
     result = cli(*words)
     assert (result.code, text in result.err) == (code, True), result.err
+
+
+def test_run_downloads_trains_and_submits_through_kaggle(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+    result = cli("shapes", "run")
+    assert result.code == 0, result.err
+    assert re.search(r"private leaderboard: would have been rank \d+ of 20", result.out)
+    (row,) = csv.DictReader((shapes / "submissions" / "ledger.csv").read_text().splitlines())
+    assert (row["host"], row["status"], row["ref"]) == ("kaggle", "complete", "1")
+    assert row["rank"].endswith("/20")
+    assert len(list((shapes / "leaderboards" / "shapes").glob("*.csv"))) == 2
+    assert cli("shapes", "standings", "--refresh").code == 0
+    assert cli("doctor", "shapes").code == 0
 
 
 def test_kaggle_is_the_only_host_besides_practice(cli: Runner) -> None:
