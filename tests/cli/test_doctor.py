@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import pytest
 
 from tests.cli.conftest import Runner
-from tests.cli.test_submit import server as server  # the fixture
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import refuses
 
