@@ -130,13 +130,16 @@ def _predict(
     batch_size = inference_batch_size(fold.recipe.batch_size, len(views))
     with inference_autocast():
         logits = predict_logits(module, loader, rows.rows, batch_size, title=title)
-    probabilities = to_probabilities(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
+    flat = to_probabilities(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
+    probabilities = flat.reshape(logits.shape)
+    # Of unreadable test images nothing is known but how frequent the classes are.
+    probabilities[np.isin(rows.rows, sorted(rows.skipped))] = fold.class_frequencies
     return ViewPredictions(
         rows.ids,
         fold.session.index.classes,
         tuple(view.name for view in views),
         tuple(map(repr, views)),
-        probabilities.reshape(logits.shape),
+        probabilities,
         weights_digest(fold, model),
     )
 

@@ -15,5 +15,5 @@ def find_lr(session: Session, recipe: Recipe, options: TrainOptions = TrainOptio
     """The finder's result for each stage, from the weights that the recipe starts with."""
     check_backbone(recipe.backbone)
     get_accelerator(session.compute)
-    fold = main_process_first(lambda: preview_fold(session, recipe))
+    fold = main_process_first(lambda: preview_fold(session, recipe, options))
     return [find_stage_lr(fold, stage, options) for stage in recipe.stages]

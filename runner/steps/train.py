@@ -9,12 +9,13 @@ from runner.errors import RunnerError
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
-from runner.training.folds import build_folds, copy_found_lrs, resolve_recipe
+from runner.training.folds import build_folds, copy_choices, resolve_recipe
 from runner.training.log import check_tracker, start_tracking, stop_tracking
 from runner.training.model import check_backbone
 from runner.training.ray import check_engine, train_on_ray
 from runner.training.run import Run, discard_unbegun, start_run
 from runner.training.trainer import train_fold
+from runner.training.unreadable import skip_images
 
 
 def train(
@@ -44,6 +45,7 @@ def train(
 
 
 def _train_folds(session: Session, run: Run, options: TrainOptions) -> None:
+    broadcast_from_main(lambda: skip_images(session, run, options))
     folds = main_process_first(lambda: build_folds(session, run, options))
     if options.engine:
         train_on_ray(session, run.name, [fold.number for fold in folds], options)
@@ -58,5 +60,5 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
     name = f"{original.name}-all"
     run = Run(session.name, name, session.workspace.run_dir(session.name, name))
     get_accelerator(session.compute)
-    broadcast_from_main(lambda: copy_found_lrs(original, run))
+    broadcast_from_main(lambda: copy_choices(original, run))
     return train(session, recipe, options, name=name)

@@ -14,6 +14,8 @@ _TURNED = 0.05
 _FALLING = 0.05
 # A loss less than this share below that of guessing the class frequencies is no better than guessing.
 _GUESSING = 0.05
+# Unless the training loss is below this share of it: then the training rows are memorised.
+_MEMORISED = 0.5
 
 
 def diagnose(log: Sequence[dict[str, Any]], stage: int) -> str:
@@ -25,7 +27,7 @@ def diagnose(log: Sequence[dict[str, Any]], stage: int) -> str:
     train, last, lowest = lines[-1]["train_loss"], valid[-1], min(valid)
     losses = f"training loss {train:.4f}, validation loss {last:.4f}"
     prior = lines[-1].get("prior_loss")
-    if prior is not None and min(train, lowest) > prior * (1 - _GUESSING):
+    if prior is not None and lowest > prior * (1 - _GUESSING) and train > prior * _MEMORISED:
         return (
             f"no better than guessing: {losses}, and the class frequencies alone give {prior:.4f}; "
             "train longer (--epochs-scale 2), or try another lr (--lr find)"

@@ -29,6 +29,7 @@ from runner.training.model import Network, build_network
 from runner.training.run import Run
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
+from runner.training.unreadable import SkippedImages, blank_skipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class RowSet:
     table: pd.DataFrame  # the index's labelled or test rows
     rows: Rows
     targets: RowTargets  # of every row of the table; zeros for test rows
+    skipped: frozenset[int] = frozenset()  # rows of the table whose image cannot be read
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,10 +53,11 @@ class RowSet:
         return tuple(self.table["id"].iloc[self.rows])
 
     def images(self, size: int) -> ImageReader:
-        """The table's images, reduced to what a network of this input size needs."""
+        """The table's images, reduced to what a network of this input size needs; skipped ones are black."""
         options = CacheOptions(self.session.cache_dir / "images", self.session.compute.cache_bytes)
-        preset = self.session.competition.preset
-        return open_cached_images(self.session.index.data_dir, self.table["path"].tolist(), preset, size, options)
+        preset, paths = self.session.competition.preset, self.table["path"].tolist()
+        images = open_cached_images(self.session.index.data_dir, paths, preset, size, options)
+        return blank_skipped(images, paths, self.skipped, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,7 @@ class FoldRun:
     number: int
     fold_of: NDArray[np.int64]  # the fold of each labelled row: those of this fold are its validation rows
     start: Path | None = None  # a snapshot's weights to start from, instead of pretrained ones
+    skipped: SkippedImages = SkippedImages()  # noqa: RUF009  (frozen)
 
     def seed(self, *names: object) -> int:
         """A seed for one random draw of this fold."""
@@ -90,19 +94,26 @@ class FoldRun:
 
     @cached_property
     def train(self) -> RowSet:
-        rows = np.flatnonzero(self.fold_of != self.number)
-        return RowSet(self.session, self.session.index.train, rows, self._labelled)
+        return self._labelled_rows(self.fold_of != self.number)
 
     @cached_property
     def valid(self) -> RowSet:
-        rows = np.flatnonzero(self.fold_of == self.number)
-        return RowSet(self.session, self.session.index.train, rows, self._labelled)
+        return self._labelled_rows(self.fold_of == self.number)
 
     @cached_property
     def test(self) -> RowSet:
+        """Every test row, skipped ones included: each id needs a prediction."""
         table = self.session.index.test
         zeros = np.zeros((len(table), len(self.session.index.classes)), dtype=np.float32)
-        return RowSet(self.session, table, np.arange(len(table)), RowTargets(self._tabular("test"), zeros))
+        targets = RowTargets(self._tabular("test"), zeros)
+        skipped = np.flatnonzero(table["id"].isin(self.skipped.test))
+        return RowSet(self.session, table, np.arange(len(table)), targets, frozenset(skipped.tolist()))
+
+    @property
+    def class_frequencies(self) -> NDArray[np.float64]:
+        """The mean of the training targets: (classes,)."""
+        frequencies: NDArray[np.float64] = self.train.targets.targets[self.train.rows].mean(axis=0, dtype=np.float64)
+        return frequencies
 
     @cached_property
     def full_images(self) -> ImageReader:
@@ -113,8 +124,14 @@ class FoldRun:
         """The random transform of training images."""
         return build_augmentation(self.competition.preset, size, is_rgb=self.full_images.channels == 3)
 
+    def _labelled_rows(self, chosen: NDArray[np.bool_]) -> RowSet:
+        table = self.session.index.train
+        skipped = table["id"].isin(self.skipped.labelled).to_numpy()
+        rows = np.flatnonzero(chosen & ~skipped)
+        return RowSet(self.session, table, rows, self._targets, frozenset(np.flatnonzero(skipped).tolist()))
+
     @cached_property
-    def _labelled(self) -> RowTargets:
+    def _targets(self) -> RowTargets:
         return RowTargets(self._tabular("train"), self.session.index.targets())
 
     def _tabular(self, subset: str) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from runner.training.model import check_weights_file
 from runner.training.run import Run, find_run, fingerprint
 from runner.training.snapshots import read_snapshots
 from runner.training.time_budget import fit_to_budget, measure_costs, total_seconds
+from runner.training.unreadable import SkippedImages, check_images, copy_skipped, read_skipped
 from runner.workspace import read_json, write_json
 
 
@@ -33,7 +34,7 @@ def resolve_recipe(session: Session, recipe: Recipe, options: TrainOptions) -> R
         recipe = replace(recipe, from_run=_with_snapshot(session, recipe.from_run))
     if options.time_budget is None:
         return recipe
-    fold = main_process_first(lambda: preview_fold(session, recipe))
+    fold = main_process_first(lambda: preview_fold(session, recipe, options))
     # Every process measures its share; the results differ a little, and all must plan by the same.
     costs = measure_costs(fold, options)
     costs = broadcast_from_main(lambda: costs)
@@ -53,17 +54,17 @@ def build_folds(session: Session, run: Run, options: TrainOptions = TrainOptions
             _write_run_folds(session, run, recipe)
         folds = read_folds(run.folds_file, competition=session.name)
         fold_of, count = _fold_of_rows(folds, session.index), folds.count
-    numbers = _chosen(count, options.only_fold)
-    return tuple(_build_fold(session, run, recipe, fold_of, number) for number in numbers)
+    numbers, skipped = _chosen(count, options.only_fold), read_skipped(run)
+    return tuple(_build_fold(session, run, recipe, fold_of, number, skipped) for number in numbers)
 
 
-def preview_fold(session: Session, recipe: Recipe) -> FoldRun:
+def preview_fold(session: Session, recipe: Recipe, options: TrainOptions) -> FoldRun:
     """The first fold, for the LR finder and the time budget; no run is written."""
     if not session.folds_file.exists():
         write_split(session.index, SplitPlan(folds=recipe.folds), session.folds_file)
     fold_of = _fold_of_rows(read_folds(session.folds_file, competition=session.name), session.index)
     no_run = Run(session.name, "", session.cache_dir / "preview")
-    return _build_fold(session, no_run, recipe, fold_of, 0)
+    return _build_fold(session, no_run, recipe, fold_of, 0, check_images(session, options))
 
 
 def copy_score(session: Session, run: Run) -> None:
@@ -78,8 +79,9 @@ def copy_score(session: Session, run: Run) -> None:
     run.write_score({**score, "refit_of": original.name})
 
 
-def copy_found_lrs(original: Run, run: Run) -> None:
-    """Copy the lrs that the finder suggested: a refit trains with the same ones."""
+def copy_choices(original: Run, run: Run) -> None:
+    """Copy the lrs that the finder suggested, and the skipped images: a refit trains with the same ones."""
+    copy_skipped(original, run)
     for path in original.fold_dir(0).glob("find-lr-*.json"):
         write_json(run.fold_dir(0) / path.name, read_json(path, format=LR_FORMAT), format=LR_FORMAT)
 
@@ -93,8 +95,10 @@ def _chosen(count: int, only_fold: int | None) -> list[int]:
     return [only_fold]
 
 
-def _build_fold(session: Session, run: Run, recipe: Recipe, fold_of: NDArray[np.int64], number: int) -> FoldRun:
-    return FoldRun(session, run, recipe, number, fold_of, start=_start(session, recipe, fold_of, number))
+def _build_fold(
+    session: Session, run: Run, recipe: Recipe, fold_of: NDArray[np.int64], number: int, skipped: SkippedImages
+) -> FoldRun:
+    return FoldRun(session, run, recipe, number, fold_of, _start(session, recipe, fold_of, number), skipped)
 
 
 def _write_run_folds(session: Session, run: Run, recipe: Recipe) -> None:

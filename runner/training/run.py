@@ -44,6 +44,11 @@ class Run:
     def score_file(self) -> Path:
         return self.folder / "score.json"
 
+    @property
+    def skipped_file(self) -> Path:
+        """Which images the run skips because they cannot be read; written with --skip-unreadable alone."""
+        return self.folder / "unreadable.json"
+
     def fold_dir(self, number: int) -> Path:
         return self.folder / f"fold-{number}"
 

@@ -37,7 +37,10 @@ def log(
         (log([0.8], [None]), "no validation rows"),
         (log([1.1], [1.08], prior=1.0986), "no better than guessing"),
         (log([1.1, 1.09, 1.09], [1.09, 1.09, 1.2], prior=1.0986), "no better than guessing"),
-        (log([0.9, 0.3], [1.2, 1.3], prior=1.0986), "overfitting"),  # it learned, but only the training rows
+        (log([0.9728], [1.0935], prior=1.0986), "no better than guessing"),
+        (log([0.9195], [1.0955], prior=1.0986), "no better than guessing"),
+        (log([0.9, 0.3], [1.2, 1.3], prior=1.0986), "overfitting"),  # the training rows are memorised
+        (log([0.9, 0.3], [1.1, 1.1], prior=1.0986), "overfitting"),
         (log([0.7], [0.7], prior=1.0986), "no over- or underfitting seen"),
     ],
 )

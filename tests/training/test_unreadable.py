@@ -1,0 +1,193 @@
+"""A truncated image is one message before the first epoch; with --skip-unreadable a run trains without it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runner.cli import run_command
+from runner.contract import Recipe, Stage, TrainMode
+from runner.errors import DataError
+from runner.options import TrainOptions
+from runner.prediction.predictions import read_view_predictions
+from runner.session import Session
+from runner.training.fold import FoldRun
+from runner.training.run import Run
+from runner.training.trainer import train_fold
+from runner.training.unreadable import SkippedImages, check_images, read_skipped, skip_images
+from tests.competitions import SHAPES, write_plugin
+
+BOTH_MODES = (Stage(32, TrainMode.FEATURES), Stage(32, TrainMode.UNFROZEN))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, shapes_folder: Path) -> Path:
+    """A workspace with data and a split."""
+    write_plugin(tmp_path, replace(SHAPES, recipe=replace(SHAPES.recipe, stages=BOTH_MODES)))
+    assert run(tmp_path, "download", "--from", str(shapes_folder)) == 0
+    assert run(tmp_path, "split") == 0
+    return tmp_path
+
+
+def run(workspace: Path, command: str, *flags: str) -> int:
+    return run_command(["--workspace", str(workspace), "shapes", command, *flags])
+
+
+def id_in(workspace: Path, subset: str) -> str:
+    """The first id of the training, validation or test rows."""
+    if subset == "test":
+        return "test000"
+    with (workspace / "runs" / "shapes" / "folds.csv").open() as file:
+        return next(row["id"] for row in csv.DictReader(file) if (row["fold"] == "0") == (subset == "valid"))
+
+
+def truncate(workspace: Path, subset: str) -> tuple[str, Path]:
+    """Cut an image of the training, validation or test rows; its id and path."""
+    name = id_in(workspace, subset)
+    path = workspace / "data" / "shapes" / ("test" if subset == "test" else "train") / f"{name}.jpg"
+    content = path.read_bytes()
+    path.unlink()  # it may be a link to the fixture's file
+    path.write_bytes(content[: len(content) // 2])
+    return name, path
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("subset", ["train", "valid", "test"])
+def test_a_truncated_image_stops_training_with_one_message(
+    subset: str, workers: str, workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, path = truncate(workspace, subset)
+    capfd.readouterr()
+    assert run(workspace, "train", "--run", "one", "--workers", workers) == 1
+    err = capfd.readouterr().err
+    assert "Traceback" not in err
+    counts = "0 labelled and 1 test" if subset == "test" else "1 labelled and 0 test"
+    assert f"{counts} images cannot be read:" in err
+    assert path.name in err
+    assert "the same command with --skip-unreadable" in err
+    assert not (workspace / "runs" / "shapes" / "one").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("subset", ["train", "valid", "test"])
+def test_with_the_flag_a_run_trains_without_a_truncated_image(
+    subset: str, workers: str, workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name, _ = truncate(workspace, subset)
+    flags = ("--run", "one", "--workers", workers)
+    assert run(workspace, "train", *flags, "--skip-unreadable") == 0
+    counts = "0 of 60 labelled ones, and 1 of 21" if subset == "test" else "1 of 60 labelled ones, and 0 of 21"
+    assert f"warning: skipping images that cannot be read: {counts} test ones" in capfd.readouterr().err
+    assert run(workspace, "predict", *flags) == 0
+    folder = workspace / "runs" / "shapes" / "one"
+    assert name in json.loads((folder / "unreadable.json").read_text())["test" if subset == "test" else "labelled"]
+    oof = read_view_predictions(folder / "fold-0" / "snapshot-1.valid.npz")
+    assert (len(oof.ids), name in oof.ids) == (11 if subset == "valid" else 12, False)
+    test = read_view_predictions(folder / "fold-0" / "snapshot-1.test.npz")
+    with (workspace / "submissions" / "shapes" / "one.csv").open() as file:
+        assert tuple(row["id"] for row in csv.DictReader(file)) == test.ids
+    frequencies = np.full(3, 1 / 3)  # of the 48 training rows
+    is_prior = [bool(np.allclose(views, frequencies, atol=1e-6)) for views in test.probabilities]
+    assert is_prior == [subset == "test" and row == 0 for row in range(21)]
+
+
+def test_a_resumed_run_keeps_its_choice_without_the_flag(workspace: Path) -> None:
+    truncate(workspace, "train")
+    assert run(workspace, "train", "--run", "one", "--workers", "0", "--skip-unreadable") == 0
+    (workspace / "runs" / "shapes" / "one" / "fold-0" / "snapshot-1.json").unlink()
+    assert run(workspace, "train", "--run", "one", "--workers", "0", "--resume") == 0
+    assert (workspace / "runs" / "shapes" / "one" / "fold-0" / "snapshot-1.json").exists()
+
+
+def test_a_refit_skips_what_its_original_skips(workspace: Path) -> None:
+    truncate(workspace, "train")
+    truncate(workspace, "test")
+    assert run(workspace, "train", "--run", "one", "--workers", "0", "--skip-unreadable") == 0
+    assert run(workspace, "predict", "--run", "one", "--workers", "0") == 0
+    assert run(workspace, "train", "--run", "one", "--workers", "0", "--all-data") == 0
+    assert run(workspace, "predict", "--run", "one-all", "--workers", "0") == 0
+    runs = workspace / "runs" / "shapes"
+    assert (runs / "one-all" / "unreadable.json").read_bytes() == (runs / "one" / "unreadable.json").read_bytes()
+
+
+def test_an_image_that_breaks_during_training_is_one_message(
+    workspace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = truncate(workspace, "train")
+    monkeypatch.setattr("runner.training.unreadable.find_unreadable", lambda *_args, **_options: ())
+    capfd.readouterr()
+    assert run(workspace, "train", "--run", "one", "--workers", "2") == 1
+    err = capfd.readouterr().err
+    assert "Traceback" not in err
+    assert f"where: {path}" in err
+
+
+def test_the_error_lists_the_first_five_images(
+    make_fold: Callable[..., FoldRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = break_images(make_fold(tmp_path).session, tmp_path, range(7))
+    with pytest.raises(DataError) as caught:
+        check_images(session, TrainOptions())
+    head, *lines = caught.value.message.splitlines()
+    assert head == "7 labelled and 0 test images cannot be read:"
+    assert [line.split(":")[0].strip() for line in lines] == [
+        *(f"train/train00{number}.jpg" for number in range(5)),
+        "and 2 more",
+    ]
+    assert caught.value.where == str(tmp_path / "data")
+    assert caught.value.fix == "replace the files, or train without them: the same command with --skip-unreadable"
+
+
+def test_skipped_rows_are_in_no_row_set(make_fold: Callable[..., FoldRun], tmp_path: Path) -> None:
+    fold = replace(make_fold(tmp_path), skipped=SkippedImages(("train000", "train001"), ("test003",)))
+    assert 0 not in fold.valid.rows
+    assert 1 not in fold.train.rows
+    assert len(fold.train) + len(fold.valid) == 58
+    assert len(fold.test) == 21
+    assert fold.test.skipped == {3}
+
+
+def test_features_of_other_rows_do_not_depend_on_skipped_ones(
+    make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    recipe = replace(tiny_recipe, stages=(Stage(24, TrainMode.FEATURES),))
+    fold = replace(make_fold(tmp_path, recipe), skipped=SkippedImages(("train001",)))
+    train_fold(fold)
+    (path,) = (fold.session.cache_dir / "features").iterdir()
+    complete = make_fold(tmp_path / "complete", recipe)
+    train_fold(complete)
+    (expected,) = (complete.session.cache_dir / "features").iterdir()
+    same = (np.load(path) == np.load(expected)).all(axis=(1, 2))
+    assert np.flatnonzero(~same).tolist() == [1]
+
+
+def test_a_run_without_unreadable_images_keeps_the_choice_too(
+    make_fold: Callable[..., FoldRun], tmp_path: Path
+) -> None:
+    fold = make_fold(tmp_path)
+    skip_images(fold.session, fold.run, TrainOptions(skip_unreadable=True))
+    assert fold.run.skipped_file.exists()
+    assert read_skipped(fold.run) == SkippedImages()
+    no_flag = Run(fold.run.competition, "two", tmp_path / "two")
+    skip_images(fold.session, no_flag, TrainOptions())
+    assert not no_flag.skipped_file.exists()
+
+
+def break_images(session: Session, folder: Path, rows: range) -> Session:
+    """A session whose data is a copy in which these labelled images are truncated."""
+    import shutil
+
+    data = folder / "data"
+    shutil.copytree(session.index.data_dir, data)
+    broken = replace(session)
+    vars(broken)["index"] = replace(session.index, data_dir=data)
+    for row in rows:
+        path = data / session.index.train["path"].iloc[row]
+        path.write_bytes(path.read_bytes()[:500])
+    return broken
