@@ -45,9 +45,8 @@ def classes_figure(oof: OofPredictions) -> ReportFigure:
         axes.barh(range(len(scores)), recalls, color=BLUE, height=0.7)
         label_bars(axes, recalls, "{:.0f}", fontsize=8)
         axes.set_yticks(range(len(scores)), [plain_label(score.name, 32) for score in scores], fontsize=9)
-        axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(xlabel="recall (%)", xlim=(0, 108))
+        axes.set(xlabel="recall (%)", xlim=(0, 108), ylim=(len(scores) - 0.4, -0.6))
     count = len(oof.class_names)
     title = "Recall of each class" if len(scores) == count else f"Recall of the {len(scores)} worst of {count} classes"
     alt = f"{title}; the lowest is {scores[0].name} with {recalls[0]:.0f} %."
