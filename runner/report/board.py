@@ -24,10 +24,17 @@ from runner.workspace import Workspace
 class Known:
     """One competition on one host, with its runs and submissions."""
 
-    competition: Competition
-    host: str
+    session: Session
     runs: tuple[Run, ...]
     entries: tuple[Entry, ...]
+
+    @property
+    def competition(self) -> Competition:
+        return self.session.competition
+
+    @property
+    def host(self) -> str:
+        return self.session.host_name
 
     @property
     def title(self) -> str:
@@ -57,7 +64,7 @@ def board_file(workspace: Workspace) -> Path:
 def read_known(session: Session) -> Known:
     """The runs and submissions of a session's competition on its host."""
     entries = tuple(entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name)
-    return Known(session.competition, session.host_name, find_runs(session.workspace, session.name), entries)
+    return Known(session, find_runs(session.workspace, session.name), entries)
 
 
 def write_board(known: Sequence[Known], path: Path) -> Path:
@@ -75,7 +82,7 @@ def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     sections = [Section("Summary", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
     submitted = [each for each in known if each.entries]
     if not submitted:
-        return [*sections, Section("Submissions", [Text("There is no submission yet: `runner COMPETITION submit`")])]
+        return [*sections, Section("Submissions", [_no_submission(known)])]
     sections.append(Section("Submissions", [submissions_table(submitted)]))
     figures = [scatter_figure(each, number) for number, each in enumerate(submitted)]
     blocks: list[Block] = [figure.block() for figure in figures if figure is not None]
@@ -84,6 +91,14 @@ def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     if ranks is not None:
         sections.append(Section("Rank over time", [ranks.block()]))
     return sections
+
+
+def _no_submission(known: Sequence[Known]) -> Text:
+    scored = [(each.session, run) for each in known for run, cv in each.scored_runs if cv]
+    if not scored:
+        return Text("There is no submission yet, and no run to submit.")
+    session, run = scored[0]
+    return Text(f"There is no submission yet: `{session.command('submit', run.name)}`")
 
 
 def best_table(known: Sequence[Known], page: Path) -> Table:

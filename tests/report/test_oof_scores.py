@@ -15,6 +15,7 @@ from runner.report.run.calibration import calibration_bins, describe_calibration
 from runner.report.run.confusion import ConfusedPair, Confusion, cluster_order
 from runner.report.run.data import OofPredictions
 from runner.report.run.examples import caption, example_rows
+from runner.report.run.oof_figures import confidence_figure, labels_figure, labels_table
 from runner.report.run.per_class import THRESHOLDS, f2_by_threshold, per_class_scores, per_label_scores
 
 
@@ -78,6 +79,20 @@ def test_label_scores_are_those_of_scikit_learn() -> None:
 def test_labels_that_are_decided_together_have_no_threshold() -> None:
     oof = replace(multilabel(), decision=Decision(DecisionRule.EXPECTED))
     assert [score.threshold for score in per_label_scores(oof)] == [None, None, None]
+
+
+@pytest.mark.parametrize("rule", [DecisionRule.THRESHOLDS, DecisionRule.EXPECTED])
+def test_labels_are_drawn_with_their_thresholds_if_they_have_some(rule: DecisionRule) -> None:
+    oof = multilabel()
+    if rule is DecisionRule.EXPECTED:
+        oof = replace(oof, decision=Decision(rule))
+    has_thresholds = rule is DecisionRule.THRESHOLDS
+    assert (labels_table(oof).header[-1] == "threshold") == has_thresholds
+    figure = labels_figure(oof)
+    assert ("Dashed" in figure.note) == has_thresholds
+    assert figure.numbers is not None and [row[0] for row in figure.numbers.rows] == ["x", "y", "z"]
+    assert figure.block().svg.startswith("<svg")
+    assert confidence_figure(oof).figure.axes[0].get_yscale() == "log"
 
 
 def test_the_f2_curve_is_scikit_learns_at_every_threshold() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,10 @@ import pytest
 from PIL import Image
 
 from runner.cli import run_command
-from runner.hosts.leaderboards import LeaderboardContext, save_leaderboard, write_context
-from runner.hosts.ledger import COLUMNS, Entry, record_entry
-from runner.hosts.protocol import Leaderboard
 from runner.report.run.page import Report, save_figures, write_report
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.training.run import Run
-from tests.builders import make_leaderboard
 
 CONTRAST = """
 const light = (text) => {
@@ -300,21 +294,3 @@ def test_suggested_commands_repeat_the_flags_of_the_run(make_run: Any, session: 
     assert train in steps, steps
     assert "`runner --host practice shapes ensemble first RUN`" in steps
     assert "`runner --host practice shapes submit first`" in steps
-
-
-def test_a_standing_counts_the_time_of_submission(make_run: Any, session: Session) -> None:
-    run = make_run()
-    # Late although the leaderboard was saved before the deadline; ahead of a team that submitted the same score later.
-    context = LeaderboardContext(deadline=datetime(2020, 1, 1, tzinfo=UTC))
-    write_context(session.leaderboards_dir, context)
-    rows = make_leaderboard(0.3, 0.4, 0.5, 0.6, 0.7).rows
-    later = tuple(replace(row, submitted=datetime(2022, 1, 1, tzinfo=UTC)) for row in rows)
-    save_leaderboard(session.leaderboards_dir, Leaderboard(later, private=True), datetime(2019, 1, 1, tzinfo=UTC))
-    entry = {**dict.fromkeys(COLUMNS, ""), "competition": "shapes", "run": run.name, "private": "0.5", "ref": "1"}
-    record_entry(session.workspace.ledger_file, Entry(**{**entry, "submitted": "2021-01-01T00:00:00Z"}))
-    report = write_report(session, run)
-    assert ("Rank, private leaderboard", "3 of 5", "score 0.50000; submitted after the deadline") in (
-        report.terminal.key_figures
-    )
-    text = report.path.read_text(encoding="utf-8")
-    assert "would have been" in text and "figure-leaderboard-private" in text

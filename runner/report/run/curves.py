@@ -232,6 +232,7 @@ def _mark_stages(axes: Any, lines: Sequence[Line]) -> None:
     step, stage = 0, None
     starts: list[tuple[int, str]] = []
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for line in lines:
         if line["stage"] != stage:
             stage = line["stage"]

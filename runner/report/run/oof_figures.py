@@ -32,7 +32,7 @@ def classes_table(oof: OofPredictions) -> Table:
         for score in per_class_scores(oof)
     ]
     header = ["class", "support", "recall, %", "precision, %", "most confused with"]
-    return Table(header, rows, "Every class, the lowest recall first", beside=len(rows) <= _BARS)
+    return Table(header, rows, "Every class, the lowest recall first", beside=True)
 
 
 def classes_figure(oof: OofPredictions) -> ReportFigure:

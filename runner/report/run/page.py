@@ -205,11 +205,11 @@ def _members_table(score: dict[str, Any]) -> Table | None:
 
 def _methods_table(score: dict[str, Any]) -> Table | None:
     rows = [
-        [method["method"], method["score"], method["error"], "chosen" if method["chosen"] else ""]
+        [method["method"], method["score"], method["error"], "yes" if method["chosen"] else ""]
         for method in score.get("methods", ())
     ]
-    caption = "Ensemble methods, scored on rows that their weights were not fitted on"
-    return Table(["method", "score", "±", ""], rows, caption, beside=True) if len(rows) > 1 else None
+    caption = "Ensemble methods, by nested score"
+    return Table(["method", "score", "±", "chosen"], rows, caption, beside=True) if len(rows) > 1 else None
 
 
 def _views_table(data: RunData) -> Table | None:
