@@ -221,21 +221,24 @@ def rank_figure(known: Sequence[Known]) -> ReportFigure | None:
     ]
     if len({row[1] for row in rows}) < 2:
         return None
-    names = {each.title: each.name for each in known}
     with style():
         figure = new_figure(9.6, 3.8)
         axes: Any = figure.subplots()
-        for number, (title, series) in enumerate(points.items()):
-            if series:
-                marker: Any = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
-                # Markers of falling size: of two at one point both are visible.
-                axes.plot(*zip(*series, strict=True), label=names[title], markersize=10 - 2 * (number % 4), **marker)
-        axes.set(xlabel="submitted, UTC", ylabel="rank, top % of teams", ylim=(0, 105))
-        formatter: Any = ConciseDateFormatter  # matplotlib does not type its constructor
-        axes.xaxis.set_major_formatter(formatter(axes.xaxis.get_major_locator()))
+        _draw_ranks(axes, {each.name: points[each.title] for each in known})
         put_legend(figure, axes, 4)
     numbers = Table(["competition", "submitted, UTC", "top, %"], rows, "The ranks")
     return ReportFigure("ranks", "Rank over time (lower is better)", f"{len(rows)} ranks.", figure, numbers)
+
+
+def _draw_ranks(axes: Any, points: dict[str, list[tuple[datetime, float]]]) -> None:
+    for number, (name, series) in enumerate(points.items()):
+        if series:
+            marker: Any = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
+            # Markers of falling size: of two at one point both are visible.
+            axes.plot(*zip(*series, strict=True), label=name, markersize=10 - 2 * (number % 4), **marker)
+    axes.set(xlabel="submitted, UTC", ylabel="rank, top % of teams", ylim=(0, 105))
+    formatter: Any = ConciseDateFormatter  # matplotlib does not type its constructor
+    axes.xaxis.set_major_formatter(formatter(axes.xaxis.get_major_locator()))
 
 
 def _top_percent(text: str) -> float | None:

@@ -65,9 +65,9 @@ class Confusion:
         for pair in self.most_confused:
             if len(chosen | {pair.actual, pair.predicted}) <= ZOOMED:
                 chosen |= {pair.actual, pair.predicted}
-        kept = [index for index, name in enumerate(self.classes) if name in chosen]
-        names = tuple(self.classes[index] for index in kept)
-        return Confusion(names, self.counts[np.ix_(kept, kept)], self.support[kept]) if kept else None
+        shown = [index for index, name in enumerate(self.classes) if name in chosen]
+        names = tuple(self.classes[index] for index in shown)
+        return Confusion(names, self.counts[np.ix_(shown, shown)], self.support[shown]) if shown else None
 
 
 def cluster_order(counts: Counts) -> list[int]:

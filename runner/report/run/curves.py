@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from runner.contract import Metric, Recipe
@@ -267,8 +268,6 @@ def _thin_out(values: Sequence[float]) -> tuple[list[int], list[float]]:
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
     """Exponentially weighted mean: single mini-batches are too noisy to read."""
-    import pandas as pd  # half a second
-
     return pd.Series(losses).ewm(alpha=0.1).mean().tolist()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from runner.report.page.figures import (
     BLUE,
@@ -77,21 +79,8 @@ def labels_figure(oof: OofPredictions) -> ReportFigure:
     """F2 of each label by threshold, with the threshold that is used if it has one."""
     curves, thresholds, count = f2_by_threshold(oof), thresholds_of(oof), len(oof.classes)
     with style():
-        lines = -(-count // _COLUMNS)
-        figure = new_figure(9.6, 0.5 + 1.55 * lines)
-        grid = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True, sharey=True)
-        for index, axes in enumerate(grid.flat):
-            if index >= count:
-                axes.axis("off")
-                continue
-            axes.plot(THRESHOLDS, curves[index], color=BLUE)
-            if thresholds:
-                axes.axvline(thresholds[index], color=VERMILLION, linestyle="--", linewidth=1.2)
-            axes.tick_params(labelbottom=index + _COLUMNS >= count)  # the last of each column
-            axes.set_title(plain_label(oof.classes[index], 32), fontsize=9)
-            axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        figure.supxlabel("threshold on the probability", fontsize=10)
-        figure.supylabel("F2 of the label", fontsize=10)
+        figure = new_figure(9.6, 0.5 + 1.55 * -(-count // _COLUMNS))
+        _draw_f2_curves(figure, oof.classes, curves, thresholds)
     rows: list[list[Any]] = [
         [name, float(THRESHOLDS[curve.argmax()]), float(curve.max()), thresholds[index] if thresholds else None]
         for index, (name, curve) in enumerate(zip(oof.classes, curves, strict=True))
@@ -101,6 +90,22 @@ def labels_figure(oof: OofPredictions) -> ReportFigure:
     note = f"Decision rule: {rule}." + (" Dashed: the threshold that is used." if thresholds else "")
     alt = f"Curves of F2 by threshold of {count} labels."
     return ReportFigure("labels", "F2 of each label, by threshold", alt, figure, numbers, note)
+
+
+def _draw_f2_curves(figure: Figure, names: Sequence[str], curves: Any, thresholds: Sequence[float]) -> None:
+    grid = figure.subplots(-(-len(names) // _COLUMNS), _COLUMNS, squeeze=False, sharex=True, sharey=True)
+    for index, axes in enumerate(grid.flat):
+        if index >= len(names):
+            axes.axis("off")
+            continue
+        axes.plot(THRESHOLDS, curves[index], color=BLUE)
+        if thresholds:
+            axes.axvline(thresholds[index], color=VERMILLION, linestyle="--", linewidth=1.2)
+        axes.tick_params(labelbottom=index + _COLUMNS >= len(names))  # the last of each column
+        axes.set_title(plain_label(names[index], 32), fontsize=9)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    figure.supxlabel("threshold on the probability", fontsize=10)
+    figure.supylabel("F2 of the label", fontsize=10)
 
 
 def calibration_figure(oof: OofPredictions) -> ReportFigure:

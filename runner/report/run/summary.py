@@ -208,6 +208,21 @@ def recipe_flags(recipe: Recipe, declared: Recipe, *, sizes: Sequence[int] = (),
 
     Lengths of cycles are left out: no flag sets them one by one.
     """
+    flags = {
+        **_start_flags(recipe, declared),
+        **_changed_sizes(recipe, declared, sizes),
+        **_optimizer_flags(recipe, declared),
+    }
+    folds = folds or recipe.folds
+    if folds and folds != declared.folds:
+        flags["--folds"] = folds
+    if recipe.seed != declared.seed:
+        flags["--seed"] = recipe.seed
+    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
+
+
+def _start_flags(recipe: Recipe, declared: Recipe) -> dict[str, object]:
+    """Backbone, first weights, and whether only the head is trained."""
     flags: dict[str, object] = {}
     if recipe.backbone != declared.backbone:
         flags["--backbone"] = recipe.backbone
@@ -220,7 +235,12 @@ def recipe_flags(recipe: Recipe, declared: Recipe, *, sizes: Sequence[int] = (),
     modes = {stage.mode for stage in recipe.stages}
     if modes == {TrainMode.FEATURES} != {stage.mode for stage in declared.stages}:
         flags["--linear-probe"] = ""
-    flags |= _changed_sizes(recipe, declared, sizes)
+    return flags
+
+
+def _optimizer_flags(recipe: Recipe, declared: Recipe) -> dict[str, object]:
+    """Batch size, lr and oversampling."""
+    flags: dict[str, object] = {}
     if recipe.auto_batch and not declared.auto_batch:
         flags["--batch-size"] = "auto"
     elif recipe.batch_size != declared.batch_size:
@@ -233,11 +253,7 @@ def recipe_flags(recipe: Recipe, declared: Recipe, *, sizes: Sequence[int] = (),
         flags["--lr"] = f"{recipe.lr:g}"
     if recipe.oversample != declared.oversample:
         flags["--oversample"] = f"{recipe.oversample:g}"
-    if (folds or recipe.folds) and (folds or recipe.folds) != declared.folds:
-        flags["--folds"] = folds or recipe.folds
-    if recipe.seed != declared.seed:
-        flags["--seed"] = recipe.seed
-    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
+    return flags
 
 
 def _changed_sizes(recipe: Recipe, declared: Recipe, sizes: Sequence[int]) -> dict[str, object]:
