@@ -21,7 +21,7 @@ def board(options: GlobalOptions, opens: bool) -> None:
     path = write_board(known, board_file(base))
     for competition in known:
         if competition.runs or competition.entries:
-            click.echo(f"{competition.title}: {len(competition.runs)} runs, {len(competition.entries)} submissions")
+            click.echo(f"{competition.title}: runs {len(competition.runs)}, submissions {len(competition.entries)}")
     click.echo(f"board: {path}")
     if opens:
         show(path)
