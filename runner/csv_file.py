@@ -203,7 +203,7 @@ def read_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -
     """These columns of a lenient file, stripped; None after an error, which is added to `problems`."""
     if not _has_columns(file, columns, problems):
         return None
-    places = [file.header.index(column) for column in columns]
+    positions = [file.header.index(column) for column in columns]
     values: list[list[str]] = [[] for _ in columns]
     lines: list[int] = []
     has_blanks, ragged = file.has_blanks, False
@@ -214,9 +214,9 @@ def read_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -
                 _add_ragged_row(row, len(file.header), file.name, line, problems)
                 continue
             lines.append(line)
-            for place, column in zip(places, values, strict=True):
-                column.append(cells[place].strip())
-                has_blanks = has_blanks or len(column[-1]) != len(cells[place])
+            for position, column in zip(positions, values, strict=True):
+                column.append(cells[position].strip())
+                has_blanks = has_blanks or len(column[-1]) != len(cells[position])
     except CsvError as error:
         add_csv_error(error, file.name, problems)
         return None

@@ -43,7 +43,7 @@ class Session:
         """The checked table of all images. Errors in the data raise; warnings are printed."""
         index = build_index(self.competition, data_folder(self.competition, self.workspace))
         if index.problems:
-            log.info(f"warning: the data\n{describe(index.problems)}")
+            log.warning(f"{self.name}: the data can be used, but:\n{describe(index.problems)}")
         return index
 
     @cached_property

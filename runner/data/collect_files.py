@@ -16,7 +16,7 @@ from runner.console import Advance, log, progress
 from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, missing_error, scan
 from runner.errors import ArchiveError
 
-# A zip of 7z of tar is three; more than this is made to harm.
+# A zip of 7z of tar has three; no real data has more than this.
 _MAX_DEPTH = 5
 _CHUNK = 2**20
 

@@ -217,7 +217,7 @@ def _publish(paths: DataPaths) -> None:
 def _remove_old(paths: DataPaths) -> None:
     """Remove the old data folder; if it has files of the user's, rename it to a backup."""
     if _is_as_downloaded(paths.old_dir):
-        # Renamed first, so that a half removed one is never taken for one that a user changed.
+        # Renamed first, so that a half removed folder is never taken for one that a user changed.
         paths.old_dir.rename(paths.trash_dir)
         _remove(paths.trash_dir)
         return

@@ -120,7 +120,7 @@ def _read_array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] 
         problems.error("unreadable array", error.message, file=images.array)
         return None
     if count != len(columns.lines):
-        message = f"it holds {count:,} images, and {images.table} has {len(columns.lines):,} rows"
+        message = f"it has {count:,} images, and {images.table} has {len(columns.lines):,} rows"
         problems.error("array of another length", message, file=images.array)
         return None
     return _number_ids(columns, images.id, inputs)

@@ -36,8 +36,8 @@ COLUMNS = ("id", "path", "label", "group", "subset")
 class Index:
     """Every image of a competition: id, path under `data_dir`, label, group, subset.
 
-    `subset` is train, valid (a folder of its own that the competition brings) or test. Rows whose `group`
-    is equal belong together; a row without one has a group of its own.
+    `subset` is train, valid (the competition's own validation images) or test. Rows with the same `group` are
+    never in two folds; a row without one has its own group.
     """
 
     data_dir: Path

@@ -1,1 +1,1 @@
-"""What a submission file must look like, read from the sample submission."""
+"""The format of a submission, read from the sample submission, and the check of a file against it."""

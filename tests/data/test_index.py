@@ -646,7 +646,7 @@ def test_an_array_and_its_table_must_have_the_same_length(iceberg: Path) -> None
     np.save(iceberg / "train.npy", np.zeros((4, 2, 75, 75), dtype=np.float32))
     error = only_error(ICEBERG, iceberg)
     assert (error.kind, error.place) == ("array of another length", "train.npy")
-    assert error.message == "it holds 4 images, and train.csv has 5 rows"
+    assert error.message == "it has 4 images, and train.csv has 5 rows"
 
 
 def test_missing_and_broken_arrays_are_errors(iceberg: Path) -> None:
