@@ -14,12 +14,13 @@ from runner.cli import run_command
 from runner.contract import SIDE_ON, Competition, Stage, TrainMode
 from runner.images.views import default_views
 from runner.prediction import predict as predict_module
+from runner.prediction.out_of_fold import OofTargets, read_oof_targets, write_oof_targets
 from runner.prediction.predictions import read_view_predictions, write_view_predictions
 from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
 VIEWS = tuple(view.name for view in default_views(SIDE_ON))
-NETWORKS = ("average", "snapshot-1", "snapshot-2")
+MODELS = ("swa", "snapshot-1", "snapshot-2")
 
 
 def two_snapshots(name: str, state: TrainMode) -> Competition:
@@ -68,13 +69,13 @@ def files_of(run: Path) -> dict[str, int]:
 
 
 def count_predicted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, tuple[str, ...]]]:
-    """What the network is computed from now on: snapshot, part and views."""
+    """The list to which every computed prediction is added: fold/model, subset, views."""
     computed = []
-    plain = predict_module._predict
+    compute = predict_module._predict
 
-    def spy(fold, machine, accelerator, network, snapshot, part, views):
-        computed.append((f"{fold.number}/{snapshot.name}", part, tuple(view.name for view in views)))
-        return plain(fold, machine, accelerator, network, snapshot, part, views)
+    def spy(fold, network, model, rows, views, *, title):
+        computed.append((f"{fold.number}/{model.name}", title.split()[-1], tuple(view.name for view in views)))
+        return compute(fold, network, model, rows, views, title=title)
 
     monkeypatch.setattr(predict_module, "_predict", spy)
     return computed
@@ -82,7 +83,7 @@ def count_predicted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, tup
 
 def test_predict_writes_a_file_per_snapshot_fold_and_subset(run: Path, cli: Runner) -> None:
     predict(cli)
-    parts = {f"fold-{k}/{n}.{part}.npz" for k in range(4) for n in NETWORKS for part in ("valid", "test")}
+    parts = {f"fold-{k}/{n}.{part}.npz" for k in range(4) for n in MODELS for part in ("valid", "test")}
     assert set(files_of(run)) == parts
     result = read_view_predictions(run / "fold-1" / "snapshot-2.test.npz")
     assert result.probabilities.shape == (21, len(VIEWS), 3)
@@ -121,31 +122,31 @@ def test_predict_adds_other_views_to_the_files(run: Path, cli: Runner, monkeypat
     assert read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz").names == VIEWS
 
 
-@pytest.mark.parametrize("harm", ["cut off", "other weights", "other rows", "another view of that name"])
+@pytest.mark.parametrize("damage", ["cut off", "other weights", "other rows", "another view of that name"])
 def test_a_stale_or_damaged_prediction_file_is_replaced(
-    harm: str, run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+    damage: str, run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict(cli, "--snapshots", 1)
     path = run / "fold-3" / "snapshot-2.valid.npz"
-    right = read_view_predictions(path)
-    if harm == "cut off":
+    intact = read_view_predictions(path)
+    if damage == "cut off":
         path.write_bytes(path.read_bytes()[:-200])
     else:
         changes = {
             "other weights": {"weights": "0" * 32},
-            "other rows": {"ids": (*right.ids[:-1], "nobody")},
-            "another view of that name": {"keys": (right.keys[0], "View('other')", *right.keys[2:])},
+            "other rows": {"ids": (*intact.ids[:-1], "another")},
+            "another view of that name": {"keys": (intact.keys[0], "View('other')", *intact.keys[2:])},
         }
         write_view_predictions(
-            path, type(right)(**{**right.__dict__, "probabilities": 1 - right.probabilities, **changes[harm]})
+            path, type(intact)(**{**intact.__dict__, "probabilities": 1 - intact.probabilities, **changes[damage]})
         )
     computed = count_predicted(monkeypatch)
     predict(cli, "--snapshots", 1)
     assert [(item, part) for item, part, _ in computed] == [("3/snapshot-2", "valid")]
-    if harm == "another view of that name":
+    if damage == "another view of that name":
         assert computed[0][2] == (VIEWS[1],)
     else:
-        np.testing.assert_array_equal(read_view_predictions(path).probabilities, right.probabilities)
+        np.testing.assert_array_equal(read_view_predictions(path).probabilities, intact.probabilities)
 
 
 def test_predictions_are_usable_without_the_weights(run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,27 +166,29 @@ def test_cached_features_give_the_predictions_of_the_network(
     quick = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     for path in run.glob("fold-0/*.npz"):
         path.unlink()
-    monkeypatch.setattr(predict_module, "_activations", predict_module._images)
-    network = predict_module.load_snapshot
+    monkeypatch.setattr(predict_module, "_feature_loader", predict_module._image_loader)
+    load_snapshot = predict_module.load_snapshot
 
-    def whole(fold, snapshot):
-        loaded = network(fold, snapshot)
-        loaded.head = _Whole(loaded)  # what the head is computed, the whole network answers
-        return loaded
+    def load_without_features(fold, snapshot):
+        network = load_snapshot(fold, snapshot)
+        network.head = _OnImages(network)
+        return network
 
-    monkeypatch.setattr(predict_module, "load_snapshot", whole)
+    monkeypatch.setattr(predict_module, "load_snapshot", load_without_features)
     predict(cli, name="heads")
     slow = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     np.testing.assert_allclose(quick.probabilities, slow.probabilities, atol=1e-5)
 
 
-class _Whole(predict_module.nn.Module):
+class _OnImages(predict_module.nn.Module):
+    """The network's logits, in the place of its head."""
+
     def __init__(self, network):
         super().__init__()
-        self.backbone, self.head, self.features = network.backbone, network.head, network.features
+        self.backbone, self.head, self.forward_features = network.backbone, network.head, network.forward_features
 
     def forward(self, images, tabular):
-        return self.head(self.features(images), tabular)
+        return self.head(self.forward_features(images), tabular)
 
 
 def test_random_views_are_the_same_for_all_snapshots(run: Path, cli: Runner) -> None:
@@ -213,7 +216,7 @@ def test_predict_prints_the_parts_of_the_score(run: Path, cli: Runner) -> None:
     assert score["cv"]["rows"] == 60
     assert set(score["folds"]) == {"0", "1", "2", "3"}
     assert np.mean(list(score["folds"].values())) == pytest.approx(score["cv"]["value"])
-    assert [item["name"] for item in score["members"]] == list(NETWORKS)
+    assert [item["name"] for item in score["members"]] == list(MODELS)
     assert sum(item["weight"] for item in score["members"]) == pytest.approx(1)
     assert score["tta"]["mode"] in ("none", "mean", "geometric mean")
     assert score["tta"]["error"] > 0
@@ -225,9 +228,9 @@ def test_predict_prints_the_parts_of_the_score(run: Path, cli: Runner) -> None:
 
 def test_a_refit_uses_the_postprocess_of_its_original(run: Path, cli: Runner) -> None:
     predict(cli, "--tta", "none")
-    # Weights that nobody would choose, so that they are known again.
+    # Weights that no fit would choose, so that they are recognised.
     step = json.loads((run / "postprocess.json").read_text())
-    step["weights"] = {"average": 0.0, "snapshot-1": 1.0, "snapshot-2": 0.0}
+    step["weights"] = {"swa": 0.0, "snapshot-1": 1.0, "snapshot-2": 0.0}
     step["calibration"] = {"temperature": 2.0, "bias": 0.0, "clip": 0.0}
     (run / "postprocess.json").write_text(json.dumps(step))
     assert cli("shapes", "train", "--all-data", "--run", "one", "--workers", 0).code == 0
@@ -238,10 +241,10 @@ def test_a_refit_uses_the_postprocess_of_its_original(run: Path, cli: Runner) ->
         .probabilities[:, 0]
         .astype(float)
     )
-    softened = np.sqrt(result) / np.sqrt(result).sum(axis=1, keepdims=True)
+    softer = np.sqrt(result) / np.sqrt(result).sum(axis=1, keepdims=True)
     lines = (run.parents[2] / "submissions/shapes/one-all.csv").read_text().splitlines()[1:]
     submitted = np.array([[float(cell) for cell in line.split(",")[1:]] for line in lines])
-    np.testing.assert_allclose(submitted, softened, rtol=1e-6)
+    np.testing.assert_allclose(submitted, softer, rtol=1e-6)
 
 
 def test_ensemble_of_one_run_repeats_its_postprocess(workspace_dir: Path, run: Path, cli: Runner) -> None:
@@ -281,7 +284,7 @@ def test_ensemble_makes_a_run_that_can_be_repeated(workspace_dir: Path, run: Pat
     both = workspace_dir / "runs" / "shapes" / "both"
     score = json.loads((both / "score.json").read_text())
     assert {item["name"] for item in score["members"]} == {
-        "one:average",
+        "one:swa",
         "one:snapshot-1",
         "one:snapshot-2",
         "two:snapshot-0",
@@ -296,7 +299,7 @@ def test_ensemble_makes_a_run_that_can_be_repeated(workspace_dir: Path, run: Pat
     assert predict(cli, "--run", "both")
     assert (workspace_dir / "submissions/shapes/both.csv").read_bytes() == before
     again = cli("shapes", "ensemble", "one", "two")
-    assert str(workspace_dir / "submissions/shapes/both.csv") in again.out  # not another one of the same members
+    assert str(workspace_dir / "submissions/shapes/both.csv") in again.out  # the same members: no new ensemble
     trained = cli("shapes", "train", "--resume", "--run", "both")
     assert trained.code == 2
     assert "nothing to train" in trained.err
@@ -321,13 +324,11 @@ def test_ensemble_refuses_leaks_and_missing_runs(workspace_dir: Path, run: Path,
 
 
 def test_ensemble_refuses_runs_with_other_labels(workspace_dir: Path, run: Path, cli: Runner) -> None:
-    from runner.prediction.out_of_fold import read_oof_targets, write_oof_targets
-
     predict(cli, "--snapshots", 1, "--tta", "none")
     second = second_run(workspace_dir, cli)
-    truth = read_oof_targets(second / "oof_targets.npz")
-    planted = np.roll(truth.targets, 1, axis=1)
-    write_oof_targets(second / "oof_targets.npz", replace(truth, targets=planted))
+    targets = read_oof_targets(second / "oof_targets.npz")
+    planted = np.roll(targets.targets, 1, axis=1)
+    write_oof_targets(second / "oof_targets.npz", OofTargets(targets.ids, targets.classes, planted, targets.groups))
     result = cli("shapes", "ensemble", "one", "two")
     assert result.code == 1
     assert "scored on different labels" in result.err
@@ -337,7 +338,7 @@ def test_folds_trained_elsewhere_count_and_missing_ones_are_named(
     workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path
 ) -> None:
     predict(cli)
-    whole = (workspace_dir / "submissions/shapes/one.csv").read_bytes()
+    complete = (workspace_dir / "submissions/shapes/one.csv").read_bytes()
     elsewhere = tmp_path / "fold-1"
     (run / "fold-1").rename(elsewhere)
     result = cli("shapes", "predict", "--workers", 0)
@@ -350,4 +351,4 @@ def test_folds_trained_elsewhere_count_and_missing_ones_are_named(
     result = cli("shapes", "ensemble", "one")
     assert (result.code, result.err) == (0, "")
     assert json.loads((run / "score.json").read_text())["cv"]["rows"] == 60
-    assert (workspace_dir / "submissions/shapes/one.csv").read_bytes() == whole
+    assert (workspace_dir / "submissions/shapes/one.csv").read_bytes() == complete

@@ -25,7 +25,7 @@ def workspace_dir(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an optional extra")
 def test_two_ray_workers_train_the_weights_of_one_process(workspace_dir: Path, cli: Runner) -> None:
     flags = ("--folds", 2, "--workers", 0, "--device", "cpu", "--epochs-scale", 0.5)
-    assert cli("shapes", "train", "--run", "alone", *flags).code == 0
+    assert cli("shapes", "train", "--run", "single", *flags).code == 0
     # In a process of its own: Ray leaves threads and signal handlers behind.
     words = [
         sys.executable,
@@ -41,14 +41,14 @@ def test_two_ray_workers_train_the_weights_of_one_process(workspace_dir: Path, c
         "ray",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [str(word) for word in (*words, *flags)], env=environment, capture_output=True, text=True, timeout=240
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     runs = workspace_dir / "runs" / "shapes"
     for fold in ("fold-0", "fold-1"):
-        item, other = (runs / run / fold / "snapshot-0.safetensors" for run in ("alone", "spread"))
-        assert item.read_bytes() == other.read_bytes()
+        first, second = (runs / run / fold / "snapshot-0.safetensors" for run in ("single", "spread"))
+        assert first.read_bytes() == second.read_bytes()
     logged = [json.loads(line)["fold"] for line in (runs / "spread" / "log.jsonl").read_text().splitlines()]
     assert sorted(logged) == [0, 0, 1, 1]
     assert cli("shapes", "predict", "--run", "spread", "--workers", 0).code == 0

@@ -1,4 +1,4 @@
-"""`run` walks the whole line from wherever the data is, and to wherever it is asked to end."""
+"""`run`: all steps in order, from wherever the data is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAST = ("--workers", 0, "--batch-size", 32)
 
 @pytest.fixture
 def workspace_dir(workspace_folder: Path) -> Path:
-    """A competition whose recipe trains a head, then the body."""
+    """A competition whose recipe has a feature stage, then an unfrozen one."""
     stages = (Stage(24, TrainMode.FEATURES, cycle_len=2), Stage(24, TrainMode.UNFROZEN))
     write_plugin(workspace_folder, replace(SHAPES, recipe=replace(SHAPES.recipe, stages=stages)))
     return workspace_folder
@@ -31,19 +31,19 @@ def test_run_from_a_folder_needs_no_account(workspace_dir: Path, cli: Runner, sh
     assert cli("shapes", "check", path).code == 0
     assert not (workspace_dir / "submissions" / "ledger.csv").exists()
     again = cli("shapes", "run", "--no-submit", "--run", "one", *FAST)
-    assert again.code == 0, "the data is workspace_dir: neither a folder nor an account is needed"
+    assert again.code == 0, "the data is downloaded: neither a folder nor an account is needed"
 
 
 def test_linear_probe_keeps_the_backbone(workspace_dir: Path, cli: Runner, shapes_folder: Path) -> None:
     result = cli("shapes", "run", "--from", shapes_folder, "--no-submit", "--linear-probe", "--run", "one", *FAST)
     assert result.code == 0, result.err
-    assert "24 px, head" in result.err
+    assert "24 px, features" in result.err
     assert "unfrozen" not in result.err
 
 
 def test_linear_probe_adds_a_feature_stage_if_none_is_declared() -> None:
-    bodies = replace(SHAPES.recipe, stages=(Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN)))
-    (stage,) = linear_probe(bodies).stages
+    recipe = replace(SHAPES.recipe, stages=(Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN)))
+    (stage,) = linear_probe(recipe).stages
     assert (stage.size, stage.mode) == (24, TrainMode.FEATURES)
 
 

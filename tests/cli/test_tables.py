@@ -1,4 +1,4 @@
-"""Tables: drawn at a terminal, plain where nobody looks."""
+"""Tables: drawn at a terminal, plain text in a pipe."""
 
 from __future__ import annotations
 

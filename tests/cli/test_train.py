@@ -1,4 +1,4 @@
-"""The flags that change a recipe, each with what it does to a real run."""
+"""The flags that change a recipe, each by its effect on a real run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_recipe_flags_change_the_recipe(workspace_dir: Path, cli: Runner) -> Non
     recipe = recipe_of(workspace_dir, "a")
     assert [(stage.size, stage.epochs) for stage in recipe.stages] == [(24, 1), (32, 1)]
     assert (recipe.batch_size, recipe.group_lrs, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
-    assert [line["rates"][0] for line in lines_of(workspace_dir, "a")] == [0.01, 0.01]  # type: ignore[index]
+    assert [line["lrs"][0] for line in lines_of(workspace_dir, "a")] == [0.01, 0.01]  # type: ignore[index]
 
 
 def test_another_backbone_is_trained_and_names_the_run(workspace_dir: Path, cli: Runner) -> None:
@@ -71,11 +71,11 @@ def test_a_time_budget_shortens_the_recipe(workspace_dir: Path, cli: Runner) -> 
 def test_freeze_to_keeps_the_early_weights(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--freeze-to", 1, "--run", "late", "--epochs-scale", 0.7)
     train(cli, "--freeze-to", 1, "--run", "later", "--epochs-scale", 1)
-    item, other = (
+    first, second = (
         load_file(workspace_dir / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors")
         for run in ("late", "later")
     )
-    unchanged = {name for name in item if torch.equal(item[name], other[name]) and name.endswith("weight")}
+    unchanged = {name for name in first if torch.equal(first[name], second[name]) and name.endswith("weight")}
     assert "backbone.layer1.0.conv1.weight" in unchanged
     assert "backbone.layer4.0.conv1.weight" not in unchanged
 
@@ -100,11 +100,11 @@ def test_a_weights_file_is_identified_by_content(workspace_dir: Path, cli: Runne
 def test_from_run_starts_from_a_snapshot(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     train(cli, "--run", "second", "--from-run", "first", "--lr", "1e-12")
-    item, other = (
+    first, second = (
         load_file(workspace_dir / "runs" / "shapes" / run / "fold-0" / "snapshot-0.safetensors")
         for run in ("first", "second")
     )
-    assert torch.allclose(item["head.linear.weight"], other["head.linear.weight"], atol=1e-6)
+    assert torch.allclose(first["head.linear.weight"], second["head.linear.weight"], atol=1e-6)
     assert recipe_of(workspace_dir, "second").from_run == "first:snapshot-0"
 
 
@@ -132,17 +132,17 @@ def test_a_snapshot_that_saw_validation_rows_is_refused(workspace_dir: Path, cli
 
 
 def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Runner) -> None:
-    train(cli, "--run", "held", "--lr", "find")
+    train(cli, "--run", "split", "--lr", "find")
     assert cli("shapes", "predict").code == 0
-    assert train(cli, "--all-data").out.strip() == "held-all"
-    predicted = cli("shapes", "predict", "--run", "held-all")
+    assert train(cli, "--all-data").out.strip() == "split-all"
+    predicted = cli("shapes", "predict", "--run", "split-all")
     assert predicted.code == 0, predicted.err
     score = [
-        json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text()) for run in ("held", "held-all")
+        json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text()) for run in ("split", "split-all")
     ]
-    assert score[1] == {**score[0], "refit_of": "held"}
-    lines = [lines_of(workspace_dir, run) for run in ("held", "held-all")]
-    assert [line["rates"][0] for line in lines[0]] == [line["rates"][0] for line in lines[1]]  # type: ignore[index]
+    assert score[1] == {**score[0], "refit_of": "split"}
+    lines = [lines_of(workspace_dir, run) for run in ("split", "split-all")]
+    assert [line["lrs"][0] for line in lines[0]] == [line["lrs"][0] for line in lines[1]]  # type: ignore[index]
     assert {line["valid_loss"] for line in lines[1]} == {None}
     assert (workspace_dir / "submissions" / "shapes" / "held-all.csv").exists()
 
@@ -167,12 +167,12 @@ def test_resume_uses_the_recipe_of_the_run(workspace_dir: Path, cli: Runner) -> 
 
 
 def test_find_lr_suggests_for_each_stage_and_keeps_nothing(workspace_dir: Path, cli: Runner, tmp_path: Path) -> None:
-    figure = tmp_path / "rates.png"
+    figure = tmp_path / "curve.png"
     result = cli("shapes", "find-lr", "--json", "--figure", figure)
     assert result.code == 0, result.err
-    text = json.loads(result.out)
-    assert [(item["size"], item["mode"]) for item in text] == [(32, TrainMode.UNFROZEN.value)]
-    assert len(text[0]["curve"]["rates"]) == len(text[0]["curve"]["losses"]) > 10
+    stages = json.loads(result.out)
+    assert [(stage["size"], stage["mode"]) for stage in stages] == [(32, TrainMode.UNFROZEN.value)]
+    assert len(stages[0]["curve"]["lrs"]) == len(stages[0]["curve"]["losses"]) > 10
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert not list((workspace_dir / "runs" / "shapes").glob("*/recipe.json"))
     plain = cli("shapes", "find-lr")
