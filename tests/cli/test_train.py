@@ -138,7 +138,8 @@ def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Run
     predicted = cli("shapes", "predict", "--run", "split-all")
     assert predicted.code == 0, predicted.err
     score = [
-        json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text()) for run in ("split", "split-all")
+        json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text())
+        for run in ("split", "split-all")
     ]
     assert score[1] == {**score[0], "refit_of": "split"}
     lines = [lines_of(workspace_dir, run) for run in ("split", "split-all")]
