@@ -60,7 +60,7 @@ $(PEERS)/.ready: benchmarks/peers-constraints.txt
 peers: $(PEERS)/.ready
 
 bench-fastai: $(READY) $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.versus_fastai $(FOLDER) --model $(MODEL) --size $(SIZE) $(if $(WEIGHTS),--weights $(WEIGHTS))
+	$(BIN)/python -m benchmarks.fastai $(FOLDER) --model $(MODEL) --size $(SIZE) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis bench demo

@@ -1,1 +1,1 @@
-"""Scripts that measure what the README claims; `make bench` runs them."""
+"""Benchmarks of the figures that the documentation states; `make bench` runs them."""

@@ -1,7 +1,7 @@
-"""`python -m benchmarks`: every benchmark, one after the other, and a table of what they claim.
+"""`python -m benchmarks`: every benchmark, one after the other, then a table of all claims.
 
-With a folder of real photographs and a weights file the comparison with fastai, and what speed costs in score, are run
-too. Peers are measured where their environment is (`make peers`).
+With a folder of photographs and a weights file, the comparison with fastai and the cost of fast inference run too.
+Peers run if their environment is there (`make peers`).
 """
 
 from __future__ import annotations
@@ -15,75 +15,75 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.claims import Claim, gather_into, read_claims
+import torch
 
-SCRIPTS = (
+from benchmarks.harness import CLAIM_MISSED, Claim, claims_environment, read_claims
+
+BENCHMARKS = (
     "startup",
-    "input_speed",
-    "stage_speed",
-    "view_speed",
-    "explore_speed",
-    "demo",
-    "growth",
-    "submission_form",
-    "ensemble_size",
-    "unpack_memory",
-    "transfer",
+    "images loading",
+    "training stages",
+    "images tta",
+    "images headers",
+    "quality demo",
+    "scale growth",
+    "scale submission",
+    "scale ensemble",
+    "data json",
+    "data download",
 )
 
 
 def main() -> int:
-    """0 where every script ran; what is claimed and does not hold is said, and is no fault of the run."""
+    """0 if every benchmark ran to its end, also if a claim does not hold."""
     options = parse_options()
-    calls = [[name] for name in SCRIPTS if name in options.only.split(",") or not options.only]
+    only = options.only.split(",") if options.only else []
+    calls = [name.split() for name in BENCHMARKS if not only or name in only or name.split()[0] in only]
     if options.folder:
         weights = ["--weights", str(options.weights)] if options.weights else []
-        calls.append(["score_of_speed", str(options.folder), "--model", options.model, *weights])
-        calls.append(["versus_fastai", str(options.folder), "--model", options.model, *weights, "--refit_of", "3"])
+        flags = [str(options.folder), "--model", options.model, *weights]
+        calls += [["training", "fast-inference", *flags], ["fastai", *flags, "--repeats", "3"]]
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "claims.jsonl"
-        failed = [call[0] for call in calls if not run(call, told)]
-        print_table(read_claims(told))
+        claims_file = Path(folder) / "claims.jsonl"
+        failed = [call for call in calls if not run(call, claims_file)]
+        print_table(read_claims(claims_file))
     if failed:
-        print(f"broken off: {', '.join(failed)}")
+        print(f"failed: {', '.join(' '.join(call) for call in failed)}")
     return int(bool(failed))
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--folder", type=Path, help="of dog-breed's form, with real photographs: what needs them is run"
+        "--folder", type=Path, help="photographs laid out as dog-breed, for the benchmarks that need them"
     )
     parser.add_argument("--model", default="mobilenetv2_100", metavar="NAME")
     parser.add_argument("--weights", type=Path, metavar="FILE")
-    parser.add_argument("--only", default="", metavar="NAME,NAME", help=f"of {', '.join(SCRIPTS)}")
+    parser.add_argument("--only", default="", metavar="NAME,NAME", help=f"of: {', '.join(BENCHMARKS)}")
     return parser.parse_args()
 
 
-def run(call: list[str], told: Path) -> bool:
-    """One script in a process of its own; whether it came to its end. 1 is a claim that does not hold."""
+def run(call: list[str], claims_file: Path) -> bool:
+    """Run a benchmark in a new process; whether it ran to its end."""
+    module, *arguments = call
     print(f"\n== {' '.join(call)}", flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{call[0]}", *call[1:]], env=gather_into(told), check=False
-    )
-    return done.returncode in (0, 1)
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    return subprocess.run(command, env=claims_environment(claims_file), check=False).returncode in (0, CLAIM_MISSED)
 
 
 def print_table(claims: list[Claim]) -> None:
-    """All claims below each other, under the date and the machine."""
-    print(f"\n{datetime.now(UTC):%d %B %Y}, {machine()}")
-    print(Claim("", "found", "wanted"))
+    """Print the date, the machine and all claims."""
+    print(f"\n{datetime.now(UTC):%d %B %Y}, {describe_machine()}")
+    print(Claim("", "value", "target"))
     for claim in claims:
         print(claim)
 
 
-def machine() -> str:
-    """The processor and how many there are, the graphics card where there is one; nothing that names anybody."""
-    import torch
-
-    card = f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
-    kind = str(torch.cpu.get_capabilities().get("cpu_name", "") or platform.machine())
-    return f"{os.cpu_count()} cores ({kind}){card}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}"
+def describe_machine() -> str:
+    """Cores, processor, GPU, torch and load; nothing that identifies a user."""
+    gpu = f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
+    processor = str(torch.cpu.get_capabilities().get("cpu_name", "") or platform.machine())
+    return f"{os.cpu_count()} cores ({processor}){gpu}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""fastai's own fine-tuning on a dog-breed-shaped folder. Runs in `.venv-peers`, knows nothing of the runner."""
+"""fastai's fine-tuning on photographs laid out as dog-breed. Runs in `.venv-peers`, without the runner.
+
+Run it with `python -P`: this folder must not be on the path, or `import fastai` finds this file.
+"""
 
 from __future__ import annotations
 
 import time
 
-STARTED = time.perf_counter()  # before fastai is imported: whoever waits for a result waits for that too
+STARTED = time.perf_counter()  # before fastai is imported, which a user waits for too
 
 import argparse  # noqa: E402
 import csv  # noqa: E402
@@ -35,7 +38,7 @@ Ids = list[str]
 
 
 class Clock(Callback):
-    """Notes after every epoch how long it has been, and how good it is."""
+    """Records seconds, losses and accuracy after every epoch."""
 
     order = 60  # after the recorder
 
@@ -46,8 +49,8 @@ class Clock(Callback):
         train_loss, valid_loss, valid_accuracy = map(float, self.learn.recorder.values[-1])
         self.epochs.append(
             {
-                "at": seconds(),
-                "state": "frozen" if self.learn.opt.frozen_idx else "unfrozen",
+                "seconds": seconds(),
+                "mode": "frozen" if self.learn.opt.frozen_idx else "unfrozen",
                 "train_loss": train_loss,
                 "valid_loss": valid_loss,
                 "valid_accuracy": valid_accuracy,
@@ -56,7 +59,7 @@ class Clock(Callback):
 
 
 def seconds() -> float:
-    """Seconds since the process began."""
+    """Seconds since the start of the process."""
     return round(time.perf_counter() - STARTED, 3)
 
 
@@ -71,30 +74,30 @@ def main() -> None:
         trained = seconds()
         test_ids, probabilities = predict_test(learner, options.folder)
     write_submission(options.out / "submission.csv", test_ids, list(learner.dls.vocab), probabilities)
-    told = {
+    result = {
         "settings": {name: str(value) for name, value in vars(options).items()} | environment(),
         "epochs": clock.epochs,
-        "trained_at": trained,
+        "train_seconds": trained,
         "tta_seconds": round(seconds() - trained, 3),
         "total_seconds": seconds(),
     }
-    (options.out / "told.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (options.out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="holds train/, test/, labels.csv and sample_submission.csv")
+    parser.add_argument("folder", type=Path, help="with train/, test/, labels.csv and sample_submission.csv")
     parser.add_argument("--model", required=True, help="a timm model")
     parser.add_argument("--weights", type=Path, help="its weights; without, timm fetches them")
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--held-out", type=Path, help="a folds.csv; its rows of fold 0 are held out")
-    parser.add_argument("--epochs", type=int, default=3, help="unfrozen ones, after one frozen")
+    parser.add_argument("--folds-file", type=Path, help="a folds.csv; rows of fold 0 are validation rows")
+    parser.add_argument("--epochs", type=int, default=3, help="unfrozen epochs, after one frozen")
     parser.add_argument("--lr", type=float, default=2e-3, help="fastai's default is 2e-3")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--out", type=Path, required=True, help="told.json and submission.csv are put here")
+    parser.add_argument("--out", type=Path, required=True, help="folder for result.json and submission.csv")
     return parser.parse_args()
 
 
@@ -105,13 +108,13 @@ def read_table(path: Path) -> list[list[str]]:
 
 
 def build_learner(options: argparse.Namespace, ids: Ids, labels: Ids) -> Learner:
-    """The learner that fastai's documentation builds; Normalize is added by `vision_learner`."""
+    """The learner of fastai's documentation; `vision_learner` adds Normalize."""
     label_of = dict(zip(ids, labels, strict=True))
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         get_x=lambda name: options.folder / "train" / f"{name}.jpg",
-        get_y=lambda name: label_of[name],  # fastai wants a function with a signature
-        splitter=IndexSplitter(held_out_rows(options, ids)),
+        get_y=lambda name: label_of[name],  # fastai needs a function with a signature
+        splitter=IndexSplitter(validation_rows(options, ids)),
         item_tfms=Resize(options.size),
         batch_tfms=aug_transforms(),
     )
@@ -121,19 +124,19 @@ def build_learner(options: argparse.Namespace, ids: Ids, labels: Ids) -> Learner
     return learner.to_channelslast(use_amp=False) if options.channels_last else learner
 
 
-def held_out_rows(options: argparse.Namespace, ids: Ids) -> list[int]:
-    """The rows of fold 0; a random fifth where there is no such file."""
-    if options.held_out:
-        fold_of = dict(read_table(options.held_out))
+def validation_rows(options: argparse.Namespace, ids: Ids) -> list[int]:
+    """The rows of fold 0; a random fifth without a folds.csv."""
+    if options.folds_file:
+        fold_of = dict(read_table(options.folds_file))
         return [row for row, name in enumerate(ids) if fold_of[name] == "0"]
     order = np.random.default_rng(options.seed).permutation(len(ids))
     return sorted(order[: len(ids) // 5].tolist())
 
 
 def predict_test(learner: Learner, folder: Path) -> tuple[Ids, torch.Tensor]:
-    """Probabilities of the test images with fastai's TTA: four augmented looks and the plain one."""
+    """Probabilities of the test images with fastai's TTA: four augmented views and the plain one."""
     ids = [row[0] for row in read_table(folder / "sample_submission.csv")]
-    # A DataBlock's test items go through get_x, which looks into train/.
+    # A DataBlock's test items go through get_x, which reads from train/.
     test = learner.dls.test_dl([f"../test/{name}" for name in ids])
     return ids, learner.tta(dl=test)[0]
 

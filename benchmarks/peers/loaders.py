@@ -1,6 +1,7 @@
-"""The loaders of fastai and of timm over a folder of JPEGs. Runs in `.venv-peers`, knows nothing of the runner.
+"""Speed of the loaders of fastai and timm on a folder of JPEGs. Runs in `.venv-peers`, without the runner.
 
-Each is asked for its batches as a model would get them: on the device, as normalised floats. Prints JSON.
+Batches are as a model gets them: on the device, as normalised floats. Prints JSON. Run it with `python -P`: this folder
+must not be on the path, or `import fastai` finds the file of that name here.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ warnings.simplefilter("ignore")
 def main() -> None:
     options = parse_options()
     epochs = {"fastai": fastai_epochs, "timm": timm_epochs}[options.peer](options)
-    told = {"peer": f"{options.peer} {version(options.peer)}", "images_per_second": epochs}
-    print(json.dumps(told))
+    result = {"peer": f"{options.peer} {version(options.peer)}", "images_per_second": epochs}
+    print(json.dumps(result))
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=["fastai", "timm"])
-    parser.add_argument("folder", type=Path, help="one folder a class, JPEGs inside")
+    parser.add_argument("folder", type=Path, help="a folder of JPEGs for each class")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
@@ -36,7 +37,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def fastai_epochs(options: argparse.Namespace) -> list[float]:
-    """As fastai's documentation has it: `Resize` for each image, `aug_transforms` and `Normalize` for the batch."""
+    """As in fastai's documentation: `Resize` for each image, `aug_transforms` and `Normalize` for the batch."""
     from fastai.vision.all import ImageDataLoaders, Normalize, Resize, aug_transforms, imagenet_stats
 
     loaders = ImageDataLoaders.from_folder(
@@ -48,7 +49,7 @@ def fastai_epochs(options: argparse.Namespace) -> list[float]:
         bs=options.batch_size,
         num_workers=options.workers,
     )
-    return timed(lambda: loaders.train, options.epochs)
+    return measure(lambda: loaders.train, options.epochs)
 
 
 def timm_epochs(options: argparse.Namespace) -> list[float]:
@@ -64,18 +65,18 @@ def timm_epochs(options: argparse.Namespace) -> list[float]:
         num_workers=options.workers,
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
-    return timed(lambda: loader, options.epochs)
+    return measure(lambda: loader, options.epochs)
 
 
-def timed(loader: Callable[[], Any], epochs: int) -> list[float]:
-    """Images a second of each epoch, from asking for the first batch to having the last."""
-    rates = []
+def measure(loader: Callable[[], Any], epochs: int) -> list[float]:
+    """Images a second of each epoch."""
+    speeds = []
     for _ in range(epochs):
-        begun, images = time.perf_counter(), 0
+        started, images = time.perf_counter(), 0
         for batch in loader():
             images += len(batch[0])
-        rates.append(images / (time.perf_counter() - begun))
-    return rates
+        speeds.append(images / (time.perf_counter() - started))
+    return speeds
 
 
 if __name__ == "__main__":

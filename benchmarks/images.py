@@ -1,0 +1,216 @@
+"""Speed of images: loading beside other libraries, test-time augmentation, headers.
+
+python -m benchmarks.images loading|tta|headers [--images N] ...
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.harness import claim, main, median_seconds, write_dataset, write_images
+from runner.contract import SIDE_ON, TOP_DOWN
+from runner.explore.image_stats import compute_image_stats, read_sizes
+from runner.images.augment import build_augmentation
+from runner.images.cache import CacheOptions
+from runner.images.cached import open_cached_images
+from runner.images.decode import ImageReader
+from runner.images.views import MultiView, View, default_views
+from runner.prediction.predict import EachView
+from runner.training.distributed import build_accelerator, inference_autocast
+from runner.training.fold import default_workers
+from runner.training.learner import predict_logits
+from runner.training.loaders import ImageLoader, RowTargets, even_batches, inference_batch_size, shuffled_batches
+from runner.training.memory import keep_freed_memory
+from runner.training.model import build_network, normalise
+
+PEERS_PYTHON = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
+BATCH_SIZE = 64
+
+ImagesPerSecond = dict[str, list[list[float]]]  # by side, a list a repeat, of each epoch
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """The same for every side."""
+
+    size: int
+    batch_size: int
+    workers: int
+    epochs: int
+
+
+def loading(
+    images: int = 3000, size: int = 160, batch_size: int = 64, workers: int = 2, epochs: int = 3, repeats: int = 3
+) -> None:
+    """Images a second that reach a model, with and without the cache, beside fastai's loader and timm's.
+
+    Every side reads the same 500 x 375 JPEGs and gives normalised floats. Sides take turns; the table has medians. Each
+    turn begins without a cache. Peers run if their environment is there (`make peers`).
+    """
+    keep_freed_memory()
+    options = LoadingOptions(size, batch_size, workers, epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "images"
+        # A folder a class, as the peers read them.
+        write_images([source / f"breed_{number % 10}" / f"{number:05d}.jpg" for number in range(images)])
+        print(f"{images} JPEGs 500 x 375, SIDE_ON at {size} px, {workers} workers")
+        speeds: ImagesPerSecond = {}
+        for repeat in range(repeats):
+            for side, epoch_speeds in load_all_sides(options, source, Path(folder) / f"cache-{repeat}"):
+                speeds.setdefault(side, []).append(epoch_speeds)
+    report_loading(speeds)
+
+
+def load_all_sides(options: LoadingOptions, source: Path, cache: Path) -> list[tuple[str, list[float]]]:
+    """Each side's name and its images a second in each epoch."""
+    sides = [
+        ("runner", load_with_runner(options, source, CacheOptions(cache, 10**10))),
+        ("runner, --cache-gb 0", load_with_runner(options, source, None)),
+    ]
+    if PEERS_PYTHON.exists():
+        sides += [load_with_peer(peer, options, source) for peer in ("fastai", "timm")]
+    return sides
+
+
+def load_with_runner(options: LoadingOptions, source: Path, cache: CacheOptions | None) -> list[float]:
+    paths = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*.jpg"))]
+    reader = open_cached_images(source, paths, SIDE_ON, options.size, cache)
+    no_targets = np.zeros((len(paths), 1), dtype=np.float32)
+    augment = build_augmentation(SIDE_ON, options.size, is_rgb=True)
+    loader = ImageLoader(reader, RowTargets(no_targets, no_targets), augment, options.workers)
+    mean, std = torch.full((1, 3, 1, 1), 120.0), torch.full((1, 3, 1, 1), 60.0)
+    speeds = []
+    for epoch in range(options.epochs):
+        started, count = time.perf_counter(), 0
+        for batch in loader.read(shuffled_batches(range(len(paths)), options.batch_size, epoch), epoch):
+            count += len(normalise(batch.inputs, mean, std))
+        speeds.append(count / (time.perf_counter() - started))
+    return speeds
+
+
+def load_with_peer(peer: str, options: LoadingOptions, source: Path) -> tuple[str, list[float]]:
+    """The peer's name with its version, and its images a second."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in vars(options).items()]
+    # -P: the folder of the script has a fastai.py of its own.
+    command = [PEERS_PYTHON, "-P", Path(__file__).parent / "peers" / "loaders.py", peer, source, *flags]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result = json.loads(output.splitlines()[-1])
+    return result["peer"], result["images_per_second"]
+
+
+def report_loading(speeds: ImagesPerSecond) -> None:
+    """Print medians of the first epoch and of later ones, and how many times faster the runner is."""
+    first = {side: statistics.median(epochs[0] for epochs in turns) for side, turns in speeds.items()}
+    later = {
+        side: statistics.median(speed for epochs in turns for speed in epochs[1:]) for side, turns in speeds.items()
+    }
+    print(f"\n{'images a second':<22}{'first epoch':>13}{'later':>9}{'runner, first':>19}{'later':>9}")
+    for side in speeds:
+        ratios = f"{first['runner'] / first[side]:>18.1f}x{later['runner'] / later[side]:>8.1f}x"
+        print(f"{side:<22}{first[side]:>13.0f}{later[side]:>9.0f}{ratios}")
+    for side in [side for side in speeds if not side.startswith("runner")]:
+        first_ratio, later_ratio = first["runner"] / first[side], later["runner"] / later[side]
+        claim(f"images a second / {side}, first epoch", f"{first_ratio:.1f} x", ">= 1 x", first_ratio >= 1)
+        claim(f"images a second / {side}, later epochs", f"{later_ratio:.1f} x", ">= 4 x", later_ratio >= 4)
+
+
+# --- test-time augmentation ---------------------------------------------------------------------
+
+
+def tta(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, repeats: int = 3) -> None:
+    """Time of eight TTA views beside one view: the network eight times, the decoding once.
+
+    500 x 375 JPEGs without a cache, through the loader and the network of `predict`, with random weights. With workers,
+    decoding for one view overlaps with the network; without workers the times add up. Both are measured.
+    """
+    accelerator = build_accelerator("auto")
+    network = build_network(model, classes=10, channels=3, pretrained=False, weights=None, dropout=0)
+    network.to(accelerator.device)
+
+    def predict(loader: ImageLoader, views: Sequence[View]) -> None:
+        rows, batch_size = np.arange(images), inference_batch_size(BATCH_SIZE, len(views))
+        with inference_autocast(accelerator):
+            predict_logits(accelerator, EachView(network), loader, rows, batch_size, title="predicting")
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(Path(folder), images, test=1)
+        paths = [f"train/{path.name}" for path in sorted((Path(folder) / "train").iterdir())]
+        reader = open_cached_images(Path(folder), paths, TOP_DOWN, size)
+        eight = default_views(TOP_DOWN)
+        one = eight[:1]
+        print(f"{images} JPEGs, {model} at {size} px")
+        for workers in (default_workers(), 0):
+            loaders = {len(views): view_loader(reader, views, size, workers) for views in (one, eight)}
+            works: dict[str, Callable[[], object]] = {
+                "one view": lambda loaders=loaders: predict(loaders[1], one),  # type: ignore[misc]
+                "eight views": lambda loaders=loaders: predict(loaders[8], eight),  # type: ignore[misc]
+                "decoding": lambda workers=workers: decode_all(reader, workers),  # type: ignore[misc]
+            }
+            seconds = median_seconds(works, repeats)
+            report_tta(seconds, images, f"{workers} workers" if workers else "without workers")
+
+
+def view_loader(reader: ImageReader, views: Sequence[View], size: int, workers: int) -> ImageLoader:
+    return ImageLoader(reader, RowTargets.none(len(reader)), MultiView(TOP_DOWN, views, size), workers)
+
+
+def decode_all(reader: ImageReader, workers: int) -> None:
+    """Decode every image, resized to 8 px."""
+    loader = view_loader(reader, default_views(TOP_DOWN)[:1], 8, workers)
+    for _ in loader.read(even_batches(np.arange(len(reader)), BATCH_SIZE)):
+        pass
+
+
+def report_tta(seconds: dict[str, float], images: int, how: str) -> None:
+    for name, value in seconds.items():
+        print(f"{name:<14}{value:>8.2f} s{1000 * value / images:>9.2f} ms an image")
+    ratio = seconds["eight views"] / (8 * seconds["one view"] - 7 * seconds["decoding"])
+    claim(f"eight views / (8 x one view - 7 x decoding), {how}", f"{ratio:.2f}", "<= 1", ratio <= 1)
+
+
+# --- headers ------------------------------------------------------------------------------------
+
+
+def headers(images: int = 40_000, repeats: int = 3) -> None:
+    """Time that `explore` needs for image headers and statistics, beside decoding every image."""
+    different, side = min(images, 200), 176  # the other files are copies: as slow to read and to decode
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"{number:05d}.jpg" for number in range(images)]
+        write_images([folder / name for name in names[:different]])
+        for name in names[:different]:
+            small = cv2.resize(cv2.imread(str(folder / name)), (side * 4 // 3, side), interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(folder / name), small)
+        for number, name in enumerate(names[different:]):
+            shutil.copyfile(folder / names[number % different], folder / name)
+        works: dict[str, Callable[[], object]] = {
+            "headers": lambda: read_sizes(folder, names),
+            "decoding": lambda: [cv2.imread(str(folder / name)).shape for name in names],
+            "statistics": lambda: compute_image_stats(folder, names, range(images)),
+        }
+        seconds = median_seconds(works, repeats)
+    claim(f"explore: headers of {images:,} JPEGs", f"{seconds['headers']:.1f} s")
+    claim(f"explore: statistics of {images:,} JPEGs", f"{seconds['statistics']:.1f} s")
+    ratio = seconds["decoding"] / seconds["headers"]
+    claim("explore: decoding every image / reading every header", f"{ratio:.1f} x", ">= 3 x", ratio >= 3)
+
+
+if __name__ == "__main__":
+    main(loading, tta, headers)

@@ -1,0 +1,258 @@
+"""Quality of scores: rehearsals, the stages of a recipe, the demo.
+
+python -m benchmarks.quality demo
+python -m benchmarks.quality rehearsals [--names dog-breed,planet] [--seeds N] [--folder DIR --weights FILE]
+python -m benchmarks.quality stages FOLDER WEIGHTS
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
+
+import numpy as np
+
+from benchmarks.harness import claim, main, run_runner, write_competition
+from competitions import load
+from runner.console import set_verbosity
+from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Stage, TrainMode
+from runner.contract.targets import targets_of
+from runner.contract.thresholds import apply_thresholds
+from runner.hosts.grading import read_solution
+from runner.options import Compute, RehearsalOptions, TrainOptions
+from runner.practice.build import build_practice, practice_names
+from runner.practice.recipes import practice_recipe
+from runner.practice.rehearsal import rehearsal_workspace
+from runner.prediction.out_of_fold import in_order
+from runner.prediction.predictions import Predictions, mean_predictions, read_predictions
+from runner.session import Session
+from runner.steps.download import download
+from runner.training.run import Run
+from runner.workflow import RunOptions, rehearse
+from runner.workspace import Workspace
+
+# --- demo ---------------------------------------------------------------------------------------
+
+MAX_DEMO_SECONDS = 90
+
+
+def demo(names: tuple[str, ...] = practice_names()) -> None:
+    """Seconds of `runner demo` on each practice competition, and its score beside the best baseline's."""
+    print(f"{'competition':<12}{'seconds':>9}{'cv':>10}{'public':>10}{'private':>10}{'best baseline':>15}{'rank':>8}")
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            workspace = Path(folder)
+            started = time.perf_counter()
+            run_runner(workspace, "demo", name)
+            seconds = time.perf_counter() - started
+            standings = json.loads(run_runner(workspace, "--host", "practice", name, "standings", "--json"))
+            session = Session(load(name), Workspace.at(workspace).for_host("practice"), "practice")
+            leaderboard = session.host.fetch_leaderboard(session.competition.slug, private=True)
+        submission = standings["submissions"][0]
+        scores = "".join(f"{float(submission[column]):>10.4f}" for column in ("cv", "public", "private"))
+        print(f"{name:<12}{seconds:>9.1f}{scores}{leaderboard.rows[0].score:>15.4f}{submission['standing']:>8}")
+        figure = f"runner demo {name}, rank {submission['standing']}"
+        claim(figure, f"{seconds:.1f} s", f"<= {MAX_DEMO_SECONDS} s", seconds <= MAX_DEMO_SECONDS)
+
+
+# --- rehearsals ---------------------------------------------------------------------------------
+
+# By chance one rehearsal in three is off by more than one standard error, one in twenty by more than two.
+MAX_ERRORS, MIN_SHARE = 2.0, 0.95
+
+
+@dataclass(frozen=True)
+class RehearsalScores:
+    """A rehearsal's gap in standard errors, and the hidden scores of the ensemble and of the best single model."""
+
+    gap_in_errors: float
+    ensemble: float
+    single: float
+
+
+def rehearsals(
+    names: tuple[str, ...] = practice_names(),
+    seeds: int = 20,
+    first_seed: int = 0,
+    scale: float = 0.6,
+    hidden: float = 0.25,
+    epochs: int = 5,
+    folds: int | None = None,
+    folder: Path | None = None,
+    model: str = "mobilenetv2_100",
+    weights: Path | None = None,
+    size: int = 128,
+) -> None:
+    """How often hidden scores agree with cross-validation, and what ensemble and TTA gain over the best single model.
+
+    On practice data of this scale; or, with --folder (laid out as dog-breed), on photographs with a pretrained model.
+    Every seed hides other rows. `epochs` is the length of each of three cycles.
+    """
+    set_verbosity(quiet=True)
+    print(
+        f"{'data':<12}{'seeds':>6}{'within':>8}{'mean':>9}{'worst':>7}{'ensemble':>10}{'single':>10}{'gain':>10}",
+        end="",
+    )
+    print(f"{'better':>16}{'s each':>9}")
+    for name in ("dog-breed",) if folder else names:
+        with tempfile.TemporaryDirectory() as root:
+            if folder:
+                session = Session(load(name), Workspace.at(root), compute=Compute("cpu"))
+                download(session, folder)
+                stage = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=epochs)
+                recipe = replace(session.competition.recipe, backbone=model, stages=(stage,), folds=folds)
+            else:
+                session = Session(load(name), Workspace.at(root).for_host("practice"), "practice", Compute("cpu"))
+                build_practice(session, scale=scale)
+                download(session)
+                recipe = replace(three_cycles(practice_recipe(session.competition), epochs), folds=folds)
+            started, scores = time.perf_counter(), []
+            for seed in range(first_seed, first_seed + seeds):
+                options = RehearsalOptions(hidden, seed)
+                scores.append(rehearse_once(session, replace(recipe, seed=seed), options, weights))
+                print(f"  {name} {seed}: {scores[-1]}", file=sys.stderr, flush=True)
+        report_rehearsals(
+            folder.name if folder else name, session.competition.metric, scores, time.perf_counter() - started
+        )
+
+
+def three_cycles(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe's last stage as three cycles: three snapshots to choose from."""
+    return replace(recipe, stages=(replace(recipe.stages[-1], cycles=3, cycle_len=epochs, cycle_mult=1),))
+
+
+def rehearse_once(session: Session, recipe: Recipe, options: RehearsalOptions, weights: Path | None) -> RehearsalScores:
+    run_options = RunOptions(train=TrainOptions(weights=weights))
+    submitted, result = rehearse(session, recipe, options, run_options)
+    rehearsal = Session(session.competition, rehearsal_workspace(session, options), "practice")
+    return RehearsalScores(result.gap_in_errors, result.hidden.value, score_best_single(rehearsal, submitted.run))
+
+
+def score_best_single(rehearsal: Session, run: Run) -> float:
+    """The hidden score of the snapshot with the best out-of-fold score, without TTA or fitted postprocess."""
+    index, competition = rehearsal.index, rehearsal.competition
+    target_of = dict(zip(index.train["id"], index.targets(), strict=True))
+
+    def read(snapshot: str, subset: str) -> Predictions:
+        return mean_predictions([read_predictions(path) for path in run.folder.glob(f"fold-*/{snapshot}.{subset}.npz")])
+
+    def oof_score(snapshot: str) -> float:
+        oof = read(snapshot, "valid")
+        targets = np.stack([target_of[id] for id in oof.ids])
+        return score_plain(competition.metric, targets, oof.probabilities)
+
+    snapshots = {path.name.split(".")[0] for path in run.fold_dir(0).glob("snapshot-*.valid.npz")}
+    best = competition.metric.best(sorted(snapshots), oof_score)
+    solution = read_solution(rehearsal.workspace.practice_host_dir(competition.name) / "solution.csv")
+    probabilities = in_order(read(best, "test"), [row.id for row in solution], index.classes)
+    targets = targets_of(competition.labels, index.classes, [row.label for row in solution])
+    return score_plain(competition.metric, targets, probabilities)
+
+
+def score_plain(metric: Metric, targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """The score with all thresholds at 0.5, if the metric needs decisions."""
+    return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)
+
+
+def report_rehearsals(name: str, metric: Metric, scores: list[RehearsalScores], seconds: float) -> None:
+    """Print the row of the table; claim how many gaps are within two standard errors, and the ensemble's gain."""
+    errors = np.array([score.gap_in_errors for score in scores])
+    gains = np.array([metric.gain(score.ensemble, score.single) for score in scores])
+    within = int((np.abs(errors) <= MAX_ERRORS).sum())
+    gain_error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else float("nan")
+    ensemble, single = (np.mean([getattr(score, field) for score in scores]) for field in ("ensemble", "single"))
+    print(
+        f"{name:<12}{len(scores):>6}{within:>8}{errors.mean():>+9.2f}{np.abs(errors).max():>7.2f}"
+        f"{ensemble:>10.4f}{single:>10.4f}{gains.mean():>+10.4f} ± {gain_error:.4f}"
+        f"{int((gains > 0).sum()):>7}{seconds / len(scores):>9.0f}",
+        flush=True,
+    )
+    least = int(np.floor(MIN_SHARE * len(scores)))
+    claim(
+        f"rehearsals of {name} within 2 standard errors", f"{within} of {len(scores)}", f">= {least}", within >= least
+    )
+    claim(f"gain of ensemble and TTA, {name}", f"{gains.mean():+.4f}", "> 0", bool(gains.mean() > 0))
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+STAGES_COMPETITION = "same-dogs"
+
+
+def stages(folder: Path, weights: Path, model: str = "mobilenetv2_100", size: int = 160, larger: int = 224) -> None:
+    """Which stages are worth their time: recipes that differ in a stage, on photographs laid out as dog-breed.
+
+    All runs are in one workspace, so their validation rows are the same. A `test_solution.csv` in the folder is graded.
+    """
+    print(f"{'recipe':<48}{'seconds':>9}{'valid':>10}{'accuracy':>10}{'test':>10}{'accuracy':>10}")
+    with tempfile.TemporaryDirectory() as workspace:
+        for name, recipe in stage_recipes(size, larger).items():
+            row = train_and_grade(Path(workspace), recipe, folder, ("--backbone", model, "--weights", weights))
+            print(f"{name:<48}{row}", flush=True)
+
+
+def stage_recipes(size: int, larger: int) -> dict[str, Recipe]:
+    """The recipes to compare, by their stages."""
+    base = load("dog-breed").recipe
+    head = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=2, cycle_mult=2)
+    larger_head = Stage(larger, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5)
+    frozen = Stage(size, TrainMode.FROZEN, cycle_len=3, lr_scale=0.3)
+
+    def unfrozen(lr_scale: float, stage_size: int = size) -> Stage:
+        return Stage(stage_size, TrainMode.UNFROZEN, cycle_len=2, lr_scale=lr_scale)
+
+    bn_trains, bn_frozen = replace(base, freeze_bn=False), replace(base, freeze_bn=True)
+    by_name = {
+        f"features {size}": (bn_frozen, (head,)),
+        f"features {size}, frozen": (bn_frozen, (head, frozen)),
+        f"features {size}, unfrozen x 0.3, BatchNorm trains": (bn_trains, (head, unfrozen(0.3))),
+        f"features {size}, unfrozen x 0.1, BatchNorm trains": (bn_trains, (head, unfrozen(0.1))),
+        f"features {size}, unfrozen x 0.3, BatchNorm frozen": (bn_frozen, (head, unfrozen(0.3))),
+        f"features {size}, unfrozen x 0.1, BatchNorm frozen": (bn_frozen, (head, unfrozen(0.1))),
+        f"features {larger}": (bn_frozen, (replace(head, size=larger),)),
+        f"features {size}, features {larger}": (bn_frozen, (head, larger_head)),
+        f"features {size}, unfrozen x 0.1, features {larger}": (bn_frozen, (head, unfrozen(0.1), larger_head)),
+        f"features {size}, features {larger}, unfrozen x 0.1": (bn_frozen, (head, larger_head, unfrozen(0.1, larger))),
+    }
+    return {name: replace(recipe, stages=stages) for name, (recipe, stages) in by_name.items()}
+
+
+def train_and_grade(workspace: Path, recipe: Recipe, folder: Path, flags: tuple[object, ...]) -> str:
+    """Seconds of training, validation scores and test scores, as columns."""
+    write_competition(workspace, STAGES_COMPETITION, recipe)
+    run_runner(workspace, STAGES_COMPETITION, "download", "--from", folder)
+    # Features that another recipe has cached would make this one look fast.
+    run_runner(workspace, STAGES_COMPETITION, "clean")
+    started = time.perf_counter()
+    run = run_runner(workspace, STAGES_COMPETITION, "train", *flags).strip()
+    seconds = time.perf_counter() - started
+    run_runner(workspace, STAGES_COMPETITION, "predict", "--run", run)
+    score = json.loads((workspace / "runs" / STAGES_COMPETITION / run / "score.json").read_text())
+    valid = (score["cv"]["value"], score["also"]["accuracy"]["value"])
+    test = grade(folder, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").values()
+    return f"{seconds:>9.1f}" + "".join(f"{value:>10.4f}" for value in (*valid, *test))
+
+
+def grade(folder: Path, submission: Path) -> dict[str, float]:
+    """Log loss and accuracy of a submission by `test_solution.csv` (id, breed); empty if the folder has none."""
+    solution = folder / "test_solution.csv"
+    if not solution.exists():
+        return {}
+    with solution.open(encoding="utf-8-sig", newline="") as file:
+        label_of = dict(list(csv.reader(file))[1:])
+    with submission.open(encoding="utf-8", newline="") as file:
+        (_, *classes), *rows = csv.reader(file)
+    targets = np.array([[name == label_of[row[0]] for name in classes] for row in rows], dtype=np.float64)
+    probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
+    return {"log loss": LOG_LOSS.score(targets, probabilities), "accuracy": ACCURACY.score(targets, probabilities)}
+
+
+if __name__ == "__main__":
+    main(demo, rehearsals, stages)
