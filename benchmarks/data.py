@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.harness import claim, main, measure
 from competitions import load
-from runner.hosts.practice import PracticeHost, create_practice_competition
+from runner.hosts.practice import PracticeData, PracticeHost, create_practice_competition
 from tests.kaggle_server import KaggleServer, environment_for
 
 BANDS, SHAPE = ("band_1", "band_2"), (75, 75)
@@ -64,7 +64,7 @@ def write_json_images(path: Path, rows: int, *, labelled: bool) -> None:
 def prepare_extraction(path: Path) -> Callable[[], None]:
     from runner.data.json_arrays import extract_json_arrays  # in the measured process
 
-    return partial(extract_json_arrays, path, BANDS, SHAPE)
+    return partial(extract_json_arrays, path, BANDS, SHAPE, missing=("na",))
 
 
 # --- download -----------------------------------------------------------------------------------
@@ -86,7 +86,8 @@ def download_file(folder: Path, megabytes: int) -> float:
     """Serve and download a file of this size; print the figures and return the peak in MB."""
     sample, target = folder / "sample.csv", folder / "downloaded.bin"
     sample.write_text("id\n")
-    create_practice_competition(DOG_BREED, folder / "host", files={}, sample=sample, classes=(), solution=())
+    data = PracticeData(files={}, sample=sample, classes=(), solution=())
+    create_practice_competition(DOG_BREED, folder / "host", data)
     offered = folder / "host" / "files" / "large.bin"
     offered.parent.mkdir(parents=True)
     with offered.open("wb") as file:

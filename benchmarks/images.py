@@ -29,12 +29,12 @@ from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
 from runner.images.decode import ImageReader
 from runner.images.views import MultiView, View, default_views
+from runner.options import Compute
 from runner.prediction.predict import EachView
-from runner.training.distributed import build_accelerator, inference_autocast
-from runner.training.fold import default_workers
+from runner.training.distributed import get_accelerator, inference_autocast, keep_freed_memory
+from runner.training.fold import worker_count
 from runner.training.learner import predict_logits
 from runner.training.loaders import ImageLoader, RowTargets, even_batches, inference_batch_size, shuffled_batches
-from runner.training.memory import keep_freed_memory
 from runner.training.model import build_network, normalise
 
 PEERS_PYTHON = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
@@ -140,14 +140,14 @@ def tta(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, rep
     500 x 375 JPEGs without a cache, through the loader and the network of `predict`, with random weights. With workers,
     decoding for one view overlaps with the network; without workers the times add up. Both are measured.
     """
-    accelerator = build_accelerator("auto")
+    device = get_accelerator(Compute()).device
     network = build_network(model, classes=10, channels=3, pretrained=False, weights=None, dropout=0)
-    network.to(accelerator.device)
+    network.to(device)
 
     def predict(loader: ImageLoader, views: Sequence[View]) -> None:
         rows, batch_size = np.arange(images), inference_batch_size(BATCH_SIZE, len(views))
-        with inference_autocast(accelerator):
-            predict_logits(accelerator, EachView(network), loader, rows, batch_size, title="predicting")
+        with inference_autocast():
+            predict_logits(EachView(network), loader, rows, batch_size, title="predicting")
 
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder), images, test=1)
@@ -156,7 +156,7 @@ def tta(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, rep
         eight = default_views(TOP_DOWN)
         one = eight[:1]
         print(f"{images} JPEGs, {model} at {size} px")
-        for workers in (default_workers(), 0):
+        for workers in (worker_count(Compute()), 0):
             loaders = {len(views): view_loader(reader, views, size, workers) for views in (one, eight)}
             works: dict[str, Callable[[], object]] = {
                 "one view": lambda loaders=loaders: predict(loaders[1], one),  # type: ignore[misc]

@@ -30,8 +30,7 @@ from runner.options import Compute, RehearsalOptions, TrainOptions
 from runner.practice.build import build_practice, practice_names
 from runner.practice.recipes import practice_recipe
 from runner.practice.rehearsal import rehearsal_workspace
-from runner.prediction.out_of_fold import in_order
-from runner.prediction.predictions import Predictions, mean_predictions, read_predictions
+from runner.prediction.predictions import Predictions, align, mean_predictions, read_predictions
 from runner.session import Session
 from runner.steps.download import download
 from runner.training.run import Run
@@ -151,7 +150,7 @@ def score_best_single(rehearsal: Session, run: Run) -> float:
     snapshots = {path.name.split(".")[0] for path in run.fold_dir(0).glob("snapshot-*.valid.npz")}
     best = competition.metric.best(sorted(snapshots), oof_score)
     solution = read_solution(rehearsal.workspace.practice_host_dir(competition.name) / "solution.csv")
-    probabilities = in_order(read(best, "test"), [row.id for row in solution], index.classes)
+    probabilities = align(read(best, "test"), [row.id for row in solution], index.classes)
     targets = targets_of(competition.labels, index.classes, [row.label for row in solution])
     return score_plain(competition.metric, targets, probabilities)
 
@@ -235,7 +234,7 @@ def train_and_grade(workspace: Path, recipe: Recipe, folder: Path, flags: tuple[
     seconds = time.perf_counter() - started
     run_runner(workspace, STAGES_COMPETITION, "predict", "--run", run)
     score = json.loads((workspace / "runs" / STAGES_COMPETITION / run / "score.json").read_text())
-    valid = (score["cv"]["value"], score["also"]["accuracy"]["value"])
+    valid = (score["cv"]["value"], score["extra_metrics"]["accuracy"]["value"])
     test = grade(folder, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").values()
     return f"{seconds:>9.1f}" + "".join(f"{value:>10.4f}" for value in (*valid, *test))
 

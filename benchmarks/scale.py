@@ -33,7 +33,7 @@ from runner.contract import (
     Stage,
     TrainMode,
 )
-from runner.data.download import MARKER
+from runner.data.manifest import MARKER
 from runner.prediction.predictions import Predictions, write_predictions
 from runner.session import Session
 from runner.submission_format.submission_format import find_problems, read_submission, read_submission_format
@@ -168,7 +168,7 @@ def prepare_report(session: Session) -> Callable[[], str]:
     from runner.training.run import find_run
 
     run = find_run(session.workspace, NAME, RUN)
-    return lambda: f"page of {megabytes(write_report(session.competition, session.workspace, run).path):.2f} MB"
+    return lambda: f"page of {megabytes(write_report(session, run).path):.2f} MB"
 
 
 def megabytes(path: Path) -> float:
@@ -233,7 +233,7 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     """Write a finished run: predictions of two models for the validation rows of each fold, and for the test rows."""
     from runner.data.folds import copy_folds, read_folds
     from runner.prediction.blend import oof_targets_file
-    from runner.prediction.oof_targets import oof_targets, write_oof_targets
+    from runner.prediction.out_of_fold import oof_targets, write_oof_targets
     from runner.training.run import start_run
 
     session = Session(growth_competition(kind), workspace, "practice")
@@ -362,17 +362,17 @@ def blend(folder: Path, models: int) -> None:
     targets = np.load(folder / "valid.npy")[[int(id.split("_")[1]) for id in ids]]
     folds = np.arange(len(ids)) % FOLDS
     oof = OutOfFold(tuple(file.name for file in files), ids, stack, targets, folds, ("",) * len(ids))
-    nested_cv: Any = NestedCV(oof, Task(MEAN_F2, multiclass=False, rules=LabelConstraints((0, 1, 2, 3), (1,))))
-    postprocess = timed("fit", nested_cv.final_step)
+    nested_cv: Any = NestedCV.of_rows(oof, Task(MEAN_F2, multiclass=False, constraints=LabelConstraints((0, 1, 2, 3), (1,))))
+    postprocess = timed("fit", nested_cv.postprocess)
     nested = timed("nested score", nested_cv.nested_score)
-    timed("compare weightings", nested_cv.compare_weighings)
+    timed("ensemble methods", nested_cv.score_methods)
     timed("gain of each model", nested_cv.contributions)
     test_ids = read_predictions(files[0].test[0]).ids
     by_name = {file.name: file for file in files}
     test = timed("apply", lambda: postprocess.apply(lambda name: read_test(by_name[name], test_ids, classes)))
     test_score = MEAN_F2.score(np.load(folder / "test.npy"), test.values)
-    print(f"{nested_cv.plan()}; {sum(weight > 0 for weight in postprocess.weights)} models have weight")
-    print(f"nested {nested.score}, in-sample {nested.optimistic:.5f}, test {test_score:.5f}")
+    print(f"{nested_cv.select_plan()}; {sum(weight > 0 for weight in postprocess.weights)} models have weight")
+    print(f"nested {nested.score}, in-sample {nested.in_sample:.5f}, test {test_score:.5f}")
 
 
 if __name__ == "__main__":

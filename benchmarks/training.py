@@ -31,9 +31,10 @@ from runner.data.index import build_index
 from runner.images.cached import open_cached_images
 from runner.images.decode import ImageReader, open_images
 from runner.images.views import PLAIN, MultiView, default_views
-from runner.training.distributed import build_accelerator, inference_autocast
-from runner.training.features import cached_features
-from runner.training.fold import default_workers
+from runner.options import Compute
+from runner.training.distributed import get_accelerator, inference_autocast
+from runner.training.features import FeatureSpec, cached_features
+from runner.training.fold import worker_count
 from runner.training.loaders import ImageLoader, RowTargets, even_batches
 from runner.training.model import build_network, normalise
 
@@ -56,7 +57,7 @@ def stages(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, 
         source, workspace = Path(folder) / "source", Path(folder) / "workspace"
         write_dataset(source, images, breeds=BREEDS)
         print(f"{images} JPEGs {WIDTH} x {HEIGHT}, {model} at {size} px, ", end="")
-        print(f"{torch.get_num_threads()} threads, {default_workers()} workers")
+        print(f"{torch.get_num_threads()} threads, {worker_count(Compute())} workers")
         log = train_each_mode(source, workspace, model, size, epochs)
         report_stages(log)
         compare_feature_extraction(source, Path(folder) / "cache", model, size)
@@ -100,34 +101,25 @@ def waiting_share(epoch: dict[str, Any]) -> float:
 
 def compare_feature_extraction(source: Path, cache: Path, model: str, size: int) -> None:
     """Views a second: features from JPEGs, beside timm's backbone and the fused network fed from memory; in turns."""
-    accelerator = build_accelerator("auto")
+    device = get_accelerator(Compute()).device
     network = build_network(model, classes=BREEDS, channels=3, pretrained=False, weights=None, dropout=0)
-    network.to(accelerator.device)
+    network.to(device)
     paths = [f"train/{path.name}" for path in sorted((source / "train").iterdir())]
     reader, views = open_cached_images(source, paths, SIDE_ON, size), default_views(SIDE_ON)
     count = len(paths) * len(views)
-    floats = torch.rand(BATCH_SIZE, 3, size, size, device=accelerator.device)
+    floats = torch.rand(BATCH_SIZE, 3, size, size, device=device)
     pixels = (255 * floats).to(torch.uint8).contiguous(memory_format=torch.channels_last)
     floats = floats.contiguous(memory_format=torch.channels_last)
     speeds: dict[str, list[float]] = {"features": [], "backbone": [], "network": []}
     for turn in range(3):
         started = time.perf_counter()
-        cached_features(
-            accelerator,
-            network,
-            reader,
-            preset=SIDE_ON,
-            views=views,
-            size=size,
-            cache=cache / str(turn),
-            batch_size=BATCH_SIZE,
-            workers=default_workers(),
-        )
+        spec = FeatureSpec(network, reader, SIDE_ON, views, size)
+        cached_features(spec, cache / str(turn), batch_size=BATCH_SIZE, workers=worker_count(Compute()))
         speeds["features"].append(count / (time.perf_counter() - started))
         network.eval()
         with torch.inference_mode():
             speeds["backbone"].append(images_per_second(network.backbone, floats, count))
-        with inference_autocast(accelerator):
+        with inference_autocast():
             speeds["network"].append(images_per_second(network.features, pixels, count))
     features, backbone, fused = (statistics.median(values) for values in speeds.values())
     print(f"\nviews a second ({len(views)} an image): features {features:.0f}; from memory: ", end="")
@@ -166,16 +158,16 @@ def fast_inference(
     """
     index = build_index(load("dog-breed"), folder)
     paths, targets = index.train["path"].tolist(), index.targets()
-    accelerator = build_accelerator("auto")
+    device = get_accelerator(Compute()).device
     network = build_network(model, classes=2, channels=3, pretrained=True, weights=weights, dropout=0)
-    network.to(accelerator.device).eval()
+    network.to(device).eval()
 
     def plain_features(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             return network.backbone(normalise(images, network.mean, network.std))  # type: ignore[no-any-return]
 
     def fast_features(images: torch.Tensor) -> torch.Tensor:
-        with inference_autocast(accelerator):
+        with inference_autocast():
             return network.features(images)
 
     print(f"{len(paths)} images, {model}")
@@ -194,7 +186,7 @@ def fast_inference(
 def extract(reader: ImageReader, size: int, forward: Forward) -> NDArray[np.float32]:
     """The features of every image's centre crop, (images, features)."""
     views = MultiView(SIDE_ON, (PLAIN,), size)
-    loader = ImageLoader(reader, RowTargets.none(len(reader)), views, default_workers())
+    loader = ImageLoader(reader, RowTargets.none(len(reader)), views, worker_count(Compute()))
     batches = loader.read(even_batches(np.arange(len(reader)), BATCH_SIZE))
     return np.concatenate([forward(batch.inputs.flatten(0, 1)).float().cpu().numpy() for batch in batches])
 
