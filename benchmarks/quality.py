@@ -56,8 +56,8 @@ def demo(names: tuple[str, ...] = practice_names()) -> None:
             leaderboard = session.host.fetch_leaderboard(session.competition.slug, private=True)
         submission = standings["submissions"][0]
         scores = "".join(f"{float(submission[column]):>10.4f}" for column in ("cv", "public", "private"))
-        print(f"{name:<12}{seconds:>9.1f}{scores}{leaderboard.rows[0].score:>15.4f}{submission['standing']:>8}")
-        figure = f"runner demo {name}, rank {submission['standing']}"
+        print(f"{name:<12}{seconds:>9.1f}{scores}{leaderboard.rows[0].score:>15.4f}{submission['rank']:>8}")
+        figure = f"runner demo {name}, rank {submission['rank']}"
         claim(figure, f"{seconds:.1f} s", f"<= {MAX_DEMO_SECONDS} s", seconds <= MAX_DEMO_SECONDS)
 
 

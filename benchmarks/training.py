@@ -96,7 +96,7 @@ def report_stages(log: Epochs) -> None:
 
 def waiting_share(epoch: dict[str, Any]) -> float:
     """The share of an epoch's seconds without a batch to train on."""
-    return float(epoch["waited_seconds"] / epoch["seconds"])
+    return float(epoch["data_seconds"] / epoch["seconds"])
 
 
 def compare_feature_extraction(source: Path, cache: Path, model: str, size: int) -> None:
@@ -120,7 +120,7 @@ def compare_feature_extraction(source: Path, cache: Path, model: str, size: int)
         with torch.inference_mode():
             speeds["backbone"].append(images_per_second(network.backbone, floats, count))
         with inference_autocast():
-            speeds["network"].append(images_per_second(network.features, pixels, count))
+            speeds["network"].append(images_per_second(network.forward_features, pixels, count))
     features, backbone, fused = (statistics.median(values) for values in speeds.values())
     print(f"\nviews a second ({len(views)} an image): features {features:.0f}; from memory: ", end="")
     print(f"timm's backbone {backbone:.0f}, fused network {fused:.0f}")
@@ -168,7 +168,7 @@ def fast_inference(
 
     def fast_features(images: torch.Tensor) -> torch.Tensor:
         with inference_autocast():
-            return network.features(images)
+            return network.forward_features(images)
 
     print(f"{len(paths)} images, {model}")
     print(f"{'size':<8}{'plain log loss':>18}{'fast':>10}{'difference':>20}")
