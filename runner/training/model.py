@@ -176,17 +176,26 @@ def check_weights_file(weights: Path) -> Path:
 
 
 def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> TrainingError:
-    reason = explanation.strip().splitlines()[0]
     if weights:
+        reason = _why_not_loaded(explanation)
         return TrainingError(
             f"the weights do not fit {backbone}: {reason}",
             where=weights,
             fix="--weights with the weights of this timm model, or --backbone with the model they belong to",
         )
+    reason = explanation.strip().splitlines()[0]
     return TrainingError(
         f"the pretrained weights of {backbone} could not be downloaded: {reason}",
         fix="check the network, give a file with --weights FILE, or start from scratch with --no-pretrained",
     )
+
+
+def _why_not_loaded(explanation: str) -> str:
+    """The reason in torch's message, whose first line may be a heading, or advice to unpickle unsafely."""
+    first, *others = [line.strip() for line in explanation.strip().splitlines()]
+    if "weights_only" in explanation or "invalid load key" in explanation:
+        return "it is not a file of weights"
+    return others[0] if others and first.endswith(":") else first
 
 
 def _scaled_to_bytes(backbone: nn.Module) -> tuple[list[float], list[float]]:

@@ -88,17 +88,6 @@ def test_features_in_bf16_are_nearly_the_same_under_another_name(
     assert 0 < np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
 
 
-def test_a_cpu_without_bf16_convolutions_infers_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr(distributed, "convolves_in_bf16", lambda: False)
-    distributed.cpu_has_bf16.cache_clear()
-    get_accelerator(CPU)
-    try:
-        assert distributed.inference_precision() == "no"
-    finally:
-        distributed.cpu_has_bf16.cache_clear()
-
-
 def test_features_are_computed_once_and_read_by_memory_map(cached: Cached) -> None:
     first, computed = cached()
     second, computed_again = cached()

@@ -59,6 +59,17 @@ def test_the_stage_is_announced_in_one_line(
     assert "fold 0, 24 px, frozen, lr 0.01: 48 training images, 12 validation images\n" in capfd.readouterr().err
 
 
+def test_warmup_raises_the_lr_in_the_first_cycle_of_each_stage(
+    make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    fold = make_fold(tmp_path, replace(tiny_recipe, warmup=0.34))
+    train_fold(fold)
+    lines = read_log(fold.run.log_file)
+    assert lines[0]["lrs"] == pytest.approx([0.005, 0.01, 0.005])  # 1 of 3 mini-batches
+    assert lines[1]["lrs"] == pytest.approx([0.01 / 3, 0.02 / 3, 0.01], rel=1e-3)  # 2 of 6
+    assert lines[3]["lrs"][0] == 0.01  # the second cycle
+
+
 def test_training_lowers_the_validation_loss(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
     longer = replace(tiny_recipe, stages=(replace(tiny_recipe.stages[1], cycles=1, cycle_len=12),))
     snapshot = train_fold(make_fold(tmp_path, longer))[-1]

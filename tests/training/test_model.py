@@ -1,4 +1,4 @@
-"""The network: what is frozen, what learns, and what is said when it cannot be made."""
+"""The network: what is frozen, what is trained, weight decay, and the errors of weights that do not load."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -23,7 +24,7 @@ from runner.training.optimizer import (
 )
 
 TINY = "test_resnet"
-NOTHING = torch.zeros(4, 0)
+NO_TABULAR = torch.zeros(4, 0)
 UNFROZEN = Stage(32, TrainMode.UNFROZEN)
 
 
@@ -36,23 +37,23 @@ def images(channels: int = 3) -> torch.Tensor:
     return torch.randint(0, 255, (4, channels, 32, 32), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("state", list(TrainMode))
-def test_only_what_learns_in_a_state_changes(state: TrainMode) -> None:
+@pytest.mark.parametrize("mode", list(TrainMode))
+def test_a_step_changes_only_what_its_mode_trains(mode: TrainMode) -> None:
     torch.manual_seed(0)
     net = network()
-    apply_freezing(net, recipe(), Stage(32, state))
+    apply_freezing(net, recipe(), Stage(32, mode))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimizer = build_optimizer(net, 0.01)
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     net.train()
-    net(images(), NOTHING).sum().backward()
+    net(images(), NO_TABULAR).sum().backward()
     optimizer.step()
     changed = {name.split(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(before[name], tensor)}
-    assert changed == ({"head", "backbone"} if state is TrainMode.UNFROZEN else {"head"})
+    assert changed == ({"head", "backbone"} if mode is TrainMode.UNFROZEN else {"head"})
 
 
-def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
+def test_the_batchnorms_of_a_frozen_backbone_keep_their_statistics() -> None:
     net = network()
     apply_freezing(net, recipe(), Stage(32, TrainMode.FROZEN))
     net.train()
@@ -60,19 +61,19 @@ def test_the_batchnorm_of_a_frozen_body_keeps_its_statistics() -> None:
     assert net.head.training
 
 
-def test_three_groups_hold_every_parameter_once_and_the_early_ones_come_first() -> None:
+def test_every_parameter_is_in_one_of_three_groups_by_depth() -> None:
     net = network()
-    depths = group_of_parameter(net)
-    assert set(depths) == {name for name, _ in net.named_parameters()}
-    assert set(depths.values()) == {EARLY, LATE, HEAD}
+    groups = group_of_parameter(net)
+    assert set(groups) == {name for name, _ in net.named_parameters()}
+    assert set(groups.values()) == {EARLY, LATE, HEAD}
     assert (
-        depths["backbone.conv1.0.weight" if "backbone.conv1.0.weight" in depths else "backbone.conv1.weight"] == EARLY
+        groups["backbone.conv1.0.weight" if "backbone.conv1.0.weight" in groups else "backbone.conv1.weight"] == EARLY
     )
-    assert {depth for name, depth in depths.items() if name.startswith("backbone.layer4")} == {LATE}
+    assert {group for name, group in groups.items() if name.startswith("backbone.layer4")} == {LATE}
 
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_convnext", "test_vit", "mobilenetv2_100", "resnet18"])
-def test_every_family_of_models_has_three_groups(backbone: str) -> None:
+def test_every_model_family_has_three_groups(backbone: str) -> None:
     net = build_network(backbone, classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
     assert set(group_of_parameter(net).values()) == {EARLY, LATE, HEAD}
 
@@ -81,34 +82,34 @@ def recipe(**changes: object) -> Recipe:
     return replace(Recipe(TINY, (UNFROZEN,), lr=1.0, layer_decay=0.1), **changes)  # type: ignore[arg-type]
 
 
-def test_earlier_groups_learn_slower_by_the_divisor() -> None:
+def test_layer_decay_lowers_the_lr_of_earlier_groups() -> None:
     assert group_lrs_for(recipe(), UNFROZEN) == pytest.approx((0.01, 0.1, 1.0))
     assert group_lrs_for(recipe(layer_decay=1 / 3), UNFROZEN) == (1.0 / 9, 1.0 / 3, 1.0)
 
 
-def test_a_list_of_rates_overrides_the_divisor_and_a_found_rate_the_declared() -> None:
+def test_group_lrs_override_layer_decay_and_a_found_lr_the_recipes() -> None:
     assert group_lrs_for(recipe(group_lrs=(0.1, 0.2, 0.3)), UNFROZEN) == (0.1, 0.2, 0.3)
     assert group_lrs_for(recipe(), UNFROZEN, found=0.5) == pytest.approx((0.005, 0.05, 0.5))
     assert group_lrs_for(recipe(), replace(UNFROZEN, lr_scale=0.5)) == pytest.approx((0.005, 0.05, 0.5))
 
 
-def test_freeze_to_keeps_the_groups_below_it_as_they_are() -> None:
+def test_freeze_to_freezes_the_groups_below_it() -> None:
     net = network()
     apply_freezing(net, recipe(), replace(UNFROZEN, freeze_to=1))
-    depths = group_of_parameter(net)
-    assert all(parameter.requires_grad == (depths[name] >= LATE) for name, parameter in net.named_parameters())
+    groups = group_of_parameter(net)
+    assert all(parameter.requires_grad == (groups[name] >= LATE) for name, parameter in net.named_parameters())
     net.train()
     norms = {name: one for name, one in net.backbone.named_modules() if isinstance(one, torch.nn.BatchNorm2d)}
     assert {one.training for name, one in norms.items() if name.startswith("layer4")} == {True}
     assert {one.training for name, one in norms.items() if name.startswith(("conv1", "bn1"))} == {False}
 
 
-def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
+def test_freeze_bn_keeps_statistics_while_weights_train() -> None:
     net = network()
     apply_freezing(net, recipe(freeze_bn=True), UNFROZEN)
     net.train()
     before = {name: tensor.clone() for name, tensor in net.backbone.state_dict().items() if "running" in name}
-    net(images(), NOTHING).sum().backward()
+    net(images(), NO_TABULAR).sum().backward()
     assert all(torch.equal(before[name], net.backbone.state_dict()[name]) for name in before)
     assert all(parameter.grad is not None for parameter in net.backbone.parameters())
     assert net.head.training
@@ -118,7 +119,7 @@ def test_kept_norms_keep_their_statistics_while_their_weights_learn() -> None:
     ("start", "kept"),
     [({"pretrained": False}, False), ({"pretrained": False, "from_run": "other"}, True), ({"weights": "a file"}, True)],
 )
-def test_norms_are_kept_only_where_they_have_learned_something(start: dict[str, object], kept: bool) -> None:
+def test_freeze_bn_has_no_effect_on_a_backbone_from_scratch(start: dict[str, object], kept: bool) -> None:
     net = network()
     apply_freezing(net, recipe(freeze_bn=True, **start), UNFROZEN)
     net.train()
@@ -126,24 +127,22 @@ def test_norms_are_kept_only_where_they_have_learned_something(start: dict[str, 
     assert {one.training for one in norms} == {not kept}
 
 
-def test_a_body_of_fixed_input_size_is_resized_and_keeps_what_it_learned() -> None:
+def test_a_backbone_of_fixed_input_size_keeps_its_weights_when_resized() -> None:
     net = build_network("test_vit", classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
     before = net.backbone.state_dict()["blocks.0.attn.qkv.weight"].clone()
     for size in (64, 96):
         net.set_size(size)
-        assert net(torch.zeros(2, 3, size, size, dtype=torch.uint8), NOTHING[:2]).shape == (2, 2)
+        assert net(torch.zeros(2, 3, size, size, dtype=torch.uint8), NO_TABULAR[:2]).shape == (2, 2)
     assert torch.equal(net.backbone.state_dict()["blocks.0.attn.qkv.weight"], before)
 
 
-def test_scalars_join_the_head() -> None:
+def test_tabular_values_change_the_logits() -> None:
     net = build_network(TINY, classes=2, channels=3, tabular=1, pretrained=False, weights=None, dropout=0.0).eval()
-    one, other = (net(torch.zeros(1, 3, 32, 32), torch.full((1, 1), value)) for value in (0.0, 5.0))
-    assert not torch.equal(one, other)
+    low, high = (net(torch.zeros(1, 3, 32, 32), torch.full((1, 1), value)) for value in (0.0, 5.0))
+    assert not torch.equal(low, high)
 
 
-def test_two_bands_and_weights_of_any_number_of_classes_fit(tmp_path: Path) -> None:
-    import timm
-
+def test_weights_fit_two_channels_and_any_number_of_classes(tmp_path: Path) -> None:
     donor = timm.create_model(TINY, num_classes=11)
     path = tmp_path / "weights.safetensors"
     save_file(donor.state_dict(), path)
@@ -151,35 +150,88 @@ def test_two_bands_and_weights_of_any_number_of_classes_fit(tmp_path: Path) -> N
     assert torch.equal(
         three.backbone.state_dict()["layer1.0.conv1.weight"], donor.state_dict()["layer1.0.conv1.weight"]
     )
-    assert two(images(2), NOTHING).shape == (4, 4)
+    assert two(images(2), NO_TABULAR).shape == (4, 4)
 
 
-def test_an_unknown_model_is_answered_with_the_nearest_names() -> None:
+def test_an_unknown_backbone_is_an_error_with_the_nearest_names() -> None:
     with pytest.raises(UsageError, match="resnet34"):
         network("resnet_34")
 
 
-def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no weights file"):
-        network(weights=tmp_path / "none.safetensors")
+def test_a_weights_file_that_is_missing_or_a_folder_is_named(tmp_path: Path) -> None:
+    for path, message in (
+        (tmp_path / "none.pt", "the weights file is missing"),
+        (tmp_path, "the weights file is a folder"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            network(weights=path)
+        assert (caught.value.message, caught.value.where) == (message, str(path))
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"wrong.weight": torch.zeros(3)}, path)
-    with pytest.raises(TrainingError, match="do not fit test_resnet"):
+    with pytest.raises(TrainingError, match="the weights do not fit test_resnet") as caught:
+        network(weights=path)
+    assert caught.value.where == str(path)
+
+
+def test_weights_of_another_shape_are_refused_with_the_first_mismatch(tmp_path: Path) -> None:
+    state = timm.create_model(TINY).state_dict()
+    state["layer1.0.conv1.weight"] = torch.zeros(3, 3)
+    path = tmp_path / "shape.safetensors"
+    save_file(state, path)
+    with pytest.raises(TrainingError, match=r"size mismatch for layer1\.0\.conv1\.weight"):
         network(weights=path)
 
 
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "page.safetensors"
-    path.write_text("<html>not found</html>")
-    with pytest.raises(TrainingError, match="do not fit test_resnet"):
+@pytest.mark.parametrize("name", ["page.safetensors", "table.pth", "table.csv"])
+def test_a_file_that_holds_no_weights_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("id,label\n1,2\n")
+    with pytest.raises(TrainingError, match="the weights do not fit test_resnet") as caught:
         network(weights=path)
+    assert "weights_only" not in caught.value.message
 
 
-def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_be_reached_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else the hub's client tries for a while
-    with pytest.raises(TrainingError, match="--weights FILE") as caught:
+    with pytest.raises(TrainingError, match="could not be downloaded") as caught:
         network("resnet18", pretrained=True)
-    assert "--no-pretrained" in str(caught.value)
+    assert caught.value.fix is not None
+    assert "--weights FILE" in caught.value.fix
+    assert "--no-pretrained" in caught.value.fix
+
+
+def decayed(backbone: str) -> dict[str, bool]:
+    """Whether weight decay shrinks each parameter of an unfrozen network."""
+    net = build_network(backbone, classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
+    apply_freezing(net, recipe(), UNFROZEN)
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    groups = build_optimizer(net, 0.01).param_groups
+    return {names[id(parameter)]: group["weight_decay"] > 0 for group in groups for parameter in group["params"]}
+
+
+def test_weight_decay_spares_class_tokens_and_position_embeddings() -> None:
+    decays = decayed("vit_tiny_patch16_224")
+    assert not decays["backbone.cls_token"]
+    assert not decays["backbone.pos_embed"]
+    assert not decays["backbone.blocks.0.norm1.weight"]
+    assert decays["backbone.blocks.0.attn.qkv.weight"]
+    assert decays["head.linear.weight"]
+    assert not decays["head.linear.bias"]
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_convnext"])
+def test_weight_decay_of_a_cnn_depends_on_dimensions_alone(backbone: str) -> None:
+    net = build_network(backbone, classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
+    assert decayed(backbone) == {name: parameter.ndim > 1 for name, parameter in net.named_parameters()}
+
+
+def test_optimizer_groups_are_ordered_by_depth_then_decay() -> None:
+    net = network()
+    apply_freezing(net, recipe(), UNFROZEN)
+    groups = build_optimizer(net, 0.01).param_groups
+    assert [(group["group"], group["weight_decay"]) for group in groups] == [
+        (group, decay) for group in (EARLY, LATE, HEAD) for decay in (0.0, 0.01)
+    ]
