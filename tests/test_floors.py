@@ -1,4 +1,4 @@
-"""The house stands: a floor imports only itself and the floors below it, and nothing runs in a circle."""
+"""The architecture: a floor imports only itself and the floors below it, function-level imports included."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import runner
 ROOT = Path(runner.__file__).parent
 PLUGINS = Path(competitions.__file__).parent
 
-# From the ground up. Names on one line share a floor.
+# From the ground up. Names on one line share a floor. A longer name is a sub-room with a floor of its own.
 FLOORS = (
     ("runner", "runner.errors", "runner.console", "runner.gc_disabled", "runner.workspace", "runner.options"),
     ("runner.problems", "runner.csv_file"),
@@ -31,12 +31,22 @@ FLOORS = (
     ("runner.training",),
     ("runner.prediction",),
     ("runner.practice",),
+    ("runner.report.page",),
     ("runner.report",),
     ("runner.steps",),
     ("runner.workflow", "runner.doctor"),
+    ("runner.cli.global_options", "runner.cli.options", "runner.cli.messages", "runner.cli.tables"),
+    ("runner.cli.commands",),
     ("runner.cli",),
     ("runner.__main__",),
 )
+# Modules that import something of ours inside a function, and why: everything else is imported at the top.
+FUNCTION_LEVEL = {
+    "competitions": "the names alone are listed without importing a plugin",
+    "competitions.iceberg": "a plugin must import fast, and reading its JSON needs numpy",
+    "runner.images.views": "albumentations takes a second to import, and only random views need it",
+    "runner.practice.build": "generators and baselines need torch-free but slow packages; listing their names does not",
+}
 HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "py7zr")
 
 
@@ -80,6 +90,15 @@ def nodes_of(node: ast.AST, inside_functions: bool) -> list[ast.AST]:
     return found
 
 
+def function_level_imports_of(path: Path) -> set[str]:
+    """Every module that a file imports inside a function."""
+    functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    nodes = [node for function in functions for node in ast.walk(function)]
+    return {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names} | {
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module
+    }
+
+
 def floor_of(module: str) -> int | None:
     """The floor of one of our modules; None for what is not ours."""
     if module.split(".")[0] not in ("runner", "competitions"):
@@ -102,19 +121,52 @@ def test_a_floor_imports_only_itself_and_the_floors_below(module):
     assert above == [], f"{module} leans on {above}, which stand above it"
 
 
-def test_imports_have_no_cycle():
-    leans_on = {module: sorted(imports_of(path) & MODULES.keys()) for module, path in MODULES.items()}
+def find_cycle(edges: dict[str, set[str]]) -> list[str] | None:
+    """The nodes of a cycle in a graph, or None."""
     done: set[str] = set()
 
-    def walk(module: str, way: tuple[str, ...]) -> None:
-        assert module not in way, " -> ".join([*way[way.index(module) :], module])
-        if module not in done:
-            for below in leans_on[module]:
-                walk(below, (*way, module))
-            done.add(module)
+    def walk(node: str, path: tuple[str, ...]) -> list[str] | None:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node not in done:
+            for neighbour in sorted(edges.get(node, set())):
+                if cycle := walk(neighbour, (*path, node)):
+                    return cycle
+            done.add(node)
+        return None
 
-    for module in MODULES:
-        walk(module, ())
+    return next((cycle for node in edges if (cycle := walk(node, ()))), None)
+
+
+def room_of(module: str) -> str:
+    """The folder of a module, or the module itself if it lies in no folder."""
+    return module if module.count(".") < 2 else module.rpartition(".")[0]
+
+
+def test_imports_have_no_cycle():
+    assert find_cycle({module: imports_of(path) & MODULES.keys() for module, path in MODULES.items()}) is None
+
+
+def test_rooms_have_no_cycle():
+    edges: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        room = room_of(module)
+        rooms = {room_of(name) for name in imports_of(path) & MODULES.keys()}
+        # A folder and the folders inside it are one room here; their modules have no cycle, as tested above.
+        related = {name for name in rooms if f"{name}.".startswith(f"{room}.") or f"{room}.".startswith(f"{name}.")}
+        edges.setdefault(room, set()).update(rooms - related - {"runner"})
+    assert find_cycle(edges) is None
+
+
+def test_only_listed_modules_import_ours_inside_functions():
+    files = {**MODULES, **{f"competitions.{path.stem}": path for path in PLUGINS.glob("*.py")}}
+    late = {
+        module.removesuffix(".__init__")
+        for module, path in files.items()
+        if any(floor_of(name) is not None for name in function_level_imports_of(path))
+    }
+    # A command is imported for its help, which must not wait for what the command does.
+    assert {module for module in late if not module.startswith("runner.cli.")} == set(FUNCTION_LEVEL)
 
 
 def test_only_the_client_of_the_kaggle_host_imports_the_official_client():
