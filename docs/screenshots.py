@@ -38,9 +38,9 @@ class Screenshot(NamedTuple):
 
 
 SCREENSHOTS = (
-    Screenshot("explore", "practice/runs/dog-breed/explore.html", "#what-they-look-like", 570),
-    Screenshot("report", "practice/runs/dog-breed/demo/report.html", "#confusions", 700),
-    Screenshot("board", "board.html", "#cv-against-the-leaderboard", 640),
+    Screenshot("explore", "practice/runs/dog-breed/explore.html", "#examples", 570),
+    Screenshot("report", "practice/runs/dog-breed/demo/report.html", "#confusion-matrix", 700),
+    Screenshot("board", "board.html", "#cv-and-leaderboard", 640),
 )
 
 

@@ -175,7 +175,8 @@ def rehearse_and_read(session: Session) -> tuple[dict[str, bytes], RehearsalResu
     options = RehearsalOptions(0.25)
     _, result = rehearse(session, session.competition.recipe, options, RunOptions(predict=PredictOptions("none")))
     graded = ("practice-host/", "submissions/ledger.csv", "leaderboards/")
-    timed = ("rehearsal.json", "/marks", "/headers.bin")
+    # The caches know files by their size, times and inode.
+    timed = ("rehearsal.json", "/headers.bin", "/readable-labelled.txt", "/readable-test.txt")
     files = {
         name: without_times(name, content)
         for name, content in contents(rehearsal_workspace(session, options).root).items()
