@@ -14,7 +14,7 @@ from runner.data.folds import TRAIN_ONLY, Folds, read_folds
 from runner.errors import RunnerError, UsageError
 from runner.prediction.out_of_fold import Member, OofTargets, find_members, read_oof_targets
 from runner.prediction.postprocess import read_scored_views
-from runner.prediction.predictions import path_of, predicted_names, read_common_views
+from runner.prediction.predictions import predict_command, predicted_names, predictions_file, read_common_views
 from runner.training.run import Run
 
 
@@ -65,7 +65,7 @@ def _check_has_validation_rows(run: Run) -> None:
 def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
     folders = [run.fold_dir(number) for number in range(count)]
     predicted = [folder for folder in folders if predicted_names(folder)]
-    fix = f"runner {run.competition} predict --run {run.name}"
+    fix = predict_command(run.folder)
     if not predicted:
         raise RunnerError(f"{run.name} has no predictions yet", where=run.folder, fix=fix)
     for folder in folders:
@@ -74,7 +74,9 @@ def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
     names = [name for name in predicted_names(predicted[0]) if all(name in predicted_names(it) for it in predicted)]
     if not names:
         raise RunnerError(f"the folds of {run.name} have no snapshot in common", where=run.folder, fix=fix)
-    paths = [path_of(folder, name, subset) for folder in predicted for name in names for subset in ("valid", "test")]
+    paths = [
+        predictions_file(folder, name, subset) for folder in predicted for name in names for subset in ("valid", "test")
+    ]
     views = read_common_views(paths)
     if postprocess_file(run).exists():  # scored before: no other models and views than then
         scored_views = read_scored_views(postprocess_file(run))
@@ -96,7 +98,7 @@ def _common_targets(runs: Sequence[Run]) -> OofTargets | None:
             raise RunnerError(
                 f"{first_run.name} and {run.name} were scored on different labels",
                 where=oof_targets_file(run),
-                fix=f"runner {run.competition} predict --run NAME, for both",
+                fix="; ".join(predict_command(differing.folder) for differing in (first_run, run)),
             )
     return first
 

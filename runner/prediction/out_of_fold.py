@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from runner.data.index import Index
 from runner.errors import RunnerError
 from runner.prediction.averaging import Matrix, TTAMode
-from runner.prediction.predictions import align, mean_predictions, path_of, read_ids, read_predictions
+from runner.prediction.predictions import (
+    align,
+    mean_predictions,
+    predict_command,
+    predictions_file,
+    read_ids,
+    read_predictions,
+)
 from runner.workspace import atomic_path
 
 
@@ -33,8 +40,8 @@ def find_members(
     return tuple(
         Member(
             prefix + name,
-            tuple(path_of(folder, name, "valid") for folder in folders) if has_valid else (),
-            tuple(path_of(folder, name, "test") for folder in folders),
+            tuple(predictions_file(folder, name, "valid") for folder in folders) if has_valid else (),
+            tuple(predictions_file(folder, name, "test") for folder in folders),
             tuple(views),
         )
         for name in names
@@ -140,15 +147,16 @@ def read_members(
     first = read_predictions(members[0].valid[0])
     ids = tuple(sorted(set[str].intersection(*(_ids_in(member.valid) for member in members))))
     if not ids:
+        runs = dict.fromkeys(path.parent.parent for member in members for path in member.valid)
         raise RunnerError(
             "no validation row is predicted by all of " + ", ".join(member.name for member in members),
             where=members[0].valid[0].parent,
-            fix="runner COMPETITION predict --run NAME, for every run of the ensemble",
+            fix="; ".join(predict_command(run_dir) for run_dir in runs),
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for position, member in enumerate(members):
         folds = [read_predictions(path, member.views, tta, multiclass=multiclass) for path in member.valid]
-        stack[position] = align(mean_predictions(folds), ids, first.classes)
+        stack[position] = align(mean_predictions(folds), ids, first.classes, path=member.valid[0])
     return ids, first.classes, stack
 
 
@@ -157,7 +165,7 @@ def read_test(
 ) -> Iterator[Matrix]:
     """The test predictions of each of a member's folds, a file at a time."""
     for path in member.test:
-        yield align(read_predictions(path, member.views, tta, multiclass=multiclass), ids, classes)
+        yield align(read_predictions(path, member.views, tta, multiclass=multiclass), ids, classes, path=path)
 
 
 def _ids_in(paths: Sequence[Path]) -> set[str]:

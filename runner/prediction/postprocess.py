@@ -15,11 +15,11 @@ from runner.prediction.calibration import Calibration, CalibrationMethod
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints, label_constraints
 from runner.prediction.out_of_fold import Member, read_test
+from runner.prediction.predictions import predict_command
 from runner.prediction.thresholds import Decision, DecisionRule, decide
 from runner.workspace import read_json, write_json
 
 FORMAT = 1  # of postprocess.json
-_FIX = "runner COMPETITION predict --run NAME"
 
 
 @dataclass(frozen=True)
@@ -179,15 +179,15 @@ def write_postprocess(path: Path, postprocess: Postprocess, members: Sequence[Me
 
 def read_postprocess(path: Path) -> Postprocess:
     """The postprocess in a postprocess.json."""
-    return Postprocess.from_dict(read_json(path, format=FORMAT, fix=_FIX))
+    return Postprocess.from_dict(read_json(path, format=FORMAT, fix=predict_command(path.parent)))
 
 
 def read_scored_views(path: Path) -> dict[str, tuple[str, ...]]:
     """The views of each member in a postprocess.json, by the member's name."""
-    plain = read_json(path, format=FORMAT, fix=_FIX)
+    plain = read_json(path, format=FORMAT, fix=predict_command(path.parent))
     return {name: tuple(views) for name, views in plain["views"].items()}
 
 
 def read_tta_option(path: Path) -> str:
     """The value of `--tta` in a postprocess.json; empty for an ensemble of several runs."""
-    return str(read_json(path, format=FORMAT, fix=_FIX)["tta_option"])
+    return str(read_json(path, format=FORMAT, fix=predict_command(path.parent))["tta_option"])

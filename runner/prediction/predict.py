@@ -15,7 +15,12 @@ from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.images.views import MultiView, View, default_views
 from runner.options import PredictOptions
-from runner.prediction.predictions import ViewPredictions, path_of, read_view_predictions, write_view_predictions
+from runner.prediction.predictions import (
+    ViewPredictions,
+    predictions_file,
+    read_view_predictions,
+    write_view_predictions,
+)
 from runner.training.distributed import broadcast_from_main, get_accelerator, inference_autocast
 from runner.training.features import FeatureSpec, cached_features
 from runner.training.fold import FoldRun, RowSet, load_snapshot, worker_count
@@ -65,9 +70,9 @@ def predict_fold(fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View
         for subset, rows in (("valid", fold.valid), ("test", fold.test)):
             if not len(rows):
                 continue
-            path = path_of(fold.folder, model.name, subset)
+            path = predictions_file(fold.folder, model.name, subset)
             known = broadcast_from_main(lambda: _read_known(fold, model, rows, subset))  # noqa: B023  (called at once)
-            missing = [view for view in views if known is None or repr(view) not in known.keys]
+            missing = [view for view in views if known is None or repr(view) not in known.view_ids]
             if missing:
                 network = network or load_snapshot(fold, model).to(device)
                 predicted = _predict(
@@ -80,7 +85,7 @@ def predict_fold(fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View
 
 def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> ViewPredictions | None:
     """The predictions on disk, if they are of these rows, classes and weights."""
-    path = path_of(fold.folder, model.name, subset)
+    path = predictions_file(fold.folder, model.name, subset)
     if not path.exists():
         return None
     try:
@@ -89,7 +94,7 @@ def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> Vi
         return None  # cut off while it was copied: it is written again
     same = (known.ids, known.classes) == (rows.ids, fold.session.index.classes)
     # If the weights are deleted, nothing better can be computed: the file counts.
-    return known if same and weights_digest(fold, model) in (known.weights, "") else None
+    return known if same and weights_digest(fold, model) in (known.weights_digest, "") else None
 
 
 def weights_digest(fold: FoldRun, model: Snapshot) -> str:
@@ -103,19 +108,19 @@ def _merged(known: ViewPredictions | None, new: ViewPredictions, wanted: Sequenc
     if known is None:
         return new
     # A view redefined under its name replaces its old predictions.
-    kept = [column for column, name in enumerate(known.names) if name not in new.names]
+    kept = [column for column, name in enumerate(known.views) if name not in new.views]
     merged = replace(
         new,
-        names=(*(known.names[column] for column in kept), *new.names),
-        keys=(*(known.keys[column] for column in kept), *new.keys),
+        views=(*(known.views[column] for column in kept), *new.views),
+        view_ids=(*(known.view_ids[column] for column in kept), *new.view_ids),
         probabilities=np.concatenate([known.probabilities[:, kept], new.probabilities], axis=1),
     )
-    first = [merged.names.index(view.name) for view in wanted]
-    order = [*first, *(column for column in range(len(merged.names)) if column not in first)]
+    first = [merged.views.index(view.name) for view in wanted]
+    order = [*first, *(column for column in range(len(merged.views)) if column not in first)]
     return replace(
         merged,
-        names=tuple(merged.names[column] for column in order),
-        keys=tuple(merged.keys[column] for column in order),
+        views=tuple(merged.views[column] for column in order),
+        view_ids=tuple(merged.view_ids[column] for column in order),
         probabilities=merged.probabilities[:, order],
     )
 

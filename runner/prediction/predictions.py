@@ -30,30 +30,37 @@ class Predictions:
 class ViewPredictions:
     """One model's predictions for some rows in every view: probabilities shaped (rows, views, classes).
 
-    `keys` identify the views by all their settings and `weights` the model, so that stale predictions are noticed.
+    `view_ids` identify the views by all their settings and `weights_digest` the model, to notice stale predictions.
     """
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    names: tuple[str, ...]
-    keys: tuple[str, ...]
+    views: tuple[str, ...]
+    view_ids: tuple[str, ...]
     probabilities: Matrix
-    weights: str = ""
+    weights_digest: str = ""
 
-    def take(self, names: Sequence[str]) -> Matrix:
+    def take(self, views: Sequence[str]) -> Matrix:
         """The probabilities of these views, in this order."""
-        return self.probabilities[:, [self.names.index(name) for name in names]]
+        return self.probabilities[:, [self.views.index(view) for view in views]]
 
 
-def path_of(folder: Path, name: str, subset: str) -> Path:
+def predictions_file(folder: Path, name: str, subset: str) -> Path:
     """The file of a model's predictions for a subset (valid or test), in a fold's folder."""
     return folder / f"{name}.{subset}.npz"
+
+
+def predict_command(run_dir: Path) -> str:
+    """The command that predicts a run; its folder is RUNS/COMPETITION/RUN."""
+    return f"runner {run_dir.parent.name} predict --run {run_dir.name}"
 
 
 def predicted_names(folder: Path) -> tuple[str, ...]:
     """The models with predictions for both validation and test rows in a fold's folder; the last snapshot last."""
     names = [path.name.removesuffix(".valid.npz") for path in folder.glob("*.valid.npz")]
-    return tuple(sorted((name for name in names if path_of(folder, name, "test").exists()), key=_training_order))
+    return tuple(
+        sorted((name for name in names if predictions_file(folder, name, "test").exists()), key=_training_order)
+    )
 
 
 def _training_order(name: str) -> tuple[bool, int, str]:
@@ -70,9 +77,9 @@ def write_view_predictions(path: Path, predictions: ViewPredictions) -> None:
             part,
             ids=np.array(predictions.ids, dtype=np.str_),
             classes=np.array(predictions.classes, dtype=np.str_),
-            views=np.array(predictions.names, dtype=np.str_),
-            keys=np.array(predictions.keys, dtype=np.str_),
-            weights=np.array(predictions.weights, dtype=np.str_),
+            views=np.array(predictions.views, dtype=np.str_),
+            view_ids=np.array(predictions.view_ids, dtype=np.str_),
+            weights_digest=np.array(predictions.weights_digest, dtype=np.str_),
             probabilities=predictions.probabilities.astype(np.float32),
         )
 
@@ -84,9 +91,9 @@ def read_view_predictions(path: Path) -> ViewPredictions:
             _strings(arrays, "ids"),
             _strings(arrays, "classes"),
             _strings(arrays, "views"),
-            _strings(arrays, "keys"),
+            _strings(arrays, "view_ids"),
             arrays["probabilities"],
-            str(arrays["weights"]),
+            str(arrays["weights_digest"]),
         )
 
 
@@ -128,7 +135,7 @@ def _open_arrays(path: Path) -> Iterator[Any]:
         raise RunnerError(
             f"these predictions cannot be read: {error}",
             where=path,
-            fix="delete the file, then: runner COMPETITION predict --run NAME",
+            fix=f"delete the file, then: {predict_command(path.parent.parent)}",
         ) from error
 
 
@@ -165,21 +172,23 @@ def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
     return Predictions(ids, classes, total / count)
 
 
-def align(predictions: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Matrix:
-    """The probabilities of these ids and classes, in this order; a RunnerError if some are missing."""
+def align(predictions: Predictions, ids: Sequence[str], classes: Sequence[str], *, path: Path | None = None) -> Matrix:
+    """The probabilities of these ids and classes, in this order; a RunnerError names `path` if some are missing."""
     if predictions.ids == tuple(ids) and predictions.classes == tuple(classes):
         return predictions.probabilities
     if set(predictions.classes) != set(classes):
         raise RunnerError(
             f"predictions of {len(predictions.classes)} classes cannot be averaged with those of {len(classes)} others",
-            fix="runner COMPETITION train --run NEW: only runs with the same classes can be averaged",
+            where=path,
+            fix="leave one of the two runs out of the ensemble",
         )
     row_of = {name: row for row, name in enumerate(predictions.ids)}
     missing = [name for name in ids if name not in row_of]
     if missing:
         raise RunnerError(
             f"{len(missing)} rows have no prediction: {', '.join(missing[:3])}",
-            fix="runner COMPETITION predict --run NAME",
+            where=path,
+            fix=None if path is None else predict_command(path.parent.parent),
         )
     columns = [predictions.classes.index(name) for name in classes]
     return predictions.probabilities[[row_of[name] for name in ids]][:, columns]

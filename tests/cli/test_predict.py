@@ -88,7 +88,7 @@ def test_predict_writes_a_file_per_snapshot_fold_and_subset(run: Path, cli: Runn
     result = read_view_predictions(run / "fold-1" / "snapshot-2.test.npz")
     assert result.probabilities.shape == (21, len(VIEWS), 3)
     assert result.probabilities.dtype == np.float32
-    assert result.names == VIEWS
+    assert result.views == VIEWS
     assert result.classes == ("akita", "beagle", "collie")
     assert result.ids == tuple(f"test{row:03d}" for row in range(21))
     np.testing.assert_allclose(result.probabilities.sum(axis=2), 1, atol=1e-6)
@@ -115,11 +115,11 @@ def test_predict_adds_other_views_to_the_files(run: Path, cli: Runner, monkeypat
     predict(cli, "--snapshots", 1)
     assert {views for _, _, views in computed} == {VIEWS[1:]}
     more = read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz")
-    assert more.names == VIEWS
+    assert more.views == VIEWS
     assert np.array_equal(more.probabilities[:, :1], plain.probabilities)
     predict(cli, "--snapshots", 1, "--tta", "none")
     assert json.loads((run / "postprocess.json").read_text())["views"] == {"snapshot-2": ["plain"]}
-    assert read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz").names == VIEWS
+    assert read_view_predictions(run / "fold-0" / "snapshot-2.valid.npz").views == VIEWS
 
 
 @pytest.mark.parametrize("damage", ["cut off", "other weights", "other rows", "another view of that name"])
@@ -133,9 +133,9 @@ def test_a_stale_or_damaged_prediction_file_is_replaced(
         path.write_bytes(path.read_bytes()[:-200])
     else:
         changes = {
-            "other weights": {"weights": "0" * 32},
+            "other weights": {"weights_digest": "0" * 32},
             "other rows": {"ids": (*intact.ids[:-1], "another")},
-            "another view of that name": {"keys": (intact.keys[0], "View('other')", *intact.keys[2:])},
+            "another view of that name": {"view_ids": (intact.view_ids[0], "View('other')", *intact.view_ids[2:])},
         }
         write_view_predictions(
             path, type(intact)(**{**intact.__dict__, "probabilities": 1 - intact.probabilities, **changes[damage]})
@@ -195,7 +195,7 @@ def test_random_views_are_the_same_for_all_snapshots(run: Path, cli: Runner) -> 
     predict(cli, "--snapshots", 1, "--tta", "random:2")
     path = run / "fold-0" / "snapshot-2.test.npz"
     first = read_view_predictions(path)
-    assert first.names == ("plain", "random 1", "random 2")
+    assert first.views == ("plain", "random 1", "random 2")
     assert not np.allclose(first.probabilities[:, 1], first.probabilities[:, 2])
     path.unlink()
     predict(cli, "--snapshots", 1, "--tta", "random:2")

@@ -57,10 +57,11 @@ def test_a_postprocess_comes_back_equal_from_its_file(tmp_path: Path, postproces
 
 
 def test_a_postprocess_file_without_a_format_is_refused(tmp_path: Path):
-    write_json(tmp_path / "postprocess.json", GEOMETRIC.to_dict())
+    path = tmp_path / "shapes" / "one" / "postprocess.json"
+    write_json(path, GEOMETRIC.to_dict())
     with pytest.raises(RunnerError) as caught:
-        read_postprocess(tmp_path / "postprocess.json")
-    assert caught.value.fix == "runner COMPETITION predict --run NAME"
+        read_postprocess(path)
+    assert caught.value.fix == "runner shapes predict --run one"
 
 
 def test_the_keys_of_a_postprocess_file(tmp_path: Path):

@@ -18,7 +18,7 @@ from runner.prediction.blend import oof_targets_file, postprocess_file, read_ble
 from runner.prediction.fit_postprocess import fit_postprocess
 from runner.prediction.out_of_fold import OofTargets, read_oof_targets, write_oof_targets
 from runner.prediction.postprocess import write_postprocess
-from runner.prediction.predictions import ViewPredictions, path_of, write_view_predictions
+from runner.prediction.predictions import ViewPredictions, predictions_file, write_view_predictions
 from runner.session import Session
 from runner.training.log import append_line
 from runner.training.lr_finder import FORMAT, Curve, lr_file, read_curve
@@ -173,7 +173,7 @@ def _write_predictions(run: Run, classes: tuple[str, ...], ids: tuple[str, ...],
         valid = ViewPredictions(ids[fold::folds], classes, views, views, probabilities[fold::folds])
         test = ViewPredictions(test_ids, classes, views, views, probabilities[: len(test_ids)])
         for subset, predictions in (("valid", valid), ("test", test)):
-            write_view_predictions(path_of(run.fold_dir(fold), "snapshot-0", subset), predictions)
+            write_view_predictions(predictions_file(run.fold_dir(fold), "snapshot-0", subset), predictions)
     targets = np.eye(len(classes), dtype=np.float32)[labels]
     write_oof_targets(oof_targets_file(run), OofTargets(ids, classes, targets, ("",) * len(ids)))
     write_text(run.folds_file, "id,fold\n" + "".join(f"{id},{row % folds}\n" for row, id in enumerate(ids)))
