@@ -79,9 +79,9 @@ def find_stage_lr(fold: FoldRun, stage: Stage, options: TrainOptions) -> StageLR
 
 
 def stage_lr(fold: FoldRun, number: int, learner: Learner, loader: Loader, batch_size: int) -> float | None:
-    """The lr found for a stage of the recipe, or None if the recipe does not use the finder.
+    """The suggested lr for a stage of the recipe, or None if the recipe does not use the finder.
 
-    Found once, and kept in the fold's folder.
+    Searched once, and kept in the fold's folder.
     """
     if not fold.recipe.find_lr:
         return None

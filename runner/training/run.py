@@ -82,7 +82,7 @@ class Run:
             raise RunnerError(f"the recipe cannot be read: {error}", where=self.recipe_file, fix=fix) from error
 
     def read_score(self) -> dict[str, Any] | None:
-        """The held-out score and what it rests on; None before there are predictions."""
+        """The CV score and how it was computed; None before there are predictions."""
         if not self.score_file.exists():
             return None
         fix = f"runner {self.competition} predict --run {self.name}"

@@ -1,8 +1,8 @@
-"""What `accelerate launch` starts in the tests: the runner, recording in each process, with faults on demand.
+"""What `accelerate launch` starts in the tests: the runner, recording in each process, with failures on demand.
 
-    launched.py RECORDS FAULT COMMAND... [--then COMMAND...]
+    launched.py RECORDS FAILURE COMMAND... [--then COMMAND...]
 
-RECORDS is a folder to write into; FAULT is none, error (process 1 fails in its second epoch) or memory (process 1
+RECORDS is a folder to write into; FAILURE is none, error (process 1 fails in its second epoch) or memory (process 1
 cannot hold its shard of a mini-batch).
 """
 
@@ -48,14 +48,14 @@ def record_written_files(folder: Path) -> None:
     sys.addaudithook(hook)
 
 
-def record_trained_rows(folder: Path, fault: str) -> None:
+def record_trained_rows(folder: Path, failure: str) -> None:
     """Record the rows that this process trains on, an epoch a line."""
     read_shards = learner.read_shards
     epochs = []
 
     def recorded(*arguments: Any) -> Iterator[Any]:
         epochs.append(1)
-        if fault == "error" and RANK == 1 and len(epochs) == 2:
+        if failure == "error" and RANK == 1 and len(epochs) == 2:
             raise RunnerError("the second process failed", fix="start it again")
         batches: list[list[int]] = []
         for batch, weight in read_shards(*arguments):
@@ -80,10 +80,10 @@ def limit_memory(rows: int) -> None:
 
 def main() -> int:
     """Run the commands; the processes stay together until the last is done."""
-    folder, fault, *words = sys.argv[1:]
+    folder, failure, *words = sys.argv[1:]
     record_written_files(Path(folder))
-    record_trained_rows(Path(folder), fault)
-    if fault == "memory":
+    record_trained_rows(Path(folder), failure)
+    if failure == "memory":
         limit_memory(4)
     shutdown = distributed.shutdown
     distributed.shutdown = lambda: None

@@ -63,7 +63,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def launch(folder: Path, shapes_folder: Path, *words: str, fault: str = "none") -> Launched:
+def launch(folder: Path, shapes_folder: Path, *words: str, failure: str = "none") -> Launched:
     """Commands in two processes on the CPU, by the real launcher."""
     workspace, records = new_workspace(folder, shapes_folder), folder / "records"
     records.mkdir()
@@ -72,7 +72,7 @@ def launch(folder: Path, shapes_folder: Path, *words: str, fault: str = "none") 
     done = subprocess.run(
         [
             *(sys.executable, "-m", "accelerate.commands.launch", *flags, *address),
-            *(str(Path(__file__).with_name("launched.py")), str(records), fault, *words),
+            *(str(Path(__file__).with_name("launched.py")), str(records), failure, *words),
         ],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RUNNER_WORKSPACE": str(workspace)},
         capture_output=True,
@@ -171,12 +171,12 @@ def test_one_process_alone_writes_and_logs(two: Launched) -> None:
     assert "submissions/shapes/tiny.csv" in two.recorded("written", 0)
     assert len(list((two.workspace / "cache" / "shapes" / "features").iterdir())) == 1
     assert [line.split(":")[0] for line in two.out.splitlines()][:2] == ["tiny", "tiny"]
-    assert two.out.count("held-out") == 1
+    assert two.out.count("tiny: CV log loss") == 1
     assert two.err.count("32 px, unfrozen") == 1
 
 
 def test_an_error_in_one_process_ends_both_and_is_printed_once(tmp_path: Path, shapes_folder: Path) -> None:
-    launched = launch(tmp_path, shapes_folder, *TRAIN, fault="error")
+    launched = launch(tmp_path, shapes_folder, *TRAIN, failure="error")
     assert launched.code != 0
     assert launched.err.count("the second process failed") == 1
     assert "start it again" in launched.err
@@ -193,7 +193,7 @@ def test_an_error_of_all_processes_is_printed_once(tmp_path: Path, shapes_folder
 @pytest.mark.slow
 def test_both_halve_the_batch_size_when_one_is_out_of_memory(tmp_path: Path, shapes_folder: Path) -> None:
     words = (*TRAIN, "--batch-size", "auto", "--then", *PREDICT)
-    launched = launch(tmp_path / "two", shapes_folder, *words, fault="memory")
+    launched = launch(tmp_path / "two", shapes_folder, *words, failure="memory")
     assert launched.code == 0, launched.err
     assert launched.err.count("out of memory at batch size 14; retrying with 7") == 1
     alone = train_alone(tmp_path / "one", shapes_folder, "--batch-size", "7")
