@@ -31,10 +31,10 @@ from runner.images.decode import ImageReader
 from runner.images.views import MultiView, View, default_views
 from runner.options import Compute
 from runner.prediction.predict import EachView
-from runner.training.distributed import get_accelerator, inference_autocast, keep_freed_memory
+from runner.training.distributed import get_accelerator, inference_context, keep_freed_memory
 from runner.training.fold import worker_count
 from runner.training.learner import predict_logits
-from runner.training.loaders import ImageLoader, RowTargets, even_batches, inference_batch_size, shuffled_batches
+from runner.training.loaders import ImageLoader, RowTargets, balanced_batches, inference_batch_size, shuffled_batches
 from runner.training.model import build_network, normalise
 
 PEERS_PYTHON = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
@@ -146,7 +146,7 @@ def tta(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, rep
 
     def predict(loader: ImageLoader, views: Sequence[View]) -> None:
         rows, batch_size = np.arange(images), inference_batch_size(BATCH_SIZE, len(views))
-        with inference_autocast():
+        with inference_context():
             predict_logits(EachView(network), loader, rows, batch_size, title="predicting")
 
     with tempfile.TemporaryDirectory() as folder:
@@ -174,7 +174,7 @@ def view_loader(reader: ImageReader, views: Sequence[View], size: int, workers: 
 def decode_all(reader: ImageReader, workers: int) -> None:
     """Decode every image, resized to 8 px."""
     loader = view_loader(reader, default_views(TOP_DOWN)[:1], 8, workers)
-    for _ in loader.read(even_batches(np.arange(len(reader)), BATCH_SIZE)):
+    for _ in loader.read(balanced_batches(np.arange(len(reader)), BATCH_SIZE)):
         pass
 
 

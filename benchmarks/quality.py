@@ -71,7 +71,7 @@ MAX_ERRORS, MIN_SHARE = 2.0, 0.95
 class RehearsalScores:
     """A rehearsal's gap in standard errors, and the hidden scores of the ensemble and of the best single model."""
 
-    gap_in_errors: float
+    gap_in_standard_errors: float
     ensemble: float
     single: float
 
@@ -131,7 +131,9 @@ def rehearse_once(session: Session, recipe: Recipe, options: RehearsalOptions, w
     run_options = RunOptions(train=TrainOptions(weights=weights))
     submitted, result = rehearse(session, recipe, options, run_options)
     rehearsal = Session(session.competition, rehearsal_workspace(session, options), "practice")
-    return RehearsalScores(result.gap_in_errors, result.hidden.value, score_best_single(rehearsal, submitted.run))
+    return RehearsalScores(
+        result.gap_in_standard_errors, result.hidden.value, score_best_single(rehearsal, submitted.run)
+    )
 
 
 def score_best_single(rehearsal: Session, run: Run) -> float:
@@ -162,7 +164,7 @@ def score_plain(metric: Metric, targets: np.ndarray, probabilities: np.ndarray) 
 
 def report_rehearsals(name: str, metric: Metric, scores: list[RehearsalScores], seconds: float) -> None:
     """Print the row of the table; claim how many gaps are within two standard errors, and the ensemble's gain."""
-    errors = np.array([score.gap_in_errors for score in scores])
+    errors = np.array([score.gap_in_standard_errors for score in scores])
     gains = np.array([metric.gain(score.ensemble, score.single) for score in scores])
     within = int((np.abs(errors) <= MAX_ERRORS).sum())
     gain_error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else float("nan")

@@ -362,7 +362,7 @@ def blend(folder: Path, models: int) -> None:
     targets = np.load(folder / "valid.npy")[[int(id.split("_")[1]) for id in ids]]
     folds = np.arange(len(ids)) % FOLDS
     oof = OutOfFold(tuple(file.name for file in files), ids, stack, targets, folds, ("",) * len(ids))
-    nested_cv: Any = NestedCV.of_rows(
+    nested_cv: Any = NestedCV.from_rows(
         oof, Task(MEAN_F2, multiclass=False, constraints=LabelConstraints((0, 1, 2, 3), (1,)))
     )
     postprocess = timed("fit", nested_cv.postprocess)

@@ -32,10 +32,10 @@ from runner.images.cached import open_cached_images
 from runner.images.decode import ImageReader, open_images
 from runner.images.views import PLAIN, MultiView, default_views
 from runner.options import Compute
-from runner.training.distributed import get_accelerator, inference_autocast
+from runner.training.distributed import get_accelerator, inference_context
 from runner.training.features import FeatureSpec, cached_features
 from runner.training.fold import worker_count
-from runner.training.loaders import ImageLoader, RowTargets, even_batches
+from runner.training.loaders import ImageLoader, RowTargets, balanced_batches
 from runner.training.model import build_network, normalise
 
 BATCH_SIZE, BREEDS, FOLDS = 64, 10, 5
@@ -119,7 +119,7 @@ def compare_feature_extraction(source: Path, cache: Path, model: str, size: int)
         network.eval()
         with torch.inference_mode():
             speeds["backbone"].append(images_per_second(network.backbone, floats, count))
-        with inference_autocast():
+        with inference_context():
             speeds["network"].append(images_per_second(network.forward_features, pixels, count))
     features, backbone, fused = (statistics.median(values) for values in speeds.values())
     print(f"\nviews a second ({len(views)} an image): features {features:.0f}; from memory: ", end="")
@@ -167,7 +167,7 @@ def fast_inference(
             return network.backbone(normalise(images, network.mean, network.std))  # type: ignore[no-any-return]
 
     def fast_features(images: torch.Tensor) -> torch.Tensor:
-        with inference_autocast():
+        with inference_context():
             return network.forward_features(images)
 
     print(f"{len(paths)} images, {model}")
@@ -187,7 +187,7 @@ def extract(reader: ImageReader, size: int, forward: Forward) -> NDArray[np.floa
     """The features of every image's centre crop, (images, features)."""
     views = MultiView(SIDE_ON, (PLAIN,), size)
     loader = ImageLoader(reader, RowTargets.none(len(reader)), views, worker_count(Compute()))
-    batches = loader.read(even_batches(np.arange(len(reader)), BATCH_SIZE))
+    batches = loader.read(balanced_batches(np.arange(len(reader)), BATCH_SIZE))
     return np.concatenate([forward(batch.inputs.flatten(0, 1)).float().cpu().numpy() for batch in batches])
 
 

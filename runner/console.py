@@ -40,7 +40,7 @@ def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
-def is_live() -> bool:
+def shows_progress() -> bool:
     """Whether progress bars are shown: at a terminal or in a notebook, and not with --quiet."""
     return log.isEnabledFor(logging.INFO) and is_first_process() and (sys.stderr.isatty() or _is_notebook())
 
@@ -53,7 +53,7 @@ def _is_notebook() -> bool:
 @contextmanager
 def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advance]:
     """Show a progress bar with the time left during the block; `unit` "B" counts bytes. Nothing is shown in a pipe."""
-    if not is_live():
+    if not shows_progress():
         yield lambda _amount, _note="": None
         return
     from rich.console import Console
@@ -83,7 +83,7 @@ def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
 
 
 def sparkline(values: Sequence[float], width: int = 60, *, top: float | None = None) -> str:
-    """The values as a line of blocks, for a terminal; what broke away is cut at `top`, else at twice the first."""
+    """A one-line block chart; values above `top` (default: twice the first value) are clipped."""
     if not values:
         return ""
     picked = [values[place * len(values) // min(width, len(values))] for place in range(min(width, len(values)))]

@@ -21,7 +21,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train a recipe; what is trained is the recipe's alone."""
+    """Options of one training; everything that defines the model is in the recipe."""
 
     weights: Path | None = None  # a weights file instead of the hub's
     tracker: str | None = None  # tensorboard, wandb or mlflow

@@ -10,7 +10,7 @@ from runner.console import log
 from runner.contract import Competition
 from runner.contract.labels import aliases
 from runner.data.download import data_folder
-from runner.data.folds import shared_folds
+from runner.data.folds import shared_folds_file
 from runner.data.index import Index, build_index
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
@@ -58,7 +58,7 @@ class Session:
     @property
     def folds_file(self) -> Path:
         """folds.csv that all runs share."""
-        return shared_folds(self.workspace, self.competition)
+        return shared_folds_file(self.workspace, self.competition)
 
     @property
     def cache_dir(self) -> Path:

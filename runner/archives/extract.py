@@ -60,7 +60,7 @@ class ExtractionLimit:
     def charge(self, size: int, members: int = 0) -> None:
         """Subtract what is extracted; UnsafeArchiveError if it is too much."""
         if size > self.size or members > self.members:
-            raise UnsafeArchiveError(f"its {members} files have {decimal(size)}: it is a zip bomb")
+            raise UnsafeArchiveError(f"its content is {decimal(size)}, more than is allowed: probably a zip bomb")
         self.size -= size
         self.members -= members
 

@@ -67,7 +67,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         if is_first_process():
-            click.echo("\ninterrupted: finished work is kept, and the same command goes on from there", err=True)
+            click.echo(
+                "\ninterrupted: finished work is kept; `train --resume` or `run --run NAME` goes on with it", err=True
+            )
         return INTERRUPTED
     except SystemExit:
         if sys.stdout is stdout:

@@ -35,7 +35,7 @@ class GlobalOptions:
     competition_name: str = ""
 
     @property
-    def base_workspace(self) -> Workspace:
+    def root_workspace(self) -> Workspace:
         """The workspace that was named, whatever the host."""
         from runner.workspace import Workspace
 
@@ -44,12 +44,12 @@ class GlobalOptions:
     @property
     def workspace(self) -> Workspace:
         """The workspace of the chosen host."""
-        return self.base_workspace.for_host(self.host_name)
+        return self.root_workspace.for_host(self.host_name)
 
     @property
     def plugins_dir(self) -> Path:
         """The workspace's own competition files."""
-        return self.base_workspace.plugins_dir
+        return self.root_workspace.plugins_dir
 
     def load(self, name: str) -> Competition:
         """The competition of that name."""

@@ -22,7 +22,7 @@ def format_score(competition: Competition, run: Run) -> str:
     return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows)"
 
 
-def format_score_parts(run: Run) -> str:
+def format_score_details(run: Run) -> str:
     """Postprocess, folds, TTA, ensemble members and the in-sample score, a line each; empty before `predict`."""
     score = run.read_score()
     if score is None or "postprocess" not in score:

@@ -222,7 +222,7 @@ def read_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
     """The declared recipe, changed by the flags."""
     if options["quick"] and options["linear_probe"]:
         raise click.UsageError("--quick trains the backbone and --linear-probe does not: choose one")
-    from runner.contract.recipe import linear_probe, quick_recipe, scale_epochs, with_freeze_to, with_sizes
+    from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
 
     same_names = ("backbone", "seed", "oversample", "from_run", "folds")
     recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
@@ -231,7 +231,7 @@ def read_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
     if options["sizes"]:
         recipe = with_sizes(recipe, options["sizes"])
     if options["quick"]:
-        recipe = quick_recipe(recipe)
+        recipe = short_recipe(recipe)
     if options["linear_probe"]:
         recipe = linear_probe(recipe)
     if options["freeze_to"] is not None:

@@ -18,7 +18,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         _write(header, cells, [_every_cell(rows, column, _is_number) for column in range(len(header))])
 
 
-def five_digits(value: float | None) -> str | None:
+def five_decimals(value: float | None) -> str | None:
     """A score as tables show it."""
     return None if value is None else f"{value:.5f}"
 

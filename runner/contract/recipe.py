@@ -67,7 +67,7 @@ class Recipe:
     find_lr: bool = False  # run the lr finder before each stage
     batch_size: int = 64
     auto_batch: bool = False  # halve the batch size if memory runs out
-    oversample: float = 1.0  # an image of a rare class is used at most so often in an epoch
+    oversample: float = 1.0  # most repeats of an image of a rare class in an epoch; 1: no oversampling
     freeze_bn: bool = False  # keep the pretrained BatchNorm statistics: for images like the pretraining ones
     weight_decay: float = 0.01
     dropout: float = 0.0
@@ -219,7 +219,7 @@ def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
     return replace(recipe, stages=tuple(stages))
 
 
-def quick_recipe(recipe: Recipe) -> Recipe:
+def short_recipe(recipe: Recipe) -> Recipe:
     """A short recipe at the first size: lr finder, one frozen epoch, unfrozen cycles of 1, 2 and 4 epochs."""
     size = recipe.stages[0].size
     unfrozen = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)

@@ -14,7 +14,7 @@ DEFAULT_THRESHOLD = 0.2
 
 
 def apply_thresholds(probabilities: Matrix, thresholds: Matrix | float = DEFAULT_THRESHOLD) -> Matrix:
-    """Decisions of 0 and 1, shaped as the probabilities: labels above their threshold; the likeliest if none is."""
+    """0/1 decisions: 1 above the threshold; a row with none above it gets its most probable label."""
     decisions = np.asarray(probabilities > thresholds)
     empty = ~decisions.any(axis=1)
     decisions[empty, probabilities[empty].argmax(axis=1)] = True

@@ -29,7 +29,7 @@ class IndexRow(NamedTuple):
 
 
 def own_group(id: str) -> str:
-    """The group of a row that has none."""
+    """The group of a row without a group: its own."""
     return f"alone:{id}"  # splits are made from this text: another one would change every split
 
 
@@ -39,7 +39,7 @@ def names_in(labels: Labels, label: str) -> list[str]:
 
 
 def normalise_label(labels: Labels, label: str) -> str:
-    """The label in its only form: tags once each between single blanks, a probability as 0 or 1."""
+    """The canonical label: tags deduplicated and single-spaced, a binary label as 0 or 1."""
     if isinstance(labels, Multilabel):
         return " ".join(dict.fromkeys(label.split()))
     if isinstance(labels, Binary) and re.fullmatch(r"[01](\.0*)?", label):

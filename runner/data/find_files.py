@@ -59,7 +59,7 @@ class Match:
 
     @property
     def order(self) -> tuple[int, bool, int]:
-        """Less is better: the first name, then files outside archives, then the least deep."""
+        """Sort key, lowest first: position of the name, files outside archives, shallowest path."""
         return self.rank, self.location.archive is not None, self.path.count("/")
 
     @property

@@ -24,7 +24,7 @@ _HEADER = ("id", "fold")
 _FORMAT = 1
 
 
-def shared_folds(workspace: Workspace, competition: Competition) -> Path:
+def shared_folds_file(workspace: Workspace, competition: Competition) -> Path:
     """The folds.csv that all runs of a competition start from."""
     return workspace.runs_dir(competition.name) / "folds.csv"
 
@@ -128,8 +128,8 @@ def _parse(path: Path) -> dict[str, int]:
     return fold_of
 
 
-def count_classes(classes: Sequence[str], targets: NDArray[Any], folds: Integers) -> list[ClassCounts]:
-    """The rows of every class in each fold. One column of probabilities counts as two classes: it, and not it."""
+def class_counts_per_fold(classes: Sequence[str], targets: NDArray[Any], folds: Integers) -> list[ClassCounts]:
+    """Rows of each class in each fold. A single binary column counts as two classes, `name` and `not name`."""
     is_class = np.asarray(targets) >= 0.5
     names = list(classes)
     if is_class.shape[1] == 1:

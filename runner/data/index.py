@@ -25,7 +25,7 @@ from runner.data.classes import (
 )
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
 from runner.data.index_inputs import IndexInputs, folder_of, is_image
-from runner.data.sample import Sample, read_sample
+from runner.data.sample import SampleSubmission, read_sample_submission
 from runner.gc_disabled import gc_disabled
 from runner.problems import Problem, ProblemList
 
@@ -65,7 +65,7 @@ class Index:
 def build_index(competition: Competition, data_dir: Path) -> Index:
     """The index of a data folder; a DataError with all errors if there are any."""
     inputs = IndexInputs.of(competition, data_dir)
-    sample = read_sample(inputs)
+    sample = read_sample_submission(inputs)
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)
     classes = _classes(competition.labels, sample, train, inputs.problems)
@@ -74,7 +74,9 @@ def build_index(competition: Competition, data_dir: Path) -> Index:
     return Index(data_dir, competition.labels, _table([*train, *test]), classes, inputs.problems.warnings)
 
 
-def _classes(labels: Labels, sample: Sample, train: Sequence[IndexRow], problems: ProblemList) -> tuple[str, ...]:
+def _classes(
+    labels: Labels, sample: SampleSubmission, train: Sequence[IndexRow], problems: ProblemList
+) -> tuple[str, ...]:
     declared = declared_classes(labels, sample.columns)
     # Without a sample submission the classes are not known, and that is an error already.
     if sample.columns or not isinstance(labels, Multiclass):

@@ -31,7 +31,7 @@ def write_manifest(folder: Path, slug: str, source: str, sources: list[dict[str,
 
 
 def verify_manifest(folder: Path) -> dict[str, int]:
-    """Of each folder with more or fewer files than the manifest lists, the difference; RunnerError without one."""
+    """Folders whose file count differs from the manifest, with the difference; RunnerError without a manifest."""
     expected = Counter(_read(folder)["files"])
     expected.subtract(_count_files(folder))
     return {name: -missing for name, missing in expected.items() if missing}

@@ -12,25 +12,25 @@ from runner.problems import ProblemList
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSubmission:
     """The rows to predict and the value columns; both empty if the file is not readable."""
 
     rows: tuple[IndexRow, ...] = ()
     columns: tuple[str, ...] = ()
 
 
-def read_sample(inputs: IndexInputs) -> Sample:
+def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
     """The sample submission; errors go to the problems of the inputs."""
     competition, problems = inputs.competition, inputs.problems
     file = inputs.csv_files.open(competition.sample_submission)
     if file is None:
-        return Sample()
+        return SampleSubmission()
     # The id column is named as in the labels, or it is the first.
     id_column = competition.labels.id if competition.labels.id in file.header else file.header[0]
     columns = tuple(name for name in file.header if name != id_column)
     _check_columns(file, columns, isinstance(competition.labels, Multiclass), problems)
     ids = inputs.csv_files.read(competition.sample_submission, [id_column])
-    return Sample(_rows(ids, id_column, problems) if ids else (), columns)
+    return SampleSubmission(_rows(ids, id_column, problems) if ids else (), columns)
 
 
 def _check_columns(file: CsvFile, columns: tuple[str, ...], several: bool, problems: ProblemList) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.data.folds import TRAIN_ONLY, ClassCounts, Integers, count_classes, split_warnings, write_folds
+from runner.data.folds import TRAIN_ONLY, ClassCounts, Integers, class_counts_per_fold, split_warnings, write_folds
 from runner.data.index import Index
 from runner.errors import UsageError
 from runner.gc_disabled import gc_disabled
@@ -59,7 +59,7 @@ def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
     else:
         folds = split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
     write_folds(path, ids, table["label"].tolist(), folds, asdict(plan))
-    counts = count_classes(index.classes, targets, folds)
+    counts = class_counts_per_fold(index.classes, targets, folds)
     for warning in split_warnings(counts, groups, folds):
         log.warning(warning)
     return counts

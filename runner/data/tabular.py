@@ -30,7 +30,7 @@ def read_tabular(competition: Competition, index: Index, subset: str) -> Tabular
 
 
 def standardise_and_impute(tabular: Tabular, known: Tabular, seed: int) -> Tabular:
-    """The columns with the mean 0 and deviation 1 of the known rows; a missing number is drawn from theirs.
+    """The columns standardised by the known rows; a missing number is drawn from the known ones.
 
     A draw and not the mean: a network recognises a mean that many rows share, and would learn from it that the
     number was missing, which has nothing to do with the image.

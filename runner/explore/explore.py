@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition, Multilabel
-from runner.data.folds import TRAIN_ONLY, ClassCounts, count_classes, read_folds
+from runner.data.folds import TRAIN_ONLY, ClassCounts, class_counts_per_fold, read_folds
 from runner.data.index import Index
 from runner.data.tabular import read_tabular
 from runner.explore.duplicates import DuplicateGroup, find_duplicates
@@ -46,7 +46,7 @@ class Quantiles:
 
 
 @dataclass(frozen=True)
-class Measure:
+class ImageStatistic:
     """One number per image: of the labelled images and of the test images; NaN if it is unknown."""
 
     name: str
@@ -109,10 +109,10 @@ class Exploration:
     classes: tuple[ClassCounts, ...]  # with counts a fold once the data is split
     cooccurrence: NDArray[np.int64] | None  # (labels, labels): images with both; None unless multilabel
     labels_per_image: float | None
-    sizes: tuple[Measure, ...]  # width, height, aspect ratio
+    sizes: tuple[ImageStatistic, ...]  # width, height, aspect ratio
     size_effects: tuple[SizeEffect, ...]
-    image_stats: tuple[Measure, ...]  # brightness and the like, or those of bands
-    tabular: tuple[Measure, ...]
+    image_stats: tuple[ImageStatistic, ...]  # brightness and the like, or those of bands
+    tabular: tuple[ImageStatistic, ...]
     fold_of: NDArray[np.int64] | None
     duplicates: tuple[DuplicateGroup, ...]
     decoded_rows: NDArray[np.int64]  # the decoded rows of `index.train`, as in `image_stats`
@@ -146,7 +146,7 @@ class Exploration:
         }
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[ImageStatistic, ...]:
         """Every measure that is compared between train and test."""
         return (*self.sizes, *self.image_stats, *self.tabular)
 
@@ -220,28 +220,29 @@ def _rows_of_table(unreadable: Sequence[UnreadableImage], rows: Sequence[int]) -
     return [UnreadableImage(rows[image.row], image.path, image.reason) for image in unreadable]
 
 
-def _size_measures(sizes: Floats, is_test: NDArray[np.bool_]) -> tuple[Measure, ...]:
+def _size_measures(sizes: Floats, is_test: NDArray[np.bool_]) -> tuple[ImageStatistic, ...]:
     width, height = sizes.T
     columns = (("width", width), ("height", height), ("aspect ratio", width / height))
-    return tuple(Measure(name, values[~is_test], values[is_test]) for name, values in columns)
+    return tuple(ImageStatistic(name, values[~is_test], values[is_test]) for name, values in columns)
 
 
-def _stats_measures(stats: ImageStats, is_test: NDArray[np.bool_], unit: str) -> tuple[Measure, ...]:
+def _stats_measures(stats: ImageStats, is_test: NDArray[np.bool_], unit: str) -> tuple[ImageStatistic, ...]:
     test = is_test[stats.rows]
     return tuple(
-        Measure(name, stats.values[~test, column], stats.values[test, column], unit)
+        ImageStatistic(name, stats.values[~test, column], stats.values[test, column], unit)
         for column, name in enumerate(stats.measures)
     )
 
 
-def _tabular_measures(competition: Competition, index: Index) -> tuple[Measure, ...]:
+def _tabular_measures(competition: Competition, index: Index) -> tuple[ImageStatistic, ...]:
     names = getattr(competition.train_images, "tabular", ())
     train, test = (read_tabular(competition, index, subset).astype(np.float64) for subset in ("train", "test"))
     if train.shape[1] != test.shape[1]:
         return ()
     units = dict(zip(names, getattr(competition.train_images, "tabular_units", ()), strict=False))
     return tuple(
-        Measure(name, train[:, column], test[:, column], units.get(name, "")) for column, name in enumerate(names)
+        ImageStatistic(name, train[:, column], test[:, column], units.get(name, ""))
+        for column, name in enumerate(names)
     )
 
 
@@ -255,7 +256,7 @@ def _fold_of(competition: Competition, index: Index, folds_file: Path) -> NDArra
 def _classes(index: Index, fold_of: NDArray[np.int64] | None) -> tuple[ClassCounts, ...]:
     targets = index.targets()
     folds = np.full(len(targets), TRAIN_ONLY) if fold_of is None else fold_of
-    return tuple(count_classes(index.classes, targets, folds))
+    return tuple(class_counts_per_fold(index.classes, targets, folds))
 
 
 def _cooccurrence(index: Index) -> NDArray[np.int64] | None:

@@ -1,4 +1,4 @@
-"""Standings on a leaderboard: rank, percentile, medal; their change; and how well CV predicts the scores."""
+"""Standings on a leaderboard: rank, top_percent, medal; their change; and how well CV predicts the scores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Standing:
     late: bool = False  # submitted after the deadline: the rank is what it would have been
 
     @property
-    def percentile(self) -> float | None:
+    def top_percent(self) -> float | None:
         """Percent of the teams at or above this rank; None on an empty leaderboard."""
         return min(100 * self.rank / self.teams, 100.0) if self.teams else None
 
@@ -76,7 +76,7 @@ class Standing:
         if not self.teams:
             return f"{leaderboard}, which is empty"
         would = "would have been " if self.late else ""
-        rank = f"{would}rank {self.rank:,} of {self.teams:,} (top {self.percentile:.1f} %)"
+        rank = f"{would}rank {self.rank:,} of {self.teams:,} (top {self.top_percent:.1f} %)"
         return f"{leaderboard}: {rank}, {self._medal_text()}{self._next_medal_text()}"
 
     def _medal_text(self) -> str:
@@ -118,7 +118,9 @@ class CvCorrelation:
 
     leaderboard: str  # public or private
     submissions: int
-    rank_correlation: float | None  # Spearman's; 1: a better CV always means a better score; None: no order
+    rank_correlation: (
+        float | None
+    )  # Spearman's; 1: a better CV always means a better score; None: fewer than two different values
     gap: float | None  # median of how much worse the score is than CV, in standard errors of CV
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ class CacheBudget:
         """Whether `count` more bytes may be written."""
         if self._open and (self._left < _LOW_BYTES or self._taken % _MEASURE_EVERY == 0):
             free = shutil.disk_usage(self._folder).free
-            self._left = min(self._max_bytes - used_by(self._folder.parent), free - self._reserve_bytes)
+            self._left = min(self._max_bytes - disk_usage(self._folder.parent), free - self._reserve_bytes)
         self._taken += 1
         self._left -= count
         self._open = self._open and self._left >= 0
@@ -74,12 +74,12 @@ def evict_unused(folder: Path, max_bytes: int, *, expected: int) -> None:
     """Remove unlocked folders beside `folder`, the longest unused first, until its `expected` bytes fit."""
     others = [path for path in folder.parent.iterdir() if path != folder and path.is_dir()]
     for path in sorted(others, key=_last_use):
-        if used_by(folder.parent) - _used(folder) + min(max(expected, _used(folder)), max_bytes) <= max_bytes:
+        if disk_usage(folder.parent) - _used(folder) + min(max(expected, _used(folder)), max_bytes) <= max_bytes:
             break
         _remove_unlocked(path)
 
 
-def used_by(cache_dir: Path) -> int:
+def disk_usage(cache_dir: Path) -> int:
     """Bytes that all folders of a cache take on the disk; holes take none."""
     return sum(_used(path) for path in cache_dir.iterdir())
 

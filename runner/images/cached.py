@@ -42,7 +42,7 @@ class TargetSize:
 
     @classmethod
     def of(cls, preset: Preset, size: int) -> TargetSize | None:
-        """A source pixel for each pixel of the most zoomed view; None if the preset forbids resizing."""
+        """Sizes at which the most zoomed view is not upsampled; None if the preset is geometric only."""
         if preset.geometric_only:
             return None
         return cls(math.ceil(size * preset.max_zoom), math.ceil(size * max(_RESIZE_MARGIN, preset.max_zoom)))

@@ -86,7 +86,7 @@ def check_file(path: Path) -> None:
         head, tail, size = _ends_of(path)
         if image.format in ("JPEG", "PNG", "WEBP") and not any(tail):
             # Decoders may return a grey area for the zeros, without an error.
-            raise ValueError("it ends in zeros, as a download that was not finished")
+            raise ValueError("it ends in zero bytes, as an interrupted download does")
         if not _is_complete(image, head, tail, size):
             read_image(path)
 

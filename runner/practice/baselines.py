@@ -78,14 +78,14 @@ def _write_submission(
     baseline: Baseline, competition: Competition, data: SyntheticData, sample: Path, path: Path
 ) -> None:
     targets = targets_of(competition.labels, data.classes, data.train.labels).astype(np.float64)
-    one_class = isinstance(competition.labels, Multiclass)
+    multiclass = isinstance(competition.labels, Multiclass)
     features = baseline.features([*data.train.images, *data.test.images])
     train, test = features[: len(targets)], features[len(targets) :]
-    values = baseline.fit(train, targets, one_class)(test)
+    values = baseline.fit(train, targets, multiclass)(test)
     if competition.metric.takes_decisions:
         values = (values >= _choose_threshold(baseline, train, targets, competition.metric)).astype(float)
     else:
-        values = _smooth(values, targets, one_class)
+        values = _smooth(values, targets, multiclass)
     submission_format = read_submission_format(competition.labels, sample)
     write_submission(submission_format, path, classes=data.classes, ids=data.test.ids, values=values)
 
@@ -101,10 +101,10 @@ def _choose_threshold(baseline: Baseline, features: Features, targets: Matrix, m
     return float(thresholds[scores.index(best)])
 
 
-def _smooth(values: Matrix, targets: Matrix, one_class: bool) -> Matrix:
+def _smooth(values: Matrix, targets: Matrix, multiclass: bool) -> Matrix:
     """Mix in a tenth of the class frequencies: a certain and wrong prediction costs 34 in log loss."""
     mixed = 0.9 * np.clip(values, 0, 1) + 0.1 * targets.mean(axis=0)
-    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if one_class else mixed)
+    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if multiclass else mixed)
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def fit_class_frequencies(_features: Features, targets: Matrix, _one_class: bool
     return lambda features: np.tile(frequency, (len(features), 1))
 
 
-def fit_logistic(features: Features, targets: Matrix, one_class: bool, *, C: float = 1.0) -> Predict:  # noqa: N803
+def fit_logistic(features: Features, targets: Matrix, multiclass: bool, *, C: float = 1.0) -> Predict:  # noqa: N803
     """Logistic regression: multinomial if each row has exactly one class, else one model a class."""
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
@@ -124,7 +124,7 @@ def fit_logistic(features: Features, targets: Matrix, one_class: bool, *, C: flo
     def fit(labels: NDArray[Any]) -> Any:
         return LogisticRegression(C=C, max_iter=300, tol=1e-3).fit(scaled, labels)
 
-    if one_class:
+    if multiclass:
         model = make_pipeline(scaler, fit(targets.argmax(axis=1)))
         present = model[-1].classes_
         return lambda features: _all_classes(model.predict_proba(features), present, targets.shape[1])

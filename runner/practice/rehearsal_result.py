@@ -27,7 +27,7 @@ class RehearsalResult:
     standing: Standing | None
 
     @property
-    def gap_in_errors(self) -> float:
+    def gap_in_standard_errors(self) -> float:
         """The gap divided by the standard error of the difference."""
         return self.gap / max(hypot(self.cv.error, self.hidden.error), 1e-12)
 
@@ -37,7 +37,7 @@ class RehearsalResult:
             "cv": asdict(self.cv),
             "hidden": asdict(self.hidden),
             "gap": self.gap,
-            "gap_in_errors": self.gap_in_errors,
+            "gap_in_standard_errors": self.gap_in_standard_errors,
             "standing": None if self.standing is None else str(self.standing),
         }
 
@@ -46,7 +46,7 @@ class RehearsalResult:
         lines = [
             f"CV        {self.cv} ({self.cv.rows:,} rows)",
             f"hidden    {self.hidden} ({self.hidden.rows:,} rows)",
-            f"gap       {abs(self.gap):.5f} {direction}: {abs(self.gap_in_errors):.1f} standard errors",
+            f"gap       {abs(self.gap):.5f} {direction}: {abs(self.gap_in_standard_errors):.1f} standard errors",
         ]
         return "\n".join([*lines, *([f"standing  {self.standing}"] if self.standing else [])])
 

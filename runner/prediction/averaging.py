@@ -13,7 +13,7 @@ Matrix = NDArray[Any]
 
 # The smallest probability under a log: one model's zero is a strong vote and not a veto.
 _SMALLEST = 1e-15
-# Files hold single precision, where no probability below 1 is closer to it than this; 0 is treated alike.
+# Probabilities are clipped to [1e-7, 1 - 1e-7] before the logit: about float32's resolution just below 1.
 _EDGE = 1e-7
 # Up to so many columns a pass over the columns is faster than a numpy reduction over the rows.
 _FEW_COLUMNS = 24

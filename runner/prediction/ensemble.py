@@ -86,7 +86,7 @@ def error_table(members: Matrix, targets: Matrix) -> Matrix:
 class LogLoss:
     """The log loss of the mean, from each member's value for the target class.
 
-    `members` are transformed by the mean, shaped (members, rows, classes), in single precision as the files are:
+    The argument `members` has transformed probabilities (members, rows, classes) in single precision, as the files:
     sums are over thousands of rows, and losses differ in the fifth digit.
     """
 

@@ -38,7 +38,7 @@ def best_labels(probabilities: Matrix) -> NDArray[np.bool_]:
 
 
 def best_labels_constrained(probabilities: Matrix, constraints: LabelConstraints) -> NDArray[np.bool_]:
-    """The same if the targets satisfy constraints. The predicted labels need not: both of two likely ones may pay."""
+    """As `best_labels`, if the targets satisfy constraints. Predictions may violate them to raise expected F2."""
     return _in_chunks(probabilities, lambda rows: _best_constrained(rows, constraints))
 
 

@@ -42,7 +42,15 @@ from runner.prediction.postprocess import (
     with_decision,
 )
 from runner.prediction.postprocess_folds import assign_postprocess_folds
-from runner.prediction.score import Gain, Score, bootstrap_gain, group_codes, paired_gain, score_per_row, score_rows
+from runner.prediction.score import (
+    Gain,
+    Score,
+    bootstrap_gain,
+    group_codes,
+    paired_gain,
+    score_from_row_values,
+    score_rows,
+)
 from runner.prediction.thresholds import Decision, DecisionRule, fit_decision
 
 LeftOut = frozenset[int]  # the postprocess folds that are left out of a fit
@@ -104,7 +112,7 @@ class NestedCV:
                 self._plain_scores[mode] = np.concatenate(scores)
 
     @classmethod
-    def of_rows(cls, rows: OutOfFold, task: Task, seed: int = 0) -> NestedCV:
+    def from_rows(cls, rows: OutOfFold, task: Task, seed: int = 0) -> NestedCV:
         """Nested cross-validation of rows without TTA."""
         return cls(lambda _: rows, task, seed=seed)
 
@@ -306,7 +314,7 @@ class NestedCV:
         constraints = self.task.constraints if plan.constrained else None
         if plan.decision is not DecisionRule.THRESHOLDS:
             return Decision(plan.decision, constraints=constraints)
-        probabilities = postprocess.finish(self._averaged_without(postprocess, left_out)).probabilities
+        probabilities = postprocess.calibrate_and_decide(self._averaged_without(postprocess, left_out)).probabilities
         targets = self.rows.targets[self._rows_without(left_out)]
         return fit_decision(plan.decision, probabilities, targets, constraints)
 
@@ -315,7 +323,7 @@ class NestedCV:
     def predict(self, postprocess: Postprocess, fold: int) -> Predicted:
         """Predictions for one fold by a postprocess, whatever it was fitted on."""
         self._use(postprocess.tta)
-        return postprocess.finish(self._averaged(postprocess, fold))
+        return postprocess.calibrate_and_decide(self._averaged(postprocess, fold))
 
     def _averaged(self, postprocess: Postprocess, fold: int) -> Matrix:
         key = ("averaged", postprocess.mean, postprocess.weights, fold)
@@ -369,7 +377,7 @@ class NestedCV:
         scores = self._inner_scores(plan, NO_FOLD)
         if metric.per_row is None:
             return score_rows(metric, rows.targets, scores, groups=rows.groups)
-        return score_per_row(metric, scores, groups=rows.groups)
+        return score_from_row_values(metric, scores, groups=rows.groups)
 
     def _score(self, postprocess: Postprocess) -> float:
         values = self._predict_all(postprocess)

@@ -129,7 +129,7 @@ def read_out_of_fold(
     members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int], tta: TTAMode, *, multiclass: bool
 ) -> OutOfFold:
     """The rows that all members have predicted, sorted by id, with their targets; classes in the targets' order."""
-    ids, classes, stack = read_members(members, tta, multiclass=multiclass)
+    ids, classes, stack = read_member_predictions(members, tta, multiclass=multiclass)
     if classes != targets.classes:
         stack = stack[:, :, [classes.index(name) for name in targets.classes]]
     values, groups = targets.take(ids, targets.classes)
@@ -137,7 +137,7 @@ def read_out_of_fold(
     return OutOfFold(names, ids, stack, values, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
 
 
-def read_members(
+def read_member_predictions(
     members: Sequence[Member], tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
     """The ids that all members have predicted, sorted; the classes; probabilities (members, ids, classes).

@@ -131,9 +131,9 @@ class Postprocess:
 
         Members with weight 0 are not read, and only one member's matrices are held at a time.
         """
-        return self.finish(average(self.mean, self._weighted(read), self.multiclass))
+        return self.calibrate_and_decide(average(self.mean, self._weighted(read), self.multiclass))
 
-    def finish(self, averaged: Matrix) -> Predicted:
+    def calibrate_and_decide(self, averaged: Matrix) -> Predicted:
         """Predictions from the weighted mean of the members."""
         probabilities = self.calibration.apply(averaged, self.multiclass)
         values = probabilities if self.decision is None else decide(self.decision, probabilities)

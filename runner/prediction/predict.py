@@ -21,11 +21,11 @@ from runner.prediction.predictions import (
     read_view_predictions,
     write_view_predictions,
 )
-from runner.training.distributed import broadcast_from_main, get_accelerator, inference_autocast
+from runner.training.distributed import broadcast_from_main, get_accelerator, inference_context
 from runner.training.features import FeatureSpec, cached_features
 from runner.training.fold import FoldRun, RowSet, load_snapshot, worker_count
 from runner.training.learner import predict_logits
-from runner.training.loaders import ImageLoader, Loader, MultiViewFeatureLoader, inference_batch_size
+from runner.training.loaders import AllViewsFeatureLoader, ImageLoader, Loader, inference_batch_size
 from runner.training.losses import to_probabilities
 from runner.training.model import Network
 from runner.training.snapshots import Snapshot, read_snapshots
@@ -49,7 +49,7 @@ def choose_snapshots(snapshots: Sequence[Snapshot], options: PredictOptions) -> 
     return tuple([snapshot for snapshot in snapshots if snapshot.stage == snapshots[-1].stage][-MAX_SNAPSHOTS:])
 
 
-def trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
+def most_trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     """The folds with the most snapshots; a warning names the others. A fold may be trained on another machine."""
     counts = [len(read_snapshots(fold.folder)) for fold in folds]
     run, resume = folds[0].run, folds[0].session.command("train", "--run", folds[0].run.name, "--resume")
@@ -133,7 +133,7 @@ def _predict(
     loader = build_loader(fold, network, model, rows, views)
     module = EachView(network.head if on_features else network)
     batch_size = inference_batch_size(fold.recipe.batch_size, len(views))
-    with inference_autocast():
+    with inference_context():
         logits = predict_logits(module, loader, rows.rows, batch_size, title=title)
     flat = to_probabilities(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
     probabilities = flat.reshape(logits.shape)
@@ -180,4 +180,4 @@ def _feature_loader(fold: FoldRun, network: Network, model: Snapshot, rows: RowS
         batch_size=fold.recipe.batch_size,
         workers=worker_count(fold.session.compute),
     )
-    return MultiViewFeatureLoader(features, [computed.index(view) for view in views], rows.targets)
+    return AllViewsFeatureLoader(features, [computed.index(view) for view in views], rows.targets)

@@ -42,13 +42,15 @@ def score_rows(
     value = metric.score(targets, predictions)
     if metric.per_row is not None:
         row_scores = np.asarray(metric.per_row(np.asarray(targets, dtype=float), np.asarray(predictions, dtype=float)))
-        return replace(score_per_row(metric, row_scores, seed, groups=groups), value=value)
+        return replace(score_from_row_values(metric, row_scores, seed, groups=groups), value=value)
     codes = np.arange(len(targets)) if groups is None else group_codes(groups)
     scores = _bootstrap_scores(metric, targets, (predictions,), codes, _generator(seed), _SCORE_RESAMPLES)
     return Score(metric.key, value, _standard_deviation(scores[0]), len(targets))
 
 
-def score_per_row(metric: Metric, row_scores: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None) -> Score:
+def score_from_row_values(
+    metric: Metric, row_scores: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None
+) -> Score:
     """The score whose value is the mean of these values per row."""
     codes = np.arange(len(row_scores)) if groups is None else group_codes(groups)
     error = _error_of_mean(row_scores, codes, _generator(seed))
@@ -66,8 +68,8 @@ class Gain:
     def exceeds_standard_error(self) -> bool:
         """Whether the gain is larger than its own standard error.
 
-        A change without effect passes one time in six, and then does no harm; one that truly gains two standard
-        errors is missed one time in six. The next change is compared with this one applied, and the final score
+        A one-sided test at one standard error: one change in six without effect passes, and one in six that gains
+        two standard errors is missed. The next change is compared with this one applied, and the final score
         is on rows that were not used for any of these choices.
         """
         # The difference of equal scores after rounding is no gain, however small its error.

@@ -20,7 +20,7 @@ from runner.errors import RunnerError
 from runner.options import PredictOptions
 from runner.prediction.predict import RefitModels, choose_snapshots, weights_digest
 from runner.training.distributed import SyncBatchNorm1d, broadcast_from_main, get_accelerator
-from runner.training.fold import FoldRun, empty_network, worker_count
+from runner.training.fold import FoldRun, uninitialised_network, worker_count
 from runner.training.learner import forward
 from runner.training.loaders import ImageLoader, shuffled_batches
 from runner.training.model import Network
@@ -46,14 +46,14 @@ def choose_models(fold: FoldRun, choice: PredictOptions | RefitModels) -> tuple[
     """The models to predict with: the SWA model, if there is one, then snapshots; the last snapshot comes last."""
     snapshots = read_snapshots(fold.folder)
     if isinstance(choice, PredictOptions):
-        return with_swa(fold, choose_snapshots(snapshots, choice))
+        return build_swa(fold, choose_snapshots(snapshots, choice))
     repeated = tuple(snapshot for snapshot in snapshots if snapshot.name in choice.names)
     if NAME in choice.weighted:
-        repeated = with_swa(fold, repeated)
+        repeated = build_swa(fold, repeated)
     return tuple(model for model in repeated if model.name in choice.weighted)
 
 
-def with_swa(fold: FoldRun, snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
+def build_swa(fold: FoldRun, snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
     """The snapshots, and before them the average of those of the last stage if there are two or more."""
     last = snapshots[-1]
     averaged = [snapshot for snapshot in snapshots if snapshot.stage == last.stage]
@@ -81,7 +81,7 @@ def _is_current(fold: FoldRun, swa: AveragedSnapshot) -> bool:
 
 
 def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
-    network = empty_network(fold)
+    network = uninitialised_network(fold)
     network.set_size(snapshots[-1].size)
     total: dict[str, Tensor] = {}
     for snapshot in snapshots:

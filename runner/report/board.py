@@ -21,7 +21,7 @@ from runner.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Known:
+class CompetitionHistory:
     """One competition on one host, with its runs and submissions."""
 
     session: Session
@@ -61,13 +61,13 @@ def board_file(workspace: Workspace) -> Path:
     return workspace.root / "board.html"
 
 
-def read_known(session: Session) -> Known:
+def read_history(session: Session) -> CompetitionHistory:
     """The runs and submissions of a session's competition on its host."""
     entries = tuple(entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name)
-    return Known(session, find_runs(session.workspace, session.name), entries)
+    return CompetitionHistory(session, find_runs(session.workspace, session.name), entries)
 
 
-def write_board(known: Sequence[Known], path: Path) -> Path:
+def write_board(known: Sequence[CompetitionHistory], path: Path) -> Path:
     """Write the page; returns its path."""
     started = [each for each in known if each.runs or each.entries]
     runs = sum(len(each.runs) for each in started)
@@ -76,7 +76,7 @@ def write_board(known: Sequence[Known], path: Path) -> Path:
     return write_page(path, Page("Board", summary, _sections(started, path)))
 
 
-def _sections(known: Sequence[Known], page: Path) -> list[Section]:
+def _sections(known: Sequence[CompetitionHistory], page: Path) -> list[Section]:
     if not known:
         return [Section("Runs", [Text("There is no run yet: `runner demo`")])]
     sections = [Section("Summary", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
@@ -93,7 +93,7 @@ def _sections(known: Sequence[Known], page: Path) -> list[Section]:
     return sections
 
 
-def _no_submission(known: Sequence[Known]) -> Text:
+def _no_submission(known: Sequence[CompetitionHistory]) -> Text:
     scored = [(each.session, run) for each in known for run, cv in each.scored_runs if cv]
     if not scored:
         return Text("There is no submission yet, and no run to submit.")
@@ -101,13 +101,13 @@ def _no_submission(known: Sequence[Known]) -> Text:
     return Text(f"There is no submission yet: `{session.command('submit', run.name)}`")
 
 
-def best_table(known: Sequence[Known], page: Path) -> Table:
+def best_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
     """Counts, the best run and the best submission of each competition."""
     header = ["competition", "metric", "runs", "submissions", "best CV", "of run", "best private", "best rank"]
     return Table(header, [_best_row(each, page) for each in known], "The best of each competition")
 
 
-def _best_row(known: Known, page: Path) -> list[Cell]:
+def _best_row(known: CompetitionHistory, page: Path) -> list[Cell]:
     metric = known.competition.metric
     scored = [(run, cv["value"]) for run, cv in known.scored_runs if cv]
     private = [float(entry.private) for entry in known.entries if entry.private]
@@ -124,14 +124,14 @@ def _best_row(known: Known, page: Path) -> list[Cell]:
     ]
 
 
-def runs_table(known: Sequence[Known], page: Path) -> Table:
+def runs_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
     """Every run with its CV score and its last submission; the best CV of each competition first."""
     header = ["competition", "host", "run", "CV", "±", "public", "private", "rank", "recipe"]
     rows = [_run_row(each, run, cv, page) for each in known for run, cv in each.scored_runs]
     return Table(header, rows, "Every run, the best CV of each competition first; scores of its last submission")
 
 
-def _run_row(known: Known, run: Run, cv: dict[str, float], page: Path) -> list[Cell]:
+def _run_row(known: CompetitionHistory, run: Run, cv: dict[str, float], page: Path) -> list[Cell]:
     entries = [entry for entry in known.entries if entry.run == run.name]
     last = entries[-1] if entries else None
     return [
@@ -147,7 +147,7 @@ def _run_row(known: Known, run: Run, cv: dict[str, float], page: Path) -> list[C
     ]
 
 
-def submissions_table(known: Sequence[Known]) -> Table:
+def submissions_table(known: Sequence[CompetitionHistory]) -> Table:
     """Every line of the ledgers, the newest first."""
     entries = sorted((entry for each in known for entry in each.entries), key=lambda entry: entry.submitted)
     rows = [
@@ -168,7 +168,7 @@ def submissions_table(known: Sequence[Known]) -> Table:
     return Table(header, rows, "Every submission, the newest first")
 
 
-def scatter_figure(known: Known, number: int) -> ReportFigure | None:
+def scatter_figure(known: CompetitionHistory, number: int) -> ReportFigure | None:
     """Public and private score by CV with its error bar; None if no submission has both."""
     rows = [
         [entry.run, float(entry.cv), _number(entry.cv_error), _number(entry.public), _number(entry.private)]
@@ -206,7 +206,7 @@ def _draw_scatter(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
     axes.locator_params(nbins=6)
 
 
-def rank_figure(known: Sequence[Known]) -> ReportFigure | None:
+def rank_figure(known: Sequence[CompetitionHistory]) -> ReportFigure | None:
     """The rank of each submission, in percent of the teams, over time; None for fewer than two times."""
     points = {
         each.title: sorted(

@@ -11,7 +11,7 @@ from runner.prediction.fit_postprocess import fit_postprocess
 from runner.prediction.out_of_fold import oof_targets, write_oof_targets
 from runner.prediction.postprocess import read_tta_option, write_postprocess
 from runner.session import Session
-from runner.steps.results import write_run_submission
+from runner.steps.write_submission import write_run_submission
 from runner.training.run import Run, find_runs, start_run
 
 

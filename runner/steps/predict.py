@@ -14,11 +14,11 @@ from runner.prediction.blend import oof_targets_file, postprocess_file
 from runner.prediction.fit_postprocess import fit_postprocess
 from runner.prediction.out_of_fold import Member, find_members, oof_targets, write_oof_targets
 from runner.prediction.postprocess import read_postprocess, read_scored_views, read_tta_option, write_postprocess
-from runner.prediction.predict import RefitModels, predict_fold, trained_folds
+from runner.prediction.predict import RefitModels, most_trained_folds, predict_fold
 from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.steps.ensemble import ensemble
-from runner.steps.results import write_run_submission
+from runner.steps.write_submission import write_run_submission
 from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
@@ -41,7 +41,7 @@ def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOpt
     if recipe.all_data:
         broadcast_from_main(lambda: copy_score(session, run))
         tta, choice = _of_original(session, run)
-    folds = trained_folds(main_process_first(lambda: build_folds(session, run)))
+    folds = most_trained_folds(main_process_first(lambda: build_folds(session, run)))
     views = choose_views(session.competition.preset, tta)
     names = _predict_folds(folds, choice, views)
     members = find_members(

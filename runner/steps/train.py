@@ -13,7 +13,7 @@ from runner.training.folds import build_folds, copy_choices, resolve_recipe
 from runner.training.log import check_tracker, start_tracking, stop_tracking
 from runner.training.model import check_backbone
 from runner.training.ray import check_engine, train_on_ray
-from runner.training.run import Run, discard_unbegun, start_run
+from runner.training.run import Run, remove_unstarted_run, start_run
 from runner.training.trainer import train_fold
 from runner.training.unreadable import skip_images
 
@@ -37,7 +37,7 @@ def train(
         _train_folds(session, run, options)
     except RunnerError:
         if accelerator.is_main_process:
-            discard_unbegun(run)
+            remove_unstarted_run(run)
         raise
     finally:
         stop_tracking(accelerator)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-# Augmentation and dropout make the training loss a little higher than the validation loss. More than this share
-# above it is underfitting, more than this share below it is overfitting.
+# Underfitting if the training loss is this share above the validation loss, overfitting if this share below it.
+# Augmentation and dropout alone make it a little higher.
 _APART = 0.15
-# A validation loss that rose by this share since its lowest has turned.
+# Overfitting if the validation loss is this share above its minimum.
 _TURNED = 0.05
-# One that fell by this share since the cycle before, or over half of a single cycle, is still falling.
+# The validation loss still falls if it fell by this share since the cycle before, or over half of a single cycle.
 _FALLING = 0.05
 # A loss less than this share below that of guessing the class frequencies is no better than guessing.
 _GUESSING = 0.05
-# Unless the training loss is below this share of it: then the training rows are memorised.
+# The training rows are memorised if the training loss is below this share of the loss of guessing.
 _MEMORISED = 0.5
 
 

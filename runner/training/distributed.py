@@ -70,10 +70,10 @@ def inference_precision() -> str:
 @cache
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies and convolves in bf16 natively."""
-    return any(torch.cpu.get_capabilities().get(name) for name in _NATIVE_BF16) and convolves_in_bf16()
+    return any(torch.cpu.get_capabilities().get(name) for name in _NATIVE_BF16) and supports_bf16_conv()
 
 
-def convolves_in_bf16() -> bool:
+def supports_bf16_conv() -> bool:
     """Whether oneDNN has convolutions in bf16 for this CPU; without them they raise."""
     return torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
         torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -81,7 +81,7 @@ def convolves_in_bf16() -> bool:
 
 
 @contextmanager
-def inference_autocast() -> Iterator[None]:
+def inference_context() -> Iterator[None]:
     """No gradients, and the inference precision, within the block."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(inference_precision())
     with torch.inference_mode(), torch.autocast(PartialState().device.type, dtype, enabled=dtype is not None):
@@ -122,7 +122,7 @@ def any_process(condition: bool) -> bool:
 
 
 def mean_buffers(module: nn.Module) -> None:
-    """Average the running statistics over processes: in the last step each process saw its own rows."""
+    """Average BatchNorm's running statistics over processes; each updated them from its own rows."""
     if PartialState().num_processes == 1:
         return
     for buffer in module.buffers():

@@ -21,8 +21,8 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.images.decode import ImageReader
 from runner.images.views import MultiView, View
-from runner.training.distributed import broadcast_from_main, inference_autocast, inference_precision
-from runner.training.loaders import ImageLoader, Rows, RowTargets, even_batches, inference_batch_size
+from runner.training.distributed import broadcast_from_main, inference_context, inference_precision
+from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batches, inference_batch_size
 from runner.training.model import Network
 from runner.workspace import atomic_path
 
@@ -97,7 +97,7 @@ def _blocks(spec: FeatureSpec, rows: Rows, batch_size: int, workers: int) -> Ite
     loader = ImageLoader(spec.images, RowTargets.none(len(spec.images)), views, workers)
     spec.network.to(PartialState().device).eval()
     with progress("features", len(rows)) as advance:
-        for batch in loader.read(even_batches(rows, inference_batch_size(batch_size, len(spec.views)))):
+        for batch in loader.read(balanced_batches(rows, inference_batch_size(batch_size, len(spec.views)))):
             yield _features(spec.network, batch.inputs).numpy()
             advance(len(batch.rows))
 
@@ -105,7 +105,7 @@ def _blocks(spec: FeatureSpec, rows: Rows, batch_size: int, workers: int) -> Ite
 def _features(network: Network, images: torch.Tensor) -> torch.Tensor:
     """Features (rows, views, width) of a batch shaped (rows, views, channels, height, width)."""
     flat = images.flatten(0, 1).to(PartialState().device, non_blocking=True)
-    with inference_autocast():
+    with inference_context():
         features = network.forward_features(flat)
     return features.float().cpu().reshape(*images.shape[:2], -1)
 

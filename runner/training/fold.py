@@ -174,13 +174,13 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
 
 def load_snapshot(fold: FoldRun, snapshot: Snapshot) -> Network:
     """The network with a snapshot's weights; nothing is downloaded or measured."""
-    network = empty_network(fold)
+    network = uninitialised_network(fold)
     network.set_size(snapshot.size)
     load_weights(fold.folder / f"{snapshot.name}.safetensors", network)
     return network
 
 
-def empty_network(fold: FoldRun) -> Network:
+def uninitialised_network(fold: FoldRun) -> Network:
     """A network of the fold's shape, to load weights into."""
     channels = fold.full_images.channels
     return build_network(

@@ -73,7 +73,7 @@ def copy_score(session: Session, run: Run) -> None:
     score = original.read_score()
     if score is None:
         raise UsageError(
-            f"{run.name} takes the score of {original.name}, which has no predictions yet",
+            f"{run.name} is a refit of {original.name} and keeps its score, but {original.name} has no score yet",
             fix=session.command("predict", "--run", original.name),
         )
     run.write_score({**score, "refit_of": original.name})

@@ -12,7 +12,7 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, fx, nn
 
-from runner.training.distributed import convolves_in_bf16
+from runner.training.distributed import supports_bf16_conv
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
@@ -69,7 +69,7 @@ class ConvNorm(nn.Module):
 
 def _onednn_convolves(images: Tensor) -> bool:
     """Whether oneDNN has the convolution for this device and autocast dtype."""
-    return images.device.type == "cpu" and (not torch.is_autocast_enabled("cpu") or convolves_in_bf16())
+    return images.device.type == "cpu" and (not torch.is_autocast_enabled("cpu") or supports_bf16_conv())
 
 
 class _Tracer(fx.Tracer):

@@ -14,11 +14,11 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import extract_model_from_parallel, gather_object
 from torch import Tensor, nn
 
-from runner.console import is_live, progress
+from runner.console import progress, shows_progress
 from runner.contract import Labels, Stage, TrainMode
 from runner.training.distributed import get_accelerator, mean_buffers
 from runner.training.fold import FoldRun
-from runner.training.loaders import Batch, Loader, Rows, even_batches
+from runner.training.loaders import Batch, Loader, Rows, balanced_batches
 from runner.training.losses import label_loss
 from runner.training.model import Network
 from runner.training.optimizer import build_optimizer
@@ -142,7 +142,7 @@ def predict_logits(module: nn.Module, loader: Loader, rows: Rows, batch_size: in
     shard = rows[state.process_index :: state.num_processes]
     logits: list[Tensor] = []
     with torch.inference_mode(), progress(title, len(shard)) as advance:
-        for batch in loader.read(even_batches(shard, batch_size) if len(shard) else []):
+        for batch in loader.read(balanced_batches(shard, batch_size) if len(shard) else []):
             logits.append(forward(module, batch).float().cpu())
             advance(len(batch.rows))
     return gather_rows(logits, len(rows))
@@ -180,7 +180,7 @@ def _raise_if_not_finite(losses: Sequence[float], lrs: Sequence[float]) -> None:
 
 
 def _note(loss: float, lr: float, images: int, started: float) -> str:
-    if not is_live():
+    if not shows_progress():
         return ""
     return f"loss {loss:.4f}  lr {lr:.2e}  {images / (time.perf_counter() - started):.0f} images/s"
 

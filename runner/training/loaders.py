@@ -26,18 +26,18 @@ def shuffled_batches(rows: Sequence[int] | Rows, batch_size: int, seed: int) -> 
     So no last batch of one row upsets BatchNorm, and no row is dropped.
     """
     shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(np.asarray(rows, dtype=np.int64))
-    return even_batches(shuffled, batch_size)
+    return balanced_batches(shuffled, batch_size)
 
 
 def inference_batch_size(batch_size: int, views: int) -> int:
     """Rows per inference batch, each in that many views.
 
-    Without gradients twice the images take less memory than a training batch, and the device waits half as often.
+    Inference keeps no activations for backward: twice the images fit, and the device is busier.
     """
     return max(1, 2 * batch_size // views)
 
 
-def even_batches(rows: Rows, batch_size: int) -> list[Rows]:
+def balanced_batches(rows: Rows, batch_size: int) -> list[Rows]:
     """The rows in their order, in the fewest even batches that are no larger than `batch_size`."""
     return np.array_split(rows, max(1, -(-len(rows) // batch_size)))
 
@@ -172,7 +172,7 @@ class FeatureLoader:
             yield self._targets.batch(rows, torch.from_numpy(self._features[rows, chosen[rows]]))
 
 
-class MultiViewFeatureLoader:
+class AllViewsFeatureLoader:
     """Batches of precomputed features in several views, read from the memory map a batch at a time."""
 
     def __init__(self, features: NDArray[np.float32], views: Sequence[int], targets: RowTargets):

@@ -78,7 +78,7 @@ def find_stage_lr(fold: FoldRun, stage: Stage, options: TrainOptions) -> StageLR
     return StageLR(stage, result)
 
 
-def stage_lr(fold: FoldRun, number: int, learner: Learner, loader: Loader, batch_size: int) -> float | None:
+def load_or_find_lr(fold: FoldRun, number: int, learner: Learner, loader: Loader, batch_size: int) -> float | None:
     """The suggested lr for a stage of the recipe, or None if the recipe does not use the finder.
 
     Searched once, and kept in the fold's folder.

@@ -63,7 +63,7 @@ def train_on_ray(session: Session, run_name: str, numbers: Sequence[int], option
 
 
 def train_one_fold(session: Session, run_name: str, number: int, options: TrainOptions) -> ErrorFields | None:
-    """Train one fold, in a process of Ray; the fields of a RunnerError, or None."""
+    """Train one fold in a Ray task; return None, or (message, where, fix) of a RunnerError."""
     try:
         run = find_run(session.workspace, session.name, run_name)
         (fold,) = build_folds(session, run, replace(options, only_fold=number))

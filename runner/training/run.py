@@ -136,7 +136,7 @@ def fingerprint(weights: Path) -> str:
     return f"{weights.name} sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
 
 
-def discard_unbegun(run: Run) -> None:
+def remove_unstarted_run(run: Run) -> None:
     """Remove a run that failed before its first epoch: there is nothing in it to resume."""
     if not run.log_file.exists():
         shutil.rmtree(run.folder)

@@ -18,7 +18,7 @@ class Epoch:
     cycle: int  # over the whole recipe: the snapshot's number
     epoch_in_cycle: int
     cycle_epochs: int  # how many epochs its cycle has
-    opens_stage: bool = False  # in the first cycle of its stage, the one that warms up
+    in_first_cycle: bool = False  # in the first cycle of its stage, the one that warms up
 
     @property
     def ends_cycle(self) -> bool:
@@ -32,7 +32,7 @@ def plan_epochs(stages: Sequence[Stage]) -> tuple[Epoch, ...]:
     for number, stage in enumerate(stages):
         for place, cycle_epochs in enumerate(stage.cycle_epochs):
             for epoch in range(cycle_epochs):
-                epochs.append(Epoch(len(epochs), number, cycle, epoch, cycle_epochs, opens_stage=place == 0))
+                epochs.append(Epoch(len(epochs), number, cycle, epoch, cycle_epochs, in_first_cycle=place == 0))
             cycle += 1
     return tuple(epochs)
 
@@ -48,7 +48,7 @@ def lr_factor(epoch: Epoch, batch: int, batches: int, warmup: float = 0.0) -> fl
     `warmup` is the share of a stage's first cycle in which the lr rises linearly, before the cosine.
     """
     step, steps = epoch.epoch_in_cycle * batches + batch, epoch.cycle_epochs * batches
-    rising = round(warmup * steps) if epoch.opens_stage else 0
+    rising = round(warmup * steps) if epoch.in_first_cycle else 0
     if step < rising:
         return (step + 1) / (rising + 1)
     return cosine(step - rising, steps - rising)

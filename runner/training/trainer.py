@@ -41,7 +41,7 @@ from runner.training.learner import (
 from runner.training.loaders import Loader, shuffled_batches
 from runner.training.log import Line, append_line, keep_lines, read_log, track_line
 from runner.training.losses import label_loss, to_probabilities
-from runner.training.lr_finder import stage_lr
+from runner.training.lr_finder import load_or_find_lr
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
 from runner.training.schedule import Epoch, lr_factor, plan_epochs
@@ -115,7 +115,7 @@ class StageTrainer:
         learner = _resumed_learner(fold, network, first)
         if fold.recipe.auto_batch and learner.accelerator.num_processes > 1:
             dry_run_batch(learner, train_loader, shuffled_batches(fold.train.rows, batch_size, 0)[0])
-        found = stage_lr(fold, first.stage, learner, train_loader, batch_size)
+        found = load_or_find_lr(fold, first.stage, learner, train_loader, batch_size)
         lrs = group_lrs_for(fold.recipe, stage, found)
         return cls(fold, stage, network, learner, train_loader, valid_loader, batch_size, lrs)
 

@@ -200,7 +200,7 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path: Path) -> None:
     ):
         for _ in range(300):
             member.write(bytes(2**20))
-    assert "it is a zip bomb" in extraction_error(tmp_path / "bomb.zip")
+    assert "probably a zip bomb" in extraction_error(tmp_path / "bomb.zip")
 
 
 def test_a_bomb_of_undeclared_size_is_stopped(tmp_path: Path) -> None:

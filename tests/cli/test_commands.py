@@ -145,7 +145,7 @@ def test_wrong_usage_exits_with_a_message(
     ("words", "text"),
     [
         (("train", "--backbone", "resnet_34"), "resnet34"),
-        (("train", "--weights", "none.safetensors"), "no weights file"),
+        (("train", "--weights", "none.safetensors"), "the weights file is missing"),
         (("train", "--run", "../up"), "cannot name a run"),
         (("check", "none.csv"), "the submission does not exist"),
         (("split", "--holdout", "3"), "not a fraction"),

@@ -24,7 +24,7 @@ def test_a_declared_recipe_runs_every_stage_and_is_scored(name: str, cli: Runner
     flags = ("--backbone", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
     result = cli("--host", "practice", name, "run", "--run", "declared", *flags)
     assert result.code == 0, result.err
-    assert "on the private board" in result.out
+    assert "on the private leaderboard" in result.out
     run = workspace_folder / "practice" / "runs" / name / "declared"
     lines = read_log(run / "log.jsonl")
     declared = competition.recipe.stages

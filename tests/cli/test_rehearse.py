@@ -83,7 +83,7 @@ def test_rehearse_prints_both_scores_and_leaves_the_workspace_alone(
     assert saved["hidden"]["rows"] == 15
     assert saved["gap"] == saved["hidden"]["value"] - saved["cv"]["value"]
     errors = np.hypot(saved["hidden"]["error"], saved["cv"]["error"])
-    assert saved["gap_in_errors"] == pytest.approx(saved["gap"] / errors)
+    assert saved["gap_in_standard_errors"] == pytest.approx(saved["gap"] / errors)
     assert {name: content for name, content in contents(workspace).items() if name in before} == before
     assert not (workspace / "runs").exists()
 

@@ -14,9 +14,9 @@ import competitions
 from runner.contract import EnsembleRecipe, Recipe, Stage, TrainMode
 from runner.contract.recipe import (
     linear_probe,
-    quick_recipe,
     recipe_from_dict,
     scale_epochs,
+    short_recipe,
     with_freeze_to,
     with_sizes,
 )
@@ -173,7 +173,7 @@ def test_scaled_cycles_have_at_least_one_epoch():
 
 
 def test_a_quick_recipe_has_one_frozen_epoch_and_three_unfrozen_cycles():
-    quick = quick_recipe(recipe(Stage(64, TrainMode.UNFROZEN, lr_scale=0.3), Stage(128, TrainMode.UNFROZEN)))
+    quick = short_recipe(recipe(Stage(64, TrainMode.UNFROZEN, lr_scale=0.3), Stage(128, TrainMode.UNFROZEN)))
     assert quick.find_lr and quick.epochs == 1 + 7
     assert [(stage.size, stage.mode, stage.lr_scale) for stage in quick.stages] == [
         (64, TrainMode.FROZEN, 1.0),

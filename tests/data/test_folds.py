@@ -10,7 +10,7 @@ import pytest
 from runner.data.folds import (
     TRAIN_ONLY,
     ClassCounts,
-    count_classes,
+    class_counts_per_fold,
     digest,
     read_folds,
     split_warnings,
@@ -131,14 +131,14 @@ def test_after_a_crash_in_writing_there_is_no_split(path, monkeypatch, step):
 
 def test_the_rows_of_every_class_are_counted_per_fold():
     targets = np.eye(2)[[0, 0, 1, 1, 1]]
-    assert count_classes(["boxer", "pug"], targets, np.array([0, 1, -1, 1, 1])) == [
+    assert class_counts_per_fold(["boxer", "pug"], targets, np.array([0, 1, -1, 1, 1])) == [
         ClassCounts("boxer", rows=2, valid_per_fold=(1, 1), train_only=0),
         ClassCounts("pug", rows=3, valid_per_fold=(0, 2), train_only=1),
     ]
 
 
 def test_one_column_counts_as_two_classes():
-    counted = count_classes(["iceberg"], np.array([[1.0], [0.0], [0.0]]), np.array([0, 0, 1]))
+    counted = class_counts_per_fold(["iceberg"], np.array([[1.0], [0.0], [0.0]]), np.array([0, 0, 1]))
     assert [(each.name, each.valid_per_fold) for each in counted] == [("iceberg", (1, 0)), ("not iceberg", (1, 1))]
 
 
@@ -146,7 +146,7 @@ def test_a_class_with_fewer_rows_than_folds_is_a_warning():
     targets = np.eye(2)[[0] * 20 + [1] * 3]
     ids, groups = [f"row_{row}" for row in range(23)], [""] * 23
     folds = split_folds(ids, targets, groups, folds=5, seed=0)
-    warnings = split_warnings(count_classes(["boxer", "pug"], targets, folds), groups, folds)
+    warnings = split_warnings(class_counts_per_fold(["boxer", "pug"], targets, folds), groups, folds)
     assert warnings == ["class 'pug' has 3 rows: 2 folds have none of it"]
 
 
@@ -159,4 +159,4 @@ def test_a_group_larger_than_a_fold_is_a_warning():
 def test_an_even_split_has_no_warnings():
     targets = np.eye(2)[[0, 0, 1, 1]]
     folds = np.array([0, 1, 0, 1])
-    assert split_warnings(count_classes(["a", "b"], targets, folds), ["", "g", "h", ""], folds) == []
+    assert split_warnings(class_counts_per_fold(["a", "b"], targets, folds), ["", "g", "h", ""], folds) == []

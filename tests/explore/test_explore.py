@@ -12,7 +12,7 @@ from PIL import Image
 
 from runner.contract import Stage, TrainMode
 from runner.data.index import build_index
-from runner.explore.explore import Exploration, Measure, Quantiles, explore, sample_evenly, size_effects
+from runner.explore.explore import Exploration, ImageStatistic, Quantiles, explore, sample_evenly, size_effects
 from runner.explore.image_stats import compute_image_stats, read_sizes
 from tests.builders import write_csv
 from tests.competitions import SHAPES
@@ -92,28 +92,28 @@ def test_darker_and_larger_test_images_are_a_large_shift(data_dir: Path) -> None
 
 def test_a_small_ks_statistic_is_no_shift_however_significant() -> None:
     random = np.random.default_rng(0)
-    many = Measure("x", random.normal(0, 1, 200_000), random.normal(0.05, 1, 200_000))
+    many = ImageStatistic("x", random.normal(0, 1, 200_000), random.normal(0.05, 1, 200_000))
     assert many.ks_statistic > many.ks_critical and many.shift == "none"
-    few = Measure("x", random.normal(0, 1, 12), random.normal(0.3, 1, 12))
+    few = ImageStatistic("x", random.normal(0, 1, 12), random.normal(0.3, 1, 12))
     assert few.shift == "none"
 
 
 def test_a_medium_ks_statistic_is_a_small_shift() -> None:
     random = np.random.default_rng(0)
-    measure = Measure("x", random.normal(0, 1, 5000), random.normal(0.4, 1, 5000))
+    measure = ImageStatistic("x", random.normal(0, 1, 5000), random.normal(0.4, 1, 5000))
     assert 0.1 < measure.ks_statistic < 0.25 and measure.shift == "small"
 
 
 def test_the_ks_statistic_is_the_largest_gap_between_distributions() -> None:
     nan = float("nan")
-    assert Measure("x", np.array([1.0, 2.0, nan]), np.array([3.0, 4.0])).ks_statistic == 1.0
-    assert Measure("x", np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 4.0, nan])).ks_statistic == 0.5
-    assert Measure("x", np.array([1.0, 2.0]), np.array([2.0, 1.0])).ks_statistic == 0.0
+    assert ImageStatistic("x", np.array([1.0, 2.0, nan]), np.array([3.0, 4.0])).ks_statistic == 1.0
+    assert ImageStatistic("x", np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 4.0, nan])).ks_statistic == 0.5
+    assert ImageStatistic("x", np.array([1.0, 2.0]), np.array([2.0, 1.0])).ks_statistic == 0.0
 
 
 @pytest.mark.parametrize("test", [[], [float("nan")]])
 def test_a_measure_without_test_values_has_no_shift(test: list[float]) -> None:
-    measure = Measure("x", np.array([1.0, 2.0]), np.array(test))
+    measure = ImageStatistic("x", np.array([1.0, 2.0]), np.array(test))
     assert (measure.ks_statistic, measure.ks_critical, measure.shift) == (0.0, 0.0, "none")
 
 

@@ -153,13 +153,13 @@ def test_if_two_medals_share_a_last_rank_the_better_is_the_next() -> None:
 
 def test_an_empty_leaderboard_has_no_medal_and_no_percentile() -> None:
     standing = find_standing(DOGS, hourly_leaderboard(private=True), 0.5)
-    assert (standing.rank, standing.medal, standing.percentile, standing.next_medal) == (1, None, None, None)
+    assert (standing.rank, standing.medal, standing.top_percent, standing.next_medal) == (1, None, None, None)
     assert str(standing) == "0.50000 on the private leaderboard, which is empty"
 
 
 def test_the_percentile_of_the_last_rank_is_at_most_100() -> None:
     standing = find_standing(DOGS, hourly_leaderboard(0.1, 0.2), 0.3)
-    assert (standing.rank, standing.percentile) == (3, 100.0)
+    assert (standing.rank, standing.top_percent) == (3, 100.0)
 
 
 def test_a_standing_prints_rank_percentile_medal_and_distance() -> None:

@@ -23,7 +23,7 @@ from runner.data.image_arrays import array_path
 from runner.errors import DataError
 from runner.images import cached as cached_module
 from runner.images.cache import CacheOptions
-from runner.images.cache_budget import used_by
+from runner.images.cache_budget import disk_usage
 from runner.images.cached import TargetSize, open_cached_images, read_reduced
 from runner.images.decode import ImageReader, read_image
 
@@ -243,7 +243,7 @@ def test_the_cache_stays_within_its_bytes(folder: Path, tmp_path: Path, images: 
     max_bytes = 20_480 * images + 8_192
     reader = open_reader(folder, tmp_path, max_bytes=max_bytes)
     assert equal(read_all(reader), expected(folder))
-    assert used_by(tmp_path) <= max_bytes
+    assert disk_usage(tmp_path) <= max_bytes
     assert equal(read_all(reader), expected(folder))
 
 
@@ -253,7 +253,7 @@ def test_the_folder_unused_longest_is_evicted_first(folder: Path, tmp_path: Path
         newest = max(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
         os.utime(newest / "lock", (time.time() - age,) * 2)
     old, young = sorted(tmp_path.iterdir(), key=lambda path: (path / "lock").stat().st_mtime)
-    open_reader(folder, tmp_path, names=NAMES[8:], max_bytes=used_by(tmp_path) + 20_000)
+    open_reader(folder, tmp_path, names=NAMES[8:], max_bytes=disk_usage(tmp_path) + 20_000)
     assert not old.exists()
     assert young.exists()
 
@@ -262,7 +262,7 @@ def test_a_folder_that_another_training_uses_is_not_evicted(folder: Path, tmp_pa
     reader = open_reader(folder, tmp_path, names=NAMES[:4])
     read_all(reader)
     (used,) = tmp_path.iterdir()
-    open_reader(folder, tmp_path, names=NAMES[4:], max_bytes=used_by(tmp_path) // 2)
+    open_reader(folder, tmp_path, names=NAMES[4:], max_bytes=disk_usage(tmp_path) // 2)
     assert used.exists()
     assert equal(read_all(reader), expected(folder, NAMES[:4]))
 
@@ -286,7 +286,7 @@ def test_reading_goes_on_if_the_disk_is_full(folder: Path, tmp_path: Path, monke
 def test_nothing_is_written_to_a_nearly_full_disk(folder: Path, tmp_path: Path) -> None:
     reader = open_cached_images(folder, NAMES, SIDE_ON, SIZE, CacheOptions(tmp_path, PLENTY, reserve_bytes=10**18))
     assert equal(read_all(reader), expected(folder))
-    assert used_by(tmp_path) == 0
+    assert disk_usage(tmp_path) == 0
 
 
 def test_reading_goes_on_if_the_cache_folder_cannot_be_made(folder: Path, tmp_path: Path) -> None:

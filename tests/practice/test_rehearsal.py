@@ -177,8 +177,8 @@ def test_changed_labels_build_the_rehearsal_again(shapes_session: Session) -> No
 def test_the_gap_is_also_in_standard_errors_of_both_scores() -> None:
     cv, hidden = Score("log_loss", 0.5, 0.03, 400), Score("log_loss", 0.6, 0.04, 100)
     result = RehearsalResult(cv, hidden, 0.1, None)
-    assert result.gap_in_errors == pytest.approx(2)
-    assert result.to_dict()["gap_in_errors"] == result.gap_in_errors
+    assert result.gap_in_standard_errors == pytest.approx(2)
+    assert result.to_dict()["gap_in_standard_errors"] == result.gap_in_standard_errors
     assert str(replace(result, gap=-0.1)).endswith("gap       0.10000 better: 2.0 standard errors")
 
 

@@ -51,7 +51,7 @@ def with_leak(cv: NestedCV, folds: frozenset[int]) -> NestedCV:
     for place in (cv.slices[fold] for fold in folds):
         rows.targets[place] = rows.targets[place][random.permutation(place.stop - place.start)]
         rows.members[1, place] = 0.9 * rows.targets[place] + 0.05
-    leaky = NestedCV.of_rows(rows, cv.task)
+    leaky = NestedCV.from_rows(rows, cv.task)
     assert leaky.slices == cv.slices
     return leaky
 
@@ -76,7 +76,7 @@ def apply(postprocess: Postprocess, rows: OutOfFold, which: slice) -> np.ndarray
 
 @every_task
 def test_a_leak_into_an_outer_fold_does_not_change_its_postprocess(task: Task):
-    cv = NestedCV.of_rows(draw_rows(task, rows=80), task)
+    cv = NestedCV.from_rows(draw_rows(task, rows=80), task)
     for fold in range(5):
         left_out = frozenset([fold])
         leaky = with_leak(cv, left_out)
@@ -87,7 +87,7 @@ def test_a_leak_into_an_outer_fold_does_not_change_its_postprocess(task: Task):
 
 @every_task
 def test_no_fit_uses_the_folds_that_it_leaves_out(task: Task):
-    cv = NestedCV.of_rows(draw_rows(task, rows=200, members=4, signal=0.6), task)
+    cv = NestedCV.from_rows(draw_rows(task, rows=200, members=4, signal=0.6), task)
     changed = 0
     for left_out in (frozenset([0]), frozenset([1, 3])):
         leaky = with_leak(cv, left_out)
@@ -100,13 +100,13 @@ def test_no_fit_uses_the_folds_that_it_leaves_out(task: Task):
 
 def test_labels_leaked_into_one_fold_do_not_improve_its_nested_score():
     # Members of pure noise, but for one with the labels of one fold.
-    rows = NestedCV.of_rows(draw_rows(BINARY, rows=300, members=4, signal=0.0), BINARY).rows
-    cv = NestedCV.of_rows(rows, BINARY)
+    rows = NestedCV.from_rows(draw_rows(BINARY, rows=300, members=4, signal=0.0), BINARY).rows
+    cv = NestedCV.from_rows(rows, BINARY)
     place, left_out = cv.slices[0], frozenset([0])
     members = rows.members.copy()
     members[0, place] = 0.98 * rows.targets[place] + 0.01
     leaky_rows = replace(rows, members=members)
-    leaky = NestedCV.of_rows(leaky_rows, BINARY)
+    leaky = NestedCV.from_rows(leaky_rows, BINARY)
     assert leaky.fit(leaky.select_plan(left_out), left_out) == cv.fit(cv.select_plan(left_out), left_out)
     # Weights that favour the leaky member gain nothing on the other folds.
     assert leaky.select_plan().ensemble is not EnsembleMethod.GREEDY
@@ -122,9 +122,9 @@ def test_labels_leaked_into_one_fold_do_not_improve_its_nested_score():
 @given(seed=st.integers(0, 2**32), task=st.sampled_from(TASKS[:3]))
 def test_the_plan_of_an_outer_fold_is_the_plan_of_its_other_folds_alone(seed: int, task: Task):
     rows = draw_rows(task, rows=100, seed=seed)
-    cv = NestedCV.of_rows(replace(rows, folds=np.arange(100) % 5), task)
+    cv = NestedCV.from_rows(replace(rows, folds=np.arange(100) % 5), task)
     left_out = frozenset([4])
-    others = NestedCV.of_rows(cv.rows.take(np.flatnonzero(cv.rows.folds != 4)), task)
+    others = NestedCV.from_rows(cv.rows.take(np.flatnonzero(cv.rows.folds != 4)), task)
     assert others.select_plan() == cv.select_plan(left_out)
     # The fits are equal but for the last digits of sums.
     weights = cv.fit(cv.select_plan(left_out), left_out).weights
@@ -157,7 +157,7 @@ def test_the_hidden_score_is_within_the_error_of_the_nested_one(task: Task):
     nested_bias, in_sample_bias = [], []
     for seed in range(30):
         both = draw_rows(task, rows=2300, members=4, seed=seed, signal=0.8)
-        cv = NestedCV.of_rows(both.take(np.arange(300)), task)
+        cv = NestedCV.from_rows(both.take(np.arange(300)), task)
         nested, postprocess = cv.nested_score(), cv.postprocess()
         hidden = task.metric.score(both.targets[300:], apply(postprocess, both, slice(300, None)))
         nested_bias.append((nested.score.value - hidden) / nested.score.error)
@@ -173,13 +173,13 @@ def test_the_hidden_score_is_within_the_error_of_the_nested_one(task: Task):
 
 def test_the_mean_is_selected_for_similar_members():
     similar = draw_rows(BINARY, rows=400, members=5, signal=0.8)
-    assert NestedCV.of_rows(similar, BINARY).select_plan().ensemble is EnsembleMethod.MEAN
+    assert NestedCV.from_rows(similar, BINARY).select_plan().ensemble is EnsembleMethod.MEAN
 
 
 def test_one_good_member_among_noise_gets_most_of_the_weight():
     rows = draw_rows(BINARY, rows=400, members=5, signal=0.8)
     rows.members[:4] = np.random.default_rng(1).random((4, 400, 1)) * 0.98 + 0.01
-    assert NestedCV.of_rows(rows, BINARY).postprocess().weights[4] > 0.7
+    assert NestedCV.from_rows(rows, BINARY).postprocess().weights[4] > 0.7
 
 
 def test_a_calibration_without_gain_is_not_selected():
@@ -188,14 +188,14 @@ def test_a_calibration_without_gain_is_not_selected():
     members = random.random((1, 3000, 1)).astype(np.float32)
     rows = draw_rows(BINARY, rows=3000, members=1)
     rows = replace(rows, members=members, targets=(random.random((3000, 1)) < members[0]).astype(float))
-    assert NestedCV.of_rows(rows, BINARY).postprocess().calibration == Calibration()
+    assert NestedCV.from_rows(rows, BINARY).postprocess().calibration == Calibration()
 
 
 def test_overconfident_members_get_a_temperature_that_helps_on_new_rows():
     both = draw_rows(BINARY, rows=3000, members=2, signal=0.5)
     logits = 8 * np.log(both.members / (1 - both.members))
     both = replace(both, members=(1 / (1 + np.exp(-logits))).astype(np.float32))
-    postprocess = NestedCV.of_rows(both.take(np.arange(1000)), BINARY).postprocess()
+    postprocess = NestedCV.from_rows(both.take(np.arange(1000)), BINARY).postprocess()
     assert postprocess.calibration.temperature > 1.5
     targets, mean = both.targets[1000:], both.members[:, 1000:].mean(axis=0)
     calibrated = apply(postprocess, both, slice(1000, None))
@@ -204,7 +204,7 @@ def test_overconfident_members_get_a_temperature_that_helps_on_new_rows():
 
 def test_constraints_are_selected_if_the_targets_satisfy_them():
     rows = draw_rows(MULTILABEL, rows=1500, members=1, signal=0.5)
-    assert NestedCV.of_rows(rows, MULTILABEL).select_plan().constrained
+    assert NestedCV.from_rows(rows, MULTILABEL).select_plan().constrained
 
 
 def test_constraints_are_not_selected_if_the_targets_violate_them():
@@ -212,14 +212,14 @@ def test_constraints_are_not_selected_if_the_targets_violate_them():
     members = random.beta(0.6, 1.0, (1, 1500, 6)).astype(np.float32)
     targets = (random.random((1500, 6)) < members[0]).astype(float)
     rows = replace(draw_rows(MULTILABEL, rows=1500, members=1), names=("one",), members=members, targets=targets)
-    plan = NestedCV.of_rows(rows, MULTILABEL).select_plan()
+    plan = NestedCV.from_rows(rows, MULTILABEL).select_plan()
     assert not plan.constrained
     assert plan.decision is DecisionRule.EXPECTED
 
 
 def test_with_too_few_rows_nothing_is_fitted():
     for task in TASKS[:3]:
-        cv = NestedCV.of_rows(draw_rows(task, rows=MIN_GROUPS - 1), task)
+        cv = NestedCV.from_rows(draw_rows(task, rows=MIN_GROUPS - 1), task)
         assert cv.select_plan().ensemble is EnsembleMethod.MEAN
         nested = cv.nested_score()
         assert nested.score.value == nested.in_sample
@@ -233,7 +233,7 @@ def test_with_too_few_rows_nothing_is_fitted():
 def test_the_order_of_rows_changes_nothing(seed: int, task: Task):
     rows = draw_rows(task, rows=60, seed=seed)
     shuffled = rows.take(np.random.default_rng(seed).permutation(len(rows.ids)))
-    first, second = NestedCV.of_rows(rows, task), NestedCV.of_rows(shuffled, task)
+    first, second = NestedCV.from_rows(rows, task), NestedCV.from_rows(shuffled, task)
     assert first.postprocess() == second.postprocess()
     nested, again = first.nested_score(), second.nested_score()
     assert nested == again
@@ -243,7 +243,7 @@ def test_the_order_of_rows_changes_nothing(seed: int, task: Task):
 
 def test_the_nested_score_has_a_score_for_each_fold_of_the_run():
     rows = replace(draw_rows(MULTICLASS, rows=100), folds=np.arange(100) % 5)
-    nested = NestedCV.of_rows(rows, MULTICLASS).nested_score()
+    nested = NestedCV.from_rows(rows, MULTICLASS).nested_score()
     assert list(nested.folds) == [0, 1, 2, 3, 4]
     assert np.mean(list(nested.folds.values())) == pytest.approx(nested.score.value)
     assert MULTICLASS.metric.score(rows.targets, nested.values) == pytest.approx(nested.score.value)
@@ -254,20 +254,20 @@ def test_groups_increase_the_standard_error():
     copies = np.repeat(np.arange(25), 4)
     repeated = replace(rows, members=rows.members[:, copies], targets=rows.targets[copies])
     grouped = replace(repeated, groups=tuple(f"scene {number}" for number in copies))
-    scores = [NestedCV.of_rows(value, BINARY).nested_score().score for value in (repeated, grouped)]
+    scores = [NestedCV.from_rows(value, BINARY).nested_score().score for value in (repeated, grouped)]
     assert scores[1].error > 1.5 * scores[0].error
 
 
 def test_the_in_sample_score_is_the_postprocess_on_its_own_rows():
     for task in TASKS[:3]:
         rows = draw_rows(task, rows=100)
-        cv = NestedCV.of_rows(rows, task)
+        cv = NestedCV.from_rows(rows, task)
         values = apply(cv.postprocess(), rows, slice(None))
         assert task.metric.score(rows.targets, values) == pytest.approx(cv.nested_score().in_sample)
 
 
 def test_every_ensemble_method_is_scored():
-    methods = NestedCV.of_rows(draw_rows(MULTICLASS, rows=150), MULTICLASS).score_methods()
+    methods = NestedCV.from_rows(draw_rows(MULTICLASS, rows=150), MULTICLASS).score_methods()
     names = [method.plan.ensemble for method in methods]
     assert names[:2] == [EnsembleMethod.LAST, EnsembleMethod.MEAN] and EnsembleMethod.GREEDY in names
     assert sum(method.chosen for method in methods) == 1
@@ -279,7 +279,7 @@ def test_every_ensemble_method_is_scored():
 def test_the_one_good_member_contributes_most():
     rows = draw_rows(BINARY, rows=300, members=3, signal=1.0)
     rows.members[:2] = np.random.default_rng(1).random((2, 300, 1)) * 0.98 + 0.01
-    members = NestedCV.of_rows(rows, BINARY).contributions()
+    members = NestedCV.from_rows(rows, BINARY).contributions()
     assert [member.name for member in members] == list(rows.names)
     assert sum(member.weight for member in members) == pytest.approx(1)
     assert members[2].solo_score < min(members[0].solo_score, members[1].solo_score)
@@ -331,7 +331,7 @@ def test_the_geometric_mean_of_views_needs_a_gain_above_its_error():
 
 def test_a_single_tta_mode_is_scored_as_rows_without_tta():
     read = reader(BETTER)
-    single, plain = NestedCV(read, MULTICLASS), NestedCV.of_rows(read(TTAMode.NONE), MULTICLASS)
+    single, plain = NestedCV(read, MULTICLASS), NestedCV.from_rows(read(TTAMode.NONE), MULTICLASS)
     assert single.nested_score() == plain.nested_score()
     assert single.postprocess() == plain.postprocess()
     assert single.tta_gain() is None

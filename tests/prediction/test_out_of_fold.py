@@ -11,7 +11,7 @@ from runner.errors import RunnerError
 from runner.prediction.out_of_fold import (
     Member,
     OofTargets,
-    read_members,
+    read_member_predictions,
     read_oof_targets,
     read_test,
     write_oof_targets,
@@ -34,7 +34,7 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
         ),
     )
     two = Member("two", (write(tmp_path / "3.npz", "cab", "yx", [[0.4, 0.6], [0.5, 0.5], [0.6, 0.4]]),))
-    ids, classes, stack = read_members([one, two])
+    ids, classes, stack = read_member_predictions([one, two])
     assert (ids, classes) == (("a", "b", "c"), ("x", "y"))
     assert stack.dtype == np.float32
     np.testing.assert_allclose(stack[0, :, 0], [0.2, 0.1, 0.3])
@@ -44,7 +44,7 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
 def test_only_rows_predicted_by_every_member_are_read(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "abc", "x", [[0.1], [0.2], [0.3]]),))
     two = Member("two", (write(tmp_path / "2.npz", "cd", "x", [[0.4], [0.5]]),))
-    ids, _, stack = read_members([one, two])
+    ids, _, stack = read_member_predictions([one, two])
     assert ids == ("c",)
     np.testing.assert_allclose(stack[:, 0, 0], [0.3, 0.4])
 
@@ -54,9 +54,9 @@ def test_members_without_common_rows_or_classes_are_refused(tmp_path):
     two = Member("two", (write(tmp_path / "2.npz", "b", "x", [[0.1]]),))
     three = Member("three", (write(tmp_path / "3.npz", "a", "z", [[0.1]]),))
     with pytest.raises(RunnerError, match="no validation row is predicted by all of one, two"):
-        read_members([one, two])
+        read_member_predictions([one, two])
     with pytest.raises(RunnerError, match="1 classes cannot be averaged"):
-        read_members([one, three])
+        read_member_predictions([one, three])
 
 
 def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.cli import run_command
 from runner.hosts.ledger import COLUMNS, Entry, record_entry
-from runner.report.board import read_known, runs_table, write_board
+from runner.report.board import read_history, runs_table, write_board
 from runner.report.run.page import write_report
 from runner.session import Session
 
@@ -51,7 +51,7 @@ def test_the_board_lists_links_and_draws(browser: Any, make_run: Any, session: S
 
 def test_an_empty_workspace_has_a_board(session: Session) -> None:
     page = session.workspace.root / "board.html"
-    write_board([read_known(session)], page)
+    write_board([read_history(session)], page)
     assert "There is no run yet" in page.read_text(encoding="utf-8")
 
 
@@ -61,13 +61,13 @@ def test_runs_are_sorted_by_cv_and_unscored_ones_last(make_run: Any, session: Se
         score = run.read_score()
         score["cv"]["value"] = value
         run.score_file.unlink() if value is None else run.write_score(score)
-    rows = runs_table([read_known(session)], session.workspace.root / "board.html").rows
+    rows = runs_table([read_history(session)], session.workspace.root / "board.html").rows
     assert [row[2] for row in rows] == ["best", "middling", "worst", "unscored"]
 
 
 def test_ranks_are_drawn_from_two_submission_times_on(session: Session) -> None:
     page = session.workspace.root / "board.html"
     record(session, 1, "first")
-    assert "figure-ranks" not in write_board([read_known(session)], page).read_text(encoding="utf-8")
+    assert "figure-ranks" not in write_board([read_history(session)], page).read_text(encoding="utf-8")
     record(session, 2, "first")
-    assert "figure-ranks" in write_board([read_known(session)], page).read_text(encoding="utf-8")
+    assert "figure-ranks" in write_board([read_history(session)], page).read_text(encoding="utf-8")

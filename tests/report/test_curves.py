@@ -40,7 +40,7 @@ def test_the_axis_of_one_epoch_has_one_tick(make_run: Any, session: Session) -> 
 def test_a_metric_that_is_the_validation_loss_is_not_listed_twice(make_run: Any, session: Session) -> None:
     data = read_run_data(session, make_run())
     assert [metric.key for metric in data.metrics] == ["log_loss", "accuracy"]
-    assert [metric.key for metric in data.metrics_beside_loss] == ["accuracy"]
+    assert [metric.key for metric in data.metrics_except_loss] == ["accuracy"]
 
 
 @pytest.mark.parametrize(

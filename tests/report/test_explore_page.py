@@ -145,7 +145,7 @@ def test_warnings_come_first_and_are_labelled(data_dir: Path) -> None:
         (0.0, 0.5, "64 px: the median image is downsampled to 50%"),
         (0.0, 1.0, "64 px: native size"),
         (0.3, 0.9, "64 px: 30% of the images are smaller and upsampled"),
-        (1.0, 1.6, "64 px: every image is upsampled, the median by 1.6: more pixels, no more detail"),
+        (1.0, 1.6, "64 px: every image is upsampled (median factor 1.6): a larger size adds no detail"),
     ],
 )
 def test_a_size_effect_is_described_in_words(upscaled: float, scale: float, words: str) -> None:

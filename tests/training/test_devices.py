@@ -63,7 +63,7 @@ def test_a_cpu_infers_in_bf16_only_with_its_instructions_and_convolutions(
 ) -> None:
     get_accelerator(CPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    monkeypatch.setattr(distributed, "convolves_in_bf16", lambda: convolves)
+    monkeypatch.setattr(distributed, "supports_bf16_conv", lambda: convolves)
     distributed.cpu_has_bf16.cache_clear()
     try:
         assert distributed.inference_precision() == precision

@@ -16,11 +16,11 @@ from runner.errors import DataError
 from runner.images.augment import build_augmentation
 from runner.images.decode import open_images
 from runner.training.loaders import (
+    AllViewsFeatureLoader,
     FeatureLoader,
     ImageLoader,
-    MultiViewFeatureLoader,
     RowTargets,
-    even_batches,
+    balanced_batches,
     shuffled_batches,
 )
 from runner.training.seeds import seed_for
@@ -43,7 +43,7 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
 
 def test_even_batches_keep_the_order() -> None:
-    assert [batch.tolist() for batch in even_batches(np.arange(7), 3)] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [batch.tolist() for batch in balanced_batches(np.arange(7), 3)] == [[0, 1, 2], [3, 4], [5, 6]]
 
 
 def test_a_seed_depends_on_its_names_and_fits_in_63_bits() -> None:
@@ -94,7 +94,7 @@ def test_an_unreadable_image_is_one_error_from_any_worker(workers: int, shapes_f
     images = open_images(tmp_path, [f"{number}.jpg" for number in range(8)])
     loader = ImageLoader(images, RowTargets.none(8), build_augmentation(SIDE_ON, 32, is_rgb=True), workers)
     with pytest.raises(DataError) as caught:
-        list(loader.read(even_batches(np.arange(8), 2)))
+        list(loader.read(balanced_batches(np.arange(8), 2)))
     assert caught.value.where == str(broken)
     assert len(list(loader.read([np.arange(5)]))) == 1  # the workers still run
 
@@ -114,5 +114,5 @@ def test_features_are_drawn_from_all_views_in_training_and_plain_in_validation()
 
 def test_features_in_several_views_keep_the_order_of_the_views() -> None:
     features = np.arange(4 * 3 * 2, dtype=np.float32).reshape(4, 3, 2)
-    (batch,) = MultiViewFeatureLoader(features, [2, 0], RowTargets.none(4)).read([np.array([3, 1])])
+    (batch,) = AllViewsFeatureLoader(features, [2, 0], RowTargets.none(4)).read([np.array([3, 1])])
     assert batch.inputs.tolist() == features[[3, 1]][:, [2, 0]].tolist()

@@ -25,7 +25,7 @@ def test_two_stages_are_planned_as_this_list_of_epochs() -> None:
         Stage(96, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
     )
     assert [
-        (e.number, e.stage, e.cycle, e.epoch_in_cycle, e.cycle_epochs, e.ends_cycle, e.opens_stage)
+        (e.number, e.stage, e.cycle, e.epoch_in_cycle, e.cycle_epochs, e.ends_cycle, e.in_first_cycle)
         for e in plan_epochs(stages)
     ] == [
         (0, 0, 0, 0, 2, False, True),

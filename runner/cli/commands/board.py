@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import click
 
-from runner.cli.commands.report import open_option, show
+from runner.cli.commands.report import open_in_browser, open_option
 from runner.cli.global_options import HOSTS, GlobalOptions, command
 
 
 @command("board")
 @open_option
-def board(options: GlobalOptions, opens: bool) -> None:
+def board(options: GlobalOptions, open_browser: bool) -> None:
     """One page over every run and submission of every competition, linked to their reports."""
-    from runner.report.board import board_file, read_known, write_board
+    from runner.report.board import board_file, read_history, write_board
     from runner.session import Session
 
-    base = options.base_workspace
+    base = options.root_workspace
     sessions = [Session(competition, base.for_host(host), host) for competition in options.load_all() for host in HOSTS]
-    known = [read_known(session) for session in sessions]
+    known = [read_history(session) for session in sessions]
     path = write_board(known, board_file(base))
     for competition in known:
         if competition.runs or competition.entries:
             click.echo(f"{competition.title}: runs {len(competition.runs)}, submissions {len(competition.entries)}")
     click.echo(f"board: {path}")
-    if opens:
-        show(path)
+    if open_browser:
+        open_in_browser(path)

@@ -15,7 +15,7 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
 
     One RUN without a name gets its postprocess fitted again, with the folds that are there now.
     """
-    from runner.cli.messages import format_score, format_score_parts
+    from runner.cli.messages import format_score, format_score_details
     from runner.steps.ensemble import ensemble as blend
     from runner.training.run import find_run
 
@@ -23,5 +23,5 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
     runs = [find_run(session.workspace, session.name, member) for member in dict.fromkeys(names)]
     run = blend(session, runs, name=name)
     click.echo(format_score(session.competition, run))
-    click.echo(format_score_parts(run))
+    click.echo(format_score_details(run))
     click.echo(session.submission_file(run.name))

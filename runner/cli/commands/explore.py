@@ -20,7 +20,7 @@ _BAR_LENGTH = 30
 
 
 @command("explore")
-@click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
+@click.option("--open", "open_browser", is_flag=True, help="Show the page in the browser.")
 @click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
@@ -36,7 +36,7 @@ _BAR_LENGTH = 30
     help="How many images to decode at most; the headers of all are read.",
 )
 @json_option
-def explore(options: GlobalOptions, opens: bool, figures: Path | None, sample: int, as_json: bool) -> None:
+def explore(options: GlobalOptions, open_browser: bool, figures: Path | None, sample: int, as_json: bool) -> None:
     """Look at the data: counts, sizes, duplicates, train/test shift. Nothing is trained."""
     from runner.explore.explore import explore as explore_index
     from runner.report.explore.page import write_exploration
@@ -53,7 +53,7 @@ def explore(options: GlobalOptions, opens: bool, figures: Path | None, sample: i
     else:
         _print_exploration(exploration)
         click.echo(page)
-    if opens:
+    if open_browser:
         webbrowser.open(page.as_uri())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.global_options import HOSTS, GlobalOptions, command, json_option
-from runner.cli.tables import five_digits, print_table
+from runner.cli.tables import five_decimals, print_table
 
 if TYPE_CHECKING:
     from runner.contract import Competition
@@ -48,8 +48,8 @@ def list_competitions(options: GlobalOptions, as_json: bool) -> None:
             overview.data,
             overview.runs,
             overview.metric,
-            five_digits(overview.best_cv),
-            five_digits(overview.best_score),
+            five_decimals(overview.best_cv),
+            five_decimals(overview.best_score),
             overview.best_rank,
         ]
         for overview in overviews
@@ -60,7 +60,7 @@ def list_competitions(options: GlobalOptions, as_json: bool) -> None:
 def _overviews(options: GlobalOptions) -> Iterator[Overview]:
     for competition in options.load_all():
         for host in HOSTS:
-            workspace = options.base_workspace.for_host(host)
+            workspace = options.root_workspace.for_host(host)
             if host == "kaggle" or workspace.data_dir(competition.name).exists():
                 yield _overview(competition, host, workspace)
 

@@ -16,7 +16,7 @@ from runner.cli.options import compute_options, predict_options, read_compute, r
 @predict_options
 def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
     """Predict validation and test rows, score the first, write a submission from the second."""
-    from runner.cli.messages import format_score, format_score_parts
+    from runner.cli.messages import format_score, format_score_details
     from runner.steps.predict import predict as predict_session
     from runner.training.run import find_run
 
@@ -24,5 +24,5 @@ def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
     run = find_run(session.workspace, session.name, name)
     path = predict_session(session, run, read_predict_options(flags))
     click.echo(format_score(session.competition, run))
-    click.echo(format_score_parts(run))
+    click.echo(format_score_details(run))
     click.echo(path)

@@ -41,7 +41,7 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
 
     --seed chooses other hidden rows and trains differently. Your data, runs and submissions are not touched.
     """
-    from runner.cli.messages import format_score, format_score_parts, format_submission
+    from runner.cli.messages import format_score, format_score_details, format_submission
     from runner.workflow import RunOptions
     from runner.workflow import rehearse as rehearse_session
 
@@ -51,6 +51,6 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
     run_options = RunOptions(read_train_options(flags), read_predict_options(flags))
     finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard)
     click.echo(format_score(session.competition, finished.run))
-    click.echo(format_score_parts(finished.run))
+    click.echo(format_score_details(finished.run))
     click.echo(format_submission(finished.result))
     click.echo(result)

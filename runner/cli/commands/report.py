@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_CONFUSED_ROWS = 5
 
-open_option = click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
+open_option = click.option("--open", "open_browser", is_flag=True, help="Show the page in the browser.")
 
 
 @command("report")
@@ -29,7 +29,7 @@ open_option = click.option("--open", "opens", is_flag=True, help="Show the page 
     metavar="DIR",
     help="Also write every figure as SVG and PNG.",
 )
-def report(options: GlobalOptions, name: str | None, opens: bool, figures: Path | None) -> None:
+def report(options: GlobalOptions, name: str | None, open_browser: bool, figures: Path | None) -> None:
     """One page about a run, the newest or the named one: training, score, confusion matrix, examples, standing."""
     from runner.report.run.page import save_figures, write_report
     from runner.training.run import find_run
@@ -40,8 +40,8 @@ def report(options: GlobalOptions, name: str | None, opens: bool, figures: Path 
     if figures is not None:
         click.echo(f"{len(save_figures(page, figures))} figure files: {figures}")
     click.echo(f"report: {page.path}")
-    if opens:
-        show(page.path)
+    if open_browser:
+        open_in_browser(page.path)
 
 
 def _print_report(report: TerminalReport) -> None:
@@ -63,6 +63,6 @@ def _without_backticks(text: str) -> str:
     return text.replace("`", "")
 
 
-def show(path: Path) -> None:
+def open_in_browser(path: Path) -> None:
     """Open a page in the browser."""
     webbrowser.open(path.resolve().as_uri())

@@ -36,7 +36,7 @@ def run(
     options: GlobalOptions, name: str | None, source: Path | None, no_submit: bool, message: str, **flags: Any
 ) -> None:
     """Download, split, train, predict, check, submit, and show the standing. An interrupted run goes on."""
-    from runner.cli.messages import format_score, format_score_parts, format_submission
+    from runner.cli.messages import format_score, format_score_details, format_submission
     from runner.workflow import RunOptions, run_and_submit, run_until_submission
 
     session = options.session(read_compute(flags))
@@ -49,5 +49,5 @@ def run(
         finished = submitted = run_and_submit(session, recipe, run_options, name=name)
         last = format_submission(submitted.result)
     click.echo(format_score(session.competition, finished.run))
-    click.echo(format_score_parts(finished.run))
+    click.echo(format_score_details(finished.run))
     click.echo(last)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.global_options import GlobalOptions, command, json_option
-from runner.cli.tables import five_digits, print_table
+from runner.cli.tables import five_decimals, print_table
 from runner.console import log
 from runner.errors import RunnerError
 
@@ -43,7 +43,7 @@ def runs(options: GlobalOptions, as_json: bool) -> None:
         return
     header = ["run", "cv", "±", "public", "private", "rank", "recipe"]
     cells = [
-        [row.run, *map(five_digits, (row.cv, row.cv_error, row.public, row.private)), row.rank, row.recipe]
+        [row.run, *map(five_decimals, (row.cv, row.cv_error, row.public, row.private)), row.rank, row.recipe]
         for row in rows
     ]
     print_table(header, cells)

@@ -59,7 +59,7 @@ def _print_standings(session: Session, as_json: bool) -> None:
     if as_json:
         plain = {
             "submissions": [asdict(entry) for entry in entries],
-            "standings": [{**asdict(standing), "percentile": standing.standing.percentile} for standing in current],
+            "standings": [{**asdict(standing), "top_percent": standing.standing.top_percent} for standing in current],
             "cv_correlations": [asdict(correlation) for correlation in correlations],
         }
         click.echo(json.dumps(plain, indent=2, default=_to_json))
@@ -77,7 +77,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
         [
             entry.submitted,
             entry.run or entry.file,
-            *map(_five_digits, (entry.cv, entry.public, entry.private)),
+            *map(_five_decimals, (entry.cv, entry.public, entry.private)),
             entry.status,
             entry.rank or None,
         ]
@@ -90,5 +90,5 @@ def _to_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", str(value))
 
 
-def _five_digits(score: str) -> str | None:
+def _five_decimals(score: str) -> str | None:
     return f"{float(score):.5f}" if score else None

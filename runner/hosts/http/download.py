@@ -20,7 +20,7 @@ from runner.archives.readers import test_archive
 from runner.console import Advance
 from runner.errors import HostError, RunnerError
 from runner.hosts.http.errors import NETWORK_ERRORS, RequestError, error_from_exception, error_from_response
-from runner.hosts.http.file_version import FileVersion, parse_extent, parse_version
+from runner.hosts.http.file_version import FileVersion, parse_content_range, parse_version
 from runner.hosts.http.retry import RetryPolicy, TransferLimits, retry
 from runner.workspace import read_json, write_json
 
@@ -165,7 +165,7 @@ class _Download:
             raise RequestError(
                 f"the store sent an invalid response ({status})", self.request.retry_command, retryable=True
             )
-        start, size = parse_extent(response)
+        start, size = parse_content_range(response)
         version = parse_version(response, size, self.request.name)
         self._check_version(start, version)
         return self.version.merge(version) if self.received and self.version else version

@@ -42,7 +42,7 @@ class FileVersion:
         )
 
 
-def parse_extent(response: requests.Response) -> tuple[int, int | None]:
+def parse_content_range(response: requests.Response) -> tuple[int, int | None]:
     """Offset of the response's first byte, and the size of the complete file (None: unknown)."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == 200:

@@ -65,7 +65,7 @@ def _verify(response: requests.Response, path: Path) -> None:
     payload = _json_object(response)
     size = payload.get("size") or response.headers.get("x-goog-stored-content-length")
     if size is not None and str(size) != str(path.stat().st_size):
-        raise RequestError(f"the store has {size} bytes of {path.stat().st_size}", "", retryable=True)
+        raise RequestError(f"only {size} of {path.stat().st_size} bytes were stored", "", retryable=True)
     own = file_md5(path)
     for md5 in [*base64_md5s(response), *([payload["md5Hash"]] if payload.get("md5Hash") else [])]:
         if md5_to_hex(str(md5)) != own:

@@ -95,7 +95,7 @@ class KaggleHost:
             raise host_error(error, context, self.client) from None
         if ref := parse_int(payload.get("ref")):
             return str(ref)
-        reason = f"Kaggle gave no reference: {payload.get('message') or 'and no reason'}"
+        reason = f"Kaggle returned no submission id ({payload.get('message') or 'without a message'})"
         return self._find_new_submission(slug, message, before, reason)
 
     def _begin_upload(self, path: Path, context: ErrorContext) -> Upload:

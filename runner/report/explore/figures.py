@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgba
 from numpy.typing import NDArray
 
-from runner.explore.explore import Exploration, Measure, Quantiles
+from runner.explore.explore import Exploration, ImageStatistic, Quantiles
 from runner.explore.image_stats import Floats
 from runner.report.explore.summary import class_word
 from runner.report.page.figures import (
@@ -60,7 +60,7 @@ def explore_figures(exploration: Exploration) -> Iterator[ReportFigure]:
             yield _by_class(exploration, measure, members, f"tabular-{number}")
 
 
-def quantile_table(measures: Sequence[Measure]) -> Table:
+def quantile_table(measures: Sequence[ImageStatistic]) -> Table:
     """Five quantiles of each measure, labelled and test."""
     rows = [
         [measure.name, subset, *_quantile_cells(values)]
@@ -146,7 +146,7 @@ def _write_cells(axes: Any, shares: NDArray[np.float64]) -> None:
             axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center", color=colour, size=8)
 
 
-def _train_and_test(measure: Measure, name: str) -> ReportFigure:
+def _train_and_test(measure: ImageStatistic, name: str) -> ReportFigure:
     """Two histograms: the labelled images as an area, the test images as a line."""
     figure = new_figure(height=2.9)
     axes = figure.subplots()
@@ -165,7 +165,7 @@ def _train_and_test(measure: Measure, name: str) -> ReportFigure:
     return ReportFigure(name, title, alt, figure, quantile_table([measure]))
 
 
-def _by_class(exploration: Exploration, measure: Measure, members: NDArray[Any], name: str) -> ReportFigure:
+def _by_class(exploration: Exploration, measure: ImageStatistic, members: NDArray[Any], name: str) -> ReportFigure:
     """A histogram for each of the first classes and for the test images; `members` is shaped (images, classes)."""
     classes = [count.name for count in exploration.classes[:_FEW_CLASSES]]
     groups = [(label, measure.train[members[:, column] >= 0.5]) for column, label in enumerate(classes)]
@@ -214,7 +214,7 @@ def _quantile_cells(values: Floats) -> list[Cell]:
     return [quantiles.count, *(round(number, 3) for number in numbers)]
 
 
-def _varies(measure: Measure) -> bool:
+def _varies(measure: ImageStatistic) -> bool:
     values = np.concatenate([measure.train, measure.test])
     known = values[~np.isnan(values)]
     return bool(len(known)) and float(known.min()) < float(known.max())
@@ -225,7 +225,7 @@ def _median(values: Floats) -> str:
     return "unknown" if quantiles is None else f"{quantiles.median:.4g}"
 
 
-def _axis_label(measure: Measure) -> str:
+def _axis_label(measure: ImageStatistic) -> str:
     return _AXIS_LABELS.get(measure.name, measure.label)
 
 

@@ -12,7 +12,7 @@ from runner.console import track
 from runner.contract import Preset, Symmetry
 from runner.errors import DataError
 from runner.explore.duplicates import DuplicateGroup
-from runner.explore.explore import Exploration, Measure, Quantiles, sample_evenly
+from runner.explore.explore import Exploration, ImageStatistic, Quantiles, sample_evenly
 from runner.images.augment import build_augmentation
 from runner.images.center_crop import CenterCrop
 from runner.report.explore.figures import explore_figures, quantile_table
@@ -243,7 +243,7 @@ def _shift(exploration: Exploration, figures: Figures) -> list[Block]:
     return [table, text, *_of_kind(figures, "image"), quantile_table(exploration.measures)]
 
 
-def _shift_row(measure: Measure) -> list[Cell]:
+def _shift_row(measure: ImageStatistic) -> list[Cell]:
     train, test = Quantiles.of(measure.train), Quantiles.of(measure.test)
     ks = [round(measure.ks_statistic, 3), round(measure.ks_critical, 3)]
     medians = [None if quantiles is None else round(quantiles.median, 2) for quantiles in (train, test)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.explore.explore import Exploration, Measure, Quantiles, SizeEffect
+from runner.explore.explore import Exploration, ImageStatistic, Quantiles, SizeEffect
 
 _RARE = 20  # images: with fewer, some folds may hold none of a class
 
@@ -37,7 +37,7 @@ def classes_word(exploration: Exploration) -> str:
 def describe_size(effect: SizeEffect) -> str:
     """The effect of one input size, such as "64 px: native size"."""
     if effect.upscaled > 0.995:
-        words = f"every image is upsampled, the median by {effect.scale:.2g}: more pixels, no more detail"
+        words = f"every image is upsampled (median factor {effect.scale:.2g}): a larger size adds no detail"
     elif effect.upscaled > 0.005:
         words = f"{_percent(effect.upscaled)} of the images are smaller and upsampled"
     elif abs(effect.scale - 1) < 0.01:
@@ -47,7 +47,7 @@ def describe_size(effect: SizeEffect) -> str:
     return f"{effect.size} px: {words}"
 
 
-def describe_shift(measure: Measure) -> str:
+def describe_shift(measure: ImageStatistic) -> str:
     """The train/test shift of one measure, such as "width: large shift, higher in test (median 90, train 44)"."""
     train, test = Quantiles.of(measure.train), Quantiles.of(measure.test)
     if train is None or test is None:

@@ -196,7 +196,7 @@ def _draw_metric(axes: Any, data: RunData, key: str) -> None:
 
 
 def _epochs_table(data: RunData) -> Table:
-    metrics = data.metrics_beside_loss
+    metrics = data.metrics_except_loss
     rows = [
         [
             line["fold"],

@@ -177,7 +177,7 @@ class RunData:
         return (self.competition.metric, *self.competition.extra_metrics)
 
     @cached_property
-    def metrics_beside_loss(self) -> tuple[Metric, ...]:
+    def metrics_except_loss(self) -> tuple[Metric, ...]:
         """The metrics without one that equals the validation loss: no table needs both."""
         return tuple(metric for metric in self.metrics if not self._is_valid_loss(metric))
 

@@ -180,7 +180,7 @@ def _tta_gain(score: dict[str, Any]) -> str:
 
 
 def _snapshots_table(data: RunData) -> Table | None:
-    metrics = data.metrics_beside_loss
+    metrics = data.metrics_except_loss
     rows = [
         [
             fold,

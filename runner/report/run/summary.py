@@ -61,7 +61,7 @@ def _describe_classes(data: RunData) -> str:
 def _describe_score(data: RunData, score: dict[str, Any], oof: OofPredictions) -> str:
     """The nested scores; none that is computed from `oof`, which is in-sample."""
     metric = data.competition.metric
-    baseline = f"class frequencies alone: {score_frequencies(metric, oof):.4f}"
+    baseline = f"class frequencies alone: {baseline_score(metric, oof):.4f}"
     extra = "".join(f", {metric.title} {with_error(value)}" for metric, value in _extra_scores(data, score))
     return f"CV {metric.title} {with_error(score['cv'])} ({metric.direction}; {baseline}){extra}."
 
@@ -78,7 +78,7 @@ def _describe_weakest(oof: OofPredictions) -> str:
     return "".join(f"Most confused: {pair}." for pair in oof.confusion.most_confused[:1])
 
 
-def score_frequencies(metric: Metric, oof: OofPredictions) -> float:
+def baseline_score(metric: Metric, oof: OofPredictions) -> float:
     """The score of predicting each class with its frequency for every image."""
     targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
     frequencies = np.tile(oof.targets.mean(axis=0), (len(targets), 1))
@@ -119,7 +119,7 @@ def _cv_figures(data: RunData, score: dict[str, Any]) -> list[tuple[str, str, st
     of_run = f" of {data.recipe.refit_of}" if data.all_data else ""
 
     def note(metric: Metric, *more: str) -> str:
-        baseline = [] if oof is None else [f"class frequencies alone: {score_frequencies(metric, oof):.4f}"]
+        baseline = [] if oof is None else [f"class frequencies alone: {baseline_score(metric, oof):.4f}"]
         return "; ".join([metric.direction, *more, *baseline])
 
     rows = _count(score["cv"]["rows"], "row")
