@@ -305,7 +305,7 @@ def test_ensemble_makes_a_run_that_can_be_repeated(workspace_dir: Path, run: Pat
     assert "nothing to train" in trained.err
     nested = cli("shapes", "ensemble", "both", "one")
     assert nested.code == 2
-    assert "name the runs that it is made of: one two" in nested.err
+    assert "name its runs instead: one two" in nested.err
 
 
 def test_ensemble_refuses_leaks_and_missing_runs(workspace_dir: Path, run: Path, cli: Runner) -> None:

@@ -82,7 +82,7 @@ def test_a_file_whose_end_was_never_downloaded_is_found(tmp_path: Path, format: 
     noisy(300, 200).save(buffer, format)
     half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
     (tmp_path / "a.jpg").write_bytes(half.ljust(len(buffer.getvalue()), b"\0"))
-    assert "ends in zeros" in reasons(tmp_path, "a.jpg")["a.jpg"]
+    assert "ends in zero bytes" in reasons(tmp_path, "a.jpg")["a.jpg"]
 
 
 def test_missing_empty_and_junk_files_are_found_in_order(tmp_path: Path) -> None:
