@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -95,6 +94,8 @@ def _print_error(message: str, error: Exception, code: int, words: Sequence[str]
         time.sleep(_FIRST_PROCESS_SECONDS)
     click.echo(f"{click.style('error:', fg='red')} {_with_host(message, words)}", err=True)
     if "-v" in words or "--verbose" in words:
+        import traceback  # slow to import, and for -v only
+
         traceback.print_exception(error)
     return code
 

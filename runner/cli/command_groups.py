@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from pathlib import Path
 from typing import Any, ClassVar
@@ -150,6 +149,8 @@ def _first_line(path: Path) -> str:
 
 
 def _unknown(message: str, word: str, known: list[str], before: str = "") -> UsageError:
+    import difflib  # `--help` needs none of it
+
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
     fix = " or ".join(f"`runner {before}{name}`" for name in near) or f"`runner {before}--help`"
     return UsageError(message, where=f"known: {', '.join(known)}", fix=fix)
