@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.console import set_verbosity
+
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 # The tests already run side by side: a process with two threads of its own would only wait for itself.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -29,6 +31,12 @@ def no_kaggle_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy", "RUNNER_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def default_verbosity() -> None:
+    """Messages are printed, whatever a command with -q or -v left set in this process."""
+    set_verbosity()
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,6 @@ import pytest
 from runner.console import log, progress, set_verbosity, shows_progress
 
 
-@pytest.fixture(autouse=True)
-def default_verbosity():
-    set_verbosity()
-    yield
-    set_verbosity()
-
-
 @pytest.mark.parametrize(
     ("options", "printed"),
     [
