@@ -85,7 +85,7 @@ def run_and_submit(
 ) -> SubmittedRun:
     """Everything, to the standing on the leaderboard; finished steps are not repeated."""
     _check_tta(session, options.predict)
-    # Asked before hours of training, not after them.
+    # Before hours of training, not after them.
     _on_main(session, lambda: require_open(session.host, session.competition))
     predicted = run_until_submission(session, recipe, options, name=name)
     result = _on_main(session, lambda: submit(session, predicted.run, options.submit))

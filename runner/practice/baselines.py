@@ -97,7 +97,7 @@ def _choose_threshold(baseline: Baseline, features: Features, targets: Matrix, m
     predicted = baseline.fit(features[train], targets[train], False)(features[valid])
     thresholds = np.linspace(0.05, 0.6, 23)
     scores = [metric.score(targets[valid], (predicted >= threshold).astype(float)) for threshold in thresholds]
-    best = max(scores) if metric.higher_is_better else min(scores)
+    best = metric.best(scores, key=float)
     return float(thresholds[scores.index(best)])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.global_options import GlobalOptions, command, json_option
-from runner.cli.tables import print_table
+from runner.cli.tables import five_decimals, print_table
 from runner.console import log
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
         [
             entry.submitted,
             entry.run or entry.file,
-            *map(_five_decimals, (entry.cv, entry.public, entry.private)),
+            *(five_decimals(float(score) if score else None) for score in (entry.cv, entry.public, entry.private)),
             entry.status,
             entry.rank or None,
         ]
@@ -88,7 +88,3 @@ def _print_entries(entries: Sequence[Entry]) -> None:
 
 def _to_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", str(value))
-
-
-def _five_decimals(score: str) -> str | None:
-    return f"{float(score):.5f}" if score else None
