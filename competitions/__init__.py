@@ -1,57 +1,132 @@
-"""Find and load competitions: each .py file here, or in `competitions/` of the workspace, defines one."""
+"""Find and load competitions: each .py file here, or in `competitions/` of the workspace, defines one.
+
+A competition file is code. It is executed when a command of its own is called; for lists and help its text is parsed.
+"""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
+    from competitions._parse import PluginSummary
     from runner.contract import Competition
+
+# The commands beside the competitions: a file of such a name could not be called.
+RESERVED_NAMES = ("list", "doctor", "board", "demo", "new")
 
 _SHIPPED = Path(__file__).parent
 _DOCS = "docs/competitions.md has a complete example"
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The competition files by command name, and what is wrong with the others."""
+
+    files: dict[str, Path]
+    errors: tuple[PluginError, ...]
+
+
 def names(extra: Path | None = None) -> tuple[str, ...]:
-    """The command names of all competitions, sorted; imports none of them."""
+    """The command names of all competitions, sorted; executes none of them."""
     return tuple(files(extra))
 
 
 def load(name: str, extra: Path | None = None) -> Competition:
     """The competition of that name; a file in the workspace's folder `extra` goes before a shipped one."""
-    known = files(extra)
-    if name not in known:
-        raise _unknown(name, list(known))
-    return replace(_constant(known[name]), name=name)
+    found = _find(extra)
+    if name not in found.files:
+        for error in found.errors:
+            if _command_name(Path(str(error.where))) == name:
+                raise error
+        raise _unknown(name, list(found.files))
+    return replace(_constant(found.files[name]), name=name)
 
 
 def files(extra: Path | None = None) -> dict[str, Path]:
     """The file of each competition by command name, sorted; the workspace's go before the shipped ones."""
-    folders = [_SHIPPED] if extra is None or extra.resolve() == _SHIPPED else [_SHIPPED, extra]
-    by_name = {
-        path.stem.replace("_", "-"): path
-        for folder in folders
-        if folder.is_dir()
-        for path in folder.glob("*.py")
-        if not path.name.startswith(("_", "."))
-    }
-    return dict(sorted(by_name.items()))
+    return _find(extra).files
+
+
+def summaries(extra: Path | None = None) -> Iterator[PluginSummary | PluginError]:
+    """Slug, title and metric of every competition, sorted by name, from the parsed text; errors come last.
+
+    Nothing is executed: a list of what is in a folder must not run what a stranger put there.
+    """
+    from competitions._parse import parse_plugin  # here and below: the names alone, for `--help`, need none of it
+
+    found, errors = _find(extra), []
+    for name, path in found.files.items():
+        try:
+            yield parse_plugin(name, path)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            errors.append(_unreadable(path, error))
+    yield from (*errors, *found.errors)
+
+
+def _find(extra: Path | None) -> _Found:
+    found: dict[str, Path] = {}
+    errors: dict[str, PluginError] = {}
+    for folder in [_SHIPPED] if extra is None or extra.resolve() == _SHIPPED else [_SHIPPED, extra]:
+        for path in _python_files(folder):
+            name = _command_name(path)
+            if error := _refusal(name, path):
+                errors[name] = error
+            else:
+                found[name] = path
+    return _Found(dict(sorted(found.items())), tuple(error for _, error in sorted(errors.items())))
+
+
+def _python_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+    except OSError:  # a folder that may not be read has no competitions for this user
+        return []
+
+
+def _command_name(path: Path) -> str:
+    return path.name.removesuffix(".py").replace("_", "-")
+
+
+def _refusal(name: str, path: Path) -> PluginError | None:
+    """Why a file cannot be a competition, as far as its name and kind tell."""
+    if name in RESERVED_NAMES:
+        return PluginError(
+            f"the competition file is named like the command `runner {name}`, so it cannot be called",
+            where=path,
+            fix="rename the file",
+        )
+    if path.is_file():
+        return None
+    kind = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "not a file"
+    return PluginError(f"the competition file is {kind}", where=path, fix="remove it, or rename it")
 
 
 def _unknown(name: str, known: list[str]) -> UsageError:
-    import difflib  # here and below: only errors need it
+    import difflib
 
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    fix = f"did you mean {near[0]}? all of them: runner list" if near else "runner list"
+    fix = f"did you mean {near[0]}? all of them: `runner list`" if near else "runner list"
     return UsageError(f"no competition is named {name!r}", where=f"known: {', '.join(known)}", fix=fix)
 
 
+def _unreadable(path: Path, error: BaseException) -> PluginError:
+    """The error of a file that cannot be parsed or executed, with its line."""
+    line = _line_within(path, error)
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return PluginError(
+        f"the competition file cannot be loaded: {type(error).__name__}: {reason}",
+        where=f"{path}:{line}" if line else path,
+        fix=f"correct that line; {_DOCS}",
+    )
+
+
 def _constant(path: Path) -> Competition:
-    # Imported here: the names alone, for `runner --help`, need none of it.
     import importlib.util
 
     from runner.contract import Competition
@@ -64,14 +139,12 @@ def _constant(path: Path) -> Competition:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the file may fail in any way; other competitions must still load
+    except KeyboardInterrupt:  # from the keyboard, as far as can be told
         del sys.modules[module_name]
-        line = _line_within(path, error)
-        raise PluginError(
-            f"the competition file cannot be loaded: {type(error).__name__}: {error}",
-            where=f"{path}:{line}" if line else path,
-            fix=f"correct that line; {_DOCS}",
-        ) from error
+        raise
+    except BaseException as error:  # the file may fail in any way
+        del sys.modules[module_name]
+        raise _unreadable(path, error) from error
     constant = getattr(module, "COMPETITION", None)
     if not isinstance(constant, Competition):
         content = "no COMPETITION" if constant is None else f"a COMPETITION of type {type(constant).__name__}"

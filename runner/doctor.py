@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 from rich.filesize import decimal
 
-from competitions import load, names
+from competitions import load, names, summaries
 from runner.archives.disk_space import free_bytes
 from runner.contract import Competition
 from runner.data.manifest import is_complete, verify_manifest
-from runner.errors import HostError, RunnerError
+from runner.errors import HostError, PluginError, RunnerError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, search_locations
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
@@ -61,6 +61,8 @@ def run_checks(workspace: Workspace, host_name: str, competition: Competition | 
             results += _check_account(workspace)
     if competition is not None:
         results.append(_check_data(competition, workspace))
+    else:
+        results += _check_plugins(workspace)
     name = competition.name if competition else names()[0]
     return [
         *results,
@@ -148,6 +150,14 @@ def _check_clock(host: Host) -> Iterator[CheckResult]:
 
 def _error(check: str, error: HostError) -> CheckResult:
     return CheckResult(check, Status.ERROR, error.message, error.fix or "")
+
+
+def _check_plugins(workspace: Workspace) -> Iterator[CheckResult]:
+    """A warning for each competition file that cannot be used; none of them is executed."""
+    for found in summaries(workspace.plugins_dir):
+        if isinstance(found, PluginError):
+            detail = f"{found.message}: {found.where}"
+            yield CheckResult("competitions", Status.WARNING, detail, found.fix or "")
 
 
 # --- data ---------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import competitions
-from runner.contract import Competition
+from competitions._parse import PluginSummary
+from runner.cli.command_groups import RootGroup
+from runner.contract import LOG_LOSS, Competition
 from runner.errors import PluginError, UsageError
 
 SHIPPED = ("dog-breed", "iceberg", "planet")
@@ -107,6 +109,7 @@ BROKEN = [
     ("an invalid field", PLUGIN.replace("train/{id}", "train/"), 5, "Competition.train_images"),
     ("an exit", PLUGIN + "\nraise SystemExit(3)\n", 17, "SystemExit: 3"),
     ("another error", PLUGIN + "\n\n1 / 0\n", 18, "ZeroDivisionError"),
+    ("an error that nothing catches", PLUGIN + "\nraise BaseException('no')\n", 17, "BaseException: no"),
 ]
 
 
@@ -155,6 +158,90 @@ def test_a_file_may_define_a_dataclass(plugins):
     )
     (plugins / "own.py").write_text(dataclass + PLUGIN.split('"""\n', 1)[1])
     assert competitions.load("own", plugins).slug == "letters"
+
+
+def summaries_of(folder: Path) -> tuple[dict[str, PluginSummary], list[PluginError]]:
+    """The summaries by name, and the errors."""
+    found = list(competitions.summaries(folder))
+    errors = [each for each in found if isinstance(each, PluginError)]
+    return {each.name: each for each in found if isinstance(each, PluginSummary)}, errors
+
+
+def test_a_summary_has_what_a_loaded_competition_says():
+    found, errors = summaries_of(Path("none"))
+    assert errors == []
+    for name, summary in found.items():
+        loaded = competitions.load(name)
+        assert (summary.slug, summary.title, summary.metric) == (loaded.slug, loaded.title, loaded.metric)
+
+
+HOSTILE = ("raise KeyboardInterrupt", "raise SystemExit(3)", "raise BaseException", "1 / 0", "import os; os._exit(7)")
+
+
+@pytest.mark.parametrize("line", HOSTILE)
+def test_a_summary_executes_nothing(plugins, line):
+    (plugins / "hostile.py").write_text(f"{PLUGIN}\n{line}\n")
+    found, errors = summaries_of(plugins)
+    assert errors == []
+    assert found["hostile"].title == "Letters"
+
+
+WAYS = [
+    PLUGIN.replace('"letters"', "SLUG").replace("COMPETITION =", 'SLUG = "letters"\nCOMPETITION ='),
+    PLUGIN.replace("COMPETITION =", "COMPETITION: Competition ="),
+    PLUGIN.replace("COMPETITION =", "base =") + "\nCOMPETITION = replace(base, preset=NO_FLIP)\n",
+    PLUGIN.replace('slug="letters"', '"letters"').replace('title="Letters"', '"Letters"'),
+    PLUGIN.replace("LOG_LOSS", "LOSS").replace("import LOSS", "import LOG_LOSS as LOSS"),
+    PLUGIN.replace("import LOG_LOSS,", "import").replace("LOG_LOSS", "contract.LOG_LOSS"),
+    PLUGIN.replace("LOG_LOSS, NO_FLIP, Competition, Multiclass, Recipe, Stage, TrainMode", "*"),
+]
+
+
+@pytest.mark.parametrize("text", WAYS)
+def test_a_summary_follows_names_and_copies(plugins, text):
+    (plugins / "big_letters.py").write_text(text)
+    summary = summaries_of(plugins)[0]["big-letters"]
+    assert (summary.slug, summary.title, summary.metric) == ("letters", "Letters", LOG_LOSS)
+
+
+def test_a_summary_has_the_direction_of_a_metric_of_the_file_itself(plugins):
+    own = 'MINE = Metric("mine", "my score", score, higher_is_better=True)\nCOMPETITION ='
+    (plugins / "big_letters.py").write_text(PLUGIN.replace("LOG_LOSS,", "MINE,").replace("COMPETITION =", own))
+    metric = summaries_of(plugins)[0]["big-letters"].metric
+    assert (metric.title, metric.higher_is_better) == ("my score", True)
+
+
+def test_a_summary_leaves_out_what_only_running_the_file_would_tell(plugins):
+    (plugins / "circle.py").write_text("COMPETITION = COMPETITION\n")
+    (plugins / "made.py").write_text("for COMPETITION in competitions(): pass\n")
+    (plugins / "joined.py").write_text(
+        PLUGIN.replace('"letters"', '"let" + "ters"').replace("=LOG_LOSS,", "=any()[0],")
+    )
+    found, errors = summaries_of(plugins)
+    assert errors == []
+    assert [(found[name].slug, found[name].title) for name in ("circle", "made")] == [("", "circle"), ("", "made")]
+    assert (found["joined"].slug, found["joined"].title, found["joined"].metric) == ("", "Letters", None)
+
+
+def test_what_cannot_be_a_competition_is_told_and_breaks_nothing(plugins):
+    (plugins / "gone.py").symlink_to(plugins / "nowhere.py")
+    (plugins / "folder.py").mkdir()
+    (plugins / "list.py").write_text(PLUGIN)
+    (plugins / "wrong.py").write_text("def (")
+    (plugins / "empty.py").write_text("")
+    (plugins / "nested.py").write_text("x = " + "(" * 5000)
+    found, errors = summaries_of(plugins)
+    assert set(found) == {"big-letters", *SHIPPED}
+    assert sorted(Path(str(error.where).partition(":")[0]).name for error in errors) == sorted(
+        ["gone.py", "folder.py", "list.py", "wrong.py", "empty.py", "nested.py"]
+    )
+    assert all(error.fix for error in errors)
+    with pytest.raises(PluginError, match="a link to nothing"):
+        competitions.load("gone", plugins)
+
+
+def test_reserved_names_are_those_of_the_commands():
+    assert set(RootGroup.table) <= set(competitions.RESERVED_NAMES)
 
 
 @pytest.mark.parametrize(

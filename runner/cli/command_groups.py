@@ -143,9 +143,12 @@ def _competition_files(ctx: click.Context) -> dict[str, Path]:
 
 
 def _first_line(path: Path) -> str:
-    """The first line of a plugin's docstring, read without importing the file."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().strip().strip('"')
+    """The first line of a plugin's docstring, read without executing the file."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline().strip().strip('"')
+    except OSError:  # `runner list` names it
+        return ""
 
 
 def _unknown(message: str, word: str, known: list[str], before: str = "") -> UsageError:

@@ -14,6 +14,7 @@ from runner.console import is_first_process, log, set_verbosity
 from runner.errors import PluginError
 
 if TYPE_CHECKING:
+    from competitions._parse import PluginSummary
     from runner.contract import Competition
     from runner.options import Compute
     from runner.session import Session
@@ -57,15 +58,15 @@ class GlobalOptions:
 
         return load(name, self.plugins_dir)
 
-    def load_all(self) -> Iterator[Competition]:
-        """Every competition whose file can be loaded; the others are named on stderr."""
-        from competitions import names
+    def summaries(self) -> Iterator[PluginSummary]:
+        """Every competition as its file's text describes it; files that cannot be one are named on stderr."""
+        from competitions import summaries
 
-        for name in names(self.plugins_dir):
-            try:
-                yield self.load(name)
-            except PluginError as error:
-                log.info(f"{name}: {error}")
+        for summary in summaries(self.plugins_dir):
+            if isinstance(summary, PluginError):
+                log.warning(f"{summary.message}\n  where: {summary.where}\n  fix: {summary.fix}")
+            else:
+                yield summary
 
     def session(self, compute: Compute | None = None, *, competition: Competition | None = None) -> Session:
         """The session of the command's competition, or of another one."""
@@ -83,15 +84,10 @@ class GlobalOptions:
 
     @cached_property
     def _names_by_slug(self) -> dict[str, str]:
-        from competitions import names
+        from competitions import summaries
 
-        by_slug = {}
-        for name in names(self.plugins_dir):
-            try:
-                by_slug[self.load(name).slug] = name
-            except PluginError:
-                continue  # `runner list` names it
-        return by_slug
+        found = (summary for summary in summaries(self.plugins_dir) if not isinstance(summary, PluginError))
+        return {summary.slug: summary.name for summary in found if summary.slug}
 
 
 def global_parameters() -> list[click.Parameter]:

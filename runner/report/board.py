@@ -10,50 +10,53 @@ from typing import Any
 
 from matplotlib.dates import ConciseDateFormatter
 
-from runner.contract import Competition
+from competitions._parse import PluginSummary
 from runner.hosts.ledger import Entry, read_ledger
 from runner.report.page.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Block, Cell, Page, Section, Table, Text, write_page
 from runner.report.run.page import link_to
-from runner.session import Session
 from runner.training.run import Run, find_runs
 from runner.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class CompetitionHistory:
-    """One competition on one host, with its runs and submissions."""
+    """One competition on one host, with its runs and submissions; its file is read, not executed."""
 
-    session: Session
+    plugin: PluginSummary
+    workspace: Workspace
+    host: str
     runs: tuple[Run, ...]
     entries: tuple[Entry, ...]
 
     @property
-    def competition(self) -> Competition:
-        return self.session.competition
-
-    @property
-    def host(self) -> str:
-        return self.session.host_name
-
-    @property
     def title(self) -> str:
-        return self.competition.title + self._host_suffix
+        return self.plugin.title + self._host_suffix
 
     @property
     def name(self) -> str:
-        return self.competition.name + self._host_suffix
+        return self.plugin.name + self._host_suffix
+
+    @property
+    def metric_title(self) -> str:
+        return self.plugin.metric.title if self.plugin.metric else "score"
 
     @property
     def _host_suffix(self) -> str:
         return "" if self.host == "kaggle" else f" ({self.host})"
 
+    def best(self, scores: Sequence[float]) -> float | None:
+        """The best of the scores; None if there is none, or if the file's text does not tell the direction."""
+        return self.plugin.metric.best(scores, key=float) if scores and self.plugin.metric else None
+
     @property
     def scored_runs(self) -> list[tuple[Run, dict[str, float]]]:
         """Runs with the CV part of their score, the best first; runs without a score last, newest first."""
         scores = [(run, (run.read_score() or {}).get("cv", {})) for run in reversed(self.runs)]
-        sort_key = self.competition.metric.sort_key
-        return sorted(scores, key=lambda pair: (not pair[1], sort_key(pair[1]["value"]) if pair[1] else 0.0))
+        metric = self.plugin.metric
+        return sorted(
+            scores, key=lambda pair: (not pair[1], metric.sort_key(pair[1]["value"]) if metric and pair[1] else 0.0)
+        )
 
 
 def board_file(workspace: Workspace) -> Path:
@@ -61,10 +64,10 @@ def board_file(workspace: Workspace) -> Path:
     return workspace.root / "board.html"
 
 
-def read_history(session: Session) -> CompetitionHistory:
-    """The runs and submissions of a session's competition on its host."""
-    entries = tuple(entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name)
-    return CompetitionHistory(session, find_runs(session.workspace, session.name), entries)
+def read_history(plugin: PluginSummary, workspace: Workspace, host: str) -> CompetitionHistory:
+    """The runs and submissions of a competition in the workspace of a host."""
+    entries = tuple(entry for entry in read_ledger(workspace.ledger_file) if entry.competition == plugin.name)
+    return CompetitionHistory(plugin, workspace, host, find_runs(workspace, plugin.name), entries)
 
 
 def write_board(known: Sequence[CompetitionHistory], path: Path) -> Path:
@@ -94,11 +97,12 @@ def _sections(known: Sequence[CompetitionHistory], page: Path) -> list[Section]:
 
 
 def _no_submission(known: Sequence[CompetitionHistory]) -> Text:
-    scored = [(each.session, run) for each in known for run, cv in each.scored_runs if cv]
+    scored = [(each, run) for each in known for run, cv in each.scored_runs if cv]
     if not scored:
         return Text("There is no submission yet, and no run to submit.")
-    session, run = scored[0]
-    return Text(f"There is no submission yet: `{session.command('submit', run.name)}`")
+    best, run = scored[0]
+    command = best.workspace.command_line(best.plugin.name, "submit", run.name)
+    return Text(f"There is no submission yet: `{command}`")
 
 
 def best_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
@@ -108,18 +112,17 @@ def best_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
 
 
 def _best_row(known: CompetitionHistory, page: Path) -> list[Cell]:
-    metric = known.competition.metric
     scored = [(run, cv["value"]) for run, cv in known.scored_runs if cv]
     private = [float(entry.private) for entry in known.entries if entry.private]
     ranks = sorted((percent, entry.rank) for entry in known.entries if (percent := _top_percent(entry.rank)))
     return [
         known.name,
-        metric.title,
+        known.metric_title,
         len(known.runs),
         len(known.entries),
-        scored[0][1] if scored else None,
-        link_to(scored[0][0], page) if scored else "",
-        metric.best(private, key=float) if private else None,
+        scored[0][1] if scored and known.plugin.metric else None,
+        link_to(scored[0][0], page) if scored and known.plugin.metric else "",
+        known.best(private),
         ranks[0][1] if ranks else "",
     ]
 
@@ -135,7 +138,7 @@ def _run_row(known: CompetitionHistory, run: Run, cv: dict[str, float], page: Pa
     entries = [entry for entry in known.entries if entry.run == run.name]
     last = entries[-1] if entries else None
     return [
-        known.competition.name,
+        known.plugin.name,
         known.host,
         link_to(run, page),
         cv.get("value"),
@@ -177,12 +180,13 @@ def scatter_figure(known: CompetitionHistory, number: int) -> ReportFigure | Non
     ]
     if not rows:
         return None
-    metric = known.competition.metric
+    metric = known.plugin.metric
+    direction = f" ({metric.direction})" if metric else ""
     with style():
         figure = new_figure(height=4.6)
         axes: Any = figure.subplots()
         _draw_scatter(axes, rows)
-        axes.set(xlabel=f"CV {metric.title}", ylabel=f"leaderboard {metric.title} ({metric.direction})")
+        axes.set(xlabel=f"CV {known.metric_title}", ylabel=f"leaderboard {known.metric_title}{direction}")
         put_legend(figure, axes, 3)
     alt = f"Leaderboard score by CV score of the submissions to {known.title}: {len(rows)}."
     numbers = Table(["run", "CV", "±", "public", "private"], rows, "The points")

@@ -55,11 +55,24 @@ def test_list_shows_which_data_is_downloaded(shapes: Path, cli: Runner, shapes_f
 
 
 def test_list_names_a_broken_plugin_and_lists_the_others(shapes: Path, cli: Runner) -> None:
-    (shapes / "competitions" / "broken.py").write_text("x = 1\ny = nothing\n")
+    (shapes / "competitions" / "broken.py").write_text("x = 1\ny = (\n")
+    (shapes / "competitions" / "gone.py").symlink_to("nowhere.py")
+    (shapes / "competitions" / "board.py").write_text("COMPETITION = 1\n")
     result = cli("list")
     assert result.code == 0
-    assert "broken.py:2" in result.err
+    for text in ("broken.py:2", "gone.py", "named like the command `runner board`"):
+        assert text in result.err
     assert "shapes" in result.out
+    assert cli("--help").code == cli("board").code == 0
+
+
+@pytest.mark.parametrize("words", [("list",), ("board",), ("doctor",), ("--help",), ("shapes-are-few", "--help")])
+def test_no_competition_file_is_executed_but_by_its_own_command(
+    shapes: Path, cli: Runner, words: tuple[str, ...]
+) -> None:
+    for line in ("raise KeyboardInterrupt", "import os; os._exit(9)"):
+        (shapes / "competitions" / "hostile.py").write_text(f"COMPETITION = 1\n{line}\n")
+        assert cli(*words).code in (0, 1, 2)
 
 
 def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: Path) -> None:
@@ -197,7 +210,7 @@ def test_an_interrupt_exits_with_130_and_no_traceback(cli: Runner, monkeypatch: 
         # Raised, not sent: a shell that starts the tests in the background has them ignore the signal.
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("competitions.names", interrupted)
+    monkeypatch.setattr("competitions.summaries", interrupted)
     result = cli("list")
     assert result.code == 130
     assert "interrupted" in result.err
@@ -207,7 +220,7 @@ def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.Mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("competitions.names", full)
+    monkeypatch.setattr("competitions.summaries", full)
     result = cli("list")
     assert result.code == 1
     assert "free some disk space" in result.err
@@ -216,7 +229,7 @@ def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.Mon
 def test_a_bug_shows_its_traceback_only_with_v(
     workspace_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("competitions.names", lambda *_: 1 / 0)
+    monkeypatch.setattr("competitions.summaries", lambda *_: 1 / 0)
     assert run_command(["--workspace", str(workspace_folder), "list"]) == 1
     assert "Traceback" not in capsys.readouterr().err
     assert run_command(["--workspace", str(workspace_folder), "list", "-v"]) == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from competitions._parse import PluginSummary
 from runner.cli import run_command
+from runner.contract import LOG_LOSS
 from runner.hosts.ledger import COLUMNS, Entry, record_entry
-from runner.report.board import read_history, runs_table, write_board
+from runner.report.board import CompetitionHistory, read_history, runs_table, write_board
 from runner.report.run.page import write_report
 from runner.session import Session
 
@@ -19,6 +21,11 @@ ENTRY = {
     "private": "0.93",
     "status": "complete",
 }
+
+
+def history(session: Session) -> CompetitionHistory:
+    plugin = PluginSummary("shapes", session.workspace.plugins_dir / "shapes.py", "shapes", "Shapes", LOG_LOSS)
+    return read_history(plugin, session.workspace, session.host_name)
 
 
 def record(session: Session, number: int, run: str) -> None:
@@ -51,7 +58,7 @@ def test_the_board_lists_links_and_draws(browser: Any, make_run: Any, session: S
 
 def test_an_empty_workspace_has_a_board(session: Session) -> None:
     page = session.workspace.root / "board.html"
-    write_board([read_history(session)], page)
+    write_board([history(session)], page)
     assert "There is no run yet" in page.read_text(encoding="utf-8")
 
 
@@ -61,13 +68,13 @@ def test_runs_are_sorted_by_cv_and_unscored_ones_last(make_run: Any, session: Se
         score = run.read_score()
         score["cv"]["value"] = value
         run.score_file.unlink() if value is None else run.write_score(score)
-    rows = runs_table([read_history(session)], session.workspace.root / "board.html").rows
+    rows = runs_table([history(session)], session.workspace.root / "board.html").rows
     assert [row[2] for row in rows] == ["best", "middling", "worst", "unscored"]
 
 
 def test_ranks_are_drawn_from_two_submission_times_on(session: Session) -> None:
     page = session.workspace.root / "board.html"
     record(session, 1, "first")
-    assert "figure-ranks" not in write_board([read_history(session)], page).read_text(encoding="utf-8")
+    assert "figure-ranks" not in write_board([history(session)], page).read_text(encoding="utf-8")
     record(session, 2, "first")
-    assert "figure-ranks" in write_board([read_history(session)], page).read_text(encoding="utf-8")
+    assert "figure-ranks" in write_board([history(session)], page).read_text(encoding="utf-8")

@@ -13,11 +13,9 @@ from runner.cli.global_options import HOSTS, GlobalOptions, command
 def board(options: GlobalOptions, open_browser: bool) -> None:
     """One page over every run and submission of every competition, linked to their reports."""
     from runner.report.board import board_file, read_history, write_board
-    from runner.session import Session
 
     base = options.root_workspace
-    sessions = [Session(competition, base.for_host(host), host) for competition in options.load_all() for host in HOSTS]
-    known = [read_history(session) for session in sessions]
+    known = [read_history(plugin, base.for_host(host), host) for plugin in options.summaries() for host in HOSTS]
     path = write_board(known, board_file(base))
     for competition in known:
         if competition.runs or competition.entries:

@@ -11,9 +11,12 @@ import click
 
 from runner.cli.global_options import HOSTS, GlobalOptions, command, json_option
 from runner.cli.tables import five_decimals, print_table
+from runner.console import log
+from runner.errors import RunnerError
 
 if TYPE_CHECKING:
-    from runner.contract import Competition
+    from competitions._parse import PluginSummary
+    from runner.training.run import Run
     from runner.workspace import Workspace
 
 
@@ -24,7 +27,7 @@ class Overview:
     name: str
     host: str
     title: str
-    metric: str
+    metric: str | None  # None if only running the competition file would tell
     data: str  # downloaded, incomplete or "not here"
     runs: int
     best_cv: float | None
@@ -58,37 +61,48 @@ def list_competitions(options: GlobalOptions, as_json: bool) -> None:
 
 
 def _overviews(options: GlobalOptions) -> Iterator[Overview]:
-    for competition in options.load_all():
+    for plugin in options.summaries():
         for host in HOSTS:
             workspace = options.root_workspace.for_host(host)
-            if host == "kaggle" or workspace.data_dir(competition.name).exists():
-                yield _overview(competition, host, workspace)
+            if host == "kaggle" or workspace.data_dir(plugin.name).exists():
+                yield _overview(plugin, host, workspace)
 
 
-def _overview(competition: Competition, host: str, workspace: Workspace) -> Overview:
+def _overview(plugin: PluginSummary, host: str, workspace: Workspace) -> Overview:
     from runner.hosts.ledger import read_ledger
     from runner.training.run import find_runs
 
-    runs = find_runs(workspace, competition.name)
-    cvs = [score["cv"]["value"] for run in runs if (score := run.read_score())]
-    entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == competition.name]
+    runs = find_runs(workspace, plugin.name)
+    cvs = [cv for run in runs if (cv := _cv(run)) is not None]
+    entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == plugin.name]
     scored = [(float(entry.private or entry.public), entry) for entry in entries if entry.private or entry.public]
-    best = competition.metric.best(scored, key=lambda pair: pair[0]) if scored else None
+    metric = plugin.metric  # None: the file's text does not tell which scores are better
+    best = metric.best(scored, key=lambda pair: pair[0]) if metric and scored else None
     return Overview(
-        name=competition.name,
+        name=plugin.name,
         host=host,
-        title=competition.title,
-        metric=competition.metric.title,
-        data=_data_state(competition, workspace),
+        title=plugin.title,
+        metric=metric.title if metric else None,
+        data=_data_state(plugin.name, workspace),
         runs=len(runs),
-        best_cv=competition.metric.best(cvs, key=float) if cvs else None,
+        best_cv=metric.best(cvs, key=float) if metric and cvs else None,
         best_score=best[0] if best else None,
         best_rank=best[1].rank or None if best else None,
     )
 
 
-def _data_state(competition: Competition, workspace: Workspace) -> str:
-    folder = workspace.data_dir(competition.name)
+def _cv(run: Run) -> float | None:
+    """The run's CV score; a run that cannot be read is told and left out, not the end of the list."""
+    try:
+        score = run.read_score()
+    except RunnerError as error:
+        log.warning(f"run {run.name} is left out: {error}")
+        return None
+    return float(score["cv"]["value"]) if score else None
+
+
+def _data_state(competition: str, workspace: Workspace) -> str:
+    folder = workspace.data_dir(competition)
     if (folder / ".complete").exists():
         return "downloaded"
     return "incomplete" if folder.exists() else "not here"
