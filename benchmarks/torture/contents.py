@@ -1,0 +1,58 @@
+"""What a workspace holds, without what differs between two unbroken runs: times, and the path of the workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_TEXT = {".csv", ".json", ".jsonl", ".html", ".svg", ".py", ".txt", ""}
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}[:-]?\d{2}(?:[:-]?\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
+_SECONDS = re.compile(r'("[a-z_]*(?:seconds|second)[a-z_]*": )[\d.e+-]+')
+_DURATION = re.compile(r"\b\d+(?:\.\d+)? ?(?:s|min|h|ms)\b(?: \d+ ?s\b)?")
+_IGNORED = re.compile(r"(^|/)(cache/|\.output|\.[^/]*\.lock$|\.lock$|[^/]*\.lock$|competitions/__pycache__)")
+
+
+def workspace_contents(workspace: Path) -> dict[str, str]:
+    """A hash of the content of each file by its path. Caches and locks are left out: they are no results."""
+    paths = (path for path in sorted(workspace.rglob("*")) if path.is_file())
+    named = ((path.relative_to(workspace).as_posix(), path) for path in paths)
+    return {_without_times(name): _digest(path, workspace) for name, path in named if not _IGNORED.search(name)}
+
+
+def differences(expected: Path, found: Path) -> list[str]:
+    """The files that one workspace has and the other has not, or with other content; leftovers are named so."""
+    before, after = workspace_contents(expected), workspace_contents(found)
+    lines = [f"{name} is missing" for name in before if name not in after]
+    lines += [f"{name} is left over" for name in after if name not in before]
+    return lines + [f"{name} differs" for name in before if name in after and before[name] != after[name]]
+
+
+def _without_times(name: str) -> str:
+    return _MOMENT.sub("MOMENT", name)
+
+
+def _digest(path: Path, workspace: Path) -> str:
+    if path.suffix == ".npz":  # an archive, which holds the time of its writing
+        with np.load(path) as arrays:
+            content = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
+    elif path.suffix in _TEXT:
+        content = _plain(path.read_text(encoding="utf-8", errors="replace"), workspace).encode()
+    else:
+        content = path.read_bytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _plain(text: str, workspace: Path) -> str:
+    """The text without times and without the workspace's path."""
+    text = text.replace(str(workspace), "WORKSPACE")
+    return _DURATION.sub("DURATION", _SECONDS.sub(r"\1 SECONDS", _MOMENT.sub("MOMENT", text)))
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in the file."""
+    return json.loads(path.read_text(encoding="utf-8"))
