@@ -53,3 +53,7 @@ class HostError(RunnerError):
 
 class TrainingError(RunnerError):
     """Training cannot start or cannot continue."""
+
+
+class InUseError(RunnerError):
+    """Another process is writing what this command would write."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.contract import Recipe
-from runner.data.splits import SplitPlan
+from runner.data.splits import SplitPlan, ensure_split
 from runner.hosts.submit import SubmitResult, require_open
 from runner.images.views import choose_views
 from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
@@ -22,7 +22,6 @@ from runner.prediction.score import Score
 from runner.session import Session
 from runner.steps.download import download, is_downloaded
 from runner.steps.predict import predict
-from runner.steps.split import split
 from runner.steps.submit import submit
 from runner.steps.train import train
 from runner.training.distributed import broadcast_from_main, get_accelerator
@@ -130,8 +129,8 @@ def _check_tta(session: Session, options: PredictOptions) -> None:
 
 def _split_by_seed(rehearsal: Session, recipe: Recipe, options: RehearsalOptions) -> None:
     """Split by the rehearsal's seed: with one split for all seeds, all rehearsals would share validation rows."""
-    if not rehearsal.folds_file.exists():
-        split(rehearsal, SplitPlan(folds=recipe.folds, seed=options.seed))
+    plan = SplitPlan(folds=recipe.folds, seed=options.seed)
+    ensure_split(rehearsal.index, plan, rehearsal.folds_file, competition=rehearsal.name)
 
 
 def _rehearsal_run(rehearsal: Session, recipe: Recipe) -> tuple[str, Recipe]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.errors import RunnerError, UsageError
+from runner.locks import wait_for
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,6 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> AbstractContextManager[None]:
     """Hold an exclusive lock on the file for the block; the system releases it if the process dies."""
-    from filelock import FileLock  # here: `--help` needs no lock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+    return wait_for(path)

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runner.contract import EnsembleRecipe, Recipe
 from runner.hosts.protocol import Leaderboard, LeaderboardRow
+from runner.training.run import Run, started_run
+from runner.workspace import Workspace
 
 SUBMITTED = datetime(2018, 1, 1, tzinfo=UTC)
 BREEDS = ("akita", "beagle", "collie")
@@ -78,3 +81,9 @@ def make_leaderboard(*scores: float, private: bool = True, team: str = "team {}"
     """A leaderboard with these scores in this order, all submitted at once; teams are numbered from 1."""
     rows = tuple(LeaderboardRow(team.format(number), score, SUBMITTED) for number, score in enumerate(scores, start=1))
     return Leaderboard(rows, private)
+
+
+def start_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None = None) -> Run:
+    """A run that is started and no longer locked."""
+    with started_run(workspace, competition, recipe, name, "train") as run:
+        return run

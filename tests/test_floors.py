@@ -16,7 +16,15 @@ PLUGINS = Path(competitions.__file__).parent
 
 # From the ground up. Names on one line share a floor. A longer name is a sub-room with a floor of its own.
 FLOORS = (
-    ("runner", "runner.errors", "runner.console", "runner.gc_disabled", "runner.workspace", "runner.options"),
+    (
+        "runner",
+        "runner.errors",
+        "runner.console",
+        "runner.gc_disabled",
+        "runner.locks",
+        "runner.workspace",
+        "runner.options",
+    ),
     ("runner.problems", "runner.csv_file"),
     ("runner.contract",),
     ("competitions",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from runner.contract import Competition
 from runner.csv_file import CsvError, read_csv, write_csv
 from runner.errors import DataError
-from runner.workspace import Workspace, read_json, write_bytes, write_json
+from runner.workspace import Workspace, locked, read_json, write_bytes, write_json
 
 Integers = NDArray[np.int64]
 
@@ -74,6 +75,11 @@ def digest(ids: Sequence[str], labels: Sequence[str]) -> str:
     """The SHA-256 of rows and labels, in whatever order they come."""
     lines = sorted(f"{name}\t{label}" for name, label in zip(ids, labels, strict=True))
     return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()
+
+
+def locked_folds(path: Path) -> AbstractContextManager[None]:
+    """Let one process at a time write this folds.csv."""
+    return locked(path.with_name(".folds.lock"))
 
 
 def write_folds(

@@ -20,7 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.data.folds import TRAIN_ONLY, ClassCounts, Integers, class_counts_per_fold, split_warnings, write_folds
+from runner.data.folds import (
+    TRAIN_ONLY,
+    ClassCounts,
+    Folds,
+    Integers,
+    class_counts_per_fold,
+    locked_folds,
+    read_folds,
+    split_warnings,
+    write_folds,
+)
 from runner.data.index import Index
 from runner.errors import UsageError
 from runner.gc_disabled import gc_disabled
@@ -47,6 +57,14 @@ class SplitPlan:
         return 0.2 if self.holdout is None else self.holdout
 
 
+def ensure_split(index: Index, plan: SplitPlan, path: Path, *, competition: str) -> Folds:
+    """The split in folds.csv; written now by this plan if there is none, by one of the processes that want it."""
+    with locked_folds(path):
+        if not path.exists():
+            write_split(index, plan, path)
+        return read_folds(path, competition=competition)
+
+
 @gc_disabled()
 def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
     """Split the labelled rows and write folds.csv; the rows of each class in each fold."""
@@ -58,7 +76,8 @@ def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
         folds = split_given(table["subset"].tolist())
     else:
         folds = split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
-    write_folds(path, ids, table["label"].tolist(), folds, asdict(plan))
+    with locked_folds(path):
+        write_folds(path, ids, table["label"].tolist(), folds, asdict(plan))
     counts = class_counts_per_fold(index.classes, targets, folds)
     for warning in split_warnings(counts, groups, folds):
         log.warning(warning)

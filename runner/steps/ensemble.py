@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 
 from runner.contract import EnsembleRecipe
 from runner.data.folds import copy_folds
@@ -12,29 +13,35 @@ from runner.prediction.out_of_fold import oof_targets, write_oof_targets
 from runner.prediction.postprocess import read_tta_option, write_postprocess
 from runner.session import Session
 from runner.steps.write_submission import write_run_submission
-from runner.training.run import Run, find_runs, start_run
+from runner.training.run import Run, find_runs, hold_run, started_run
 
 
 def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) -> Run:
     """The run of the ensemble, scored, with its submission; one run without a name gets its own postprocess again."""
-    blend = read_blend(runs, lambda: oof_targets(session.index))
-    postprocess, score = fit_postprocess(session.competition, blend.members, blend.targets, blend.folds.fold_of)
-    if len(runs) == 1 and name is None:
-        run = runs[0]
-        file = postprocess_file(run)
-        write_postprocess(file, postprocess, blend.members, read_tta_option(file) if file.exists() else "default")
-    else:
-        run = _ensemble_run(session, runs, name)
-        copy_folds(runs[0].folds_file, run.folds_file)
-        write_postprocess(postprocess_file(run), postprocess, blend.members)
-    write_oof_targets(oof_targets_file(run), blend.targets)
-    run.write_score(score)
-    write_run_submission(session, run, postprocess, blend.members)
+    command = session.command("ensemble", *(run.name for run in runs))
+    with ExitStack() as locks:
+        is_refit = len(runs) == 1 and name is None
+        for run in runs:
+            locks.enter_context(hold_run(run, command, shared=not is_refit))
+        blend = read_blend(runs, lambda: oof_targets(session.index))
+        postprocess, score = fit_postprocess(session.competition, blend.members, blend.targets, blend.folds.fold_of)
+        if is_refit:
+            run = runs[0]
+            file = postprocess_file(run)
+            write_postprocess(file, postprocess, blend.members, read_tta_option(file) if file.exists() else "default")
+        else:
+            run = locks.enter_context(_ensemble_run(session, runs, name))
+            copy_folds(runs[0].folds_file, run.folds_file)
+            write_postprocess(postprocess_file(run), postprocess, blend.members)
+        write_oof_targets(oof_targets_file(run), blend.targets)
+        run.write_score(score)
+        write_run_submission(session, run, postprocess, blend.members)
     return run
 
 
-def _ensemble_run(session: Session, runs: Sequence[Run], name: str | None) -> Run:
+def _ensemble_run(session: Session, runs: Sequence[Run], name: str | None) -> AbstractContextManager[Run]:
     """A run for these members; an ensemble of the same members is used again unless another name is given."""
     recipe = EnsembleRecipe(tuple(run.name for run in runs))
     same = [run for run in find_runs(session.workspace, session.name) if run.read_members() == recipe.members]
-    return start_run(session.workspace, session.name, recipe, name or (same[-1].name if same else None))
+    name = name or (same[-1].name if same else None)
+    return started_run(session.workspace, session.name, recipe, name, "ensemble")

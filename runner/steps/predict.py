@@ -19,10 +19,10 @@ from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.steps.write_submission import write_run_submission
-from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
+from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
-from runner.training.run import Run, find_run
+from runner.training.run import Run, find_run, hold_run
 
 
 def predict(session: Session, run: Run, options: PredictOptions = PredictOptions()) -> Path:
@@ -36,6 +36,11 @@ def predict(session: Session, run: Run, options: PredictOptions = PredictOptions
 
 def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:
     get_accelerator(session.compute)
+    with entered_by_main(lambda: hold_run(run, session.command("predict", "--run", run.name))):
+        return _predict_held_run(session, run, recipe, options)
+
+
+def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:
     tta: str = options.tta
     choice: PredictOptions | RefitModels = options
     if recipe.all_data:

@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -113,6 +113,13 @@ def main_process_first(step: Callable[[], Result]) -> Result:
     results: list[Result] = []
     broadcast_from_main(lambda: results.append(step()))
     return results[0] if results else step()
+
+
+@contextmanager
+def entered_by_main(context: Callable[[], AbstractContextManager[Result]]) -> Iterator[Result]:
+    """What the main process gets when it enters a context, such as a lock, on every process; all raise if it cannot."""
+    with ExitStack() as stack:
+        yield broadcast_from_main(lambda: stack.enter_context(context()))
 
 
 def any_process(condition: bool) -> bool:

@@ -21,10 +21,10 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.images.decode import ImageReader
 from runner.images.views import MultiView, View
-from runner.training.distributed import broadcast_from_main, inference_context, inference_precision
+from runner.training.distributed import broadcast_from_main, entered_by_main, inference_context, inference_precision
 from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batches, inference_batch_size
 from runner.training.model import Network
-from runner.workspace import atomic_path
+from runner.workspace import atomic_path, locked
 
 # Rows that are copied at a time.
 _BLOCK = 1024
@@ -61,7 +61,10 @@ def cached_features(spec: FeatureSpec, cache_dir: Path, *, batch_size: int, work
     """Features shaped (rows, views, width), memory-mapped; computed now if the cache lacks them."""
     path = cache_dir / "features" / f"{spec.key()}.npy"
     if not broadcast_from_main(lambda: _is_complete(path)):
-        _compute(spec, path, batch_size, workers)
+        # Another command that needs the same ones may compute them at this moment.
+        with entered_by_main(lambda: locked(path.with_name(f".{path.stem}.lock"))):
+            if not broadcast_from_main(lambda: _is_complete(path)):
+                _compute(spec, path, batch_size, workers)
     array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

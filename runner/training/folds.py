@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from runner.console import log
 from runner.contract import Recipe
-from runner.data.folds import Folds, copy_folds, read_folds
+from runner.data.folds import Folds, copy_folds, locked_folds, read_folds
 from runner.data.index import Index
-from runner.data.splits import SplitPlan, write_split
+from runner.data.splits import SplitPlan, ensure_split, write_split
 from runner.errors import UsageError
 from runner.options import TrainOptions
 from runner.session import Session
@@ -60,9 +60,7 @@ def build_folds(session: Session, run: Run, options: TrainOptions = TrainOptions
 
 def preview_fold(session: Session, recipe: Recipe, options: TrainOptions) -> FoldRun:
     """The first fold, for the LR finder and the time budget; no run is written."""
-    if not session.folds_file.exists():
-        write_split(session.index, SplitPlan(folds=recipe.folds), session.folds_file)
-    fold_of = _fold_of_rows(read_folds(session.folds_file, competition=session.name), session.index)
+    fold_of = _fold_of_rows(_shared_folds(session, recipe), session.index)
     no_run = Run(session.name, "", session.cache_dir / "preview")
     return _build_fold(session, no_run, recipe, fold_of, 0, check_images(session, options))
 
@@ -103,14 +101,18 @@ def _build_fold(
 
 def _write_run_folds(session: Session, run: Run, recipe: Recipe) -> None:
     """The shared split if it has as many folds as the recipe wants, else one of the run's own."""
-    shared = session.folds_file
-    if not shared.exists():
-        write_split(session.index, SplitPlan(folds=recipe.folds), shared)
-    if recipe.folds in (None, read_folds(shared).count):
-        copy_folds(shared, run.folds_file)
-    else:
-        log.info(f"the shared split has other folds: {run.name} gets its own split into {recipe.folds}")
-        write_split(session.index, SplitPlan(folds=recipe.folds), run.folds_file)
+    with locked_folds(session.folds_file):
+        shared = _shared_folds(session, recipe)
+        if recipe.folds in (None, shared.count):
+            copy_folds(shared.path, run.folds_file)
+            return
+    log.info(f"the shared split has other folds: {run.name} gets its own split into {recipe.folds}")
+    write_split(session.index, SplitPlan(folds=recipe.folds), run.folds_file)
+
+
+def _shared_folds(session: Session, recipe: Recipe) -> Folds:
+    """The split that all runs share, made by this recipe if it is the first to need one."""
+    return ensure_split(session.index, SplitPlan(folds=recipe.folds), session.folds_file, competition=session.name)
 
 
 def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:

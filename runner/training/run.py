@@ -6,6 +6,8 @@ import hashlib
 import platform
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from runner import __version__
 from runner.contract import EnsembleRecipe, Recipe
 from runner.contract.recipe import FORMAT as RECIPE_FORMAT
 from runner.contract.recipe import recipe_from_dict
-from runner.errors import RunnerError, UsageError
+from runner.errors import InUseError, RunnerError, UsageError
+from runner.locks import hold, wait_for
 from runner.workspace import Workspace, read_json, write_json
 
 SCORE_FORMAT = 1  # of score.json
@@ -48,6 +51,11 @@ class Run:
     def skipped_file(self) -> Path:
         """Which images the run skips because they cannot be read; written with --skip-unreadable alone."""
         return self.folder / "unreadable.json"
+
+    @property
+    def setup_lock(self) -> Path:
+        """The lock of the files that all folds of the run share, while they are written."""
+        return self.folder.with_name(f".{self.name}.setup.lock")
 
     def fold_dir(self, number: int) -> Path:
         return self.folder / f"fold-{number}"
@@ -114,21 +122,65 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     )
 
 
-def start_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None = None) -> Run:
-    """A run's folder with its recipe and environment; an existing one must have the same recipe."""
+@contextmanager
+def started_run(
+    workspace: Workspace,
+    competition: str,
+    recipe: Recipe | EnsembleRecipe,
+    name: str | None,
+    command: str,
+    fold: int | None = None,
+) -> Iterator[Run]:
+    """A run's folder with its recipe and environment, locked for the block; an existing one must have the same recipe.
+
+    `command` and `fold` as in `hold_run`.
+    """
+    with ExitStack() as stack:
+        with wait_for(workspace.runs_dir(competition) / ".start.lock"):  # two that start at once get two names
+            run = _named_run(workspace, competition, recipe, name)
+            stack.enter_context(hold_run(run, _command_for(workspace, run, command), fold=fold))
+            _write_start(workspace, run, recipe)
+        yield run
+
+
+@contextmanager
+def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = False) -> Iterator[None]:
+    """Keep other commands from writing into the run's folder during the block; an InUseError says who does already.
+
+    With `fold` this fold alone is locked: others of the run may be trained at the same time. With `shared` the block
+    only reads.
+    """
+    lock, what = run.folder.with_name(f".{run.name}.lock"), f"run {run.name}"
+    fix = f"another run needs a name of its own: runner {run.competition} train --run NEW-NAME"
+    with hold(lock, command, what=what, fix=fix, shared=shared or fold is not None):
+        if fold is None:
+            yield
+            return
+        of_fold = run.folder.with_name(f".{run.name}.fold-{fold}.lock")
+        with hold(of_fold, command, what=f"fold {fold} of {what}", fix=fix):
+            yield
+
+
+def _named_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None) -> Run:
     name = name or _free_name(workspace, competition, recipe)
     check_run_name(name)
-    run = Run(competition, name, workspace.run_dir(competition, name))
+    return Run(competition, name, workspace.run_dir(competition, name))
+
+
+def _command_for(workspace: Workspace, run: Run, command: str) -> str:
+    return workspace.command_line(run.competition, command, "--run", run.name)
+
+
+def _write_start(workspace: Workspace, run: Run, recipe: Recipe | EnsembleRecipe) -> None:
     if run.recipe_file.exists() and run._read_recipe_file() != recipe:
         raise UsageError(
-            f"run {name!r} exists already, with another recipe",
+            f"run {run.name!r} exists already, with another recipe",
             where=run.recipe_file,
             fix="another --run NAME, or resume it with its own recipe: "
-            + workspace.command_line(competition, "train", "--run", name, "--resume"),
+            + workspace.command_line(run.competition, "train", "--run", run.name, "--resume"),
         )
     write_json(run.folder / "environment.json", describe_environment())
     write_json(run.recipe_file, recipe.to_dict(), format=RECIPE_FORMAT)
-    return run
 
 
 def fingerprint(weights: Path) -> str:
@@ -137,9 +189,13 @@ def fingerprint(weights: Path) -> str:
 
 
 def remove_unstarted_run(run: Run) -> None:
-    """Remove a run that failed before its first epoch: there is nothing in it to resume."""
-    if not run.log_file.exists():
-        shutil.rmtree(run.folder)
+    """Remove a run that failed before its first epoch: there is nothing in it to resume.
+
+    If another command trains a fold of it, the folder stays.
+    """
+    with suppress(InUseError), hold_run(run, "train"):
+        if not run.log_file.exists():
+            shutil.rmtree(run.folder)
 
 
 def check_run_name(name: str) -> None:

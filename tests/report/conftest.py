@@ -22,8 +22,9 @@ from runner.prediction.predictions import ViewPredictions, predictions_file, wri
 from runner.session import Session
 from runner.training.log import append_line
 from runner.training.lr_finder import FORMAT, Curve, lr_file, read_curve
-from runner.training.run import Run, start_run
+from runner.training.run import Run
 from runner.workspace import Workspace, write_json, write_text
+from tests.builders import start_run
 from tests.competitions import SHAPES, write_plugin
 
 FLAGS = (

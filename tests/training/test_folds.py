@@ -16,10 +16,11 @@ from runner.options import PredictOptions, TrainOptions
 from runner.session import Session
 from runner.steps import predict as predict_step
 from runner.training.folds import build_folds, preview_fold, resolve_recipe
-from runner.training.run import Run, start_run
+from runner.training.run import Run
 from runner.training.snapshots import Snapshot
 from runner.training.trainer import train_fold
 from runner.workspace import Workspace
+from tests.builders import start_run
 from tests.training.conftest import CPU
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from runner.contract import EnsembleRecipe, Recipe
 from runner.errors import RunnerError, UsageError
-from runner.training.run import start_run
 from runner.workspace import Workspace, read_json, write_json, write_text
+from tests.builders import start_run
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from runner.training import log as log_module
 from runner.training.distributed import get_accelerator
 from runner.training.folds import build_folds
 from runner.training.log import check_tracker, read_log, start_tracking, stop_tracking
-from runner.training.run import Run, start_run
+from runner.training.run import Run
 from runner.training.trainer import train_fold
 from runner.workspace import Workspace
+from tests.builders import start_run
 from tests.training.conftest import CPU
 
 
