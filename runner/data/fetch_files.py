@@ -73,5 +73,5 @@ def _checked_name(file: RemoteFile, host: FileSource) -> Path:
 
 
 def _is_downloaded(path: Path, file: RemoteFile) -> bool:
-    # The size of a bundle is an estimate; the file has its name only because it is complete.
-    return path.is_file() and (file.bundle or path.stat().st_size == file.size)
+    # The size of a bundle is an estimate, and some hosts list none; the file has its name only because it is complete.
+    return path.is_file() and (file.bundle or not file.size_listed or path.stat().st_size == file.size)

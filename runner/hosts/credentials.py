@@ -39,7 +39,12 @@ class Credentials:
     @property
     def is_readable_by_others(self) -> bool:
         """Whether other users of this machine can read the file."""
-        return self.path is not None and os.name != "nt" and bool(self.path.stat().st_mode & 0o044)
+        if self.path is None or os.name == "nt":
+            return False
+        try:
+            return bool(self.path.stat().st_mode & 0o044)
+        except OSError:
+            return False  # it was read a moment ago, and is gone or closed now
 
     @property
     def command_to_disable(self) -> str:
@@ -106,11 +111,13 @@ def _exists(path: str) -> bool:
 
 
 def _token_in(path: str | None, source: str, unreadable: list[str]) -> Iterator[Credentials]:
-    if not path or not _exists(path):
+    if not path:
         return
     try:
         secret = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
         unreadable.append(f"{path}: {type(error).__name__}")
         return
     if secret:
@@ -147,17 +154,17 @@ def _pair(content: dict[str, Any]) -> tuple[Any, Any]:
 def _logins(unreadable: list[str]) -> Iterator[Credentials]:
     path = _home() / "credentials.json"
     content = _read_object(path, unreadable)
-    if content.get("refresh_token"):
+    if isinstance(content.get("refresh_token"), str) and content["refresh_token"]:
         name = str(content.get("username") or "")
-        yield Credentials(Kind.OAUTH, str(path), name, str(content["refresh_token"]), path)
+        yield Credentials(Kind.OAUTH, str(path), name, content["refresh_token"], path)
 
 
 def _read_object(path: Path, unreadable: list[str]) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
         unreadable.append(f"{path}: {type(error).__name__}")
         return {}
     return content if isinstance(content, dict) else {}

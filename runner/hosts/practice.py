@@ -25,6 +25,7 @@ from runner.hosts.protocol import (
     CompetitionInfo,
     Leaderboard,
     LeaderboardRow,
+    NoSubmissionError,
     RemoteFile,
     Status,
     Submission,
@@ -100,6 +101,7 @@ class PracticeHost:
 
     name = "practice"
     team = "you"
+    keeps_submissions = False
 
     def __init__(self, competition: Competition, folder: Path, *, clock: Callable[[], datetime] | None = None):
         self.competition = competition
@@ -163,7 +165,7 @@ class PracticeHost:
         for submission in self.fetch_submissions(slug):
             if submission.ref == ref:
                 return submission
-        raise HostError(f"the practice host has no submission {ref}", fix=f"runner {self._name} standings")
+        raise NoSubmissionError(f"the practice host has no submission {ref}", fix=f"runner {self._name} standings")
 
     def fetch_limits(self, slug: str) -> SubmissionLimits:
         """How many submissions are left today; days are UTC's."""

@@ -17,6 +17,14 @@ class UnreachableError(HostError):
     """The host cannot be reached or is overloaded; the same request may succeed later."""
 
 
+class NoSubmissionError(HostError):
+    """The host has no submission with this reference."""
+
+
+class UnconfirmedError(HostError):
+    """It is unknown whether the host has taken a submission; the next call looks for it before it sends anything."""
+
+
 class Status(Enum):
     """State of a submission on the host."""
 
@@ -32,6 +40,7 @@ class RemoteFile:
     name: str
     size: int  # bytes
     bundle: bool = False  # one archive of all other files, packed on request: the size is an estimate
+    size_listed: bool = True  # False: the host does not say the size, which is 0 here
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,10 @@ class FileSource(Protocol):
 class Host(FileSource, Protocol):
     """A source of data that also scores submissions. Every refusal is a HostError with a fix."""
 
+    @property
+    def keeps_submissions(self) -> bool:
+        """Whether no submission is ever gone; a practice host may be made anew, without those of before."""
+
     def now(self) -> datetime:
         """The host's time: its days begin by it, even if this machine's clock is wrong."""
 
@@ -127,13 +140,13 @@ class Host(FileSource, Protocol):
         """Title, deadline, and whether the account may submit."""
 
     def submit_file(self, slug: str, path: Path, message: str) -> str:
-        """Submit a file; its reference on the host."""
+        """Submit a file; its reference on the host. UnconfirmedError if the host may have taken it."""
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
         """Every submission of the account, newest first."""
 
     def fetch_submission(self, slug: str, ref: str) -> Submission:
-        """One submission, in its present state."""
+        """One submission, in its present state; NoSubmissionError if there is none."""
 
     def fetch_limits(self, slug: str) -> SubmissionLimits:
         """How many submissions are left today."""

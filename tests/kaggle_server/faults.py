@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import struct
@@ -61,6 +62,40 @@ def stalls(after: int) -> Fault:
         handler.close_connection = True
 
     return fault
+
+
+def never_ends(head: bytes = b"", piece: bytes = b" " * (1 << 16), status: int = 200, **headers: str) -> Fault:
+    """A response without a length that goes on until the client hangs up."""
+
+    def fault(server: KaggleServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
+        handler.send_response(status)
+        for name, value in {**headers, "Connection": "close"}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(head)
+        while not server.closing.is_set():
+            handler.wfile.write(piece)
+
+    return fault
+
+
+def trickles(start: bytes, seconds: float = 0.05) -> Fault:
+    """The first bytes of a response, its status line included, then a byte every now and then, for ever."""
+
+    def fault(server: KaggleServer, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
+        handler.close_connection = True
+        handler.wfile.write(start)
+        while not server.closing.wait(seconds):
+            handler.wfile.write(b"1")
+
+    return fault
+
+
+def gzip_bomb(size: int, content: bytes = b" ") -> Fault:
+    """A small response that is decompressed to `size` bytes."""
+    packed = gzip.compress(content * size, 9)
+    return responds(200, packed, Content_Encoding="gzip", Content_Type="application/json")
 
 
 def with_headers(**headers: str | None) -> Fault:

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -130,6 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
         except (ConnectionError, TimeoutError, ValueError):
             self.close_connection = True  # the client has gone
+
+    def finish(self) -> None:
+        with suppress(ConnectionError, ValueError):
+            super().finish()
 
 
 def _parse_call(path: str, query: str, headers: dict[str, str], content: bytes) -> Call:

@@ -7,18 +7,20 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import requests
-import urllib3
+from rich.filesize import decimal
 
-from runner.archives.disk_space import require_free
+from runner.archives.disk_space import free_bytes, require_free
 from runner.archives.readers import test_archive
-from runner.console import Advance
-from runner.errors import HostError, RunnerError
+from runner.console import Advance, log
+from runner.errors import DataError, HostError, RunnerError
+from runner.hosts.http.answers import TimedAdapter
+from runner.hosts.http.content import CONTENT_ERRORS, time_limit
 from runner.hosts.http.errors import NETWORK_ERRORS, RequestError, error_from_exception, error_from_response
 from runner.hosts.http.file_version import FileVersion, parse_content_range, parse_version
 from runner.hosts.http.retry import RetryPolicy, TransferLimits, retry
@@ -32,6 +34,14 @@ _NOTE_FORMAT = 1
 _PROGRESS = 4 << 20
 # Complete and wrong twice: no accident of the connection.
 _MAX_CORRUPT = 2
+# A file that changes more often than this while it is downloaded never ends.
+_MAX_CHANGES = 4
+# Redirects from a signed URL; more are a circle.
+_MAX_REDIRECTS = 5
+# Bytes. A packed file may be larger than its content, by its header and by what cannot be packed.
+_PACKING = 1 << 16
+# Bytes between two looks at the free disk, if nothing says how long the file is.
+_DISK_CHECK = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,15 @@ class DownloadRequest:
     size: int | None
     get_url: Callable[[], str]
     retry_command: str = "run the same command again"
+    max_size: int | None = None  # the most it can have, where the exact size is not listed
+
+    def max_bytes(self, version: FileVersion) -> int | None:
+        """The most bytes that the store may send; None if nothing says it."""
+        if version.size is not None:
+            return version.size
+        if self.size is None:
+            return self.max_size
+        return self.size + self.size // 100 + _PACKING if version.zipped else self.size
 
 
 def download_file(
@@ -53,6 +72,9 @@ def download_file(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
+        session.max_redirects = _MAX_REDIRECTS
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, TimedAdapter(limits.answer_seconds))
         _Download(request, path, advance, session, limits).run(policy)
 
 
@@ -74,6 +96,7 @@ class _Download:
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.attempt_start = 0
         self.corrupt_downloads = 0
+        self.changes = 0
 
     def run(self, policy: RetryPolicy) -> None:
         """Repeat attempts until the file is verified, or a HostError."""
@@ -156,8 +179,7 @@ class _Download:
             # The next attempt requests a new URL.
             raise self._retry_now(f"the signed URL has expired ({status})", status=status)
         if status == 416:
-            self._restart()
-            raise self._retry_now("the server's file is shorter than the partial download")
+            raise self._changed("the server's file is shorter than the partial download")
         may_be_a_page = self.request.name.lower().endswith((".html", ".htm"))
         if not (status < 400 and may_be_a_page) and (error := error_from_response(response)):
             raise error
@@ -175,13 +197,29 @@ class _Download:
         if start == 0 and self.received:
             self._restart()  # the store does not support ranges, or the file has changed
         elif start != self.received or (self.version and self.version.conflicts_with(version)):
-            self._restart()
-            raise self._retry_now("the file has changed since its first part was downloaded")
+            raise self._changed("the file has changed since its first part was downloaded")
+        self._check_size(version)
+
+    def _check_size(self, version: FileVersion) -> None:
+        """RequestError unless the announced size is possible for the listed file."""
+        if version.size is None:
+            return
         listed = self.request.size
-        if listed is not None and version.size is not None and version.size != listed and not version.zipped:
-            raise RequestError(
-                f"the host lists {listed:,} bytes, the store has {version.size:,}", self.request.retry_command
-            )
+        if listed is not None and version.size != listed and not version.zipped:
+            raise self._wrong_size(f"the host lists {listed:,} bytes", version.size)
+        most = self.request.max_bytes(replace(version, size=None))
+        if most is not None and version.size > most:
+            raise self._wrong_size(f"the file has at most {most:,} bytes", version.size)
+
+    def _wrong_size(self, expected: str, size: int) -> RequestError:
+        return RequestError(f"{expected}, the store has {size:,}", self.request.retry_command)
+
+    def _changed(self, message: str) -> RequestError:
+        self._restart()
+        self.changes += 1
+        if self.changes < _MAX_CHANGES:
+            return self._retry_now(message)
+        return RequestError(f"{message}, {self.changes} times", self.request.retry_command)
 
     def _require_free(self, version: FileVersion) -> None:
         size = version.size or self.request.size or 0
@@ -191,10 +229,17 @@ class _Download:
         require_free(self.path.parent, needed, f"download {self.request.name}", self.request.retry_command)
 
     def _write_content(self, response: requests.Response, version: FileVersion) -> None:
+        most, checked = self.request.max_bytes(version), self.received
+        if most is None:
+            self._warn_of_unknown_size()
         with self.part.open("ab" if self.received else "wb", buffering=0) as file:
             for chunk in self._chunks(response):
-                if version.size is not None and self.received + len(chunk) > version.size:
-                    raise self._corrupt(f"more than the announced {version.size:,} bytes")
+                if most is not None and self.received + len(chunk) > most:
+                    response.close()
+                    raise self._corrupt(f"more than the {self._origin_of_limit(version)} {most:,} bytes arrive")
+                if most is None and self.received - checked >= _DISK_CHECK:
+                    checked = self.received
+                    self._require_room()
                 _write_all(file, chunk)
                 self.md5.update(chunk)
                 self.received += len(chunk)
@@ -207,24 +252,52 @@ class _Download:
                 retryable=True,
             )
 
+    def _origin_of_limit(self, version: FileVersion) -> str:
+        if version.size is not None:
+            return "announced"
+        return "listed" if self.request.size is not None else "possible"
+
+    def _warn_of_unknown_size(self) -> None:
+        free = decimal(free_bytes(self.path.parent))
+        log.warning(f"nobody says how large {self.request.name} is: it may take all of the free disk, {free}")
+
+    def _require_room(self) -> None:
+        """DataError, and nothing kept, once the file has taken all of the disk but the reserve."""
+        if free_bytes(self.path.parent) > _DISK_CHECK:
+            return
+        received = decimal(self.received)
+        self._restart()
+        raise DataError(
+            f"{self.request.name} fills the disk: {received} received, of which nothing is kept, "
+            "and neither the host nor the store says how large it is",
+            where=self.path.parent,
+            fix=f"free some space, or choose another disk with --workspace DIR, then: {self.request.retry_command}",
+        )
+
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The content as it arrives, unbuffered: nothing that came before an error is lost."""
-        raw: Any = response.raw
-        window_start, window_bytes = time.monotonic(), 0
         while True:
-            try:
-                chunk = raw.read1(self.limits.chunk_size, decode_content=False)
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                raise error_from_exception(error, response.url) from None
-            if not chunk:
-                return
-            yield chunk
-            window_bytes += len(chunk)
-            seconds = time.monotonic() - window_start
-            if seconds > self.limits.stall_seconds:
-                if window_bytes < self.limits.min_speed * seconds:
-                    raise self._stalled()
-                window_start, window_bytes = time.monotonic(), 0
+            start, size = time.monotonic(), 0
+            # The header of a chunk may trickle, too: then nothing arrives here, and only the limit ends it.
+            with time_limit(2 * self.limits.stall_seconds, lambda: response.raw.shutdown()) as is_over:
+                while (seconds := time.monotonic() - start) <= self.limits.stall_seconds:
+                    chunk = self._read_chunk(response, is_over)
+                    if not chunk:
+                        return
+                    yield chunk
+                    size += len(chunk)
+            if size < self.limits.min_speed * seconds:
+                raise self._stalled()
+
+    def _read_chunk(self, response: requests.Response, is_over: Callable[[], bool]) -> bytes:
+        raw: Any = response.raw
+        try:
+            chunk: bytes = raw.read1(self.limits.chunk_size, decode_content=False)
+        except CONTENT_ERRORS as error:
+            raise self._stalled() if is_over() else error_from_exception(error, response.url) from None
+        if is_over():
+            raise self._stalled()
+        return chunk
 
     def _stalled(self) -> RequestError:
         speed, seconds = self.limits.min_speed / 1000, self.limits.stall_seconds

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from runner.hosts.http.content import read_beginning
+
 NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 _TIMEOUT_ERRORS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
 _CHECK_NETWORK = "check the network, HTTP_PROXY and HTTPS_PROXY, then run the same command again"
@@ -37,9 +39,17 @@ class RequestError(Exception):
         self.retryable, self.retry_after, self.delivered = retryable, retry_after, delivered
 
 
+def host_of(url: str | None) -> str:
+    """The host's name in a URL, for a message."""
+    try:
+        return urlsplit(url or "").hostname or "the host"
+    except ValueError:
+        return "the host"
+
+
 def error_from_exception(error: Exception, url: str) -> RequestError:
     """The RequestError for a failed connection. It never contains the URL's query: a signed one is a secret."""
-    host = urlsplit(url).hostname or "the host"
+    host = host_of(url)
     cause = _root_cause(error)
     if isinstance(cause, OSError) and "CERTIFICATE" in str(cause).upper():
         return RequestError(
@@ -70,11 +80,11 @@ def _connection_error(message: str, *, delivered: bool = True) -> RequestError:
 
 def error_from_response(response: requests.Response) -> RequestError | None:
     """The RequestError for a response that is an error or a web page; None for any other."""
-    status, host = response.status_code, urlsplit(response.url or "").hostname or "the host"
+    status, host = response.status_code, host_of(response.url)
     is_page = "text/html" in response.headers.get("Content-Type", "")
     if status < 400 and not is_page:
         return None
-    text = _read_text(response)
+    text = read_beginning(response).decode("utf-8", "replace")
     retry_after = _retry_after(response)
     if is_page or text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
         return _page_error(status, host, text, retry_after)
@@ -96,7 +106,7 @@ def error_from_status(status: int, host: str, detail: str, retry_after: float | 
 
 
 def _page_error(status: int, host: str, text: str, retry_after: float | None) -> RequestError:
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    title = re.search(r"<title[^>]*>(.*?)</title>", text[:4096], re.IGNORECASE | re.DOTALL)
     name = f" ({' '.join(html.unescape(title[1]).split())[:80]})" if title else ""
     # `delivered` stays True: a gateway that responds 503 may still have passed the request on.
     return RequestError(
@@ -124,19 +134,11 @@ def _root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _read_text(response: requests.Response) -> str:
-    """The first 64 kB of the content; empty if they cannot be read."""
-    try:
-        return response.raw.read(1 << 16, decode_content=True).decode("utf-8", "replace")  # type: ignore[no-any-return]
-    except (urllib3.exceptions.HTTPError, OSError):
-        return ""
-
-
 def _server_message(text: str) -> str:
     """The message in `{"message"}` or `{"error": {"message"}}`; empty if there is none."""
     try:
         payload: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     inner = payload.get("error") if isinstance(payload, dict) else None
     for value in (inner, payload):
@@ -164,6 +166,7 @@ def server_time(response: requests.Response) -> datetime | None:
 def _parse_date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return date.replace(tzinfo=date.tzinfo or UTC)
+    # Further away the clock is broken, and sums with it leave the calendar.
+    return date.replace(tzinfo=date.tzinfo or UTC) if 2000 < date.year < 2200 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -44,15 +45,19 @@ class FileVersion:
 
 def parse_content_range(response: requests.Response) -> tuple[int, int | None]:
     """Offset of the response's first byte, and the size of the complete file (None: unknown)."""
-    length = response.headers.get("Content-Length", "")
     if response.status_code == 200:
-        return 0, int(length) if length.isdigit() else None
+        return 0, _parse_size(response.headers.get("Content-Length", ""))
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = rest.partition("/")
-    start, _, stop = span.partition("-")
-    if unit != "bytes" or not (start.isdigit() and stop.isdigit()):
+    start, stop = map(_parse_size, (span.partition("-")[0], span.partition("-")[2]))
+    if unit != "bytes" or start is None or stop is None:
         raise RequestError("the response to a range request is invalid", "run the same command again", retryable=True)
-    return int(start), int(total) if total.isdigit() else None
+    return start, _parse_size(total)
+
+
+def _parse_size(text: str) -> int | None:
+    # Not `isdigit`, which takes the digit ² too. More digits than these are no size of a file.
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def parse_version(response: requests.Response, size: int | None, name: str) -> FileVersion:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import requests
+from rich.filesize import decimal
 
 from runner.console import Advance, log
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, Kind, find_credentials, search_locations
+from runner.hosts.http.answers import AnswerAdapter
 from runner.hosts.http.download import DownloadRequest, download_file
 from runner.hosts.http.errors import (
     NETWORK_ERRORS,
@@ -23,14 +25,18 @@ from runner.hosts.http.errors import (
     error_from_status,
     server_time,
 )
-from runner.hosts.http.retry import RetryPolicy, TransferLimits, retry
+from runner.hosts.http.retry import RetryPolicy, TransferLimits, WaitBudget, retry
 from runner.hosts.kaggle.errors import ErrorContext, host_error
-from runner.hosts.kaggle.parse import SITE
+from runner.hosts.kaggle.login import AccessToken, parse_access_token, read_login, save_token, saved_token
+from runner.hosts.kaggle.parse import SITE, InvalidAnswerError, parse_int, parse_object, parse_page
 
 COMPETITIONS = "competitions.CompetitionApiService"
 DATASETS = "datasets.DatasetApiService"
 
 _PAGE_SIZE = 200
+_TOKEN_LIFE = timedelta(hours=12)
+
+Parsed = TypeVar("Parsed")
 
 
 class KaggleClient:
@@ -40,7 +46,10 @@ class KaggleClient:
         self.policy, self.limits = policy, limits
         self.credentials: Credentials | None = None
         self.clock_skew = timedelta(0)  # how far this machine's clock is ahead of Kaggle's
+        self.received = 0  # bytes of all answers
+        self._budget = WaitBudget(policy)
         self._http_client: Any = None
+        self._refused_token = ""
 
     def now(self) -> datetime:
         """Kaggle's time, as of its last response; before the first one this machine's."""
@@ -51,15 +60,13 @@ class KaggleClient:
         method: str,
         body: dict[str, Any],
         context: ErrorContext,
+        parse: Callable[[dict[str, Any]], Parsed],
         *,
         service: str = COMPETITIONS,
-        download: bool = False,
-    ) -> Any:
-        """The response's JSON object; with `download` its signed URL (str) or content (bytes). Else a HostError."""
+    ) -> Parsed:
+        """What `parse` makes of the answer's JSON object, else a HostError. An InvalidAnswerError is tried again."""
         try:
-            if download:
-                return self._repeat(service, method, body, download=True)
-            return self.request(method, body, service=service)
+            return self._parsed(self._repeat(service, method, body, lambda content: parse(parse_object(content))))
         except RequestError as error:
             raise host_error(error, context, self) from None
 
@@ -67,25 +74,54 @@ class KaggleClient:
         self, method: str, body: dict[str, Any], context: ErrorContext, *, service: str = COMPETITIONS
     ) -> str:
         """The URL that the call redirects to; HostError if it does not redirect."""
-        url = self.call(method, body, context, service=service, download=True)
+        url = self.download_call(method, body, context, service=service)
         if not isinstance(url, str):
             raise HostError(f"Kaggle gives no URL for {context.file or 'the file'}", fix="runner doctor")
         return url
 
-    def pages(self, method: str, body: dict[str, Any], key: str, context: ErrorContext) -> Iterator[dict[str, Any]]:
-        """Every item of a list, from all its pages."""
+    def download_call(
+        self, method: str, body: dict[str, Any], context: ErrorContext, *, service: str = COMPETITIONS
+    ) -> str | bytes:
+        """The signed URL that the call redirects to, or the content that it answers with; else a HostError."""
+        try:
+            answer = self._repeat(service, method, body, bytes)
+        except RequestError as error:
+            raise host_error(error, context, self) from None
+        return answer.url if isinstance(answer, _Redirect) else answer
+
+    def pages(
+        self, method: str, body: dict[str, Any], key: str, context: ErrorContext, parse: Callable[[Any], Parsed]
+    ) -> list[Parsed]:
+        """Every item of a list, from all its pages; HostError if the list has no end."""
+        parsed: list[Parsed] = []
         token, seen = "", set()
+        start, received = self.policy.clock(), self.received
+
+        def parse_items(payload: dict[str, Any]) -> tuple[list[Parsed], str]:
+            items, next_token = parse_page(payload, key)
+            return [parse(item) for item in items], next_token
+
         while True:
-            page = self.call(
-                method, {**body, "pageSize": _PAGE_SIZE} | ({"pageToken": token} if token else {}), context
-            )
-            yield from (item for item in page.get(key) or [] if isinstance(item, dict))
-            token = str(page.get("nextPageToken") or "")
+            page = {**body, "pageSize": _PAGE_SIZE} | ({"pageToken": token} if token else {})
+            items, token = self.call(method, page, context, parse_items)
+            parsed += items
             if not token:
-                return
+                return parsed
             if token in seen:
                 raise HostError("Kaggle's list does not end: a page repeats an earlier one", fix="runner doctor")
             seen.add(token)
+            self._require_end(key, len(seen), self.received - received, self.policy.clock() - start)
+
+    def _require_end(self, key: str, pages: int, size: int, seconds: float) -> None:
+        """HostError if a list that still goes on has had all the pages, bytes or time that it may have."""
+        limits = self.limits
+        for is_over, reached in (
+            (pages >= limits.list_pages, f"{pages:,} pages"),
+            (size > limits.list_bytes, decimal(size)),
+            (seconds > limits.list_seconds, f"{seconds / 60:.0f} min"),
+        ):
+            if is_over:
+                raise HostError(f"Kaggle's list of {key} does not end: it goes on after {reached}", fix="runner doctor")
 
     def download(self, request: DownloadRequest, path: Path, advance: Advance) -> None:
         """Download from a signed URL to `path`, which exists afterwards only if it is complete and verified."""
@@ -94,36 +130,49 @@ class KaggleClient:
     def request(
         self, method: str, body: dict[str, Any], *, service: str = COMPETITIONS, once: bool = False
     ) -> dict[str, Any]:
-        """The response's JSON object, or the RequestError itself. `once`: never repeat what may have been delivered."""
-        payload = self._repeat(service, method, body, once=once)
-        if not isinstance(payload, dict):
+        """The answer's JSON object, or the RequestError itself. `once`: never repeat what may have been delivered."""
+        return self._parsed(self._repeat(service, method, body, parse_object, once=once))
+
+    def _parsed(self, answer: Parsed | _Redirect) -> Parsed:
+        if isinstance(answer, _Redirect):
             raise RequestError("Kaggle redirects where it should respond", "runner doctor")
-        return payload
+        return answer
 
     def _repeat(
-        self, service: str, method: str, body: dict[str, Any], *, once: bool = False, download: bool = False
-    ) -> dict[str, Any] | str | bytes:
+        self,
+        service: str,
+        method: str,
+        body: dict[str, Any],
+        parse: Callable[[bytes], Parsed],
+        *,
+        once: bool = False,
+    ) -> Parsed | _Redirect:
         return retry(
-            lambda: self._send(service, method, body, download),
+            lambda: self._send(service, method, body, parse),
             self.policy,
             "Kaggle",
             # A 429 was delivered and refused: repeating it cannot submit twice.
             may_repeat=lambda error: not once or not error.delivered or error.status == 429,
+            budget=self._budget,
+            max_seconds=self.limits.call_seconds,
         )
 
-    def _send(self, service: str, method: str, body: dict[str, Any], download: bool) -> dict[str, Any] | str | bytes:
+    def _send(
+        self, service: str, method: str, body: dict[str, Any], parse: Callable[[bytes], Parsed]
+    ) -> Parsed | _Redirect:
         client = self._connected()
         request = _request_type(service, method).from_dict(body)
         try:
-            response = client.call(service, method, request, _download_type() if download else _RawResponse)
-            return bytes(response.content) if download else _json_object(response)
+            return parse(client.call(service, method, request, _RawAnswer))
         except _Redirect as redirect:
-            return redirect.url
-        except RequestError:
+            return redirect
+        except RequestError as error:
+            if self._can_renew(error, client):
+                return self._send(service, method, body, parse)
             raise
-        except requests.HTTPError as error:
-            raise _error_in_json(error) from None
-        except (*NETWORK_ERRORS, ValueError, TypeError) as error:
+        except InvalidAnswerError as error:
+            raise _invalid_answer(method, error) from None
+        except (*NETWORK_ERRORS, ValueError, TypeError, RecursionError) as error:
             raise error_from_exception(error, getattr(client, "_endpoint", SITE)) from None
 
     def _connected(self) -> Any:
@@ -135,6 +184,11 @@ class KaggleClient:
                     "no Kaggle credentials on this machine",
                     where=f"searched: {search_locations()}",
                     fix=f"create a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token, then: runner doctor",
+                )
+            if not (self.credentials.secret.isascii() and self.credentials.secret.isprintable()):
+                raise HostError(
+                    f"the {self.credentials} holds characters that none can have, such as a line break",
+                    fix=f"create a new token at {SETTINGS_PAGE}",
                 )
             if self.credentials.is_readable_by_others:
                 path = self.credentials.path
@@ -148,7 +202,7 @@ class KaggleClient:
         if credentials.kind is Kind.KEY:
             client = KaggleHttpClient(username=credentials.username, password=credentials.secret)
         else:
-            token = credentials.secret if credentials.kind is Kind.TOKEN else self._renewed_token()
+            token = credentials.secret if credentials.kind is Kind.TOKEN else self._login_token(credentials)
             client = KaggleHttpClient(api_token=token)
         self._mount_adapter(client)
         return client
@@ -158,25 +212,50 @@ class KaggleClient:
         for scheme in ("http://", "https://"):
             client._session.mount(scheme, _Adapter(self))
 
-    def _renewed_token(self) -> str:
-        """The browser login's short-lived token, renewed if it has expired."""
-        from kagglesdk import KaggleClient as OfficialClient
-        from kagglesdk import KaggleCredentials
+    def _login_token(self, credentials: Credentials) -> str:
+        """The browser login's access token; a new one if it ends soon, or if Kaggle has refused it."""
+        assert credentials.path is not None
+        known = saved_token(read_login(credentials.path))
+        if known.is_valid(self.now()) and known.token != self._refused_token:
+            return known.token
+        token = self._new_token(credentials.secret)
+        save_token(credentials.path, credentials.secret, token)
+        return token.token
 
-        with OfficialClient() as official:
-            self._mount_adapter(official.http_client())
+    def _new_token(self, refresh_token: str) -> AccessToken:
+        from kagglesdk.kaggle_http_client import KaggleHttpClient
+        from kagglesdk.users.types.account_service import ApiVersion, GenerateAccessTokenRequest
+
+        request = GenerateAccessTokenRequest()
+        request.refresh_token, request.api_version = refresh_token, ApiVersion.API_VERSION_V1
+        request.expiration_duration = _TOKEN_LIFE
+        client = KaggleHttpClient()
+        self._mount_adapter(client)
+        with client:
             try:
-                token = KaggleCredentials.load(client=official).get_access_token()
+                content = client.call("users.AccountService", "GenerateAccessToken", request, _RawAnswer)
+                return parse_access_token(parse_object(content), self.now())
             except RequestError as error:
+                # Nothing that needs the token was sent.
+                error.delivered = False
                 if error.status not in (400, 401, 403, 404):
                     raise
-                token = None
-            except (_Redirect, requests.RequestException, AttributeError, ValueError, TypeError) as error:
-                log.debug(f"the browser login could not be renewed: {type(error).__name__}")
-                token = None
-        if not token:
-            raise HostError("the browser login has expired", fix="kaggle auth login, then: runner doctor")
-        return str(token)
+            except InvalidAnswerError as error:
+                raise _invalid_answer("GenerateAccessToken", error, delivered=False) from None
+            except _Redirect:
+                raise RequestError(
+                    "Kaggle redirects where it should respond", "runner doctor", delivered=False
+                ) from None
+        raise HostError("the browser login has expired", fix="kaggle auth login, then: runner doctor")
+
+    def _can_renew(self, error: RequestError, client: Any) -> bool:
+        """Whether a refused access token can be replaced by a new one; the next call then does it."""
+        if error.status != 401 or self.credentials is None or self.credentials.kind is not Kind.OAUTH:
+            return False
+        if self._refused_token:
+            return False  # the new one is refused, too
+        self._refused_token, self._http_client = str(client._api_token), None
+        return True
 
 
 class _Redirect(Exception):  # noqa: N818 - a response, not an error
@@ -185,11 +264,11 @@ class _Redirect(Exception):  # noqa: N818 - a response, not an error
         self.url = url
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Gives every call a timeout, raises RequestError for error responses, and returns redirects unfollowed."""
+class _Adapter(AnswerAdapter):
+    """Bounds every answer, raises RequestError for those that are errors, and returns redirects unfollowed."""
 
     def __init__(self, client: KaggleClient):
-        super().__init__()
+        super().__init__(client.limits.answer_seconds, client.limits.answer_bytes)
         self._client = client
 
     def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
@@ -205,18 +284,42 @@ class _Adapter(requests.adapters.HTTPAdapter):
         if response.is_redirect:
             response.close()
             raise _Redirect(urljoin(str(request.url), response.headers["Location"]))
-        if error := error_from_response(response):
+        error = error_from_response(response) or _error_in_json(response)
+        if error:
             response.close()
             raise error
+        self._client.received += len(response.content)
         return response
 
 
-class _RawResponse:
+class _RawAnswer:
     """Response type that replaces the official parser, which fails on an unknown word or a null list."""
 
     @staticmethod
-    def prepare_from(response: requests.Response) -> requests.Response:
-        return response
+    def prepare_from(response: requests.Response) -> bytes:
+        return response.content
+
+
+def _error_in_json(response: requests.Response) -> RequestError | None:
+    """The error in the JSON of a response whose status says that there is none."""
+    if "json" not in response.headers.get("Content-Type", ""):
+        return None
+    try:
+        payload = parse_object(response.content)
+    except InvalidAnswerError as error:
+        return _invalid_answer("", error)
+    code = parse_int(payload.get("code"))
+    if code is None or code < 400:
+        return None
+    message = payload.get("message")
+    detail = " ".join(message.split())[:300] if isinstance(message, str) else ""
+    return error_from_status(code, "Kaggle", detail)
+
+
+def _invalid_answer(method: str, error: InvalidAnswerError, *, delivered: bool = True) -> RequestError:
+    to_what = f" to {method}" if method else ""
+    message = f"Kaggle sent an invalid response{to_what}: {error}"
+    return RequestError(message, "run the same command again later", retryable=True, delivered=delivered)
 
 
 # kagglesdk is imported inside functions: it takes 0.3 s.
@@ -228,24 +331,3 @@ def _request_type(service: str, method: str) -> Any:
     from kagglesdk.competitions.types import competition_api_service as competitions
 
     return getattr(competitions, f"Api{method}Request")
-
-
-def _download_type() -> Any:
-    # The official client streams a response of this type instead of reading it into memory.
-    from kagglesdk.common.types.file_download import FileDownload
-
-    return FileDownload
-
-
-def _error_in_json(error: requests.HTTPError) -> RequestError:
-    """The error of a response whose status is 200 and whose JSON has an error code: the official client raises it."""
-    assert error.response is not None
-    payload = error.response.json()
-    return error_from_status(int(payload["code"]), "Kaggle", str(payload.get("message") or ""))
-
-
-def _json_object(response: requests.Response) -> dict[str, Any]:
-    payload = response.json()
-    if not isinstance(payload, dict):
-        raise ValueError("the response is no JSON object")
-    return payload

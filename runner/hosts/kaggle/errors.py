@@ -12,8 +12,8 @@ from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, find_credentials
 from runner.hosts.http.errors import RequestError
-from runner.hosts.kaggle.parse import SITE, parse_info
-from runner.hosts.protocol import UnreachableError
+from runner.hosts.kaggle.parse import SITE, InvalidAnswerError, parse_info, parse_page
+from runner.hosts.protocol import NoSubmissionError, UnreachableError
 
 # A clock that is further off makes signed URLs and tokens expire, or not be valid yet.
 _MAX_CLOCK_SKEW = timedelta(minutes=5)
@@ -61,7 +61,9 @@ def host_error(error: RequestError, context: ErrorContext, connection: Connectio
 
 def _not_found_error(context: ErrorContext, connection: Connection) -> HostError:
     if context.submission:
-        return HostError(f"Kaggle has no submission {context.submission}", fix=context.command("standings --refresh"))
+        return NoSubmissionError(
+            f"Kaggle has no submission {context.submission}", fix=context.command("standings --refresh")
+        )
     if context.file:
         return HostError(f"Kaggle no longer has the file {context.file}", fix=context.command("download --from DIR"))
     return _no_competition_error(context.slug, _similar_slugs(context.slug, connection))
@@ -90,7 +92,7 @@ def _forbidden_error(error: RequestError, context: ErrorContext, connection: Con
 def _has_accepted_rules(slug: str, connection: Connection) -> bool:
     try:
         return parse_info(connection.request("GetCompetition", {"competitionName": slug}), slug).rules_accepted
-    except (RequestError, HostError):
+    except (RequestError, HostError, InvalidAnswerError):
         return True
 
 
@@ -127,8 +129,8 @@ def _similar_slugs(slug: str, connection: Connection) -> list[str]:
     slugs: set[str] = set()
     for search in [slug.replace("-", " "), *sorted(words, key=len, reverse=True)[:3]]:
         try:
-            competitions = connection.request("ListCompetitions", {"search": search}).get("competitions") or []
-        except (RequestError, HostError):
+            competitions, _ = parse_page(connection.request("ListCompetitions", {"search": search}), "competitions")
+        except (RequestError, HostError, InvalidAnswerError):
             break
         # `ref` is the slug, or the complete address.
         refs = (str(item.get("ref") or item.get("url") or "") for item in competitions if isinstance(item, dict))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from runner.console import Advance, log
 from runner.contract import Competition
@@ -17,10 +18,16 @@ from runner.hosts.kaggle.client import DATASETS, KaggleClient
 from runner.hosts.kaggle.errors import ErrorContext, host_error
 from runner.hosts.kaggle.parse import (
     SITE,
-    parse_files,
+    InvalidAnswerError,
+    add_bundle,
+    describe,
+    parse_count,
+    parse_daily_limit,
+    parse_file,
     parse_info,
-    parse_int,
-    parse_leaderboard_rows,
+    parse_leaderboard_row,
+    parse_limits,
+    parse_ref,
     parse_submission,
 )
 from runner.hosts.leaderboards import read_leaderboard_zip, sort_leaderboard
@@ -31,15 +38,22 @@ from runner.hosts.protocol import (
     RemoteFile,
     Submission,
     SubmissionLimits,
+    UnconfirmedError,
     UnreachableError,
 )
 
 # Seconds to wait before each search for a submission whose outcome is unknown.
 _SEARCH_DELAYS = (2.0, 5.0, 10.0, 20.0)
+# Bytes of a leaderboard's zip: 50,000 teams are two megabytes.
+_MAX_LEADERBOARD = 16 << 20
+# Bytes that the archive of all files may have beyond twice their sum, for the names of many small ones.
+_BUNDLE_ROOM = 64 << 20
 
 
 class KaggleHost:
     """Kaggle, for one competition. Nothing is sent before the first method is called."""
+
+    keeps_submissions = True
 
     def __init__(
         self,
@@ -59,12 +73,14 @@ class KaggleHost:
     def fetch_info(self, slug: str) -> CompetitionInfo:
         """Title, deadline, and whether this account may submit."""
         context = self._context(slug, check_rules=False)
-        return parse_info(self.client.call("GetCompetition", {"competitionName": slug}, context), slug)
+        return self.client.call(
+            "GetCompetition", {"competitionName": slug}, context, lambda payload: parse_info(payload, slug)
+        )
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every data file, and one archive of them all if there are several."""
-        items = self.client.pages("ListDataFiles", {"competitionName": slug}, "files", self._context(slug))
-        return parse_files(items, slug)
+        body, context = {"competitionName": slug}, self._context(slug)
+        return add_bundle(self.client.pages("ListDataFiles", body, "files", context, parse_file), slug)
 
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
         """Download one file to `path`, which exists afterwards only if it is complete and verified."""
@@ -73,9 +89,10 @@ class KaggleHost:
         context = self._context(slug, file=file.name)
         request = DownloadRequest(
             file.name,
-            None if file.bundle else file.size,
+            file.size if file.size_listed and not file.bundle else None,
             lambda: self.client.signed_url(method, body, context),
             context.command("download"),
+            max_size=2 * file.size + _BUNDLE_ROOM if file.size_listed else None,
         )
         self.client.download(request, path, advance)
 
@@ -89,13 +106,13 @@ class KaggleHost:
                 lambda: self._begin_upload(path, context), path, self.client.policy, self.client.limits
             )
             payload = self.client.request("CreateSubmission", {**body, "blobFileTokens": upload.token}, once=True)
+            return parse_ref(payload.get("ref"))
         except RequestError as error:
-            if error.delivered and error.retryable and error.status != 429:
-                return self._find_new_submission(slug, message, before, error.message)
-            raise host_error(error, context, self.client) from None
-        if ref := parse_int(payload.get("ref")):
-            return str(ref)
-        reason = f"Kaggle returned no submission id ({payload.get('message') or 'without a message'})"
+            if not _may_have_arrived(error):
+                raise host_error(error, context, self.client) from None
+            reason = error.message
+        except InvalidAnswerError:
+            reason = f"Kaggle returned no submission id, but {describe(payload)}"
         return self._find_new_submission(slug, message, before, reason)
 
     def _begin_upload(self, path: Path, context: ErrorContext) -> Upload:
@@ -106,13 +123,10 @@ class KaggleHost:
             "contentLength": status.st_size,
             "lastModifiedEpochSeconds": int(status.st_mtime),
         }
-        payload = self.client.call("StartSubmissionUpload", body, context)
-        if not payload.get("token") or not payload.get("createUrl"):
-            raise HostError("Kaggle gives no URL to upload to", fix=context.command("submit"))
-        return Upload(str(payload["token"]), str(payload["createUrl"]))
+        return self.client.call("StartSubmissionUpload", body, context, _parse_upload)
 
     def _find_new_submission(self, slug: str, message: str, before: set[str], reason: str) -> str:
-        """The reference of the submission with this message that was not there before; HostError if there is none."""
+        """The reference of the submission with this message that was not there before; else UnconfirmedError."""
         is_known = False
         for delay in _SEARCH_DELAYS:
             self.client.policy.sleep(delay)
@@ -127,7 +141,7 @@ class KaggleHost:
         outcome = (
             "Kaggle did not take the submission" if is_known else "it is unknown whether Kaggle took the submission"
         )
-        raise HostError(
+        raise UnconfirmedError(
             f"{outcome}: {reason}",
             where=f"{SITE}/competitions/{slug}/submissions",
             fix=f"{self._context(slug).command('submit')} (a file that has arrived is not sent again)",
@@ -135,30 +149,34 @@ class KaggleHost:
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
         """Every submission of the account, newest first."""
-        items = self.client.pages("ListSubmissions", {"competitionName": slug}, "submissions", self._context(slug))
+        body, context = {"competitionName": slug}, self._context(slug)
+        listed = self.client.pages("ListSubmissions", body, "submissions", context, parse_submission)
         # A page may repeat items of the one before.
-        submissions = {submission.ref: submission for submission in map(parse_submission, items)}
+        submissions = {submission.ref: submission for submission in listed}
         return tuple(sorted(submissions.values(), key=lambda known: (known.submitted, int(known.ref)), reverse=True))
 
     def fetch_submission(self, slug: str, ref: str) -> Submission:
         """One submission, in its present state."""
         context = self._context(slug, submission=ref)
-        return parse_submission(self.client.call("GetSubmission", {"ref": int(ref)}, context))
+
+        def parse(payload: dict[str, Any]) -> Submission:
+            submission = parse_submission(payload)
+            if submission.ref != ref:
+                raise InvalidAnswerError(f"submission {submission.ref} instead of {ref}")
+            return submission
+
+        return self.client.call("GetSubmission", {"ref": int(ref)}, context, parse)
 
     def fetch_limits(self, slug: str) -> SubmissionLimits:
         """How many submissions are left today; Kaggle's days are UTC's."""
-        payload = self.client.call("GetSubmissionLimits", {"competitionName": slug}, self._context(slug))
-        left, used = max(parse_int(payload.get("numAllowedNow")), 0), parse_int(payload.get("numToday"))
-        total_used_up = left == 0 and bool(payload.get("limitedByTotal"))
-        if left == used == parse_int(payload.get("numTotal")) == 0 and not total_used_up:
-            left = self._daily_limit(slug)
+        body, context = {"competitionName": slug}, self._context(slug)
+        limits = self.client.call("GetSubmissionLimits", body, context, parse_limits)
+        left, total_used_up = limits.left, limits.left == 0 and limits.limited_by_total
+        if limits.left == limits.today == limits.total == 0 and not total_used_up:
+            # Before the first submission there is no team, and all of Kaggle's limits are 0.
+            left = self.client.call("GetCompetition", body, context, parse_daily_limit)
         midnight = self.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return SubmissionLimits(used + left, left, midnight, total_used_up)
-
-    def _daily_limit(self, slug: str) -> int:
-        """A day's allowance. Before the first submission there is no team, and Kaggle's limits are all 0."""
-        payload = self.client.call("GetCompetition", {"competitionName": slug}, self._context(slug))
-        return max(parse_int(payload.get("maxDailySubmissions")), 1)
+        return SubmissionLimits(limits.today + left, left, midnight, total_used_up)
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
         """The complete leaderboard: the public one from Kaggle's zip, else page by page."""
@@ -179,13 +197,14 @@ class KaggleHost:
                 self._download_leaderboard_zip(slug, path)
                 name, rows = read_leaderboard_zip(path)
         except (RunnerError, ValueError) as error:
-            log.debug(f"the leaderboard cannot be downloaded ({type(error).__name__}): its pages are fetched instead")
+            reason = error.message if isinstance(error, RunnerError) else error
+            log.info(f"the leaderboard cannot be downloaded: {reason}; its pages are fetched instead")
             return None
         return None if "private" in name.lower() else sort_leaderboard(self.competition.metric, rows, private=False)
 
     def _download_leaderboard_zip(self, slug: str, path: Path) -> None:
         body, context = {"competitionName": slug}, self._context(slug, file=path.name)
-        response = self.client.call("DownloadLeaderboard", body, context, download=True)
+        response = self.client.download_call("DownloadLeaderboard", body, context)
         if isinstance(response, bytes):
             path.write_bytes(response)
             return
@@ -194,15 +213,31 @@ class KaggleHost:
         def get_url() -> str:
             return next(urls, None) or self.client.signed_url("DownloadLeaderboard", body, context)
 
-        self.client.download(DownloadRequest(path.name, None, get_url), path, lambda *_: None)
+        request = DownloadRequest(path.name, None, get_url, max_size=_MAX_LEADERBOARD)
+        self.client.download(request, path, lambda *_: None)
 
     def _page_leaderboard(self, slug: str, *, private: bool) -> Leaderboard:
         body = {"competitionName": slug} | ({} if private else {"overridePublic": True})
-        items = self.client.pages("GetLeaderboard", body, "submissions", self._context(slug))
-        return sort_leaderboard(self.competition.metric, parse_leaderboard_rows(items), private=private)
+        rows = self.client.pages("GetLeaderboard", body, "submissions", self._context(slug), parse_leaderboard_row)
+        return sort_leaderboard(self.competition.metric, [row for row in rows if row is not None], private=private)
 
     def _context(self, slug: str, *, file: str = "", submission: str = "", check_rules: bool = True) -> ErrorContext:
         return ErrorContext(self.competition, slug, file=file, submission=submission, check_rules=check_rules)
+
+
+def _may_have_arrived(error: RequestError) -> bool:
+    """Whether the host may have taken a request that ended in this error. A refusal (4xx) is certain."""
+    is_refusal = error.status is not None and 400 <= error.status < 500 and error.status != 408
+    return error.delivered and not is_refusal
+
+
+def _parse_upload(payload: dict[str, Any]) -> Upload:
+    token, url = payload.get("token"), payload.get("createUrl")
+    if not isinstance(token, str) or not token:
+        raise InvalidAnswerError("no token for the upload")
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise InvalidAnswerError("no URL to upload to")
+    return Upload(token, url)
 
 
 def _is_same_message(listed: str, sent: str) -> bool:
@@ -219,8 +254,12 @@ class KaggleDataset:
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """The archive."""
-        payload = self._client.call("GetDataset", self._body, self._context(slug), service=DATASETS)
-        return (RemoteFile(f"{self._body['datasetSlug']}.zip", parse_int(payload.get("totalBytes")), bundle=True),)
+        name = f"{self._body['datasetSlug']}.zip"
+
+        def parse(payload: dict[str, Any]) -> RemoteFile:
+            return RemoteFile(name, parse_count(payload, "totalBytes"), bundle=True)
+
+        return (self._client.call("GetDataset", self._body, self._context(slug), parse, service=DATASETS),)
 
     def download_file(self, slug: str, file: RemoteFile, path: Path, advance: Advance) -> None:
         """Download the archive to `path`, which exists afterwards only if it is complete and verified."""

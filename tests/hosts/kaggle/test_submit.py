@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -382,15 +381,6 @@ def test_an_unknown_status_is_pending_without_a_score_and_an_error_with_a_reason
     first, second = kaggle.fetch_submission(SLUG, ref), kaggle.fetch_submission(SLUG, ref)
     assert (first.status, second.status, second.error) == (Status.PENDING, Status.ERROR, "bad ids")
     assert first.submitted == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("empty", [None, []])
-def test_null_lists_are_empty(empty: list[Any] | None, kaggle: KaggleHost, server: KaggleServer) -> None:
-    for method, key in (("ListDataFiles", "files"), ("ListSubmissions", "submissions")):
-        payload = json.dumps({key: empty, "nextPageToken": None}).encode()
-        server.fail_next(method, responds(200, payload, Content_Type="application/json"))
-    assert kaggle.list_files(SLUG) == ()
-    assert kaggle.fetch_submissions(SLUG) == ()
 
 
 def test_a_list_whose_pages_repeat_ends_in_an_error(kaggle: KaggleHost, server: KaggleServer) -> None:
