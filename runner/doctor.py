@@ -19,6 +19,7 @@ from competitions import load, names, summaries
 from runner.archives.disk_space import free_bytes
 from runner.contract import Competition
 from runner.data.manifest import is_complete, verify_manifest
+from runner.data.source import redownload_words
 from runner.errors import HostError, PluginError, RunnerError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, search_locations
 from runner.hosts.open_host import open_host
@@ -166,6 +167,7 @@ def _check_plugins(workspace: Workspace) -> Iterator[CheckResult]:
 def _check_data(competition: Competition, workspace: Workspace) -> CheckResult:
     folder = workspace.data_dir(competition.name)
     download = workspace.command_line(competition.name, "download")
+    redownload = workspace.command_line(competition.name, *redownload_words(folder))
     if not folder.exists():
         return CheckResult("data", Status.WARNING, "not downloaded", download)
     if not is_complete(folder):
@@ -173,11 +175,11 @@ def _check_data(competition: Competition, workspace: Workspace) -> CheckResult:
     try:
         differences = verify_manifest(folder)
     except RunnerError as error:
-        return CheckResult("data", Status.ERROR, f"{error.message}: {error.where}", f"{download} --force")
+        return CheckResult("data", Status.ERROR, f"{error.message}: {error.where}", redownload)
     for name, difference in differences.items():
         if difference < 0:
             detail = f"{-difference:,} files missing in {folder / name}"
-            return CheckResult("data", Status.ERROR, detail, f"{download} --force")
+            return CheckResult("data", Status.ERROR, detail, redownload)
     return CheckResult("data", Status.OK, f"complete: {folder}")
 
 

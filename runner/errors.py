@@ -39,6 +39,10 @@ class DataError(RunnerError):
     """Competition data that is missing, damaged or contradicts itself."""
 
 
+class WrongDataError(DataError):
+    """Files that are not the data of the competition."""
+
+
 class ArchiveError(DataError):
     """An archive that is damaged, unsafe or cannot be extracted here."""
 

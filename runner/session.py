@@ -12,6 +12,8 @@ from runner.contract.labels import aliases
 from runner.data.download import data_folder
 from runner.data.folds import shared_folds_file
 from runner.data.index import Index, build_index
+from runner.data.source import redownload_words
+from runner.errors import DataError
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
 from runner.options import Compute
@@ -49,7 +51,10 @@ class Session:
     @cached_property
     def submission_format(self) -> SubmissionFormat:
         """Ids, columns and cells of a submission, from the sample submission."""
-        return read_submission_format(self.competition.labels, self.sample_file, competition=self.name)
+        try:
+            return read_submission_format(self.competition.labels, self.sample_file, competition=self.name)
+        except DataError as error:
+            raise DataError(error.message, where=error.where, fix=self.redownload_command) from error
 
     @property
     def sample_file(self) -> Path:
@@ -70,6 +75,11 @@ class Session:
 
     def submission_file(self, run_name: str) -> Path:
         return self.workspace.submissions_dir(self.name) / f"{run_name}.csv"
+
+    @property
+    def redownload_command(self) -> str:
+        """The command that replaces the data, from where it came: what every fix of damaged data names."""
+        return self.command(*redownload_words(self.workspace.data_dir(self.name)))
 
     def command(self, *words: str) -> str:
         """A command about this competition as the user would type it, with its host."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,18 @@ from runner.archives.disk_space import require_free
 from runner.archives.extract import ExtractionLimit, declared_size, extract_archive
 from runner.archives.names import without_suffixes
 from runner.console import Advance, log, progress
-from runner.data.find_files import Location, Match, RequiredItem, SearchResult, find, missing_error, scan
+from runner.contract import Competition
+from runner.data.find_files import (
+    Location,
+    Match,
+    RequiredItem,
+    SearchResult,
+    find,
+    missing_error,
+    required_items,
+    scan,
+)
+from runner.data.place_images import place_images, read_table_ids
 from runner.errors import ArchiveError
 
 # A zip of 7z of tar has three; no real data has more than this.
@@ -45,14 +56,15 @@ class _Archive:
 
 
 def collect_files(
-    source: Source, required: Sequence[RequiredItem], unpack_dir: Path, staging_dir: Path
+    source: Source, competition: Competition, unpack_dir: Path, staging_dir: Path
 ) -> list[dict[str, Any]]:
     """Bring each required item under its own name into `staging_dir`; the entries of the manifest's `sources`.
 
-    The source is not changed. Archives are extracted in `unpack_dir`: first those named after a missing item,
-    and all others only if that was not enough.
+    The source is not changed. Archives are extracted in `unpack_dir`: first those named after a missing item, or
+    after a folder that lacks images; all others only if something is missing still.
     """
-    unpacker = _Unpacker(source, required, unpack_dir)
+    required = required_items(competition)
+    unpacker = _Unpacker(source, competition, unpack_dir)
     found = unpacker.run()
     if missing := found.missing(required):
         raise missing_error(missing, unpacker.locations, source.path, source.retry_command)
@@ -66,8 +78,9 @@ def collect_files(
 class _Unpacker:
     """The locations searched so far, and the archives that are not extracted yet."""
 
-    def __init__(self, source: Source, required: Sequence[RequiredItem], unpack_dir: Path):
-        self._source, self._required, self._unpack_dir = source, required, unpack_dir
+    def __init__(self, source: Source, competition: Competition, unpack_dir: Path):
+        self._source, self._competition, self._unpack_dir = source, competition, unpack_dir
+        self._required = required_items(competition)
         self._pending: list[_Archive] = []
         self._limits: dict[Path, ExtractionLimit] = {}
         self._folders = 0
@@ -91,13 +104,21 @@ class _Unpacker:
             self._pending.append(_Archive(location, name, outermost or location.folder / name))
 
     def _next_batch(self, found: SearchResult) -> list[_Archive]:
-        """The archives named after missing items; if there are none and something is missing, the others."""
-        wanted = {(match.location.folder, match.path) for match in found.packed.values()}
-        named = [archive for archive in self._pending if (archive.location.folder, archive.name) in wanted]
-        if named or not SearchResult(found.items).missing(self._required):
+        """The archives named after missing items, or after folders without some id's image; else all if one is missing.
+
+        If nothing is missing, each folder item is placed where its images are.
+        """
+        if named := self._pending_of(found.packed.values()):
             return named
+        if not SearchResult(found.items).missing(self._required):
+            is_complete = place_images(found, read_table_ids(self._competition, found))
+            return [] if is_complete else self._pending_of(found.spare)
         after_slug = [archive for archive in self._pending if without_suffixes(archive.name) == self._source.slug]
         return after_slug or list(self._pending)
+
+    def _pending_of(self, matches: Iterable[Match]) -> list[_Archive]:
+        wanted = {(match.location.folder, match.path) for match in matches}
+        return [archive for archive in self._pending if (archive.location.folder, archive.name) in wanted]
 
     def _extract_all(self, archives: Sequence[_Archive], found: SearchResult) -> None:
         size = _copied_size(found)

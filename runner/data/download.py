@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,14 @@ from pathlib import Path
 from runner.archives.disk_space import require_free
 from runner.console import log
 from runner.contract import Competition
+from runner.data.check_content import check_content
 from runner.data.collect_files import Source, collect_files
 from runner.data.fetch_files import fetch_files
-from runner.data.find_files import RequiredItem, required_items
-from runner.data.index import build_index
+from runner.data.find_files import required_items
+from runner.data.look_alike import find_look_alike
 from runner.data.manifest import is_complete, verify_manifest, write_manifest
-from runner.errors import DataError, PluginError, RunnerError
+from runner.data.source import as_remembered, read_source, write_source
+from runner.errors import DataError, PluginError, RunnerError, WrongDataError
 from runner.hosts.protocol import FileSource
 from runner.workspace import Workspace, locked
 
@@ -69,22 +71,24 @@ def download(
     source: Path | FileSource,
     *,
     force: bool = False,
-    verify: bool = False,
+    is_mirror: bool = False,
 ) -> Path:
     """Fill the data folder from a host, or from a folder or archive on this disk; the folder.
 
-    A complete folder is left as it is, except with `force`. With `verify` the index of the new data is built first,
-    and must have no errors. Interrupted at any moment and called again, it ends the same: the folder gets its name
-    by one rename, after its marker is written.
+    A complete folder is left as it is, except with `force`. Data is complete if the tables have the columns of the
+    competition, and each of their ids an image. Interrupted at any moment and called again, it ends the same: the
+    folder gets its name by one rename, after its marker is written.
     """
     paths = DataPaths(workspace.data_dir(competition.name))
     with locked(paths.lock):
         _recover(paths)
+        _require_existing(competition, source)
         if is_complete(paths.data_dir) and not force:
+            _refuse_another_source(competition, paths, source, is_mirror=is_mirror)
             log.info(f"already downloaded; --force replaces it: {paths.data_dir}")
             return paths.data_dir
         _refuse_unknown_files(paths.data_dir, competition, source)
-        _stage(competition, paths, source, force=force, verify=verify)
+        _stage(competition, paths, source, force=force, is_mirror=is_mirror)
         _publish(paths)
     log.info(f"complete: {paths.data_dir}")
     return paths.data_dir
@@ -108,6 +112,45 @@ def data_folder(competition: Competition, workspace: Workspace) -> Path:
     )
 
 
+def _require_existing(competition: Competition, source: Path | FileSource) -> None:
+    if isinstance(source, Path) and not source.exists():
+        fix = f"runner {competition.name} download --from DIR"
+        raise DataError("there is no such file or folder", where=source, fix=fix)
+
+
+def _refuse_another_source(
+    competition: Competition, paths: DataPaths, source: Path | FileSource, *, is_mirror: bool
+) -> None:
+    """Raise a DataError if the complete data is not from the source that was named: nothing is read from it."""
+    flags, remembered = _flags(paths, source, is_mirror=is_mirror), read_source(paths.data_dir)
+    if not flags or flags == remembered:
+        return
+    command = " ".join(("runner", competition.name, "download", *map(shlex.quote, flags), "--force"))
+    raise DataError(
+        f"the data of {competition.name} is here already, from {_describe(remembered)}; "
+        f"nothing was read from {_describe(flags)}",
+        where=paths.data_dir,
+        fix=f"to replace it: {command}",
+    )
+
+
+def _describe(flags: Sequence[str]) -> str:
+    """Where `download` with these flags takes the data from."""
+    return {"--from": flags[-1], "--mirror": "the mirror"}.get(flags[0], "") if flags else "elsewhere"
+
+
+def _flags(paths: DataPaths, source: Path | FileSource, *, is_mirror: bool) -> tuple[str, ...]:
+    """The flags of `download` that name the source."""
+    if not isinstance(source, Path):
+        return ("--mirror",) if is_mirror else ()
+    if not source.resolve().is_relative_to(paths.data_dir.resolve()):
+        return ("--from", as_remembered(source))
+    if is_complete(paths.data_dir):
+        return read_source(paths.data_dir)  # the data was made of itself
+    # The files that a user has put in the data folder are renamed when the new data takes its place.
+    return ("--from", as_remembered(_backup_name(paths.data_dir) / source.resolve().relative_to(paths.data_dir)))
+
+
 def _refuse_unknown_files(folder: Path, competition: Competition, source: Path | FileSource) -> None:
     """Raise a DataError if the data folder has files of the user's, unless they are the source."""
     if not folder.exists() or is_complete(folder) or not any(folder.iterdir()):
@@ -125,18 +168,38 @@ def _refuse_unknown_files(folder: Path, competition: Competition, source: Path |
 # --- staging ------------------------------------------------------------------------------------
 
 
-def _stage(competition: Competition, paths: DataPaths, source: Path | FileSource, *, force: bool, verify: bool) -> None:
+def _stage(
+    competition: Competition, paths: DataPaths, source: Path | FileSource, *, force: bool, is_mirror: bool
+) -> None:
     """Make the complete data folder in the staging folder."""
     _remove(paths.unpack_dir)
     _remove(paths.staging_dir)
-    required = required_items(competition)
-    files = _local_files(competition, paths, source, required, " --force" * force)
-    sources = collect_files(files, required, paths.unpack_dir, paths.staging_dir)
-    with _plugin_errors(competition, paths, files):
-        _prepare(competition, paths.staging_dir, files.retry_command)
-    if verify:
-        _verify(competition, paths.staging_dir, _name(source))
+    files = _local_files(competition, paths, source, " --mirror" * is_mirror + " --force" * force)
+    with _look_alike_named(competition, files):
+        sources = collect_files(files, competition, paths.unpack_dir, paths.staging_dir)
+        with _plugin_errors(competition, paths, files):
+            _prepare(competition, paths.staging_dir, files.retry_command)
+        write_source(paths.staging_dir, _flags(paths, source, is_mirror=is_mirror))
+        # What the competition's own host has, no other copy can better: the user corrects it here.
+        check_content(competition, paths.staging_dir, files, must_be_right=not files.is_download or is_mirror)
     write_manifest(paths.staging_dir, competition.slug, _name(source), sources)
+
+
+@contextmanager
+def _look_alike_named(competition: Competition, files: Source) -> Iterator[None]:
+    """Name the competition that the files belong to in the error about files that are not the right ones."""
+    try:
+        yield
+    except WrongDataError as error:
+        other = None if files.is_download else find_look_alike(files.path, competition)
+        if other is None:
+            raise
+        raise WrongDataError(
+            f"{files.path} looks like the data of {other}, not of {competition.name}\n{error.message}",
+            where=error.where,
+            fix=f"runner {other} download --from {shlex.quote(str(files.path))}; "
+            f"for {competition.name}: runner {competition.name} download --from DIR",
+        ) from error
 
 
 def _name(source: Path | FileSource) -> str:
@@ -147,17 +210,14 @@ def _local_files(
     competition: Competition,
     paths: DataPaths,
     source: Path | FileSource,
-    required: tuple[RequiredItem, ...],
     flags: str,
 ) -> Source:
     """The source on this disk; the files of a host are downloaded first."""
     command = f"runner {competition.name} download"
     if not isinstance(source, Path):
         paths.fetched_dir.mkdir(parents=True, exist_ok=True)
-        fetch_files(source, competition.slug, required, paths.fetched_dir, command)
+        fetch_files(source, competition.slug, required_items(competition), paths.fetched_dir, command)
         return Source(paths.fetched_dir, competition.slug, command + flags, is_download=True)
-    if not source.exists():
-        raise DataError("there is no such file or folder", where=source, fix=f"{command} --from DIR")
     return Source(source, competition.slug, f"{command} --from {shlex.quote(str(source))}{flags}")
 
 
@@ -187,17 +247,6 @@ def _plugin_errors(competition: Competition, paths: DataPaths, files: Source) ->
             f"`prepare` of the competition {competition.name} failed: {type(error).__name__}: {error}",
             where=paths.staging_dir,
             fix=f"correct `prepare` in the competition file, then: {files.retry_command}",
-        ) from error
-
-
-def _verify(competition: Competition, folder: Path, source: str) -> None:
-    try:
-        build_index(competition, folder)
-    except DataError as error:
-        raise DataError(
-            f"{source} is incomplete or damaged\n{error.message}",
-            where=source,
-            fix=f"runner {competition.name} download --from DIR, with data from elsewhere",
         ) from error
 
 

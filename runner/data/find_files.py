@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 from runner.archives.names import has_archive_name, is_junk, without_suffixes
 from runner.archives.readers import kind_of
 from runner.contract import Competition, ImageArray
+from runner.contract.competition import Images
 from runner.contract.labels import aliases
-from runner.errors import DataError
+from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.errors import DataError, WrongDataError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class RequiredItem:
     is_folder: bool
     is_optional: bool = False
     is_test_folder: bool = False
+    templates: tuple[str, ...] = ()  # of the images in the folder
 
     @property
     def name(self) -> str:
@@ -56,11 +59,14 @@ class Match:
     location: Location
     path: str
     rank: int  # the index of its name among the item's names
+    other_case: bool = False  # named `Train` or `LABELS.CSV`
+    without_images: bool = False  # a folder with nothing but other files
 
     @property
-    def order(self) -> tuple[int, bool, int]:
-        """Sort key, lowest first: position of the name, files outside archives, shallowest path."""
-        return self.rank, self.location.archive is not None, self.path.count("/")
+    def order(self) -> tuple[int, bool, bool, bool, int]:
+        """Sort key, lowest first: position of the name, images in it, case, files outside archives, shallowest."""
+        in_archive = self.location.archive is not None
+        return self.rank, self.without_images, self.other_case, in_archive, self.path.count("/")
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -74,6 +80,8 @@ class SearchResult:
 
     items: dict[RequiredItem, Match] = field(default_factory=dict)
     packed: dict[RequiredItem, Match] = field(default_factory=dict)
+    folders: dict[RequiredItem, list[Match]] = field(default_factory=dict)  # every folder of an item's name
+    spare: list[Match] = field(default_factory=list)  # archives named after folders that were found
 
     def missing(self, required: Iterable[RequiredItem]) -> list[RequiredItem]:
         """The items that are neither found nor optional. One of several test folders is enough."""
@@ -85,22 +93,22 @@ class SearchResult:
 
 def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
     """The files and folders that the competition needs, then the optional ones."""
-    items = [_item(names, _test_folders(competition)) for names in competition.required_files]
+    train, test = templates_of(competition.train_images), templates_of(competition.test_images)
+    items = []
+    for names in competition.required_files:
+        bare, is_folder = tuple(name.rstrip("/") for name in names), names[0].endswith("/")
+        templates = tuple(template for template in (*train, *test) if template.split("{", 1)[0] == names[0])
+        is_test_folder = any(template in test for template in templates)
+        items.append(RequiredItem(bare, is_folder, is_test_folder=is_test_folder, templates=templates))
     if competition.valid_images:
         valid = competition.valid_images.split("{", 1)[0].rstrip("/")
-        items.append(RequiredItem((valid,), is_folder=True, is_optional=True))
+        items.append(RequiredItem((valid,), is_folder=True, is_optional=True, templates=(competition.valid_images,)))
     return tuple(items)
 
 
-def _item(names: tuple[str, ...], test_folders: Sequence[str]) -> RequiredItem:
-    bare = tuple(name.rstrip("/") for name in names)
-    return RequiredItem(bare, is_folder=names[0].endswith("/"), is_test_folder=names[0] in test_folders)
-
-
-def _test_folders(competition: Competition) -> tuple[str, ...]:
-    if isinstance(competition.test_images, ImageArray):
-        return ()
-    return tuple(template.split("{", 1)[0] for template in aliases(competition.test_images))
+def templates_of(images: Images) -> tuple[str, ...]:
+    """The templates of image files; none for an array."""
+    return () if isinstance(images, ImageArray) else aliases(images)
 
 
 def scan(folder: Path, required: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:
@@ -124,11 +132,20 @@ def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> Sea
     """The best match of each item, and the archive named after it if no match is as good."""
     found = SearchResult()
     for item in required:
-        if match := _best(item, list(_matches(item, locations))):
+        matches = sorted(_matches(item, locations), key=lambda match: match.order)
+        if item.is_folder:
+            found.folders[item] = matches  # which of several is meant, the ids decide
+        else:
+            require_one(item, matches)
+        match = matches[0] if matches else None
+        if match:
             found.items[item] = match
-        packed = _best(item, list(_packed_matches(item, locations)))
-        if packed and (match is None or packed.rank < match.rank):
-            found.packed[item] = packed
+        packed = sorted(_packed_matches(item, locations), key=lambda match: match.order)
+        if packed and (match is None or match.without_images or packed[0].rank < match.rank):
+            require_one(item, packed)
+            found.packed[item] = packed[0]
+        elif item.is_folder:
+            found.spare += packed
     return found
 
 
@@ -159,26 +176,44 @@ def _is_archive(folder: Path, file: str, csv_names: set[str]) -> bool:
 def _matches(item: RequiredItem, locations: Sequence[Location]) -> Iterator[Match]:
     for location in locations:
         for rank, name in enumerate(item.names):
-            paths = _folders_named(location, name) if item.is_folder else _files_named(location, name)
-            yield from (Match(location, path, rank) for path in paths)
+            yield from (_folders_named if item.is_folder else _files_named)(location, name, rank)
 
 
 def _packed_matches(item: RequiredItem, locations: Sequence[Location]) -> Iterator[Match]:
     for location in locations:
         for path in location.archives:
             for rank, name in enumerate(item.names):
-                if without_suffixes(path) == PurePosixPath(name).name:
-                    yield Match(location, path, rank)
+                content, wanted = without_suffixes(path), PurePosixPath(name).name
+                if _ignoring_case(content) == _ignoring_case(wanted):
+                    yield Match(location, path, rank, other_case=content != wanted)
 
 
-def _files_named(location: Location, name: str) -> list[str]:
-    return [file for file in location.files if f"/{file}".endswith(f"/{name}")]
+def _files_named(location: Location, name: str, rank: int) -> Iterator[Match]:
+    for file in location.files:
+        if _ignoring_case(f"/{file}").endswith(_ignoring_case(f"/{name}")):
+            yield Match(location, file, rank, other_case=not f"/{file}".endswith(f"/{name}"))
 
 
-def _folders_named(location: Location, name: str) -> list[str]:
+def _folders_named(location: Location, name: str, rank: int) -> Iterator[Match]:
     """The folders of that name with files in them, without those that only wrap another of that name."""
-    paths = {file[: at + len(name)] for file in location.files if (at := f"/{file}".find(f"/{name}/")) >= 0}
-    return sorted({_unwrapped(location, path, name) for path in paths})
+    wanted, folders = _ignoring_case(f"/{name}/"), dict[str, bool]()
+    for file in location.files:
+        at = _ignoring_case(f"/{file}").find(wanted)
+        if at >= 0:
+            folder = file[: at + len(name)]
+            folders[folder] = folders.get(folder, False) or _is_image(file)
+    unwrapped = {_unwrapped(location, folder, name): has_images for folder, has_images in folders.items()}
+    for folder, has_images in sorted(unwrapped.items()):
+        yield Match(location, folder, rank, not f"/{folder}".endswith(f"/{name}"), without_images=not has_images)
+
+
+def _ignoring_case(path: str) -> str:
+    # Of the same length, as other letters' lower case is not.
+    return path.lower() if path.isascii() else "".join(c.lower() if c.isascii() else c for c in path)
+
+
+def _is_image(file: str) -> bool:
+    return PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _unwrapped(location: Location, path: str, name: str) -> str:
@@ -188,29 +223,27 @@ def _unwrapped(location: Location, path: str, name: str) -> str:
         inner = f"{inner}/{names.pop()}"
         if inner in location.files:
             break
-        if f"/{inner}".endswith(f"/{name}"):
+        if _ignoring_case(f"/{inner}").endswith(_ignoring_case(f"/{name}")):
             path = inner
     return path
 
 
-def _best(item: RequiredItem, matches: list[Match]) -> Match | None:
-    """The first match in order; a DataError if two are equally good: only the user can choose."""
-    ordered = sorted(matches, key=lambda match: match.order)
+def require_one(item: RequiredItem, ordered: Sequence[Match]) -> None:
+    """Raise a DataError if the first two matches are equally good: only the user can choose."""
     if len(ordered) > 1 and ordered[0].order == ordered[1].order:
         first, second = (match.location.describe(match.path) for match in ordered[:2])
         raise DataError(
             f"there are two {item.name}: {first} and {second}",
             fix="move one of them away, or name the folder of the right one with --from DIR",
         )
-    return ordered[0] if ordered else None
 
 
 def missing_error(
     missing: Iterable[RequiredItem], locations: Sequence[Location], where: Path | str, retry_command: str
-) -> DataError:
+) -> WrongDataError:
     """The error that names every missing item, and what was found instead."""
     names = [" or ".join(name + "/" * item.is_folder for name in item.names) for item in missing]
-    return DataError(
+    return WrongDataError(
         f"missing: {', '.join(names)}\n  found instead: {_overview(locations) or 'nothing'}",
         where=where,
         fix=f"put the missing files, or archives of them, beside the others, then: {retry_command}",

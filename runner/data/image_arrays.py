@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.data.manifest import fix_of_file
 from runner.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
@@ -44,7 +45,7 @@ def open_array(path: Path) -> NDArray[Any]:
         raise DataError(
             f"the array of images cannot be read: {error}",
             where=path,
-            fix="delete that file and download again with --force",
+            fix=fix_of_file(path),
         ) from error
     if array.ndim != 4:
         raise DataError(

@@ -11,7 +11,7 @@ from runner.contract.competition import Competition, ImageArray
 from runner.contract.labels import FileNames, aliases
 from runner.csv_file import Columns, CsvError, CsvFile, add_csv_error, read_columns, read_csv
 from runner.data.image_arrays import IMAGE_SUFFIXES
-from runner.data.manifest import redownload_command
+from runner.data.source import redownload_command
 from runner.problems import ProblemList
 
 # Suffixes of one format: cameras and disks write them as they like.
@@ -143,5 +143,5 @@ class IndexInputs:
     @classmethod
     def of(cls, competition: Competition, data_dir: Path) -> IndexInputs:
         """The inputs in a data folder, none of them read yet."""
-        problems = ProblemList(redownload_command(competition.name or competition.slug, data_dir))
+        problems = ProblemList(redownload_command(data_dir, competition.name or competition.slug))
         return cls(competition, CsvFiles(data_dir, problems), FileListing(data_dir), problems, data_dir)

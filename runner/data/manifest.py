@@ -7,13 +7,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from runner.data.skipped_images import SKIPPED
+from runner.data.source import SOURCE, redownload_command
 from runner.errors import RunnerError
 from runner.workspace import read_json, write_json, write_text
 
 MARKER = ".complete"
 MANIFEST = "manifest.json"
+# What the runner writes beside the data.
+_OWN_FILES = (MANIFEST, MARKER, SOURCE, SKIPPED)
 _FORMAT = 1
-_DISK = "disk"
 
 
 def is_complete(folder: Path) -> bool:
@@ -37,13 +40,10 @@ def verify_manifest(folder: Path) -> dict[str, int]:
     return {name: -missing for name, missing in expected.items() if missing}
 
 
-def redownload_command(competition: str, folder: Path) -> str:
-    """The command that replaces the data: from the host, or from the disk if it came from there."""
-    try:
-        source = _read(folder)["source"]
-    except (OSError, RunnerError):
-        source = ""
-    return f"runner {competition} download --force{' --from DIR' if source == _DISK else ''}"
+def fix_of_file(path: Path) -> str:
+    """What to do about a damaged file of the data: the command that replaces its folder, from where it came."""
+    folder = next((folder for folder in path.absolute().parents if is_complete(folder)), None)
+    return f"replace the file, or all of the data: {redownload_command(folder)}" if folder else "replace the file"
 
 
 def _read(folder: Path) -> Any:
@@ -54,9 +54,10 @@ def _read(folder: Path) -> Any:
 
 
 def _count_files(folder: Path) -> dict[str, int]:
-    """The number of files in each folder, by its path, without the manifest and the marker."""
+    """The number of files in each folder, by its path, without the runner's own."""
     counts: Counter[str] = Counter()
+    own = {folder / name for name in _OWN_FILES}
     for path in folder.rglob("*"):
-        if path.is_file() and path not in (folder / MANIFEST, folder / MARKER):
+        if path.is_file() and path not in own:
             counts[f"{path.parent.relative_to(folder).as_posix()}/"] += 1
     return dict(sorted(counts.items()))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from runner.data.image_arrays import is_array_path, open_array, parse_array_path
+from runner.data.manifest import fix_of_file
 from runner.errors import DataError
 
 # Pillow's formats of RGB photographs, with all their modes. What it could also open is left out on purpose:
@@ -168,7 +169,7 @@ class ImageArrays:
             raise DataError(
                 f"the array has {len(array):,} images, and no image {number}",
                 where=self._data_dir / name,
-                fix="delete that file and download again with --force",
+                fix=fix_of_file(self._data_dir / name),
             )
         return np.ascontiguousarray(array[number].transpose(1, 2, 0), dtype=np.float32)
 
@@ -220,7 +221,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
         _reason(path, error),
         where=path,
-        fix="download the data again with --force, or remove the image's row from the table",
+        fix=fix_of_file(path),
     )
 
 

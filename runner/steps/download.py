@@ -17,7 +17,7 @@ def download(session: Session, source: Path | None = None, *, force: bool = Fals
 def download_mirror(session: Session, *, force: bool = False) -> Path:
     """The data folder, filled from the Kaggle dataset that the plugin names, verified by building the index."""
     mirror = open_mirror(session.host_name, session.competition, session.workspace)
-    return data_download.download(session.competition, session.workspace, mirror, force=force, verify=True)
+    return data_download.download(session.competition, session.workspace, mirror, force=force, is_mirror=True)
 
 
 def is_downloaded(session: Session) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from runner.contract import Competition, Multiclass
 from runner.data.download import data_folder, download, is_downloaded
 from runner.data.index import build_index
 from runner.data.manifest import MANIFEST, MARKER, verify_manifest
-from runner.errors import ArchiveError, DataError, HostError, PluginError
+from runner.data.source import SOURCE, redownload_command
+from runner.errors import ArchiveError, DataError, HostError, PluginError, WrongDataError
 from runner.hosts.protocol import RemoteFile
 from runner.problems import ProblemsError
 from runner.workspace import Workspace
@@ -216,8 +218,8 @@ def workspace(workspace_folder: Path) -> Workspace:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """The files of a data folder without the manifest and the marker."""
-    return {name: data for name, data in read_files(folder).items() if name not in (MARKER, MANIFEST)}
+    """The files of a data folder without those that the runner writes beside them."""
+    return {name: data for name, data in read_files(folder).items() if name not in (MARKER, MANIFEST, SOURCE)}
 
 
 @pytest.mark.parametrize(("competition", "files", "layout"), CASES)
@@ -331,10 +333,13 @@ def test_the_error_of_missing_files_names_all_of_them(tmp_path: Path, workspace:
     assert not workspace.data_dir("dog-breed").exists()
 
 
-def test_one_of_two_test_folders_may_be_missing(
+def test_one_of_two_test_folders_may_be_missing_if_no_id_needs_it(
     tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = {name: data for name, data in PLANET_FILES.items() if "additional" not in name}
+    with pytest.raises(DataError, match=r"incomplete.*\n.*\n.*missing folder: 1\n.*test-jpg-additional"):
+        download(PLANET, workspace, write_files(tmp_path / "small", small))
+    small["sample_submission_v2.csv"] = b"image_name,tags\ntest_0,clear\n"
     assert content(download(PLANET, workspace, write_files(tmp_path / "small", small))) == small
     assert "warning: test-jpg-additional/ does not exist" in capsys.readouterr().err
     none = {name: data for name, data in small.items() if "test-jpg" not in name}
@@ -493,24 +498,137 @@ def test_verify_manifest_counts_missing_and_added_files(tmp_path: Path, workspac
     assert verify_manifest(folder) == {"train/": -1, "new/": 1}
 
 
-def test_a_source_without_an_image_of_the_sample_is_refused_if_verified(tmp_path: Path, workspace: Workspace) -> None:
-    served = folder_host(tmp_path / "host", {**DOG_FILES, "sample_submission.csv": SAMPLE + b"d,0.5,0.5\n"})
+WITH_D = {**DOG_FILES, "sample_submission.csv": SAMPLE + b"d,0.5,0.5\n"}
+
+
+@pytest.mark.parametrize("kind", ["disk", "mirror"])
+def test_a_copy_without_an_image_of_the_sample_is_refused(kind: str, tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "copy", WITH_D)
+
+    def fill() -> None:
+        download(DOG, workspace, FolderHost(source) if kind == "mirror" else source, is_mirror=kind == "mirror")
+
     with pytest.raises(DataError) as caught:
-        download(DOG, workspace, served, verify=True)
-    assert caught.value.message.startswith("folder is incomplete or damaged\ndog-breed: 1 error in the data")
+        fill()
+    assert caught.value.message.startswith("the data is incomplete or damaged\ndog-breed: 1 error in the data")
     assert "'d' has no image test/d.jpg" in caught.value.message
+    assert "runner dog-breed download --from" in str(caught.value.fix)
     assert not is_downloaded(DOG, workspace)
-    write_files(served.folder, {"test/d.jpg": b"d"})
-    download(DOG, workspace, served, verify=True)
+    write_files(source, {"test/d.jpg": b"d"})
+    fill()
     assert is_downloaded(DOG, workspace)
 
 
-def test_the_fix_of_data_from_this_disk_downloads_from_the_disk(tmp_path: Path, workspace: Workspace) -> None:
-    disk = download(DOG, workspace, write_files(tmp_path / "1", DOG_FILES))
-    (disk / "train/a.jpg").unlink()
+def test_an_image_that_the_host_itself_lacks_is_told_and_left_to_be_corrected(
+    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    download(DOG, workspace, folder_host(tmp_path / "host", WITH_D))
+    assert is_downloaded(DOG, workspace)
+    err = capsys.readouterr().err
+    assert "warning: dog-breed: the data has errors" in err
+    assert "'d' has no image test/d.jpg" in err
+
+
+IN_TRAIN = {f"train/{name}": data for name, data in inside(DOG_FILES, "train/").items()}
+REST = {name: data for name, data in DOG_FILES.items() if not name.startswith("train/")}
+NESTED = {
+    "a file beside the folder": {"train.zip": packed("x.zip", {**IN_TRAIN, "README.txt": b"read"})},
+    "an image beside the folder": {"train.zip": packed("x.zip", {**IN_TRAIN, "logo.png": b"png"})},
+    "a doubled folder and a file": {
+        "train.zip": packed("x.zip", {**under(IN_TRAIN, "train/"), "train/notes.txt": b"x", "LICENSE": b"x"})
+    },
+    "a folder of another name": {
+        "train.zip": packed("x.zip", {**under(inside(DOG_FILES, "train/"), "images/"), "x": b""})
+    },
+    "a Mac's shadow": {"train.zip": packed("x.zip", {**IN_TRAIN, **under(IN_TRAIN, "__MACOSX/"), "a.txt": b""})},
+    "another case": under(inside(DOG_FILES, "train/"), "Train/"),
+    "an archive in another case": {"TRAIN.ZIP": packed("x.zip", IN_TRAIN)},
+    "laid open, a file beside": {**under(IN_TRAIN, "train/"), "train/README.md": b"x"},
+    "a folder without images before an archive": {"train/README.md": b"x", "train.zip": packed("x.zip", IN_TRAIN)},
+    "half of the images laid open": {"train/a.jpg": b"a", "data/train.zip": packed("x.zip", IN_TRAIN)},
+    "thumbnails less deep": {**under({"x.jpg": b"x", "y.jpg": b"y"}, "train/"), **under(IN_TRAIN, "full/size/")},
+    "ids in two folders, one of them right": {**under(IN_TRAIN, "new/"), "old/train/a.jpg": b"old"},
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_the_images_are_found_by_the_ids_whatever_lies_around_them(
+    name: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    folder = download(DOG, workspace, write_files(tmp_path / "source", {**REST, **NESTED[name]}))
+    images = {
+        file: data for file, data in content(folder).items() if file.startswith("train/") and data in (b"a", b"b")
+    }
+    assert images == IN_TRAIN
+    build_index(DOG, folder)
+
+
+def test_class_folders_are_found_beside_other_files(tmp_path: Path, workspace: Workspace) -> None:
+    files = {name: data for name, data in FOLDER_FILES.items() if not name.startswith("train/")}
+    train = {name: data for name, data in FOLDER_FILES.items() if name.startswith("train/")}
+    layout = {**files, "train.zip": packed("x.zip", {**train, "README": b"x", "train/list.txt": b"x"})}
+    folder = download(FOLDERS, workspace, write_files(tmp_path / "source", layout))
+    assert len(build_index(FOLDERS, folder).train) == 3
+
+
+OTHER = {**DOG_FILES, "labels.csv": b"id,label\na,cat\nb,dog\n", "sample_submission.csv": b"id,label\nc,0.5\n"}
+NOT_DOGS = {
+    "other columns": OTHER,
+    "other ids": {**DOG_FILES, "labels.csv": b"id,breed\nx,beagle\ny,pug\n"},
+    "one column to predict": {**DOG_FILES, "sample_submission.csv": b"c,0.5\n"},
+    "a page instead of a table": {**DOG_FILES, "labels.csv": b"<html>sign in</html>"},
+}
+
+
+@pytest.mark.parametrize("name", NOT_DOGS)
+def test_the_files_of_another_competition_are_refused(name: str, tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "cats", NOT_DOGS[name])
+    with pytest.raises(WrongDataError, match="these files are not the data of dog-breed") as caught:
+        download(DOG, workspace, source)
+    assert caught.value.where == str(source)
+    assert "runner dog-breed download --from DIR" in str(caught.value.fix)
+    assert not workspace.data_dir("dog-breed").exists()
+
+
+@pytest.mark.parametrize("packing", ["open", "packed"])
+def test_the_error_names_the_competition_whose_files_they_are(
+    packing: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    source = write_files(tmp_path / "planet's", PLANET_FILES)
+    if packing == "packed":
+        source = pack(tmp_path / "planet's.zip", PLANET_FILES)
+    with pytest.raises(WrongDataError, match=r"planet's.* looks like the data of planet, not of dog-breed") as caught:
+        download(DOG, workspace, source)
+    assert str(caught.value.fix).startswith(f"runner planet download --from {shlex.quote(str(source))};")
+
+
+def test_another_source_than_that_of_the_complete_data_is_not_answered_with_success(
+    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = write_files(tmp_path / "1", DOG_FILES), write_files(tmp_path / "2", OTHER)
+    folder = download(DOG, workspace, first)
+    with pytest.raises(DataError, match=f"is here already, from {first}; nothing was read from {second}") as caught:
+        download(DOG, workspace, second)
+    assert str(caught.value.fix) == f"to replace it: runner dog-breed download --from {second} --force"
+    with pytest.raises(DataError, match="no such file or folder"):
+        download(DOG, workspace, tmp_path / "bad.zip")
+    capsys.readouterr()
+    assert download(DOG, workspace, first) == folder
+    assert "already downloaded" in capsys.readouterr().err
+
+
+def test_a_fix_downloads_from_where_the_data_came(tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "my dogs", DOG_FILES)
+    folder = download(DOG, workspace, source)
+    (folder / "train/a.jpg").unlink()
+    expected = f"runner dog-breed download --from '{source}' --force"
     with pytest.raises(ProblemsError) as caught:
-        build_index(DOG, disk)
-    assert caught.value.problems[0].fix == "runner dog-breed download --force --from DIR"
+        build_index(DOG, folder)
+    assert caught.value.problems[0].fix == expected == redownload_command(folder)
+    download(DOG, workspace, FolderHost(source), force=True)
+    assert redownload_command(folder) == "runner dog-breed download --force"
+    download(DOG, workspace, FolderHost(source), force=True, is_mirror=True)
+    assert redownload_command(folder) == "runner dog-breed download --mirror --force"
 
 
 class KilledError(BaseException):
@@ -554,6 +672,11 @@ def run_killed(step: int, function: object) -> bool:
     return True
 
 
+def without_source(workspace: Workspace) -> dict[str, bytes]:
+    """The files of a workspace, without the path of the source, which may be in the workspace itself."""
+    return {name: data for name, data in read_files(workspace.root).items() if not name.endswith(SOURCE)}
+
+
 @pytest.mark.parametrize("kind", ["disk", "host", "force", "by hand"])
 def test_killed_at_any_step_and_repeated_it_ends_the_same(kind: str, tmp_path: Path) -> None:
     layout = {
@@ -581,7 +704,7 @@ def test_killed_at_any_step_and_repeated_it_ends_the_same(kind: str, tmp_path: P
     unbroken = prepare("unbroken")
     with killed_at(10**6) as steps:
         call(unbroken, kind == "force")
-    expected = read_files(unbroken.root)
+    expected = without_source(unbroken)
     assert content(unbroken.data_dir("dog-breed")) == DOG_FILES
     assert len(steps) > 15
     for step in range(len(steps)):
@@ -591,4 +714,4 @@ def test_killed_at_any_step_and_repeated_it_ends_the_same(kind: str, tmp_path: P
         if kind == "force":
             assert content(folder if folder.exists() else folder.with_name(".dog-breed.old"))
         call(workspace, kind == "force")
-        assert read_files(workspace.root) == expected, f"killed before {steps[step]}"
+        assert without_source(workspace) == expected, f"killed before {steps[step]}"

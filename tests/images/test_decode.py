@@ -213,7 +213,7 @@ def test_a_truncated_jpeg_is_refused(tmp_path: Path, share: float, options: dict
     with pytest.raises(DataError, match="the image is broken") as caught:
         read_image(tmp_path / "cut.jpg")
     assert caught.value.where == str(tmp_path / "cut.jpg")
-    assert caught.value.fix == "download the data again with --force, or remove the image's row from the table"
+    assert caught.value.fix == "replace the file"
 
 
 @pytest.mark.parametrize(

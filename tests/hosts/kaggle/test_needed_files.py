@@ -164,7 +164,7 @@ def test_the_mirror_has_what_the_host_no_longer_lists(
 ) -> None:
     mirror(server, tmp_path, images=3)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
-    folder = download(PLANET, workspace, dataset, verify=True)
+    folder = download(PLANET, workspace, dataset, is_mirror=True)
     assert len(list((folder / "train-jpg").iterdir())) == 3
     assert (folder / "train_v2.csv").is_file()
     assert "mirror" in (folder / "manifest.json").read_text()
@@ -176,7 +176,7 @@ def test_a_mirror_that_lacks_images_is_an_error(
     mirror(server, tmp_path, images=2)
     dataset = KaggleDataset(host(PLANET), PLANET.mirror)
     with pytest.raises(DataError, match="planet: 1 error in the data"):
-        download(PLANET, workspace, dataset, verify=True)
+        download(PLANET, workspace, dataset, is_mirror=True)
     assert not workspace.data_dir("planet").exists()
 
 

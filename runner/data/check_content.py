@@ -1,0 +1,85 @@
+"""Whether files are the data of a competition: by the tables' columns, and an image for each of their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.console import log
+from runner.contract import Competition
+from runner.contract.labels import aliases
+from runner.csv_file import CsvError, read_csv
+from runner.data.collect_files import Source
+from runner.data.index import build_index
+from runner.errors import DataError, WrongDataError
+from runner.problems import Problem, ProblemsError, describe
+
+# Problems of files that are another competition's, or not what the competition file says.
+_OF_WRONG_DATA = frozenset(
+    (
+        "missing file",
+        "not a CSV",
+        "missing column",
+        "missing header",
+        "empty folder",
+        "empty file",
+        "sample submission's columns",
+        "unreadable array",
+    )
+)
+_WITHOUT_IMAGE = "id without an image"
+# Of the ids; fewer are missing in a copy that is only incomplete.
+_MOST = 0.5
+
+
+def check_content(competition: Competition, folder: Path, source: Source, *, must_be_right: bool) -> None:
+    """Raise a DataError if the files are not the competition's, or, if they must be right, for any error in them.
+
+    Else errors in single rows are told, and left to be corrected in the data folder.
+    """
+    try:
+        build_index(competition, folder)
+    except ProblemsError as error:
+        name = competition.name or competition.slug
+        if _is_wrong(competition, folder, error.problems):
+            raise _wrong_data(name, source, error.problems) from error
+        if must_be_right:
+            raise _incomplete(name, source, error) from error
+        log.warning(f"{name}: the data has errors, to be corrected before it can be used:\n{describe(error.problems)}")
+
+
+def _is_wrong(competition: Competition, folder: Path, problems: Sequence[Problem]) -> bool:
+    if any(problem.kind in _OF_WRONG_DATA for problem in problems):
+        return True
+    missing = sum(1 + problem.more for problem in problems if problem.kind == _WITHOUT_IMAGE)
+    return missing > _MOST * _count_ids(competition, folder)
+
+
+def _count_ids(competition: Competition, folder: Path) -> int:
+    names = [competition.sample_submission, *([competition.labels.csv] if competition.labels.csv else [])]
+    return sum(_count_rows(folder, aliases(table)) for table in names)
+
+
+def _count_rows(folder: Path, names: Sequence[str]) -> int:
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    try:
+        return sum(1 for _ in read_csv(path, lenient=True)) if path else 0
+    except CsvError:
+        return 0
+
+
+def _wrong_data(name: str, source: Source, problems: Sequence[Problem]) -> WrongDataError:
+    fix = f"runner {name} download --from DIR, with the folder or archive of {name}"
+    if source.is_download:
+        fix = f"correct the competition file, then: {source.retry_command}; or with files you have: {fix}"
+    # Without the fixes of single problems, which are for the right files.
+    lines = [f"  {problem}" + f", and {problem.more:,} more" * bool(problem.more) for problem in problems]
+    message = "\n".join([f"these files are not the data of {name}, or not all of it:", *lines])
+    return WrongDataError(message, where=source.path, fix=fix)
+
+
+def _incomplete(name: str, source: Source, error: ProblemsError) -> DataError:
+    fix = f"correct them there, then: {source.retry_command}"
+    if source.is_download:
+        fix = f"runner {name} download --from DIR, with data from elsewhere"
+    return DataError(f"the data is incomplete or damaged\n{error.message}", where=source.path, fix=fix)

@@ -1,0 +1,44 @@
+"""Where the data came from: remembered beside it, so that every fix names the command that brings it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.errors import RunnerError
+from runner.workspace import read_json, write_json
+
+# Apart from the manifest, which names no path of this disk.
+SOURCE = "source.json"
+_FORMAT = 1
+
+
+def write_source(folder: Path, flags: Sequence[str]) -> None:
+    """Remember the flags of the `download` that filled the folder: none, `--mirror`, or `--from` and a path."""
+    write_json(folder / SOURCE, {"flags": list(flags)}, format=_FORMAT)
+
+
+def read_source(folder: Path) -> tuple[str, ...]:
+    """The flags of the `download` that filled the folder; none if that is not known."""
+    try:
+        flags = read_json(folder / SOURCE, format=_FORMAT)["flags"]
+    except (OSError, RunnerError, KeyError, TypeError):
+        return ()
+    known = isinstance(flags, list) and all(isinstance(flag, str) for flag in flags)
+    return tuple(flags) if known else ()
+
+
+def redownload_words(folder: Path) -> tuple[str, ...]:
+    """The words of a command that replaces the data, from where it came, quoted to be pasted."""
+    return ("download", *map(shlex.quote, read_source(folder)), "--force")
+
+
+def redownload_command(folder: Path, competition: str = "") -> str:
+    """That command, for a folder whose session is not at hand; a data folder has its competition's name."""
+    return " ".join(("runner", competition or folder.name, *redownload_words(folder)))
+
+
+def as_remembered(path: Path) -> str:
+    """A source's path as it is remembered: absolute, so that the fix works from any folder."""
+    return str(path.expanduser().resolve())
