@@ -7,7 +7,8 @@ it is how any stage starts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.contract import Labels, Metric, Multiclass, Stage, TrainMode
+from runner.contract import Metric, Stage, TrainMode
 from runner.contract.thresholds import apply_thresholds
 from runner.errors import TrainingError
 from runner.options import TrainOptions
@@ -40,7 +41,7 @@ from runner.training.learner import (
 )
 from runner.training.loaders import Loader, shuffled_batches
 from runner.training.log import Line, append_line, keep_lines, read_log, track_line
-from runner.training.losses import label_loss, to_probabilities
+from runner.training.losses import constant_logits, label_loss, row_losses, to_probabilities
 from runner.training.lr_finder import load_or_find_lr
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
@@ -93,6 +94,17 @@ def train_stage(fold: FoldRun, options: TrainOptions, epochs: Sequence[Epoch], b
 
 
 @dataclass(frozen=True)
+class Validation:
+    """Loss and scores on the validation rows; all empty without such rows."""
+
+    loss: float | None = None
+    error: float | None = None  # standard error of the loss
+    prior_loss: float | None = None  # of the best constant prediction, on the same rows
+    prior_error: float | None = None  # standard error of the difference of the two losses
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StageTrainer:
     """One stage in training: its network, loaders and peak lrs."""
 
@@ -122,14 +134,14 @@ class StageTrainer:
     def fit_epoch(self, epoch: Epoch) -> None:
         """Train one epoch; write its log line, a snapshot if it ends a cycle, and the checkpoint."""
         stats = self._train(epoch)
-        valid_loss, scores = self._validate()
+        valid = self._validate()
         if self.learner.accelerator.is_main_process:
-            _report_epoch(epoch, stats, valid_loss, scores)
-            line = self._log_line(epoch, stats, valid_loss, scores)
+            _report_epoch(epoch, stats, valid.loss, valid.scores)
+            line = self._log_line(epoch, stats, valid)
             append_line(self.fold.run.log_file, line)
             track_line(self.learner.accelerator, line)
             if epoch.ends_cycle:
-                snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid_loss, scores)
+                snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid.loss, valid.scores)
                 write_snapshot(self.fold.folder, snapshot, self.network)
             meta = {"epoch": epoch.number, "stage": epoch.stage, "batch_size": self.batch_size}
             write_checkpoint(self.fold.checkpoint_file, self.network, self.learner.optimizer, meta)
@@ -156,18 +168,25 @@ class StageTrainer:
         except NonFiniteLoss as error:
             raise divergence_error(fold, epoch, error) from error
 
-    def _validate(self) -> tuple[float | None, dict[str, float]]:
+    def _validate(self) -> Validation:
         """The loss and every metric on the validation rows."""
         fold, rows = self.fold, self.fold.valid.rows
         if len(rows) == 0:
-            return None, {}
+            return Validation()
         logits = predict_logits(self.learner.module, self.valid_loader, rows, self.batch_size, title="validating")
         labels, targets = fold.competition.labels, fold.valid.targets.targets[rows]
         loss = float(label_loss(labels, logits, torch.from_numpy(targets)))
+        of_rows, of_prior = row_losses(labels, logits, torch.from_numpy(targets)), self._prior_row_losses
         probabilities = to_probabilities(labels, logits)
-        return loss, {metric.key: metric.score(targets, _scored(metric, probabilities)) for metric in fold.metrics}
+        scores = {metric.key: metric.score(targets, _scored(metric, probabilities)) for metric in fold.metrics}
+        prior_loss = float(of_prior.mean())
+        return Validation(loss, _error_of_mean(of_rows), prior_loss, _error_of_mean(of_rows - of_prior), scores)
 
-    def _log_line(self, epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> Line:
+    @cached_property
+    def _prior_row_losses(self) -> NDArray[Any]:
+        return prior_row_losses(self.fold)
+
+    def _log_line(self, epoch: Epoch, stats: EpochStats, valid: Validation) -> Line:
         return {
             "fold": self.fold.number,
             "epoch": epoch.number,
@@ -178,9 +197,12 @@ class StageTrainer:
             "ends_cycle": epoch.ends_cycle,
             "batch_size": self.batch_size,
             "train_loss": stats.loss,
-            "valid_loss": valid_loss,
-            "prior_loss": prior_loss(self.fold),
-            "scores": scores,
+            "valid_rows": len(self.fold.valid),
+            "valid_loss": valid.loss,
+            "valid_error": valid.error,
+            "prior_loss": valid.prior_loss,
+            "prior_error": valid.prior_error,
+            "scores": valid.scores,
             "seconds": round(stats.seconds, 3),
             "data_seconds": round(stats.data_seconds, 3),
             "images_per_second": round(len(self.fold.train) / stats.seconds, 1),
@@ -209,7 +231,7 @@ class StageTrainer:
         if self.stage.mode is not TrainMode.FEATURES and waited >= max(1, _SLOW_DATA * seconds):
             share = waited / max(seconds, 1e-9)
             log.warning(f"epoch {last.number + 1}: data loading took {share:.0%} of the epoch; fix: --workers N")
-        log.info(diagnose(lines, last.stage))
+        log.info(str(diagnose(lines, last.stage)))
 
 
 def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> TrainingError:
@@ -224,20 +246,17 @@ def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> Train
     )
 
 
-def prior_loss(fold: FoldRun) -> float | None:
-    """The validation loss of predicting the class frequencies of the training rows; None without validation rows."""
-    if len(fold.valid) == 0:
-        return None
-    targets = fold.train.targets.targets
-    return _loss_of_constant(fold.competition.labels, targets[fold.train.rows], targets[fold.valid.rows])
+def prior_row_losses(fold: FoldRun) -> NDArray[Any]:
+    """The loss of each validation row by the constant prediction that fits the training rows best."""
+    labels, targets = fold.competition.labels, fold.train.targets.targets
+    valid = torch.from_numpy(targets[fold.valid.rows])
+    logits = constant_logits(labels, targets[fold.train.rows])
+    return row_losses(labels, logits.expand(len(valid), -1), valid)
 
 
-def _loss_of_constant(labels: Labels, train: NDArray[Any], valid: NDArray[Any]) -> float:
-    prior = train.mean(axis=0, dtype=np.float64).clip(1e-7, 1 - 1e-7)
-    losses = -valid * np.log(prior)
-    if isinstance(labels, Multiclass):
-        return float(losses.sum(axis=1).mean())
-    return float((losses - (1 - valid) * np.log1p(-prior)).mean())
+def _error_of_mean(values: NDArray[Any]) -> float | None:
+    """Standard error of the mean of these rows; None for one row."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def _epochs_left(fold: FoldRun, epochs: Sequence[Epoch]) -> list[Epoch]:

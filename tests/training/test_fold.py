@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
-from runner.contract import Recipe
+from runner.contract import Labels, Multiclass, Multilabel, Recipe
 from runner.contract.thresholds import apply_thresholds
 from runner.errors import TrainingError
 from runner.images.center_crop import CenterCrop
@@ -20,7 +21,7 @@ from runner.training.fold import FoldRun, load_snapshot
 from runner.training.learner import predict_logits
 from runner.training.loaders import ImageLoader
 from runner.training.log import append_line, keep_lines, read_log
-from runner.training.losses import label_loss
+from runner.training.losses import constant_logits, label_loss, row_losses, to_probabilities
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
 from tests.training.conftest import CPU
@@ -86,6 +87,36 @@ def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, 
     logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
     targets = torch.from_numpy(fold.session.index.targets()[fold.valid.rows])
     assert float(label_loss(fold.competition.labels, logits, targets)) == snapshot.valid_loss
+
+
+def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Path) -> None:
+    fold = make_fold(tmp_path)
+    snapshot = train_fold(fold)[-1]
+    line = read_log(fold.run.log_file)[-1]
+    network = load_snapshot(fold, snapshot)
+    loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
+    logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
+    targets = fold.session.index.targets()
+    valid = targets[fold.valid.rows]
+    losses = -np.log(to_probabilities(fold.competition.labels, logits)[np.arange(len(valid)), valid.argmax(axis=1)])
+    frequencies = targets[fold.train.rows].mean(axis=0)
+    of_constant = -np.log(frequencies[valid.argmax(axis=1)])
+    assert line["valid_rows"] == len(valid)
+    assert line["valid_error"] == pytest.approx(losses.std(ddof=1) / len(valid) ** 0.5)
+    assert line["prior_loss"] == pytest.approx(of_constant.mean())
+    assert line["prior_error"] == pytest.approx((losses - of_constant).std(ddof=1) / len(valid) ** 0.5)
+
+
+@pytest.mark.parametrize("labels", [Multiclass("labels.csv"), Multilabel("labels.csv")])
+def test_the_mean_of_the_row_losses_is_the_loss(labels: Labels) -> None:
+    torch.manual_seed(0)
+    logits, classes = torch.randn(5000, 3), torch.randint(0, 3, (5000,))
+    targets = F.one_hot(classes, 3).float()
+    assert row_losses(labels, logits, targets).mean() == pytest.approx(float(label_loss(labels, logits, targets)))
+    # No other constant prediction has a lower loss.
+    best = constant_logits(labels, targets.numpy())
+    losses = [row_losses(labels, (best + shift).expand(5000, -1), targets).mean() for shift in 0.1 * torch.randn(20, 3)]
+    assert row_losses(labels, best.expand(5000, -1), targets).mean() < min(losses)
 
 
 def test_the_same_seed_gives_the_same_weights_with_any_workers(make_fold: MakeFold, tmp_path: Path) -> None:
