@@ -107,6 +107,12 @@ def _refusal(name: str, path: Path) -> PluginError | None:
     return PluginError(f"the competition file is {kind}", where=path, fix="remove it, or rename it")
 
 
+def file_of(name: str) -> Path | None:
+    """The file of a competition that is loaded; None if it was made in a program, as tests do."""
+    modules = (sys.modules.get(f"competitions.{stem}") for stem in (name.replace("-", "_"), name))
+    return next((Path(module.__file__) for module in modules if module is not None and module.__file__), None)
+
+
 def _unknown(name: str, known: list[str]) -> UsageError:
     import difflib
 

@@ -55,6 +55,14 @@ class HostError(RunnerError):
     """The host refused, or could not be reached."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during the work on a run; the message says what is kept."""
+
+    def __init__(self, message: str, *, is_kept: bool = True):
+        self.is_kept = is_kept
+        super().__init__(message)
+
+
 class TrainingError(RunnerError):
     """Training cannot start or cannot continue."""
 

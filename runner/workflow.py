@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from runner.contract import Recipe
 from runner.data.splits import SplitPlan, ensure_split
+from runner.errors import Interrupted
 from runner.hosts.submit import SubmitResult, require_open
 from runner.images.views import choose_views
 from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
@@ -39,6 +41,7 @@ class RunOptions:
     predict: PredictOptions = PredictOptions()
     submit: SubmitOptions = SubmitOptions()
     source: Path | None = None  # a folder or archive on this disk instead of the host
+    new: bool = False  # train a new run even if there is one of this recipe
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ def run_until_submission(
     _check_tta(session, options.predict)
     if not _on_main(session, lambda: is_downloaded(session)):
         _on_main(session, lambda: download(session, options.source))
-    run = train(session, recipe, options.train, name=name)
-    path = predict(session, run, options.predict)
+    run = train(session, recipe, options.train, name=name, new=options.new)
+    with _interruption_keeps(run):
+        path = predict(session, run, options.predict)
     score = run.read_score()
     assert score is not None
     return PredictedRun(run, Score(**score["cv"]), path)
@@ -87,7 +91,8 @@ def run_and_submit(
     # Before hours of training, not after them.
     _on_main(session, lambda: require_open(session.host, session.competition))
     predicted = run_until_submission(session, recipe, options, name=name)
-    result = _on_main(session, lambda: submit(session, predicted.run, options.submit))
+    with _interruption_keeps(predicted.run):
+        result = _on_main(session, lambda: submit(session, predicted.run, options.submit))
     return SubmittedRun(predicted.run, predicted.score, predicted.path, result)
 
 
@@ -115,6 +120,15 @@ def rehearse(
     result = score_rehearsal(rehearsal, submitted.path, submitted.score, hidden, rank_on)
     _on_main(session, lambda: write_json(submitted.run.folder / "rehearsal.json", result.to_dict(), format=1))
     return submitted, result
+
+
+@contextmanager
+def _interruption_keeps(run: Run) -> Iterator[None]:
+    """Say of a Ctrl-C within the block that the run is trained already."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"{run.name} is trained and kept") from None
 
 
 def _on_main(session: Session, step: Callable[[], Result]) -> Result:

@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import click
 
 from runner.cli.command_groups import RootGroup
 from runner.console import is_first_process, set_verbosity
-from runner.errors import RunnerError
+from runner.errors import Interrupted, RunnerError
 from runner.workspace import Workspace
 
 INTERRUPTED = 130
@@ -64,11 +65,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         if is_first_process():
             error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         if is_first_process():
-            click.echo(
-                "\ninterrupted: finished work is kept; `train --resume` or `run --run NAME` goes on with it", err=True
-            )
+            click.echo(_describe_interrupt(error.__cause__ or error, words), err=True)  # click wraps it
         return INTERRUPTED
     except SystemExit:
         if sys.stdout is stdout:
@@ -98,6 +97,15 @@ def _print_error(message: str, error: Exception, code: int, words: Sequence[str]
 
         traceback.print_exception(error)
     return code
+
+
+def _describe_interrupt(error: BaseException, words: Sequence[str]) -> str:
+    """What is kept, and the command that goes on from there: the same one, which finds its run."""
+    kept = str(error) if isinstance(error, Interrupted) else "finished work is kept"
+    # With --new it would not go on with the run that this one began.
+    has_run = isinstance(error, Interrupted) and error.is_kept
+    command = shlex.join(["runner", *(word for word in words if not (has_run and word == "--new"))])
+    return f"\ninterrupted: {kept}\n  to go on: {command}"
 
 
 def _with_host(message: str, words: Sequence[str]) -> str:

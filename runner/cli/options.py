@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from runner.cli.flag_conflicts import check_effect, check_flags
 from runner.options import Compute, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
     from runner.contract import Recipe
+    from runner.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -189,6 +191,7 @@ def _decorator(options: Sequence[Callable[[Any], Any]]) -> Callable[[Function], 
     return decorate
 
 
+new_option = click.option("--new", is_flag=True, help="Train a new run, even if this command has one already.")
 compute_options = _decorator(_COMPUTE)
 recipe_options = _decorator(_RECIPE)
 predict_options = _decorator(_PREDICT)
@@ -218,16 +221,14 @@ def read_predict_options(options: dict[str, Any]) -> PredictOptions:
     return PredictOptions(options["tta"], options["snapshots"])
 
 
-def read_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
-    """The declared recipe, changed by the flags."""
-    if options["quick"] and options["linear_probe"]:
-        raise click.UsageError("--quick trains the backbone and --linear-probe does not: choose one")
+def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
+    """The competition's recipe, changed by the flags; a click.UsageError if they contradict each other."""
+    check_flags()
     from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
 
-    same_names = ("backbone", "seed", "oversample", "from_run", "folds")
-    recipe = replace(declared, **{name: options[name] for name in same_names if options[name] is not None})
-    if options["no_pretrained"]:
-        recipe = replace(recipe, pretrained=False)
+    same_names = ("seed", "oversample", "folds")
+    recipe = _with_start(session, options)
+    recipe = replace(recipe, **{name: options[name] for name in same_names if options[name] is not None})
     if options["sizes"]:
         recipe = with_sizes(recipe, options["sizes"])
     if options["quick"]:
@@ -237,15 +238,35 @@ def read_recipe(declared: Recipe, options: dict[str, Any]) -> Recipe:
     if options["freeze_to"] is not None:
         recipe = with_freeze_to(recipe, options["freeze_to"])
     recipe = _with_batch_size(_with_lr(recipe, options["lr"]), options["batch_size"])
+    check_effect(recipe, options)
     return scale_epochs(recipe, options["epochs_scale"])
+
+
+def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
+    """The competition's recipe with the backbone and the first weights that the flags choose, and no others."""
+    from runner.training.run import find_run
+
+    recipe, backbone, from_run = session.competition.recipe, options["backbone"], options["from_run"]
+    if from_run is not None:
+        source = find_run(session.workspace, session.name, from_run.partition(":")[0]).read_recipe()
+        recipe = replace(recipe, from_run=from_run, weights=None, backbone=source.backbone)
+    if options["weights"] is not None:
+        recipe = replace(recipe, from_run=None, weights=None)
+    if options["no_pretrained"]:
+        recipe = replace(recipe, from_run=None, weights=None, pretrained=False)
+    if backbone is None or backbone == recipe.backbone:
+        return recipe
+    # The declared weights are of the declared backbone.
+    return replace(recipe, backbone=backbone, weights=None)
 
 
 def _with_lr(recipe: Recipe, lr: Any) -> Recipe:
     if lr is None:
         return recipe
     if lr == "find":
-        return replace(recipe, find_lr=True)
-    return replace(recipe, lr=lr[0]) if len(lr) == 1 else replace(recipe, lr=lr[-1], group_lrs=lr)
+        return replace(recipe, find_lr=True, group_lrs=None)
+    rates = {"lr": lr[-1], "group_lrs": lr if len(lr) > 1 else None}
+    return replace(recipe, find_lr=False, **rates)
 
 
 def _with_batch_size(recipe: Recipe, batch_size: Any) -> Recipe:

@@ -44,6 +44,10 @@ class Folds:
         """The number of folds to train; a holdout is one."""
         return max(self.fold_of.values()) + 1
 
+    def was_made_by(self, plan: Mapping[str, Any]) -> bool:
+        """Whether this plan made the split, as folds.json has it."""
+        return all(self.metadata.get(name) == value for name, value in plan.items())
+
     def for_rows(self, ids: Sequence[str], labels: Sequence[str]) -> Integers:
         """The fold of each of these rows; DataError if the split was made of other rows."""
         if set(ids) != set(self.fold_of):

@@ -6,7 +6,7 @@ from runner.contract import Recipe
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.distributed import get_accelerator, main_process_first
-from runner.training.folds import preview_fold
+from runner.training.folds import preview_fold, resolve_start
 from runner.training.lr_finder import StageLR, find_stage_lr
 from runner.training.model import check_backbone
 
@@ -15,5 +15,6 @@ def find_lr(session: Session, recipe: Recipe, options: TrainOptions = TrainOptio
     """The finder's result for each stage, from the weights that the recipe starts with."""
     check_backbone(recipe.backbone)
     get_accelerator(session.compute)
+    recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     fold = main_process_first(lambda: preview_fold(session, recipe, options))
     return [find_stage_lr(fold, stage, options) for stage in recipe.stages]

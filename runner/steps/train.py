@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from runner.console import log
 from runner.contract import Recipe
-from runner.errors import RunnerError
+from runner.errors import Interrupted, UsageError
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
-from runner.training.folds import build_folds, copy_choices, resolve_recipe
+from runner.training.folds import build_folds, check_only_fold, copy_choices, fit_into_time, resolve_start
 from runner.training.log import check_tracker, start_tracking, stop_tracking
 from runner.training.model import check_backbone
+from runner.training.progress import Progress, read_progress
 from runner.training.ray import check_engine, train_on_ray
-from runner.training.run import Run, hold_run, remove_unstarted_run, started_run
+from runner.training.request import Request, check_same_data, check_same_request, find_requested
+from runner.training.run import Run, existing_run, find_run, remove_unstarted_run, started_run
 from runner.training.trainer import train_fold
 from runner.training.unreadable import skip_images
 from runner.workspace import locked
@@ -27,14 +30,97 @@ def train(
     options: TrainOptions = TrainOptions(),
     *,
     name: str | None = None,
+    new: bool = False,
 ) -> Run:
-    """Train every fold of the recipe; the same call goes on with an interrupted run of that name."""
+    """Train every fold of the recipe. The same call again goes on with its run, or finds it finished, unless `new`."""
+    _check_machine(session, options)
     check_backbone(recipe.backbone)
+    recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
+    check_only_fold(session, recipe, options)
+    request = broadcast_from_main(lambda: Request.of(session, recipe, options))
+    run = broadcast_from_main(lambda: _begun(session, request, name, new))
+    if run is not None:
+        _go_on(session, run, options, hint="" if name else "; --new trains another")
+        return run
+    plan = fit_into_time(session, recipe, options)
+    return _train_run(session, plan, options, name, request)
+
+
+def resume(session: Session, run: Run, options: TrainOptions = TrainOptions()) -> None:
+    """Go on with a run by its own recipe."""
+    recipe = run.read_recipe()
+    _check_machine(session, options)
+    check_only_fold(session, recipe, options, run)
+    broadcast_from_main(lambda: check_same_data(session, run))
+    _, options = main_process_first(lambda: resolve_start(session, recipe, options))
+    _go_on(session, run, options)
+
+
+def refit(session: Session, original: Run, options: TrainOptions = TrainOptions()) -> Run:
+    """Repeat a run's steps on all labelled rows; its score stays the one of the original."""
+    recipe = original.read_recipe()
+    if recipe.all_data:
+        raise UsageError(
+            f"{original.name} is trained on all labelled rows already",
+            fix=session.command("predict", "--run", original.name),
+        )
+    recipe = replace(recipe, all_data=True, refit_of=original.name, folds=None)
+    _check_machine(session, options)
+    recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
+    request = broadcast_from_main(lambda: Request.of(session, recipe, options))
+    name = f"{original.name}-all"
+    run = broadcast_from_main(lambda: _begun(session, request, name, new=False))
+    if run is not None:
+        _go_on(session, run, options)
+        return run
+    return _train_run(session, recipe, options, name, request)
+
+
+def _check_machine(session: Session, options: TrainOptions) -> None:
+    """Refuse a tracker, an engine or a device that is not here."""
     check_tracker(options.tracker)
     check_engine(options)
+    get_accelerator(session.compute)
+
+
+def _begun(session: Session, request: Request, name: str | None, new: bool) -> Run | None:
+    """The run to go on with: the one of that name, or one that was asked for the same; None if a new one is wanted."""
+    if name is None:
+        return None if new else find_requested(session, request)
+    run = existing_run(session.workspace, session.name, name)
+    if run is None:
+        return None
+    if new:
+        raise UsageError(
+            f"run {name!r} exists already, and --new asks for another",
+            where=run.folder,
+            fix="another --run NAME, or leave --new out",
+        )
+    check_same_request(session, run, request)
+    return run
+
+
+def _go_on(session: Session, run: Run, options: TrainOptions, *, hint: str = "") -> None:
+    """Train what is left of a run."""
+    progress = broadcast_from_main(lambda: _progress(run, options))
+    broadcast_from_main(run.recipe_file.touch)  # the run that was named last is the newest
+    if progress.is_finished:
+        log.info(f"{run.name} is trained already: {progress}{hint}")
+        return
+    log.info(f"going on with {run.name} after {progress}{hint}")
+    _train_run(session, run.read_recipe(), options, run.name)
+
+
+def _progress(run: Run, options: TrainOptions) -> Progress:
+    return read_progress(run, None if options.only_fold is None else [options.only_fold])
+
+
+def _train_run(
+    session: Session, recipe: Recipe, options: TrainOptions, name: str | None, request: Request | None = None
+) -> Run:
+    """Train the folds of a new run, or what is left of the run of that name."""
     accelerator = get_accelerator(session.compute)
-    recipe = resolve_recipe(session, recipe, options)
-    with entered_by_main(lambda: _training(session, recipe, options, name)) as run:
+    with entered_by_main(lambda: _training(session, recipe, options, name, request)) as run:
         start_tracking(accelerator, options.tracker, run, recipe)
         try:
             _train_folds(session, run, options)
@@ -44,15 +130,22 @@ def train(
 
 
 @contextmanager
-def _training(session: Session, recipe: Recipe, options: TrainOptions, name: str | None) -> Iterator[Run]:
-    """The locked run; removed again if an error comes before its first epoch."""
+def _training(
+    session: Session, recipe: Recipe, options: TrainOptions, name: str | None, request: Request | None
+) -> Iterator[Run]:
+    """The locked run; removed again if it ends before its first epoch."""
     run = None
+    asked = request and request.to_dict()
     try:
-        with started_run(session.workspace, session.name, recipe, name, "train", options.only_fold) as run:
+        with started_run(session.workspace, session.name, recipe, name, "train", options.only_fold, asked) as run:
+            if recipe.refit_of is not None:
+                copy_choices(find_run(session.workspace, session.name, recipe.refit_of), run)
             yield run
-    except RunnerError:
+    except BaseException as error:
         if run is not None:
             remove_unstarted_run(run)
+            if isinstance(error, KeyboardInterrupt):
+                raise _interrupted(run) from None
         raise
 
 
@@ -67,12 +160,7 @@ def _train_folds(session: Session, run: Run, options: TrainOptions) -> None:
         train_fold(fold, options)
 
 
-def refit(session: Session, original: Run, options: TrainOptions = TrainOptions()) -> Run:
-    """Repeat a run's steps on all labelled rows; its score stays the one of the original."""
-    recipe = replace(original.read_recipe(), all_data=True, refit_of=original.name, folds=None)
-    name = f"{original.name}-all"
-    run = Run(session.name, name, session.workspace.run_dir(session.name, name))
-    get_accelerator(session.compute)
-    with entered_by_main(lambda: hold_run(run, session.command("train", "--all-data", "--run", original.name))):
-        broadcast_from_main(lambda: copy_choices(original, run))
-        return train(session, recipe, options, name=name)
+def _interrupted(run: Run) -> Interrupted:
+    if not run.recipe_file.exists():
+        return Interrupted("no epoch was finished, so no run is kept", is_kept=False)
+    return Interrupted(f"{run.name} keeps {read_progress(run)}")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Recipe, Stage, TrainMode
 from runner.data.tabular import read_tabular, standardise_and_impute
-from runner.errors import UsageError
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
@@ -30,6 +29,7 @@ from runner.training.run import Run
 from runner.training.seeds import seed_for
 from runner.training.snapshots import Snapshot, load_weights
 from runner.training.unreadable import SkippedImages, blank_skipped
+from runner.training.weights_files import missing_weights_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +152,7 @@ def worker_count(compute: Compute) -> int:
 def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
     """The network before its first step: the same for the same seed."""
     if fold.recipe.weights and options.weights is None and fold.start is None:
-        raise UsageError(
-            f"the run starts from a weights file: {fold.recipe.weights}", fix="name it again with --weights FILE"
-        )
+        raise missing_weights_error(fold.session, fold.recipe.weights)
     torch.manual_seed(fold.seed("network"))
     channels = fold.full_images.channels
     network = build_network(

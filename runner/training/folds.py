@@ -19,19 +19,24 @@ from runner.session import Session
 from runner.training.distributed import broadcast_from_main, main_process_first
 from runner.training.fold import FoldRun
 from runner.training.lr_finder import FORMAT as LR_FORMAT
-from runner.training.model import check_weights_file
-from runner.training.run import Run, find_run, fingerprint
+from runner.training.progress import fold_count
+from runner.training.run import Run, find_run
 from runner.training.snapshots import read_snapshots
 from runner.training.time_budget import fit_to_budget, measure_costs, total_seconds
 from runner.training.unreadable import SkippedImages, check_images, copy_skipped, read_skipped
+from runner.training.weights_files import resolve_weights
 from runner.workspace import read_json, write_json
 
 
-def resolve_recipe(session: Session, recipe: Recipe, options: TrainOptions) -> Recipe:
-    """The recipe with its weights file, its starting snapshot, and stages that fit into the time budget."""
-    recipe = _with_weights(recipe, options.weights)
+def resolve_start(session: Session, recipe: Recipe, options: TrainOptions) -> tuple[Recipe, TrainOptions]:
+    """The recipe with what it starts from: weights by fingerprint, RUN:SNAPSHOT; the options with the weights file."""
     if recipe.from_run is not None:
         recipe = replace(recipe, from_run=_with_snapshot(session, recipe.from_run))
+    return resolve_weights(session, recipe, options)
+
+
+def fit_into_time(session: Session, recipe: Recipe, options: TrainOptions) -> Recipe:
+    """The recipe with stages that fit into the time budget; as it is without one."""
     if options.time_budget is None:
         return recipe
     fold = main_process_first(lambda: preview_fold(session, recipe, options))
@@ -84,6 +89,27 @@ def copy_choices(original: Run, run: Run) -> None:
         write_json(run.fold_dir(0) / path.name, read_json(path, format=LR_FORMAT), format=LR_FORMAT)
 
 
+def check_only_fold(session: Session, recipe: Recipe, options: TrainOptions, run: Run | None = None) -> None:
+    """Raise a UsageError if the fold of `--only-fold` does not exist in the run, or in a new run of the recipe."""
+    if options.only_fold is not None:
+        count = fold_count(run, recipe) if run is not None else _planned_count(session, recipe)
+        if count == 1:
+            raise UsageError(
+                f"--only-fold {options.only_fold}: there are no folds to choose from, only one holdout",
+                fix="leave --only-fold out, or train folds with --folds N",
+            )
+        _chosen(count, options.only_fold)
+
+
+def _planned_count(session: Session, recipe: Recipe) -> int:
+    """The number of folds of a new run."""
+    if recipe.all_data:
+        return 1
+    if recipe.folds is not None:
+        return recipe.folds
+    return read_folds(session.folds_file, competition=session.name).count if session.folds_file.exists() else 1
+
+
 def _chosen(count: int, only_fold: int | None) -> list[int]:
     if only_fold is None:
         return list(range(count))
@@ -117,20 +143,6 @@ def _shared_folds(session: Session, recipe: Recipe) -> Folds:
 
 def _fold_of_rows(folds: Folds, index: Index) -> NDArray[np.int64]:
     return folds.for_rows(index.train["id"].tolist(), index.train["label"].tolist())
-
-
-def _with_weights(recipe: Recipe, weights: Path | None) -> Recipe:
-    """The recipe with the fingerprint of the weights file, which must not change when a run is resumed."""
-    if weights is None:
-        return recipe
-    given = fingerprint(check_weights_file(weights))
-    if recipe.weights not in (None, given):
-        raise UsageError(
-            f"the run started from other weights: {recipe.weights}, not {given}",
-            where=weights,
-            fix="--weights with the file that it started from",
-        )
-    return replace(recipe, weights=given)
 
 
 def _with_snapshot(session: Session, from_run: str) -> str:

@@ -75,7 +75,6 @@ def train_one_fold(session: Session, run_name: str, number: int, options: TrainO
 
 def _pickle_plugin_by_value(ray: Any, competition: Competition) -> None:
     """Send a workspace's own plugin as code: a worker could not import it by its name."""
-    module = sys.modules.get(f"competitions.{competition.name.replace('-', '_')}")
-    shipped = Path(competitions.__file__).parent
-    if module is not None and module.__file__ and Path(module.__file__).parent != shipped:
-        ray.cloudpickle.register_pickle_by_value(module)
+    path, shipped = competitions.file_of(competition.name), Path(competitions.__file__).parent
+    if path is not None and path.parent != shipped:
+        ray.cloudpickle.register_pickle_by_value(sys.modules[f"competitions.{path.stem}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import re
 import shutil
@@ -21,6 +20,7 @@ from runner.locks import hold, wait_for
 from runner.workspace import Workspace, read_json, write_json
 
 SCORE_FORMAT = 1  # of score.json
+REQUEST_FORMAT = 1  # of request.json
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Run:
         return self.folder / "recipe.json"
 
     @property
+    def request_file(self) -> Path:
+        """What the training was asked for, by which a repeated command finds its run."""
+        return self.folder / "request.json"
+
+    @property
     def score_file(self) -> Path:
         return self.folder / "score.json"
 
@@ -59,6 +64,12 @@ class Run:
 
     def fold_dir(self, number: int) -> Path:
         return self.folder / f"fold-{number}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was trained, averaged or scored: no epoch in the log, and no file of weights in a fold."""
+        has_weights = any(self.folder.glob("fold-*/*.safetensors"))
+        return not (self.log_file.exists() or has_weights or self.score_file.exists())
 
     def read_recipe(self) -> Recipe:
         """The recipe that this run trains; a UsageError if the run is an ensemble, which trains nothing."""
@@ -122,6 +133,13 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     )
 
 
+def existing_run(workspace: Workspace, competition: str, name: str) -> Run | None:
+    """The run of that name, if there is one."""
+    check_run_name(name)
+    run = Run(competition, name, workspace.run_dir(competition, name))
+    return run if run.recipe_file.exists() else None
+
+
 @contextmanager
 def started_run(
     workspace: Workspace,
@@ -130,16 +148,17 @@ def started_run(
     name: str | None,
     command: str,
     fold: int | None = None,
+    request: dict[str, Any] | None = None,
 ) -> Iterator[Run]:
     """A run's folder with its recipe and environment, locked for the block; an existing one must have the same recipe.
 
-    `command` and `fold` as in `hold_run`.
+    `command` and `fold` as in `hold_run`; `request` is the content of request.json.
     """
     with ExitStack() as stack:
         with wait_for(workspace.runs_dir(competition) / ".start.lock"):  # two that start at once get two names
             run = _named_run(workspace, competition, recipe, name)
             stack.enter_context(hold_run(run, _command_for(workspace, run, command), fold=fold))
-            _write_start(workspace, run, recipe)
+            _write_start(workspace, run, recipe, request)
         yield run
 
 
@@ -171,7 +190,9 @@ def _command_for(workspace: Workspace, run: Run, command: str) -> str:
     return workspace.command_line(run.competition, command, "--run", run.name)
 
 
-def _write_start(workspace: Workspace, run: Run, recipe: Recipe | EnsembleRecipe) -> None:
+def _write_start(
+    workspace: Workspace, run: Run, recipe: Recipe | EnsembleRecipe, request: dict[str, Any] | None
+) -> None:
     if run.recipe_file.exists() and run._read_recipe_file() != recipe:
         raise UsageError(
             f"run {run.name!r} exists already, with another recipe",
@@ -179,23 +200,21 @@ def _write_start(workspace: Workspace, run: Run, recipe: Recipe | EnsembleRecipe
             fix="another --run NAME, or resume it with its own recipe: "
             + workspace.command_line(run.competition, "train", "--run", run.name, "--resume"),
         )
+    # recipe.json last: where it is, the others are.
+    if request is not None:
+        write_json(run.request_file, request, format=REQUEST_FORMAT)
     write_json(run.folder / "environment.json", describe_environment())
     write_json(run.recipe_file, recipe.to_dict(), format=RECIPE_FORMAT)
 
 
-def fingerprint(weights: Path) -> str:
-    """A weights file in a recipe: its name and a hash of its content, never its path."""
-    return f"{weights.name} sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
-
-
 def remove_unstarted_run(run: Run) -> None:
-    """Remove a run that failed before its first epoch: there is nothing in it to resume.
+    """Remove a run that ended before its first epoch: there is nothing in it to resume.
 
     If another command trains a fold of it, the folder stays.
     """
     with suppress(InUseError), hold_run(run, "train"):
-        if not run.log_file.exists():
-            shutil.rmtree(run.folder)
+        if run.is_empty:
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def check_run_name(name: str) -> None:

@@ -163,7 +163,7 @@ def test_resume_uses_the_recipe_of_the_run(workspace_dir: Path, cli: Runner) -> 
     assert train(cli, "--resume").out.strip() == "own"
     result = cli("shapes", "train", "--resume", "--lr", "0.1")
     assert result.code == 2
-    assert "leave the other recipe flags out" in result.err
+    assert "--resume excludes --lr" in result.err
     assert cli("shapes", "train", "--resume", "--all-data").code == 2
 
 

@@ -15,7 +15,7 @@ from runner.errors import TrainingError, UsageError
 from runner.options import PredictOptions, TrainOptions
 from runner.session import Session
 from runner.steps import predict as predict_step
-from runner.training.folds import build_folds, preview_fold, resolve_recipe
+from runner.training.folds import build_folds, preview_fold, resolve_start
 from runner.training.run import Run
 from runner.training.snapshots import Snapshot
 from runner.training.trainer import train_fold
@@ -83,7 +83,7 @@ def test_a_preview_fold_writes_no_run(session: Session, tiny_recipe: Recipe) -> 
 def test_from_run_starts_from_the_last_snapshot(session: Session, tiny_recipe: Recipe) -> None:
     (fold,) = build_folds(session, start(session, tiny_recipe, "one"))
     train_fold(fold)
-    recipe = resolve_recipe(session, replace(tiny_recipe, from_run="one"), TrainOptions())
+    recipe, _ = resolve_start(session, replace(tiny_recipe, from_run="one"), TrainOptions())
     assert recipe.from_run == "one:snapshot-2"
     (second,) = build_folds(session, start(session, recipe, "two"))
     assert second.start == fold.folder / "snapshot-2.safetensors"
@@ -102,7 +102,7 @@ def test_from_run_without_that_snapshot_is_an_error(
 ) -> None:
     start(session, tiny_recipe, "one")
     with pytest.raises(UsageError) as caught:
-        resolve_recipe(session, replace(tiny_recipe, from_run=from_run), TrainOptions())
+        resolve_start(session, replace(tiny_recipe, from_run=from_run), TrainOptions())
     assert caught.value.message == message
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from runner.cli.flag_conflicts import check_unused
 from runner.cli.global_options import GlobalOptions, command, json_option
 from runner.cli.options import read_compute, read_recipe, read_train_options, recipe_options
 from runner.console import is_first_process
@@ -25,8 +26,9 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     from runner.steps.find_lr import find_lr as find_session_lr
     from runner.training.lr_finder import describe
 
+    check_unused(("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track"), "find-lr")
     session = options.session(read_compute(flags))
-    recipe = read_recipe(session.competition.recipe, flags)
+    recipe = read_recipe(session, flags)
     results = find_session_lr(session, recipe, read_train_options(flags))
     if not is_first_process():
         return

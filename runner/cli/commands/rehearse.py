@@ -46,7 +46,7 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
     from runner.workflow import rehearse as rehearse_session
 
     session = options.session(read_compute(flags))
-    recipe = read_recipe(session.competition.recipe, flags)
+    recipe = read_recipe(session, flags)
     rehearsal = RehearsalOptions(hidden) if flags["seed"] is None else RehearsalOptions(hidden, flags["seed"])
     run_options = RunOptions(read_train_options(flags), read_predict_options(flags))
     finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard)

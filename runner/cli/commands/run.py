@@ -9,6 +9,7 @@ import click
 
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import (
+    new_option,
     predict_options,
     read_compute,
     read_predict_options,
@@ -30,18 +31,27 @@ from runner.options import SubmitOptions
 )
 @click.option("--no-submit", is_flag=True, help="End with the checked submission file. Needs no account.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
+@new_option
 @recipe_options
 @predict_options
 def run(
-    options: GlobalOptions, name: str | None, source: Path | None, no_submit: bool, message: str, **flags: Any
+    options: GlobalOptions,
+    name: str | None,
+    source: Path | None,
+    no_submit: bool,
+    message: str,
+    new: bool,
+    **flags: Any,
 ) -> None:
-    """Download, split, train, predict, check, submit, and show the standing. An interrupted run goes on."""
+    """Download, split, train, predict, check, submit, and show the standing. The same command again goes on."""
     from runner.cli.messages import format_score, format_score_details, format_submission
     from runner.workflow import RunOptions, run_and_submit, run_until_submission
 
     session = options.session(read_compute(flags))
-    recipe = read_recipe(session.competition.recipe, flags)
-    run_options = RunOptions(read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source)
+    recipe = read_recipe(session, flags)
+    run_options = RunOptions(
+        read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new
+    )
     if no_submit:
         finished = run_until_submission(session, recipe, run_options, name=name)
         last = f"{finished.path}\nto submit it: {session.command('submit', finished.run.name)}"

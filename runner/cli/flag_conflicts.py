@@ -1,0 +1,99 @@
+"""Flags that contradict each other, or that a command would have to ignore: what was asked is what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from runner.contract import Recipe
+
+# The flags that decide what is trained.
+_RECIPE_FLAGS = (
+    "--backbone",
+    "--no-pretrained",
+    "--from-run",
+    "--size",
+    "--batch-size",
+    "--lr",
+    "--freeze-to",
+    "--oversample",
+    "--folds",
+    "--epochs",
+    "--epochs-scale",
+    "--quick",
+    "--linear-probe",
+    "--time-budget",
+    "--seed",
+    "--skip-unreadable",
+)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A flag with those that it excludes, and why."""
+
+    flag: str
+    excluded: tuple[str, ...]
+    reason: str
+
+
+_CONFLICTS = (
+    Conflict("--weights", ("--no-pretrained",), "training starts from a file, or from scratch"),
+    Conflict("--from-run", ("--weights", "--no-pretrained"), "training starts from the run's snapshot"),
+    Conflict("--quick", ("--linear-probe",), "the one trains the backbone, the other does not"),
+    Conflict("--linear-probe", ("--freeze-to",), "the backbone is not trained at all"),
+    Conflict("--time-budget", ("--epochs", "--epochs-scale"), "the time decides how many epochs there are"),
+    Conflict("--epochs", ("--epochs-scale",), "both set how many epochs there are"),
+    Conflict("--resume", (*_RECIPE_FLAGS, "--new", "--all-data"), "a run goes on by its own recipe"),
+    Conflict("--all-data", (*_RECIPE_FLAGS, "--new", "--only-fold"), "a refit repeats the run's own recipe"),
+    Conflict("--no-submit", ("--message",), "the note is for a submission"),
+)
+
+
+def check_flags() -> None:
+    """A click.UsageError if two flags of the current command contradict each other."""
+    given = _given_flags()
+    for conflict in _CONFLICTS:
+        excluded = [flag for flag in conflict.excluded if flag in given]
+        if conflict.flag in given and excluded:
+            raise click.UsageError(f"{conflict.flag} excludes {', '.join(excluded)}: {conflict.reason}; choose one")
+
+
+def check_unused(flags: Sequence[str], command: str) -> None:
+    """A click.UsageError if one of these flags was given, which the command has no use for."""
+    given = [flag for flag in flags if flag in _given_flags()]
+    if given:
+        raise click.UsageError(f"{command} does not use {', '.join(given)}: leave it out")
+
+
+def check_effect(recipe: Recipe, options: dict[str, Any]) -> None:
+    """A click.UsageError if a flag does not change the recipe that the others made."""
+    from runner.contract import TrainMode
+
+    sizes = {stage.size for stage in recipe.stages}
+    unused = [size for size in options["sizes"] or () if size not in sizes]
+    if unused:
+        trained = ",".join(map(str, sorted(sizes)))
+        raise click.UsageError(f"nothing is trained at {', '.join(map(str, unused))} px: --size {trained}")
+    if any(stage.mode is TrainMode.UNFROZEN for stage in recipe.stages):
+        return
+    if options["freeze_to"] is not None:
+        raise click.UsageError("--freeze-to: this recipe trains the head alone, the backbone stays frozen")
+    if isinstance(options["lr"], tuple) and len(options["lr"]) > 1:
+        raise click.UsageError("--lr: this recipe trains the head alone, which has one learning rate")
+
+
+def _given_flags() -> set[str]:
+    """The first long name of each flag on the command line."""
+    context = click.get_current_context()
+    return {
+        next(name for name in param.opts if name.startswith("--"))
+        for param in context.command.params
+        if isinstance(param, click.Option)
+        and context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+    }
