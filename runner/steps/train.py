@@ -135,7 +135,7 @@ def _training(
 ) -> Iterator[Run]:
     """The locked run; removed again if it ends before its first epoch."""
     run = None
-    asked = request and request.to_dict()
+    asked = None if request is None else request.to_dict()
     try:
         with started_run(session.workspace, session.name, recipe, name, "train", options.only_fold, asked) as run:
             if recipe.refit_of is not None:
