@@ -21,7 +21,7 @@ from benchmarks.torture.attack import Attack
 from benchmarks.torture.campaign import Plan, run_attack, table
 
 # Modules of this package with a constant ATTACK.
-CLASSES = ("kills",)
+CLASSES = ("kills", "flips")
 
 
 def main() -> int:

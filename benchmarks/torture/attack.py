@@ -29,6 +29,7 @@ class Harm(Enum):
     LOST = "lost"  # work or data is gone, or a command cannot be brought to its end
     DOUBLED = "doubled"  # a submission, a ledger line or a file is there twice
     CHANGED = "silently changed"  # another result, and no word about it
+    LEFT = "left over"  # a file that no command will use again, and none removes
     UNCLEAR = "unclear"  # an error without the file's name, or without a fix
     TRACEBACK = "traceback"
     BUG = "bug in the runner"

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-_TEXT = {".csv", ".json", ".jsonl", ".html", ".svg", ".py", ".txt", ""}
+_PAGES = {".html", ".svg"}
+_TEXT = {".csv", ".json", ".jsonl", ".py", ".txt", ""}
+_FIGURE = re.compile(r"<svg.*?</svg>|data:image/[^\"']*", re.DOTALL)
+_NUMBER = re.compile(r"[-+−]?\d[\d.,e]*")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}[:-]?\d{2}(?:[:-]?\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
 _SECONDS = re.compile(r'("[a-z_]*(?:seconds|second)[a-z_]*": )[\d.e+-]+')
 _DURATION = re.compile(r"\b\d+(?:\.\d+)? ?(?:s|min|h|ms)\b(?: \d+ ?s\b)?")
@@ -36,18 +39,27 @@ def _without_times(name: str) -> str:
     return _MOMENT.sub("MOMENT", name)
 
 
+def _page(text: str) -> str:
+    """A page without numbers and figures, which are drawn from files that are compared themselves."""
+    return _NUMBER.sub("N", _FIGURE.sub("FIGURE", text))
+
+
 def _digest(path: Path, workspace: Path) -> str:
     if path.suffix == ".npz":  # an archive, which holds the time of its writing
         with np.load(path) as arrays:
             content = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
+    elif path.suffix in _PAGES:
+        content = _page(path.read_text(encoding="utf-8")).encode()
     elif path.suffix in _TEXT:
-        content = _plain(path.read_text(encoding="utf-8", errors="replace"), workspace).encode()
+        text = plain_text(path.read_text(encoding="utf-8", errors="replace"), workspace)
+        # Sorted by the second of the submission: two of one second may change places.
+        content = ("".join(sorted(text.splitlines())) if path.name == "ledger.csv" else text).encode()
     else:
         content = path.read_bytes()
     return hashlib.sha256(content).hexdigest()
 
 
-def _plain(text: str, workspace: Path) -> str:
+def plain_text(text: str, workspace: Path) -> str:
     """The text without times and without the workspace's path."""
     text = text.replace(str(workspace), "WORKSPACE")
     return _DURATION.sub("DURATION", _SECONDS.sub(r"\1 SECONDS", _MOMENT.sub("MOMENT", text)))

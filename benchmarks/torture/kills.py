@@ -44,20 +44,19 @@ def finish(trial: Trial, step: Step) -> Ended:
     """Run the command to its end; it must not need anything but to be called again."""
     ended = trial.runner(*step.words, before=step.before)
     trial.require_done(ended, "called again")
+    if step.after_kill:
+        trial.require_done(trial.runner(*step.after_kill), "completed")
     return ended
 
 
 def compare(trial: Trial, step: Step) -> None:
     """Report what differs from the unbroken run."""
     for line in differences(trial.prepared / "after" / step.name, trial.folder):
-        harm = (
-            Harm.DOUBLED
-            if "submissions" in line and "left over" in line
-            else Harm.LOST
-            if "missing" in line
-            else Harm.CHANGED
-        )
-        trial.report(harm, line)
+        name, _, kind = line.partition(" ")
+        if kind == "is left over":
+            trial.report(Harm.LEFT if ".part" in name else Harm.DOUBLED, line)
+        else:
+            trial.report(Harm.LOST if kind == "is missing" else Harm.CHANGED, line)
 
 
 def _interruption(chance: random.Random, seconds: float, changes: int) -> Interruption:

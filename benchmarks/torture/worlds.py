@@ -44,13 +44,15 @@ class Step:
     name: str
     words: tuple[str, ...]
     before: Callable[[], None] | None = None  # called in the child, before the command
+    after_kill: tuple[str, ...] | None = None  # the command that completes what it does not do twice
 
     def run(self, workspace: Path) -> Ended:
         """Run it to its end."""
         return fork_runner(workspace, self.words, before=self.before, count_changes=True)
 
 
-def _shapes(*words: str) -> tuple[str, ...]:
+def shapes(*words: str) -> tuple[str, ...]:
+    """A command of the competition on its practice host."""
     return ("--host", "practice", NAME, *words)
 
 
@@ -66,27 +68,27 @@ def shrink_demo() -> None:
 
 # In this order: each finds what those before it have left.
 STEPS = (
-    Step("download", _shapes("download")),
-    Step("explore", _shapes("explore")),
-    Step("split", _shapes("split", "--folds", "2")),
-    Step("find-lr", _shapes("find-lr", "--workers", "0")),
-    Step("train", _shapes("train", "--run", "a", "--workers", "0")),
-    Step("predict", _shapes("predict", "--run", "a", "--workers", "0", "--tta", "all")),
-    Step("train features", _shapes("train", "--run", "b", "--linear-probe", "--workers", "0")),
-    Step("predict features", _shapes("predict", "--run", "b", "--workers", "0", "--tta", "all")),
-    Step("ensemble", _shapes("ensemble", "a", "b", "--name", "e")),
-    Step("check", _shapes("check", "practice/submissions/shapes/a.csv")),
-    Step("report", _shapes("report", "a")),
-    Step("submit", _shapes("submit", "a", "-m", "first")),
-    Step("submit best", _shapes("submit", "--best", "1")),
-    Step("standings", _shapes("standings", "--refresh")),
-    Step("runs", _shapes("runs")),
+    Step("download", shapes("download")),
+    Step("explore", shapes("explore")),
+    Step("split", shapes("split", "--folds", "2")),
+    Step("find-lr", shapes("find-lr", "--workers", "0")),
+    Step("train", shapes("train", "--run", "a", "--workers", "0")),
+    Step("predict", shapes("predict", "--run", "a", "--workers", "0", "--tta", "all")),
+    Step("train features", shapes("train", "--run", "b", "--linear-probe", "--workers", "0")),
+    Step("predict features", shapes("predict", "--run", "b", "--workers", "0", "--tta", "all")),
+    Step("ensemble", shapes("ensemble", "a", "b", "--name", "e")),
+    Step("check", shapes("check", "practice/submissions/shapes/a.csv")),
+    Step("report", shapes("report", "a")),
+    Step("submit", shapes("submit", "a", "-m", "first")),
+    Step("submit best", shapes("submit", "--best", "1"), after_kill=shapes("standings", "--refresh")),
+    Step("standings", shapes("standings", "--refresh")),
+    Step("runs", shapes("runs")),
     Step("board", ("board",)),
-    Step("refit", _shapes("train", "--run", "a", "--all-data", "--workers", "0")),
-    Step("run", _shapes("run", "--run", "c", *_SHORT, "--workers", "0")),
-    Step("rehearse", _shapes("rehearse", "--hidden", "0.3", *_SHORT, "--workers", "0")),
+    Step("refit", shapes("train", "--run", "a", "--all-data", "--workers", "0")),
+    Step("run", shapes("run", "--run", "c", *_SHORT, "--workers", "0")),
+    Step("rehearse", shapes("rehearse", "--hidden", "0.3", *_SHORT, "--workers", "0")),
     Step("demo", ("demo", "iceberg"), shrink_demo),
-    Step("clean", _shapes("clean")),
+    Step("clean", shapes("clean")),
 )
 
 

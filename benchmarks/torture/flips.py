@@ -1,0 +1,216 @@
+"""Damage one file of a workspace, and call the commands that read it.
+
+Each either says so, with the file's name and a fix, or does what it does in an undamaged workspace.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.torture.attack import Attack, Harm, Trial
+from benchmarks.torture.contents import differences, plain_text, read_json
+from benchmarks.torture.damage import damage
+from benchmarks.torture.process import Interruption, fork_runner
+from benchmarks.torture.worlds import NAME, STEPS, copy_world, record_steps, shapes
+
+_PREDICTIONS = ("fold-*/*.npz", "fold-*/swa.*", "oof_targets.npz", "postprocess.json", "score.json")
+_SHORT = ("--epochs-scale", "0.4", "--workers", "0")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Commands that read files: in which workspace, without which files of run a, and which kinds they read."""
+
+    name: str
+    calls: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...]  # glob patterns below `practice/`
+    world: str = "finished"
+    removed: tuple[str, ...] = ()
+
+
+_RUN = f"runs/{NAME}/a"
+_SUBMISSION = f"practice/submissions/{NAME}/a.csv"
+SCENARIOS = (
+    Scenario(
+        "look",
+        (shapes("runs"), shapes("report", "a"), ("board",), shapes("standings"), ("list",)),
+        (
+            f"{_RUN}/*.json",
+            f"{_RUN}/log.jsonl",
+            f"{_RUN}/*.csv",
+            f"{_RUN}/fold-*/*.json",
+            f"{_RUN}/fold-*/*.valid.npz",
+            f"{_RUN}/oof_targets.npz",
+            f"leaderboards/{NAME}/*",
+            "submissions/ledger.csv",
+            f"data/{NAME}/*.*",
+            f"data/{NAME}/.complete",
+        ),
+    ),
+    Scenario(
+        "predict again",
+        (shapes("predict", "--run", "a", "--workers", "0"), shapes("runs")),
+        (
+            f"{_RUN}/fold-*/snapshot-*.safetensors",
+            f"{_RUN}/fold-*/snapshot-*.json",
+            f"{_RUN}/folds.*",
+            f"{_RUN}/recipe.json",
+            f"{_RUN}/log.jsonl",
+            f"data/{NAME}/train/*",
+            f"data/{NAME}/test/*",
+            f"data/{NAME}/*.*",
+            f"cache/{NAME}/images/*/*",
+            f"cache/{NAME}/features/*",
+            f"cache/{NAME}/*.txt",
+        ),
+        removed=_PREDICTIONS,
+    ),
+    Scenario(
+        "predict",
+        (shapes("predict", "--run", "a", "--workers", "0", "--tta", "all"), shapes("runs")),
+        (f"{_RUN}/fold-*/*", f"{_RUN}/*.json", f"{_RUN}/*.npz", f"{_RUN}/folds.*", f"submissions/{NAME}/a.csv"),
+    ),
+    Scenario(
+        "ensemble",
+        (shapes("ensemble", "a", "b", "--name", "n"), shapes("check", _SUBMISSION)),
+        (f"{_RUN}/fold-*/*.npz", f"{_RUN}/*.json", f"{_RUN}/*.npz", f"{_RUN}/folds.*", f"submissions/{NAME}/a.csv"),
+    ),
+    Scenario(
+        "go on",
+        (shapes("train", "--run", "a", "--workers", "0"), shapes("predict", "--run", "a", "--workers", "0")),
+        (
+            f"{_RUN}/fold-*/checkpoint.safetensors",
+            f"{_RUN}/fold-*/checkpoint.safetensors",
+            f"{_RUN}/fold-*/*",
+            f"{_RUN}/*.*",
+            f"cache/{NAME}/features/*",
+            f"runs/{NAME}/folds.*",
+        ),
+        world="interrupted",
+    ),
+    Scenario(
+        "train anew",
+        (shapes("train", "--run", "n", *_SHORT), shapes("predict", "--run", "n", "--workers", "0")),
+        (
+            f"runs/{NAME}/folds.*",
+            f"data/{NAME}/train/*",
+            f"data/{NAME}/*.*",
+            f"cache/{NAME}/images/*/*",
+            f"cache/{NAME}/features/*",
+            f"cache/{NAME}/*.txt",
+        ),
+    ),
+    Scenario(
+        "submit",
+        (shapes("submit", "a"), shapes("submit", "--best", "1"), shapes("standings", "--refresh")),
+        (
+            "submissions/ledger.csv",
+            "submissions/ledger.csv",
+            f"submissions/{NAME}/*.csv",
+            f"leaderboards/{NAME}/*",
+            f"runs/{NAME}/*/score.json",
+            f"runs/{NAME}/*/recipe.json",
+        ),
+    ),
+    Scenario(
+        "refit",
+        (shapes("train", "--run", "a", "--all-data", "--workers", "0"), shapes("predict", "--workers", "0")),
+        (f"{_RUN}/*.json", f"{_RUN}/fold-*/*.json", f"{_RUN}/log.jsonl", f"{_RUN}/folds.*"),
+    ),
+    Scenario("explore", (shapes("explore"),), (f"data/{NAME}/*.*", f"data/{NAME}/train/*")),
+)
+
+_LAST_STEP = "submit best"  # runs a, b and e, predicted; a and the best of the others submitted
+
+
+def prepare(folder: Path, small: bool) -> None:
+    """Make a finished workspace and an interrupted one, and do in them what each scenario does, undamaged."""
+    names = [step.name for step in STEPS]
+    record_steps(folder, STEPS[: names.index(_LAST_STEP) + 1])
+    (folder / "after" / _LAST_STEP).rename(folder / "finished")
+    _interrupt_training(folder, folder / "interrupted")
+    for scenario in _scenarios(small):
+        workspace = folder / "expected" / scenario.name
+        _begin(scenario, folder, workspace)
+        outputs = []
+        for words in scenario.calls:
+            ended = fork_runner(workspace, words)
+            if ended.code:
+                raise RuntimeError(ended.describe())
+            outputs.append(plain_text(ended.output, workspace))
+        (folder / f"{scenario.name}.json").write_text(json.dumps(outputs))
+
+
+def _interrupt_training(folder: Path, workspace: Path) -> None:
+    """A training that was killed after its first fold, within the second."""
+    step = next(step for step in STEPS if step.name == "train")
+    copy_world(folder / "before" / step.name, workspace)
+    changes = 1
+    while not list(workspace.glob("practice/runs/*/a/fold-1/checkpoint.safetensors")):
+        changes += 10
+        fork_runner(workspace, step.words, interruption=Interruption(change=changes))
+
+
+def _scenarios(small: bool) -> Sequence[Scenario]:
+    return [one for one in SCENARIOS if one.name in ("look", "ensemble")] if small else SCENARIOS
+
+
+def _begin(scenario: Scenario, prepared: Path, workspace: Path) -> None:
+    copy_world(prepared / scenario.world, workspace)
+    for pattern in scenario.removed:
+        for path in (workspace / "practice" / _RUN).glob(pattern):
+            path.unlink()
+
+
+def run(trial: Trial) -> None:
+    """Damage a file, and call what reads it."""
+    known = [scenario for scenario in SCENARIOS if (trial.prepared / f"{scenario.name}.json").exists()]
+    scenario = trial.random.choice(known)
+    _begin(scenario, trial.prepared, trial.folder)
+    path = _choose(trial, scenario)
+    name = path.relative_to(trial.folder).as_posix()
+    trial.outcome.title = f"{scenario.name}: {name}, {damage(path, trial.random)}"
+    trial.outcome.hit = True
+    said = False
+    for words, expected in zip(scenario.calls, read_json(trial.prepared / f"{scenario.name}.json"), strict=True):
+        ended = trial.runner(*words)
+        output = plain_text(ended.output, trial.folder)
+        said = said or _names(ended.output, path)
+        if ended.code:
+            trial.must(said, Harm.UNCLEAR, f"{path.name} is not named: {ended.describe()}")
+            trial.must("fix:" in ended.output, Harm.UNCLEAR, f"no fix: {ended.describe()}")
+        elif output != expected:
+            trial.must(said, Harm.CHANGED, f"instead of {expected[-600:]!r}: {ended.describe()}")
+    if not said:
+        _compare(trial, scenario, name)
+
+
+def _choose(trial: Trial, scenario: Scenario) -> Path:
+    """A file of one of the scenario's kinds; each kind is as likely as another."""
+    while True:
+        found = sorted(trial.folder.joinpath("practice").glob(trial.random.choice(scenario.kinds)))
+        files = [path for path in found if path.is_file() and "lock" not in path.name]
+        if files:
+            return trial.random.choice(files)
+
+
+def _names(output: str, path: Path) -> bool:
+    """Whether a message names the file, or for an image the id that it has in the tables."""
+    words = {path.name, path.parent.name + "/" + path.name}
+    if path.suffix == ".jpg":
+        words.add(path.stem)
+    return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", output) for word in words)
+
+
+def _compare(trial: Trial, scenario: Scenario, name: str) -> None:
+    """Nothing was said: so nothing may differ, but the damaged file itself."""
+    for line in differences(trial.prepared / "expected" / scenario.name, trial.folder):
+        if not line.startswith(f"{name} "):
+            trial.report(Harm.CHANGED, line)
+
+
+ATTACK = Attack("flips", 200, run, prepare)
