@@ -5,10 +5,6 @@ A class alone: `--only kills`; one trial again: `--only kills --seed 7 --first 1
 
 from __future__ import annotations
 
-import os
-
-os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NO_ALBUMENTATIONS_UPDATE="1")
-
 import argparse
 import importlib
 import pkgutil
@@ -21,7 +17,7 @@ from benchmarks.torture.attack import Attack
 from benchmarks.torture.campaign import Plan, run_attack, table
 
 # Modules of this package with a constant ATTACK.
-CLASSES = ("kills", "flips")
+CLASSES = ("kills", "faults", "flips")
 
 
 def main() -> int:
@@ -42,6 +38,8 @@ def preload() -> None:
     for module in pkgutil.walk_packages(runner.__path__, "runner."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in ("kagglesdk.competitions.types.competition_api_service", "kagglesdk.kaggle_http_client"):
+        importlib.import_module(name)
 
 
 def load(name: str) -> Attack:

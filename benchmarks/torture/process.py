@@ -5,6 +5,7 @@ The parent imports torch and computes nothing, so that no child inherits threads
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import select
@@ -17,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.torture import clock
+
 _OUTPUT = ".output.txt"
 
 # Events of Python's audit hooks that change what is on the disk.
 _WRITES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.copyfile")
+_MOST_ADDED_BYTES = 3 << 30
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -54,7 +58,8 @@ class Ended:
     output: str
     seconds: float
     memory_mb: float
-    changes: int  # of the disk, if it was counted
+    changes: int = 0  # of the disk, if it was counted
+    clock_seconds: float = 0.0  # of the clock, if it was made to run fast
     out_of_bounds: str = ""
 
     @property
@@ -115,8 +120,8 @@ class Started:
             over = f"{memory:.0f} MB of memory"
         output = self.output.read_text(encoding="utf-8", errors="replace")
         code = os.waitstatus_to_exitcode(status)
-        changes = int(counted or 0)
-        return Ended(self.words, code, output, time.monotonic() - self.began, memory, changes, over)
+        told = json.loads(counted or "{}")
+        return Ended(self.words, code, output, time.monotonic() - self.began, memory, **told, out_of_bounds=over)
 
     def _wait_until(self, moment: float) -> bool:
         """Wait for the child's end, at most until the moment; whether it has ended."""
@@ -181,7 +186,8 @@ def _run(
     changes.counting = True
     code = run_command(["--workspace", str(workspace), *words])
     changes.counting = False
-    os.write(writing, str(changes.count).encode())
+    told = {"changes": changes.count, "clock_seconds": clock.elapsed()}
+    os.write(writing, json.dumps(told).encode())
     return code
 
 
@@ -211,6 +217,9 @@ def _redirect(output: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Far beyond any bound: what grows without end must not take the machine with it.
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + _MOST_ADDED_BYTES, taken + _MOST_ADDED_BYTES))
 
 
 def _kill(child: int, number: signal.Signals) -> None:
