@@ -12,6 +12,7 @@ from typing import IO
 
 from rich.filesize import decimal
 
+from runner.archives.content import HEAD, title_of
 from runner.archives.disk_space import free_bytes, require_free
 from runner.archives.names import check_collisions, is_junk, safe_path
 from runner.archives.readers import (
@@ -221,24 +222,13 @@ def _explained(archive: Path, kind: ArchiveKind, error: Exception, retry_command
 
 def _not_an_archive(path: Path, retry_command: str) -> ArchiveError:
     with path.open("rb") as handle:
-        head = handle.read(512)
+        head = handle.read(HEAD)
     for magic, title in _UNSUPPORTED.items():
         if head.startswith(magic):
             fix = f"extract it with another program, and put the files in its place, then: {retry_command}"
             return ArchiveError(f"{path.name} is {title}, which is not supported", where=path, fix=fix)
     return ArchiveError(
-        f"{path.name} is not an archive but {_title_of(head)}",
+        f"{path.name} is not an archive but {title_of(head)}",
         where=path,
         fix=f"get a new copy of it, then: {retry_command}",
     )
-
-
-def _title_of(head: bytes) -> str:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head:
-        return "an empty file"
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "an HTML page, such as a sign-in or error page saved under its name"
-    if not start.strip(b"\0"):
-        return "a file of zeros, such as an interrupted download leaves"
-    return "a text" if b"\0" not in head and head.isascii() else "a file of another kind"

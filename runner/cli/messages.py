@@ -6,6 +6,7 @@ from runner.contract import Competition
 from runner.hosts.submit import SubmitResult
 from runner.prediction.score import Score
 from runner.training.run import Run
+from runner.training.unreadable import read_skipped
 
 
 def format_score(competition: Competition, run: Run) -> str:
@@ -19,7 +20,20 @@ def format_score(competition: Competition, run: Run) -> str:
         for metric in competition.extra_metrics
         if metric.key in score["extra_metrics"]
     )
-    return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows)"
+    return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows{_format_skipped(run)})"
+
+
+def _format_skipped(run: Run) -> str:
+    """How many rows the run, or a member of it, leaves out because their images cannot be read; empty if none."""
+    skipped = read_skipped(run)
+    for name in run.read_members():
+        skipped = skipped.union(read_skipped(Run(run.competition, name, run.folder.with_name(name))))
+    counts = [
+        f"{len(ids):,} {what}"
+        for ids, what in ((skipped.labelled, "labelled left out"), (skipped.test, "test by class frequencies"))
+        if ids
+    ]
+    return f"; unreadable images: {', '.join(counts)}" if counts else ""
 
 
 def format_score_details(run: Run) -> str:

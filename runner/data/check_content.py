@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.console import log
 from runner.contract import Competition
 from runner.contract.labels import aliases
 from runner.csv_file import CsvError, read_csv
 from runner.data.collect_files import Source
 from runner.data.index import build_index
 from runner.errors import DataError, WrongDataError
-from runner.problems import Problem, ProblemsError, describe
+from runner.problems import Problem, ProblemsError
 
 # Problems of files that are another competition's, or not what the competition file says.
 _OF_WRONG_DATA = frozenset(
@@ -35,7 +34,7 @@ _MOST = 0.5
 def check_content(competition: Competition, folder: Path, source: Source, *, must_be_right: bool) -> None:
     """Raise a DataError if the files are not the competition's, or, if they must be right, for any error in them.
 
-    Else errors in single rows are told, and left to be corrected in the data folder.
+    Else errors in single rows are left to be corrected in the data folder; every later step tells them.
     """
     try:
         build_index(competition, folder)
@@ -45,7 +44,6 @@ def check_content(competition: Competition, folder: Path, source: Source, *, mus
             raise _wrong_data(name, source, error.problems) from error
         if must_be_right:
             raise _incomplete(name, source, error) from error
-        log.warning(f"{name}: the data has errors, to be corrected before it can be used:\n{describe(error.problems)}")
 
 
 def _is_wrong(competition: Competition, folder: Path, problems: Sequence[Problem]) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from runner.archives.content import HEAD, title_of
 from runner.data.image_arrays import is_array_path, open_array, parse_array_path
 from runner.data.manifest import fix_of_file
 from runner.errors import DataError
@@ -233,6 +234,10 @@ def _reason(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "the image is empty: 0 bytes"
     if isinstance(error, UnidentifiedImageError):
+        with path.open("rb") as file:
+            title = title_of(file.read(HEAD))
+        if title != "a file of another kind":
+            return f"the file is not an image but {title}"
         return "the file is not an image, or of an unsupported format"
     return f"the image is broken: {error or type(error).__name__}"
 

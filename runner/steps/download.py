@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.data import download as data_download
 from runner.hosts.open_host import open_mirror
 from runner.session import Session
+from runner.training.unreadable import remember_unreadable, report_unreadable
 
 
 def download(session: Session, source: Path | None = None, *, force: bool = False) -> Path:
@@ -15,9 +16,17 @@ def download(session: Session, source: Path | None = None, *, force: bool = Fals
 
 
 def download_mirror(session: Session, *, force: bool = False) -> Path:
-    """The data folder, filled from the Kaggle dataset that the plugin names, verified by building the index."""
+    """The data folder, filled from the Kaggle dataset that the plugin names, whose images must be complete."""
     mirror = open_mirror(session.host_name, session.competition, session.workspace)
     return data_download.download(session.competition, session.workspace, mirror, force=force, is_mirror=True)
+
+
+def check_images(session: Session, *, skip_unreadable: bool = False) -> None:
+    """Tell which images have arrived broken; with `skip_unreadable` remember that every run goes on without them."""
+    if skip_unreadable:
+        remember_unreadable(session)
+    else:
+        report_unreadable(session)
 
 
 def is_downloaded(session: Session) -> bool:

@@ -23,6 +23,7 @@ from runner.training.distributed import broadcast_from_main, entered_by_main, ge
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
 from runner.training.run import Run, find_run, hold_run
+from runner.training.unreadable import skip_images
 
 
 def predict(session: Session, run: Run, options: PredictOptions = PredictOptions()) -> Path:
@@ -46,6 +47,7 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
     if recipe.all_data:
         broadcast_from_main(lambda: copy_score(session, run))
         tta, choice = _of_original(session, run)
+    broadcast_from_main(lambda: skip_images(session, run, None))
     folds = most_trained_folds(main_process_first(lambda: build_folds(session, run)))
     views = choose_views(session.competition.preset, tta)
     names = _predict_folds(folds, choice, views)

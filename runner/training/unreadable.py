@@ -1,17 +1,24 @@
-"""Images that cannot be read: refused before the first epoch, or skipped by a run that says so in unreadable.json."""
+"""Images that cannot be read: told when the data arrives, refused before the first epoch, or skipped.
+
+They are skipped by one run, with `train --skip-unreadable`, or by all that follow, with `download --skip-unreadable`.
+A run keeps which they are in unreadable.json.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from runner.console import log
 from runner.data.image_arrays import is_array_path
+from runner.data.skipped_images import read_skipped_images, write_skipped_images
 from runner.errors import DataError
 from runner.images.decode import ImageReader, open_images
 from runner.images.unreadable import UnreadableImage, find_unreadable, read_all
@@ -30,6 +37,11 @@ class SkippedImages:
 
     labelled: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+
+    def union(self, other: SkippedImages) -> SkippedImages:
+        """These and the others, each once."""
+        labelled, test = dict.fromkeys(self.labelled + other.labelled), dict.fromkeys(self.test + other.test)
+        return SkippedImages(tuple(labelled), tuple(test))
 
 
 class BlankedImages:
@@ -61,30 +73,48 @@ def blank_skipped(images: ImageReader, paths: Sequence[str], skipped: frozenset[
     return BlankedImages(images, skipped, size, np.float32 if is_array_path(paths[0]) else np.uint8)
 
 
-def check_images(session: Session, options: TrainOptions) -> SkippedImages:
-    """Which images to skip, with --skip-unreadable; a DataError that names the first few without it."""
-    labelled, test = (_find(session, subset, options) for subset in ("labelled", "test"))
-    if not labelled and not test:
-        return SkippedImages()
-    if not options.skip_unreadable:
-        raise _unreadable_error(session, labelled, test)
-    train, tests = session.index.train, session.index.test
-    log.warning(
-        f"skipping images that cannot be read: {len(labelled):,} of {len(train):,} labelled ones, "
-        f"and {len(test):,} of {len(tests):,} test ones, which are predicted by the class frequencies"
-    )
-    return SkippedImages(
-        tuple(train["id"].iloc[[image.row for image in labelled]]),
-        tuple(tests["id"].iloc[[image.row for image in test]]),
-    )
+def report_unreadable(session: Session) -> None:
+    """Warn of the images that have arrived broken; those that the user has chosen to skip are not counted."""
+    images = _find_all(session, _remembered(session), decode=False)
+    if any(images):
+        log.warning(f"{_describe(session, *images)}\n  fix: {_replace_or_skip(session)}")
 
 
-def skip_images(session: Session, run: Run, options: TrainOptions) -> None:
-    """Check the images of a run; with --skip-unreadable write which it skips. A resumed run keeps its choice."""
-    if run.skipped_file.exists():
-        return
-    skipped = check_images(session, options)
-    if options.skip_unreadable:
+def remember_unreadable(session: Session) -> None:
+    """Decode every image, and remember those that cannot be read: every later run skips them."""
+    labelled, test = _find_all(session, SkippedImages(), decode=True)
+    write_skipped_images(session.index.data_dir, [image.path for image in (*labelled, *test)])
+    if labelled or test:
+        log.warning(f"{_describe(session, labelled, test)}\n{_describe_skipping(len(labelled), len(test))}")
+    else:
+        log.info("every image can be read: none is left out")
+
+
+def check_images(session: Session, options: TrainOptions | None, known: SkippedImages | None = None) -> SkippedImages:
+    """Which images to skip; a DataError that names the first few others that cannot be read.
+
+    A run that began without the `known` ones goes on without them, and its other images are checked by their ends
+    alone.
+    """
+    chosen = _remembered(session).union(known or SkippedImages())
+    may_skip = options is not None and options.skip_unreadable
+    labelled, test = _find_all(session, chosen, decode=may_skip and known is None)
+    if (labelled or test) and not may_skip:
+        once = "" if options is None else "; or without them this once: the same command with --skip-unreadable"
+        fix = _replace_or_skip(session) + once
+        raise DataError(_describe(session, labelled, test), where=session.index.data_dir, fix=fix)
+    chosen = chosen.union(_ids(session, labelled, test))
+    if chosen.labelled or chosen.test:
+        log.warning(_describe_skipping(len(chosen.labelled), len(chosen.test)))
+    return chosen
+
+
+def skip_images(session: Session, run: Run, options: TrainOptions | None) -> None:
+    """Check the images before a run is trained, or predicted (without options); write which it skips, if it does."""
+    known = read_skipped(run) if run.skipped_file.exists() else None
+    skipped = check_images(session, options, known)
+    chose_now = options is not None and options.skip_unreadable and known is None
+    if chose_now or skipped != (known or SkippedImages()):
         write_json(run.skipped_file, asdict(skipped), format=_FORMAT)
 
 
@@ -102,32 +132,70 @@ def copy_skipped(original: Run, run: Run) -> None:
         write_json(run.skipped_file, asdict(read_skipped(original)), format=_FORMAT)
 
 
-def _find(session: Session, subset: str, options: TrainOptions) -> tuple[UnreadableImage, ...]:
-    """The unreadable images of the labelled or the test rows.
+def _remembered(session: Session) -> SkippedImages:
+    """The images that the user has chosen to leave out of every run."""
+    paths, index = read_skipped_images(session.index.data_dir), session.index
+    if not paths:
+        return SkippedImages()
+    chosen = (table["id"][table["path"].isin(paths)] for table in (index.train, index.test))
+    return SkippedImages(*map(tuple, chosen))
 
-    Without the flag file ends are checked, which is quick; with it each image is decoded, so that training cannot
-    stop at one that is damaged in its middle.
+
+def _ids(session: Session, labelled: Sequence[UnreadableImage], test: Sequence[UnreadableImage]) -> SkippedImages:
+    train, tests = session.index.train["id"], session.index.test["id"]
+    rows = ([image.row for image in images] for images in (labelled, test))
+    return SkippedImages(*(tuple(ids.iloc[chosen]) for ids, chosen in zip((train, tests), rows, strict=True)))
+
+
+def _find_all(
+    session: Session, skipped: SkippedImages, *, decode: bool
+) -> tuple[tuple[UnreadableImage, ...], tuple[UnreadableImage, ...]]:
+    """The unreadable images of the labelled and of the test rows, without the skipped ones.
+
+    File headers and ends are checked, which is quick; to `decode` each image finds one that is damaged in its middle.
     """
-    index, workers = session.index, session.compute.workers
+    index = session.index
+    find = partial(_find, session, decode=decode)
+    return find("labelled", index.train, skipped.labelled), find("test", index.test, skipped.test)
+
+
+def _find(
+    session: Session, subset: str, table: pd.DataFrame, skipped: Collection[str], *, decode: bool
+) -> tuple[UnreadableImage, ...]:
+    data_dir, workers = session.index.data_dir, session.compute.workers
     workers = (os.cpu_count() or 1) if workers is None else workers
-    paths = (index.train if subset == "labelled" else index.test)["path"].tolist()
-    if options.skip_unreadable:
-        images = open_images(index.data_dir, paths)
-        return read_all(f"reading {subset} images", paths, lambda row: images[row].shape, workers)[1]
-    readable = session.cache_dir / f"readable-{subset}.txt"
-    return find_unreadable(index.data_dir, paths, workers=workers, readable_file=readable)
+    rows = np.flatnonzero(~table["id"].isin(skipped))
+    paths = table["path"].iloc[rows].tolist()
+    if decode:
+        images = open_images(data_dir, paths)
+        found = read_all(f"reading {subset} images", paths, lambda row: images[row].shape, workers)[1]
+    else:
+        readable = session.cache_dir / f"readable-{subset}.txt"
+        found = find_unreadable(data_dir, paths, workers=workers, readable_file=readable)
+    return tuple(replace(image, row=int(rows[image.row])) for image in found)
 
 
-def _unreadable_error(
-    session: Session, labelled: Sequence[UnreadableImage], test: Sequence[UnreadableImage]
-) -> DataError:
-    images = [*labelled, *test]
+def _describe(session: Session, labelled: Sequence[UnreadableImage], test: Sequence[UnreadableImage]) -> str:
+    images, index = [*labelled, *test], session.index
     lines = [f"  {image.path}: {image.reason}" for image in images[:_LISTED]]
     if len(images) > _LISTED:
         lines.append(f"  and {len(images) - _LISTED:,} more")
-    counts = f"{len(labelled):,} labelled and {len(test):,} test images cannot be read:"
-    return DataError(
-        "\n".join([counts, *lines]),
-        where=session.index.data_dir,
-        fix="replace the files, or train without them: the same command with --skip-unreadable",
+    counts = f"{len(labelled):,} of {len(index.train):,} labelled and {len(test):,} of {len(index.test):,} test images"
+    return "\n".join([f"{counts} cannot be read:", *lines])
+
+
+def _describe_skipping(labelled: int, test: int) -> str:
+    """What becomes of the rows whose images are skipped."""
+    parts = [
+        f"{labelled:,} labelled {'row is' if labelled == 1 else 'rows are'} left out of training and score",
+        f"for {test:,} test {'row' if test == 1 else 'rows'} the class frequencies of the training rows are submitted",
+    ]
+    told = [part for part, count in zip(parts, (labelled, test), strict=True) if count]
+    return f"images that cannot be read: {'; '.join(told)}"
+
+
+def _replace_or_skip(session: Session) -> str:
+    return (
+        f"replace the files: {session.redownload_command}; "
+        f"or go on without them: {session.command('download', '--skip-unreadable')}"
     )

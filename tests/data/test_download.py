@@ -519,14 +519,13 @@ def test_a_copy_without_an_image_of_the_sample_is_refused(kind: str, tmp_path: P
     assert is_downloaded(DOG, workspace)
 
 
-def test_an_image_that_the_host_itself_lacks_is_told_and_left_to_be_corrected(
-    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
-    download(DOG, workspace, folder_host(tmp_path / "host", WITH_D))
+def test_an_image_that_the_host_itself_lacks_is_left_to_be_corrected(tmp_path: Path, workspace: Workspace) -> None:
+    folder = download(DOG, workspace, folder_host(tmp_path / "host", WITH_D))
     assert is_downloaded(DOG, workspace)
-    err = capsys.readouterr().err
-    assert "warning: dog-breed: the data has errors" in err
-    assert "'d' has no image test/d.jpg" in err
+    with pytest.raises(ProblemsError, match=r"'d' has no image test/d.jpg"):
+        build_index(DOG, folder)
+    write_files(folder, {"test/d.jpg": b"d"})
+    build_index(DOG, folder)
 
 
 IN_TRAIN = {f"train/{name}": data for name, data in inside(DOG_FILES, "train/").items()}

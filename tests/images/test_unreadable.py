@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from runner.archives.content import title_of
 from runner.data.image_arrays import array_path
 from runner.errors import DataError
 from runner.images import unreadable
 from runner.images.decode import read_image
+from runner.images.file_ends import is_plainly_complete
 from runner.images.unreadable import UnreadableImage, find_unreadable
+from tests.builders import random_image
 from tests.images.scenes import noisy
 
 FORMATS = [
@@ -94,7 +98,7 @@ def test_missing_empty_and_junk_files_are_found_in_order(tmp_path: Path) -> None
     assert find_unreadable(tmp_path, paths, workers=2) == (
         UnreadableImage(0, "empty.jpg", "the image is empty: 0 bytes"),
         UnreadableImage(2, "gone.jpg", "the image is missing"),
-        UnreadableImage(3, "page.jpg", "the file is not an image, or of an unsupported format"),
+        UnreadableImage(3, "page.jpg", f"the file is not an image but {title_of(b'<html>')}"),
         UnreadableImage(4, "folder.jpg", "the image is a folder"),
     )
 
@@ -176,3 +180,34 @@ def test_decoding_a_truncated_file_raises_or_gives_every_pixel(
         assert error.where == str(folder / "cut")
     else:
         assert np.array_equal(image, read_image(folder / "complete", min_side=min_side))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_complete_jpeg_or_png_is_known_without_a_decoder(mode: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    Image.new(mode, (40, 30)).save(path)
+    assert is_plainly_complete(path)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_quick_look_takes_no_file_that_is_cut_or_replaced(data: st.DataObject) -> None:
+    suffix = data.draw(st.sampled_from(("JPEG", "PNG")))
+    stream = io.BytesIO()
+    Image.fromarray(random_image(1)).save(stream, suffix)
+    content = stream.getvalue()
+    kind = data.draw(st.sampled_from(("cut", "zeros", "html", "empty", "huge")))
+    if kind == "cut":
+        content = content[: data.draw(st.integers(1, len(content) - 1))]
+    elif kind == "zeros":
+        content = content[:-40] + bytes(40)
+    elif kind == "huge":
+        content = content.replace((40).to_bytes(2, "big"), b"\xff\xff", 4)
+        assume(content != stream.getvalue())
+    else:
+        content = b"<html></html>" if kind == "html" else b""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(content)
+        assert not is_plainly_complete(path)

@@ -67,7 +67,7 @@ def test_a_truncated_image_stops_training_with_one_message(
     assert run(workspace, "train", "--run", "one", "--workers", workers) == 1
     err = capfd.readouterr().err
     assert "Traceback" not in err
-    counts = "0 labelled and 1 test" if subset == "test" else "1 labelled and 0 test"
+    counts = "0 of 60 labelled and 1 of 21 test" if subset == "test" else "1 of 60 labelled and 0 of 21 test"
     assert f"{counts} images cannot be read:" in err
     assert path.name in err
     assert "the same command with --skip-unreadable" in err
@@ -82,9 +82,13 @@ def test_with_the_flag_a_run_trains_without_a_truncated_image(
     name, _ = truncate(workspace, subset)
     flags = ("--run", "one", "--workers", workers)
     assert run(workspace, "train", *flags, "--skip-unreadable") == 0
-    counts = "0 of 60 labelled ones, and 1 of 21" if subset == "test" else "1 of 60 labelled ones, and 0 of 21"
-    assert f"warning: skipping images that cannot be read: {counts} test ones" in capfd.readouterr().err
+    told = "1 labelled row is left out of training and score"
+    if subset == "test":
+        told = "for 1 test row the class frequencies of the training rows are submitted"
+    assert f"warning: images that cannot be read: {told}\n" in capfd.readouterr().err
     assert run(workspace, "predict", *flags) == 0
+    note = "1 test by class frequencies" if subset == "test" else "1 labelled left out"
+    assert f"rows; unreadable images: {note})" in capfd.readouterr().out
     folder = workspace / "runs" / "shapes" / "one"
     assert name in json.loads((folder / "unreadable.json").read_text())["test" if subset == "test" else "labelled"]
     oof = read_view_predictions(folder / "fold-0" / "snapshot-1.valid.npz")
@@ -128,6 +132,71 @@ def test_an_image_that_breaks_during_training_is_one_message(
     assert f"where: {path}" in err
 
 
+def test_broken_images_are_told_when_the_data_arrives(
+    tmp_path: Path, shapes_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    source = tmp_path / "source"
+    shutil.copytree(shapes_folder, source)
+    (source / "train" / "train003.jpg").write_bytes(b"<!doctype html><title>Sign in</title>")
+    (source / "test" / "test004.jpg").write_bytes(b"")
+    write_plugin(tmp_path, SHAPES)
+    assert run(tmp_path, "download", "--from", str(source)) == 0
+    err = capfd.readouterr().err
+    assert "warning: 1 of 60 labelled and 1 of 21 test images cannot be read:\n" in err
+    assert "train/train003.jpg: the file is not an image but an HTML page" in err
+    assert "test/test004.jpg: the image is empty: 0 bytes" in err
+    assert f"runner shapes download --from {source} --force; or go on without them: runner shapes download" in err
+
+
+@pytest.fixture
+def skipping(workspace: Path, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """The ids of a labelled and a test image that are broken, and that the user goes on without."""
+    ids = truncate(workspace, "train")[0], truncate(workspace, "test")[0]
+    assert run(workspace, "download", "--skip-unreadable") == 0
+    err = capfd.readouterr().err
+    assert "1 labelled row is left out of training and score; for 1 test row the class frequencies" in err
+    return ids
+
+
+def test_the_choice_to_go_on_without_them_holds_for_every_run(
+    workspace: Path, skipping: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(workspace, "train", "--run", "one", "--workers", "0") == 0
+    assert run(workspace, "predict", "--run", "one", "--workers", "0") == 0
+    out = capfd.readouterr().out
+    assert "unreadable images: 1 labelled left out, 1 test by class frequencies)" in out
+    skipped = json.loads((workspace / "runs" / "shapes" / "one" / "unreadable.json").read_text())
+    assert (skipped["labelled"], skipped["test"]) == ([skipping[0]], [skipping[1]])
+
+
+def test_an_image_that_breaks_after_the_choice_is_told_again(
+    workspace: Path, skipping: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    truncate(workspace, "valid")
+    assert skipping
+    assert run(workspace, "train", "--run", "one", "--workers", "0") == 1
+    assert "1 of 60 labelled and 0 of 21 test images cannot be read:" in capfd.readouterr().err
+
+
+def test_predict_tells_a_test_image_that_broke_after_training_before_it_begins(
+    workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(workspace, "train", "--run", "one", "--workers", "0") == 0
+    name, path = truncate(workspace, "test")
+    capfd.readouterr()
+    assert run(workspace, "predict", "--run", "one", "--workers", "2") == 1
+    err = capfd.readouterr().err
+    assert "0 of 60 labelled and 1 of 21 test images cannot be read:" in err
+    assert path.name in err
+    assert "Traceback" not in err
+    assert run(workspace, "download", "--skip-unreadable") == 0
+    assert run(workspace, "predict", "--run", "one", "--workers", "0") == 0
+    assert "1 test by class frequencies)" in capfd.readouterr().out
+    assert name in json.loads((workspace / "runs" / "shapes" / "one" / "unreadable.json").read_text())["test"]
+
+
 def test_the_error_lists_the_first_five_images(
     make_fold: Callable[..., FoldRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,13 +204,17 @@ def test_the_error_lists_the_first_five_images(
     with pytest.raises(DataError) as caught:
         check_images(session, TrainOptions())
     head, *lines = caught.value.message.splitlines()
-    assert head == "7 labelled and 0 test images cannot be read:"
+    assert head == "7 of 60 labelled and 0 of 21 test images cannot be read:"
     assert [line.split(":")[0].strip() for line in lines] == [
         *(f"train/train00{number}.jpg" for number in range(5)),
         "and 2 more",
     ]
     assert caught.value.where == str(tmp_path / "data")
-    assert caught.value.fix == "replace the files, or train without them: the same command with --skip-unreadable"
+    assert caught.value.fix == (
+        f"replace the files: {session.redownload_command}; "
+        f"or go on without them: {session.command('download', '--skip-unreadable')}; "
+        "or without them this once: the same command with --skip-unreadable"
+    )
 
 
 def test_skipped_rows_are_in_no_row_set(make_fold: Callable[..., FoldRun], tmp_path: Path) -> None:

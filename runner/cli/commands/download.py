@@ -19,11 +19,16 @@ from runner.cli.global_options import GlobalOptions, command
 )
 @click.option("--mirror", is_flag=True, help="Fetch it from the Kaggle dataset that the plugin names as a mirror.")
 @click.option("--force", is_flag=True, help="Replace the data that is here already.")
-def download(options: GlobalOptions, source: Path | None, mirror: bool, force: bool) -> None:
-    """Download, verify and extract the data into the layout that Kaggle shows."""
+@click.option(
+    "--skip-unreadable", is_flag=True, help="Go on without images that cannot be read: every later run skips them."
+)
+def download(options: GlobalOptions, source: Path | None, mirror: bool, force: bool, skip_unreadable: bool) -> None:
+    """Download, verify and extract the data into the layout that Kaggle shows, and check every image."""
     from runner.steps import download as step
 
     if mirror and source:
         raise click.UsageError("--mirror and --from exclude each other")
     session = options.session()
-    click.echo(step.download_mirror(session, force=force) if mirror else step.download(session, source, force=force))
+    folder = step.download_mirror(session, force=force) if mirror else step.download(session, source, force=force)
+    step.check_images(session, skip_unreadable=skip_unreadable)
+    click.echo(folder)
