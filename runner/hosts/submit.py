@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.console import log, progress
@@ -15,15 +16,10 @@ from runner.hosts.leaderboards import LeaderboardContext, SavedLeaderboard, save
 from runner.hosts.ledger import (
     Entry,
     RunInfo,
-    add_missing,
     entry_from_submission,
-    file_tag,
-    fill_missing,
-    new_entry,
     parse_file_tag,
     read_ledger,
     record_entry,
-    submission_message,
     with_scores,
 )
 from runner.hosts.protocol import (
@@ -34,8 +30,8 @@ from runner.hosts.protocol import (
     Submission,
     UnreachableError,
     leaderboard_kind,
-    limit_error,
 )
+from runner.hosts.send import KnownFile, Sender
 from runner.hosts.standings import Standing, best_standing
 from runner.options import SubmitOptions
 from runner.workspace import locked
@@ -43,6 +39,8 @@ from runner.workspace import locked
 # Seconds. A host scores within seconds to minutes: after an hour something is wrong there.
 SCORE_TIMEOUT = 3600
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 20.0
+# Seconds without an answer, after which the score is not waited for: the submission is safe, and its score is later.
+_UNREACHABLE_TIMEOUT = 600
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,15 @@ class Submitter:
     ledger_file: Path
     leaderboards_dir: Path | None = None  # None: leaderboards are not saved
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    find_files: Callable[[], Mapping[str, KnownFile]] = dict  # the submission files here, by file tag
 
     def submit(self, path: Path, run_info: RunInfo, options: SubmitOptions) -> SubmitResult:
         """Submit the file and record it at once; wait for its scores and record them too."""
         info = require_open(self.host, self.competition)
         # Between the check for a duplicate and the upload no other process here may submit.
-        with locked(self.ledger_file.with_name(f".submit-{self.competition.name}.lock")):
-            entry = self._submit_once(path, run_info, options)
+        with self._submitting():
+            entry = self._sender.send_once(path, run_info, options)
         if not options.wait:
             return SubmitResult(self.host.fetch_submission(self.competition.slug, entry.ref), ())
         submission = self.wait_for_score(entry.ref)
@@ -108,10 +108,10 @@ class Submitter:
         """Fetch scores and leaderboards for every entry; submissions made elsewhere get an entry."""
         info = self.host.fetch_info(self.competition.slug)
         submissions = {submission.ref: submission for submission in self.host.fetch_submissions(self.competition.slug)}
-        entries = [
-            entry_from_submission(self.host, self.competition, submission) for submission in submissions.values()
-        ]
-        if added := add_missing(self.ledger_file, entries):
+        with self._submitting():
+            self._sender.confirm(list(submissions.values()))
+            added = self._sender.add_listed(list(submissions.values()))
+        if added:
             log.info(f"{len(added)} submission{'s' * (len(added) > 1)} not in the ledger before: added")
         team = next((submission.team for submission in submissions.values() if submission.team), "")
         leaderboards = _Leaderboards(self, info, team)
@@ -119,66 +119,82 @@ class Submitter:
         for entry in read_ledger(self.ledger_file):
             is_ours = (entry.competition, entry.host) == (self.competition.name, self.host.name)
             submission = submissions.get(entry.ref) if is_ours else None
-            if submission and submission.status is not Status.PENDING:
+            # A practice host that was made anew counts from 1 again, with other files.
+            if submission and submission.status is not Status.PENDING and _is_of(entry, submission):
                 self._record_scores(entry, submission, leaderboards)
 
     def wait_for_score(self, ref: str) -> Submission:
         """The submission once the host has scored it, or rejected it: then its `error` has the reason."""
-        waited, delay = 0.0, _FIRST_DELAY
+        watch, delay, answered = _Stopwatch(self.clock), _FIRST_DELAY, 0.0
         with progress("waiting for the score", None) as advance:
-            while (submission := self._poll(ref)) is None or submission.status is Status.PENDING:
-                if waited >= SCORE_TIMEOUT:
-                    raise HostError(
-                        f"submission {ref} is still not scored after {waited / 60:.0f} minutes",
-                        fix=f"runner {self.competition.name} standings --refresh",
-                    )
-                if waited == 0:
-                    log.info("waiting for the score")
+            while True:
+                submission, error = self._poll(ref)
+                if submission is not None:
+                    answered = watch.seconds
+                    if submission.status is not Status.PENDING:
+                        return submission
+                if watch.seconds == 0:
+                    log.info(f"waiting for the score, until {_in(SCORE_TIMEOUT)} at most")
+                self._require_patience(ref, watch.seconds, watch.seconds - answered, error)
                 self.sleep(delay)
-                waited, delay = waited + delay, min(delay * 1.5, _LONGEST_DELAY)
-                advance(0, f"{waited:.0f} s")
-        return submission
+                watch.slept += delay
+                delay = min(delay * 1.5, _LONGEST_DELAY)
+                advance(0, f"{watch.seconds:.0f} s")
 
-    def _submit_once(self, path: Path, run_info: RunInfo, options: SubmitOptions) -> Entry:
-        """Send the file unless the host has it; its entry in the ledger."""
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        previous = self.host.fetch_submissions(self.competition.slug)
-        # Of a run that was killed before it wrote the ledger.
-        tagged = [submission for submission in previous if parse_file_tag(submission.message)]
-        add_missing(
-            self.ledger_file, [entry_from_submission(self.host, self.competition, submission) for submission in tagged]
-        )
-        ref = None if options.resubmit else _find_duplicate(previous, sha256)
-        if ref is None:
-            self._require_submissions_left()
-            message = submission_message(options.message or path.stem, run_info, sha256)
-            ref = self.host.submit_file(self.competition.slug, path, message)
-        else:
-            log.info(f"already submitted as {ref}; --resubmit sends it again")
-        entry = replace(new_entry(self.host, self.competition, path.name, sha256, run_info), ref=ref)
-        earlier = next((known for known in read_ledger(self.ledger_file) if known.is_same_submission(entry)), None)
-        entry = fill_missing(entry, earlier) if earlier else entry
-        record_entry(self.ledger_file, entry)
-        return entry
+    def _require_patience(self, ref: str, waited: float, unanswered: float, error: UnreachableError | None) -> None:
+        """HostError if the score is not worth waiting for any longer."""
+        fix = f"runner {self.competition.name} standings --refresh"
+        if waited >= SCORE_TIMEOUT:
+            raise HostError(f"submission {ref} is still not scored after {waited / 60:.0f} minutes", fix=fix)
+        if error is not None and unanswered >= _UNREACHABLE_TIMEOUT:
+            minutes = f"{unanswered / 60:.0f} minutes"
+            raise UnreachableError(
+                f"submission {ref} is sent, but its score is not: {minutes} of {error.message}", fix=fix
+            )
 
-    def _require_submissions_left(self) -> None:
-        limits = self.host.fetch_limits(self.competition.slug)
-        if limits.left_today <= 0:
-            raise limit_error(self.competition, limits, self.host.now())
+    def _poll(self, ref: str) -> tuple[Submission | None, UnreachableError | None]:
+        """The submission, or why the host cannot be asked now: then the wait goes on."""
+        try:
+            return self.host.fetch_submission(self.competition.slug, ref), None
+        except UnreachableError as error:
+            log.info(f"{error.message}; still waiting")
+            return None, error
+
+    @property
+    def _sender(self) -> Sender:
+        return Sender(self.host, self.competition, self.ledger_file, self.find_files, self.sleep)
+
+    def _submitting(self) -> AbstractContextManager[None]:
+        return locked(self.ledger_file.with_name(f".submit-{self.competition.name}.lock"))
 
     def _record_scores(self, entry: Entry, submission: Submission, leaderboards: _Leaderboards) -> tuple[Standing, ...]:
         standings = leaderboards.standings_of(submission)
-        rank = f"{standings[-1].rank}/{standings[-1].teams}" if standings else ""
-        record_entry(self.ledger_file, with_scores(entry, submission, rank))
+        rank = f"{standings[-1].rank}/{standings[-1].teams}" if standings and standings[-1].teams else ""
+        scored = with_scores(entry, submission, rank)
+        if scored != entry:
+            record_entry(self.ledger_file, scored)
         return standings
 
-    def _poll(self, ref: str) -> Submission | None:
-        """The submission; None if the host cannot be reached now: the wait goes on."""
-        try:
-            return self.host.fetch_submission(self.competition.slug, ref)
-        except UnreachableError as error:
-            log.info(f"{error.message}; still waiting")
-            return None
+
+class _Stopwatch:
+    """Seconds since it was made, by the clock or by what was slept."""
+
+    def __init__(self, clock: Callable[[], float]):
+        self.clock, self.start, self.slept = clock, clock(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        elapsed = self.clock() - self.start
+        return max(elapsed, self.slept) if self.slept else 0.0
+
+
+def _in(seconds: float) -> str:
+    return f"{datetime.now(UTC) + timedelta(seconds=seconds):%H:%M} UTC"
+
+
+def _is_of(entry: Entry, submission: Submission) -> bool:
+    tag = parse_file_tag(submission.message)
+    return not tag or not entry.tag or tag == entry.tag
 
 
 def submission_error(competition: Competition, submission: Submission, path: Path) -> HostError:
@@ -187,19 +203,6 @@ def submission_error(competition: Competition, submission: Submission, path: Pat
         f"the host rejected submission {submission.ref}: {submission.error or 'it gives no reason'}",
         where=path,
         fix=f"runner {competition.name} check {path}",
-    )
-
-
-def _find_duplicate(submissions: Sequence[Submission], sha256: str) -> str | None:
-    """The reference of a submission of the same file that the host did not reject."""
-    tag = file_tag(sha256)
-    return next(
-        (
-            submission.ref
-            for submission in submissions
-            if tag in submission.message and submission.status is not Status.ERROR
-        ),
-        None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.dates import ConciseDateFormatter
 
 from competitions._parse import PluginSummary
-from runner.hosts.ledger import Entry, read_ledger
+from runner.hosts.ledger import Entry, readable_entries
 from runner.report.page.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Block, Cell, Page, Section, Table, Text, write_page
 from runner.report.run.page import link_to
@@ -66,7 +66,8 @@ def board_file(workspace: Workspace) -> Path:
 
 def read_history(plugin: PluginSummary, workspace: Workspace, host: str) -> CompetitionHistory:
     """The runs and submissions of a competition in the workspace of a host."""
-    entries = tuple(entry for entry in read_ledger(workspace.ledger_file) if entry.competition == plugin.name)
+    refresh = workspace.command_line(plugin.name, "standings", "--refresh")
+    entries = readable_entries(workspace.ledger_file, plugin.name, refresh=refresh)
     return CompetitionHistory(plugin, workspace, host, find_runs(workspace, plugin.name), entries)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from pathlib import Path
 
-from runner.errors import UsageError
-from runner.hosts.ledger import RunInfo, file_tag, parse_file_tag
+from runner.console import log
+from runner.errors import RunnerError, UsageError
+from runner.hosts.ledger import RunInfo, file_sha256, file_tag, parse_file_tag, readable_entries
 from runner.hosts.protocol import Status, limit_error
+from runner.hosts.send import KnownFile
 from runner.hosts.submit import SubmitResult, Submitter
 from runner.options import SubmitOptions
 from runner.session import Session
@@ -25,18 +26,47 @@ def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOp
         )
     check(session, path)
     run_info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
-    submitter = Submitter(session.host, session.competition, session.workspace.ledger_file, session.leaderboards_dir)
-    return submitter.submit(path, run_info, options)
+    return _submitter(session).submit(path, run_info, options)
+
+
+def refresh_standings(session: Session) -> None:
+    """Fetch scores, submissions made elsewhere, and leaderboards; the ledger gets what it lacks."""
+    _submitter(session).refresh()
+
+
+def _submitter(session: Session) -> Submitter:
+    return Submitter(
+        session.host,
+        session.competition,
+        session.workspace.ledger_file,
+        session.leaderboards_dir,
+        find_files=lambda: _known_files(session),
+    )
+
+
+def _known_files(session: Session) -> dict[str, KnownFile]:
+    """The submission files of the runs here, by file tag."""
+    files = {}
+    for run in find_runs(session.workspace, session.name):
+        path = session.submission_file(run.name)
+        try:
+            sha256, run_info = file_sha256(path), _run_info(run, None)
+        except (RunnerError, OSError) as error:
+            log.debug(f"run {run.name} is left out: {error}")
+            continue
+        files[file_tag(sha256)] = KnownFile(sha256, run_info)
+    return files
 
 
 def best_unsubmitted(session: Session, count: int) -> list[Run]:
     """At most `count` runs with the best CV whose submission the host does not have, within today's limit."""
     submissions = session.host.fetch_submissions(session.competition.slug)
     submitted = {parse_file_tag(entry.message) for entry in submissions if entry.status is not Status.ERROR}
+    submitted |= _recorded_tags(session, rejected={entry.ref for entry in submissions if entry.status is Status.ERROR})
     scored = []
     for run in find_runs(session.workspace, session.name):
         path, score = session.submission_file(run.name), run.read_score()
-        if score and path.is_file() and file_tag(hashlib.sha256(path.read_bytes()).hexdigest()) not in submitted:
+        if score and path.is_file() and file_tag(file_sha256(path)) not in submitted:
             scored.append((score["cv"]["value"], run))
     scored.sort(key=lambda pair: session.competition.metric.sort_key(pair[0]))
     limits = session.host.fetch_limits(session.competition.slug)
@@ -45,13 +75,26 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
     return [run for _, run in scored[: min(count, limits.left_today)]]
 
 
-def _run_info(run: Run, workspace_root: Path) -> RunInfo:
+def _recorded_tags(session: Session, rejected: set[str]) -> set[str]:
+    """The files that the ledger has as submitted, by their tags."""
+    refresh = session.command("standings", "--refresh")
+    entries = readable_entries(session.workspace.ledger_file, session.name, refresh=refresh)
+    is_kept = session.host.keeps_submissions
+    return {
+        entry.tag
+        for entry in entries
+        if is_kept and entry.host == session.host.name and entry.status != Status.ERROR.value
+        if entry.ref not in rejected
+    }
+
+
+def _run_info(run: Run, workspace_root: Path | None) -> RunInfo:
     score = run.read_score()
     cv = score["cv"] if score else None
     return RunInfo(
         run=run.name,
         recipe=run.summary,
-        commit=_git_commit(workspace_root),
+        commit=_git_commit(workspace_root) if workspace_root else "",
         cv=f"{cv['value']:.6g}" if cv else "",
         cv_error=f"{cv['error']:.2g}" if cv else "",
     )

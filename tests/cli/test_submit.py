@@ -154,8 +154,8 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
     assert re.findall(r"^(test-resnet-\d): submission", result.out, re.MULTILINE) == ["test-resnet-2", "test-resnet-3"]
     text = json.loads(cli("shapes", "standings", "--json").out)
     assert {(item["run"], item["cv"]) for item in text["submissions"]} == {
-        ("test-resnet-2", "0.3"),
-        ("test-resnet-3", "0.5"),
+        ("test-resnet-2", 0.3),
+        ("test-resnet-3", 0.5),
     }
     assert text["cv_correlations"][0]["submissions"] == 2
     refused = cli("shapes", "submit", "--best", 1)

@@ -13,6 +13,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def make_entry(**fields: str) -> Entry:
     """An entry of the ledger, empty except for these fields."""
     defaults = {"submitted": "2026-03-01T12:00:00Z", "competition": "dogs", "host": "kaggle"}
+    defaults |= {"status": "pending", "ref": "1"}
     return Entry(**(dict.fromkeys(COLUMNS, "") | defaults | fields))
 
 

@@ -69,12 +69,13 @@ def _overviews(options: GlobalOptions) -> Iterator[Overview]:
 
 
 def _overview(plugin: PluginSummary, host: str, workspace: Workspace) -> Overview:
-    from runner.hosts.ledger import read_ledger
+    from runner.hosts.ledger import readable_entries
     from runner.training.run import find_runs
 
     runs = find_runs(workspace, plugin.name)
     cvs = [cv for run in runs if (cv := _cv(run)) is not None]
-    entries = [entry for entry in read_ledger(workspace.ledger_file) if entry.competition == plugin.name]
+    refresh = workspace.command_line(plugin.name, "standings", "--refresh")
+    entries = readable_entries(workspace.ledger_file, plugin.name, refresh=refresh)
     scored = [(float(entry.private or entry.public), entry) for entry in entries if entry.private or entry.public]
     metric = plugin.metric  # None: the file's text does not tell which scores are better
     best = metric.best(scored, key=lambda pair: pair[0]) if metric and scored else None

@@ -51,10 +51,11 @@ def runs(options: GlobalOptions, as_json: bool) -> None:
 
 def _rows(session: Session) -> Iterator[RunRow]:
     """A row for each run that can be read; the others are named on stderr."""
-    from runner.hosts.ledger import read_ledger
+    from runner.hosts.ledger import readable_entries
     from runner.training.run import find_runs
 
-    entries = [entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name]
+    refresh = session.command("standings", "--refresh")
+    entries = readable_entries(session.workspace.ledger_file, session.name, refresh=refresh)
     for run in find_runs(session.workspace, session.name):
         try:
             yield _row(run, {entry.run: entry for entry in entries})

@@ -38,11 +38,10 @@ def standings(options: GlobalOptions, refresh: bool, watch: float | None, as_jso
 
 def _refresh(session: Session, *, patient: bool) -> None:
     from runner.hosts.protocol import UnreachableError
-    from runner.hosts.submit import Submitter
+    from runner.steps.submit import refresh_standings
 
-    submitter = Submitter(session.host, session.competition, session.workspace.ledger_file, session.leaderboards_dir)
     try:
-        submitter.refresh()
+        refresh_standings(session)
     except UnreachableError as error:
         if not patient:
             raise
@@ -53,12 +52,13 @@ def _print_standings(session: Session, as_json: bool) -> None:
     from runner.hosts.ledger import read_ledger
     from runner.hosts.standings import find_current_standings, find_cv_correlations
 
-    entries = [entry for entry in read_ledger(session.workspace.ledger_file) if entry.competition == session.name]
+    ledger = read_ledger(session.workspace.ledger_file, refresh=session.command("standings", "--refresh"))
+    entries = [entry for entry in ledger if entry.competition == session.name]
     current = find_current_standings(session.competition, entries, session.leaderboards_dir)
     correlations = find_cv_correlations(session.competition.metric, entries)
     if as_json:
         plain = {
-            "submissions": [asdict(entry) for entry in entries],
+            "submissions": [_plain_entry(entry) for entry in entries],
             "standings": [{**asdict(standing), "top_percent": standing.standing.top_percent} for standing in current],
             "cv_correlations": [asdict(correlation) for correlation in correlations],
         }
@@ -72,7 +72,7 @@ def _print_standings(session: Session, as_json: bool) -> None:
 
 
 def _print_entries(entries: Sequence[Entry]) -> None:
-    header = ["submitted", "run or file", "cv", "public", "private", "status", "rank"]
+    header = ["submitted", "run or file", "cv", "public", "private", "status", "rank", "note"]
     rows = [
         [
             entry.submitted,
@@ -80,10 +80,20 @@ def _print_entries(entries: Sequence[Entry]) -> None:
             *(five_decimals(float(score) if score else None) for score in (entry.cv, entry.public, entry.private)),
             entry.status,
             entry.rank or None,
+            entry.note or None,
         ]
         for entry in entries
     ]
     print_table(header, rows)
+
+
+def _plain_entry(entry: Entry) -> dict[str, Any]:
+    """The entry with numbers as numbers, and null for what is unknown."""
+    plain: dict[str, Any] = {name: value or None for name, value in asdict(entry).items()}
+    for name in ("cv", "cv_error", "public", "private"):
+        plain[name] = float(plain[name]) if plain[name] else None
+    rank, _, teams = entry.rank.partition("/")
+    return plain | {"rank": int(rank) if rank else None, "teams": int(teams) if teams else None}
 
 
 def _to_json(value: Any) -> Any:

@@ -39,7 +39,6 @@ from runner.hosts.protocol import (
     Submission,
     SubmissionLimits,
     UnconfirmedError,
-    UnreachableError,
 )
 
 # Seconds to wait before each search for a submission whose outcome is unknown.
@@ -132,7 +131,7 @@ class KaggleHost:
             self.client.policy.sleep(delay)
             try:
                 submissions = self.fetch_submissions(slug)
-            except UnreachableError:
+            except HostError:
                 continue
             is_known = True
             for submission in submissions:

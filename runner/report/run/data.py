@@ -19,7 +19,7 @@ from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
 from runner.errors import RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
-from runner.hosts.ledger import Entry, read_ledger
+from runner.hosts.ledger import Entry, readable_entries
 from runner.images.decode import read_size
 from runner.prediction.averaging import Mean
 from runner.prediction.blend import postprocess_file, read_blend
@@ -278,8 +278,12 @@ class RunData:
         """The run's submissions, oldest first."""
         return [
             entry
-            for entry in read_ledger(self.session.workspace.ledger_file)
-            if (entry.competition, entry.run) == (self.competition.name, self.run.name)
+            for entry in readable_entries(
+                self.session.workspace.ledger_file,
+                self.competition.name,
+                refresh=self.session.command("standings", "--refresh"),
+            )
+            if entry.run == self.run.name
         ]
 
     @cached_property
