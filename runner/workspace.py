@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import RunnerError, UsageError
+from runner.full_disk import telling_full_disk
 from runner.locks import wait_for
 
 
@@ -70,23 +71,27 @@ class Workspace:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to `path` when the block ends without an error."""
+def atomic_path(path: Path, *, size: int | None = None) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; renamed to `path` when the block ends without an error.
+
+    A disk that is too full for it is a DiskFullError, which says how much is missing if the `size` is known.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ids of process and thread keep two writers of one file apart; the suffix stays last,
     # because numpy and others choose the format, or add a suffix of their own, by it.
     part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     try:
-        yield part
-        _flush_to_disk(part)
-        part.replace(path)
+        with telling_full_disk(path, size=size, part=part):
+            yield part
+            _flush_to_disk(part)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    with atomic_path(path) as part:
+    with atomic_path(path, size=len(content)) as part:
         part.write_bytes(content)
 
 

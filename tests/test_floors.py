@@ -19,6 +19,7 @@ FLOORS = (
     (
         "runner",
         "runner.errors",
+        "runner.full_disk",
         "runner.console",
         "runner.gc_disabled",
         "runner.locks",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -27,7 +26,8 @@ from runner.archives.readers import (
     open_archive,
 )
 from runner.console import Advance, progress
-from runner.errors import ArchiveError, DataError, RunnerError
+from runner.errors import ArchiveError, RunnerError
+from runner.full_disk import telling_full_disk
 
 # Bytes below which nothing counts as a bomb. A sample submission packs 400 to 1, and has a few megabytes.
 _HARMLESS = 256 * 2**20
@@ -151,7 +151,8 @@ class _Extraction:
 
     def close(self) -> None:
         if self._file:
-            self._file.handle.close()
+            with suppress(OSError):  # what a full disk did not take; that was told already
+                self._file.handle.close()
 
 
 @dataclass
@@ -173,10 +174,12 @@ class _File:
         if self.written > max_size:
             raise UnsafeArchiveError(f"{self.path.name!r} in it is larger than {decimal(max_size)}")
         self.extraction.count(len(data))
-        return self.handle.write(data)
+        with telling_full_disk(self.path, size=self.size):
+            return self.handle.write(data)
 
     def close(self) -> None:
-        self.handle.close()
+        with telling_full_disk(self.path, size=self.size):
+            self.handle.close()
         if self.size is not None and self.written != self.size:
             raise CorruptArchiveError(f"{self.path.name!r} in it has {self.written} of {self.size} bytes")
 
@@ -206,10 +209,6 @@ def _explained(archive: Path, kind: ArchiveKind, error: Exception, retry_command
         return ArchiveError(f"{name} is not safe to extract: {error}", where=archive, fix=fix)
     if isinstance(error, EncryptedArchiveError):
         return ArchiveError(f"{name} needs a password", where=archive, fix=f"extract it with its password, {by_hand}")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return DataError(
-            f"the disk is full: {name} could not be extracted", fix=f"free some space, then: {retry_command}"
-        )
     if isinstance(error, OSError) and error.errno:
         fix = f"correct that, then: {retry_command}"
         return ArchiveError(f"{name} cannot be extracted: {error.strerror}", where=error.filename, fix=fix)

@@ -19,6 +19,7 @@ import click
 from runner.cli.command_groups import RootGroup
 from runner.console import is_first_process, set_verbosity
 from runner.errors import Interrupted, RunnerError
+from runner.full_disk import full_disk_error, full_disk_reason
 from runner.workspace import Workspace
 
 INTERRUPTED = 130
@@ -118,7 +119,9 @@ def _with_host(message: str, words: Sequence[str]) -> str:
 
 
 def _explain(error: OSError) -> str:
+    if reason := full_disk_reason(error):
+        return str(full_disk_error(reason, error.filename))
     where = f"\n  where: {error.filename}" if error.filename else ""
-    fixes = {28: "free some disk space, then run the same command again", 13: "change the permissions of that path"}
+    fixes = {13: "change the permissions of that path"}
     fix = f"\n  fix: {fixes[error.errno]}" if error.errno in fixes else ""
     return f"the operating system reports: {error.strerror or error}{where}{fix}"

@@ -26,6 +26,7 @@ from runner.data.find_files import (
 )
 from runner.data.place_images import place_images, read_table_ids
 from runner.errors import ArchiveError
+from runner.full_disk import telling_full_disk
 
 # A zip of 7z of tar has three; no real data has more than this.
 _MAX_DEPTH = 5
@@ -217,7 +218,7 @@ def _copy(item: RequiredItem, match: Match, staging_dir: Path, advance: Advance)
 def _copy_file(source: Path, target: Path, advance: Advance) -> tuple[str, int]:
     # Not by shutil: the content has to be read for its hash in any case.
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as copy:
+    with telling_full_disk(target, size=source.stat().st_size), target.open("xb") as copy:
         return _hash_file(source, advance, copy.write)
 
 

@@ -20,6 +20,7 @@ from runner.data.look_alike import find_look_alike
 from runner.data.manifest import is_complete, verify_manifest, write_manifest
 from runner.data.source import as_remembered, read_source, write_source
 from runner.errors import DataError, PluginError, RunnerError, WrongDataError
+from runner.full_disk import telling_full_disk
 from runner.hosts.protocol import FileSource
 from runner.workspace import Workspace, locked
 
@@ -227,7 +228,8 @@ def _prepare(competition: Competition, folder: Path, retry_command: str) -> None
     # The arrays are smaller than the text that they come from.
     size = sum((folder / name).stat().st_size for name in competition.raw_files)
     require_free(folder, size, "prepare the raw files", retry_command)
-    competition.prepare(folder)
+    with telling_full_disk(folder, retry_command=retry_command):
+        competition.prepare(folder)
 
 
 @contextmanager

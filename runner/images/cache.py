@@ -71,10 +71,9 @@ class ImageCache:
 
     def get(self, row: int, stamp: FileStamp) -> NDArray[np.uint8] | None:
         """The image, read-only; None if it is not cached or its file has changed."""
-        start = row * _HEADER_BYTES
-        header = self._headers[start : start + _HEADER_BYTES]
+        header = os.pread(self._headers_fd, _HEADER_BYTES, row * _HEADER_BYTES)
         *cached_stamp, height, width = _HEADER.unpack_from(header)
-        if tuple(cached_stamp) != stamp:
+        if tuple(cached_stamp) != stamp or height * width * 3 > self._slot_bytes:
             return None
         start = row * self._slot_bytes
         pixels = memoryview(self._pixels)[start : start + height * width * 3]
@@ -100,12 +99,14 @@ class ImageCache:
 
     def _open(self) -> None:
         self._pixels_fd, self._pixels = _map(self._folder / "pixels.bin", self._rows * self._slot_bytes)
-        self._headers_fd, self._headers = _map(self._folder / "headers.bin", self._rows * _HEADER_BYTES)
+        # Not mapped: headers are read before they are written, and on some disks (tmpfs) to read a hole through a map
+        # takes space, and kills the process if there is none.
+        self._headers_fd = _open(self._folder / "headers.bin", self._rows * _HEADER_BYTES)
         weakref.finalize(self, _close, self._pixels_fd, self._headers_fd)
 
     def __getstate__(self) -> dict[str, Any]:
         # Descriptors and maps belong to a process: a spawned one opens its own.
-        own = ("_pixels", "_pixels_fd", "_headers", "_headers_fd")
+        own = ("_pixels", "_pixels_fd", "_headers_fd")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,12 +116,22 @@ class ImageCache:
 
 def _map(path: Path, length: int) -> tuple[int, mmap.mmap]:
     """A file of that length and its map for reading. Writes are calls: into a map, a full disk would be a SIGBUS."""
+    file = _open(path, length)
+    try:
+        return file, mmap.mmap(file, length, prot=mmap.PROT_READ)
+    except OSError:
+        os.close(file)
+        raise
+
+
+def _open(path: Path, length: int) -> int:
+    """A sparse file of that length."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if os.fstat(file).st_size != length:
             os.ftruncate(file, length)
             _require_sparse(file, length)
-        return file, mmap.mmap(file, length, prot=mmap.PROT_READ)
+        return file
     except OSError:
         os.close(file)
         raise

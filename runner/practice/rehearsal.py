@@ -8,6 +8,7 @@ which no step reads.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -217,11 +218,12 @@ def _link(source: Path, target: Path) -> None:
 def _copy_rows(source: Path, rows: Sequence[int], target: Path) -> None:
     """Write an .npy file with these rows of another one, a few at a time."""
     array = open_array(source)
-    with atomic_path(target) as temporary:
-        shape = (len(rows), *array.shape[1:])
-        copy = np.lib.format.open_memmap(temporary, mode="w+", dtype=array.dtype, shape=shape)
+    shape = (len(rows), *array.shape[1:])
+    size = math.prod(shape) * array.dtype.itemsize
+    # Not into a memory map: a disk that becomes full would kill the process.
+    with atomic_path(target, size=size) as temporary, temporary.open("wb") as file:
+        descr = np.lib.format.dtype_to_descr(array.dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), _ROWS_PER_COPY):
-            block = slice(start, start + _ROWS_PER_COPY)
-            copy[block] = array[list(rows[block])]
-        copy.flush()
-        del copy
+            file.write(np.ascontiguousarray(array[list(rows[start : start + _ROWS_PER_COPY])]).data)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from runner.errors import RunnerError
+from runner.errors import RunnerError, TrainingError
 from runner.images.decode import ImageReader
 from runner.training.seeds import seed_for
 
@@ -92,6 +92,14 @@ class ImageDataset(Dataset[Batch | RunnerError]):
             return self._targets.batch(rows, self._stack(rows, seed).movedim(-1, -3))
         except RunnerError as error:
             return error
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            return TrainingError(
+                f"the shared memory is full, which brings images from the workers: {error}",
+                where="/dev/shm",
+                fix="the same command with --workers 0; in a container, more of it: docker run --shm-size 2g",
+            )
 
     def _stack(self, rows: Rows, seed: int) -> Tensor:
         """The transformed images, channels last, each written into the batch at once."""

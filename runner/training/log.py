@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.contract import Recipe
 from runner.errors import UsageError
+from runner.full_disk import telling_full_disk
 from runner.training.run import Run
 from runner.workspace import locked, write_text
 
@@ -23,7 +24,7 @@ Line = dict[str, Any]
 def append_line(path: Path, line: Line) -> None:
     """Add one line; it is on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(_lock_of(path)), path.open("a", encoding="utf-8") as log:
+    with locked(_lock_of(path)), telling_full_disk(path), path.open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
 
 

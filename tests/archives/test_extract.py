@@ -24,7 +24,9 @@ from runner.archives import readers
 from runner.archives.extract import ExtractionLimit, declared_size, extract_archive
 from runner.archives.names import has_archive_name, without_suffixes
 from runner.errors import ArchiveError, DataError
-from tests.archives.packing import WRITERS, read_files, write_tar, write_zip
+from runner.full_disk import DiskFullError
+from tests.archives.packing import WRITERS, pack, read_files, write_tar, write_zip
+from tests.full_disks import files_of_at_most
 
 FILES = {"train/a.jpg": b"\xff\xd8 a dog" * 50, "train/b.jpg": b"", "labels.csv": b"id,breed\na,beagle\n" * 40}
 
@@ -227,6 +229,15 @@ def test_a_7z_that_overstates_its_size_is_refused(tmp_path: Path) -> None:
     content = (tmp_path / "a.7z").read_bytes()
     (tmp_path / "a.7z").write_bytes(content[:32] + content[82:])
     assert "incomplete or damaged" in extraction_error(tmp_path / "a.7z")
+
+
+@pytest.mark.parametrize("suffix", ["zip", "7z", "tar"])
+def test_a_disk_that_becomes_full_is_told_with_the_file(suffix: str, tmp_path: Path) -> None:
+    archive = pack(tmp_path / f"x.{suffix}", {"small.jpg": b"x", "large.jpg": bytes(200_000)})
+    with pytest.raises(DiskFullError, match=r"large\.jpg") as caught, files_of_at_most(65_536):
+        extract_archive(archive, tmp_path / "out")
+    assert str(caught.value.where).endswith("large.jpg")
+    assert not (tmp_path / "out").exists()
 
 
 @EVERY_KIND

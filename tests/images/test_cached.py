@@ -302,3 +302,14 @@ def test_a_removed_image_is_an_error_although_it_is_cached(tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         reader[0]
     assert (caught.value.message, caught.value.where) == ("the image is missing", str(tmp_path / "0.jpg"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists the maps of a process")
+def test_headers_are_not_mapped_because_a_full_tmpfs_kills_who_reads_a_hole_through_a_map(
+    folder: Path, tmp_path: Path
+) -> None:
+    reader = open_reader(folder, tmp_path)
+    maps = Path("/proc/self/maps").read_text()
+    assert f"{tmp_path}/" in maps  # the pixels
+    assert "headers.bin" not in maps
+    assert equal(read_all(reader), expected(folder))

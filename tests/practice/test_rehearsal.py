@@ -12,16 +12,18 @@ import pytest
 from competitions import load
 from runner.data.download import download
 from runner.errors import UsageError
+from runner.full_disk import DiskFullError
 from runner.hosts.leaderboards import save_leaderboard
 from runner.hosts.standings import find_standing
 from runner.options import RehearsalOptions
-from runner.practice.rehearsal import anonymous_id, build_rehearsal, choose_hidden_rows, rehearsal_workspace
+from runner.practice.rehearsal import _copy_rows, anonymous_id, build_rehearsal, choose_hidden_rows, rehearsal_workspace
 from runner.practice.rehearsal_result import RehearsalResult, find_leaderboard
 from runner.prediction.score import Score
 from runner.session import Session
 from runner.workspace import Workspace
 from tests.builders import SUBMITTED, make_leaderboard
 from tests.competitions import SHAPES
+from tests.full_disks import files_of_at_most
 from tests.practice.conftest import host_of
 
 QUARTER = RehearsalOptions(0.25)
@@ -212,3 +214,13 @@ def test_a_leaderboard_file_goes_before_the_saved_one(tmp_path: Path) -> None:
     leaderboard = find_leaderboard(session, file)
     assert leaderboard is not None
     assert [row.score for row in leaderboard.rows] == [0.5]
+
+
+def test_an_array_is_copied_without_a_memory_map_so_that_a_full_disk_is_an_error(tmp_path):
+    np.save(tmp_path / "train.npy", np.arange(60_000, dtype=np.float32).reshape(100, 1, 20, 30))
+    rows = [5, 3, 99]
+    _copy_rows(tmp_path / "train.npy", rows, tmp_path / "copy.npy")
+    assert (np.load(tmp_path / "copy.npy") == np.load(tmp_path / "train.npy")[rows]).all()
+    with pytest.raises(DiskFullError, match=r"full\.npy"), files_of_at_most(65_536):
+        _copy_rows(tmp_path / "train.npy", range(100), tmp_path / "full.npy")
+    assert not (tmp_path / "full.npy").exists()

@@ -19,6 +19,7 @@ from runner.archives.disk_space import free_bytes, require_free
 from runner.archives.readers import test_archive
 from runner.console import Advance, log
 from runner.errors import DataError, HostError, RunnerError
+from runner.full_disk import telling_full_disk
 from runner.hosts.http.answers import TimedAdapter
 from runner.hosts.http.content import CONTENT_ERRORS, time_limit
 from runner.hosts.http.errors import NETWORK_ERRORS, RequestError, error_from_exception, error_from_response
@@ -240,7 +241,8 @@ class _Download:
                 if most is None and self.received - checked >= _DISK_CHECK:
                     checked = self.received
                     self._require_room()
-                _write_all(file, chunk)
+                with telling_full_disk(self.part, size=version.size, retry_command=self.request.retry_command):
+                    _write_all(file, chunk)
                 self.md5.update(chunk)
                 self.received += len(chunk)
                 self.advance(len(chunk))
@@ -346,7 +348,11 @@ class _Download:
                 (member,) = [member for member in archive.infolist() if not member.is_dir()]
                 if member.file_size != size:
                     raise ValueError(f"it contains {member.file_size:,} bytes, the host lists {size:,}")
-                with archive.open(member) as source, unpacked.open("wb") as target:
+                with (
+                    telling_full_disk(unpacked, size=size, retry_command=self.request.retry_command),
+                    archive.open(member) as source,
+                    unpacked.open("wb") as target,
+                ):
                     shutil.copyfileobj(source, target, self.limits.chunk_size)
         except (ValueError, BadZipFile) as error:
             unpacked.unlink(missing_ok=True)
