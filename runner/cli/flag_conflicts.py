@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # The flags that decide what is trained.
 _RECIPE_FLAGS = (
+    "--recipe-of",
     "--backbone",
     "--no-pretrained",
     "--from-run",
@@ -21,6 +22,7 @@ _RECIPE_FLAGS = (
     "--batch-size",
     "--lr",
     "--freeze-to",
+    "--dropout",
     "--oversample",
     "--folds",
     "--epochs",

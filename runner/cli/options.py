@@ -108,6 +108,7 @@ _COMPUTE = (
 )
 
 _RECIPE = (
+    click.option("--recipe-of", metavar="RUN", help="Begin with the recipe of a run, instead of the competition's."),
     click.option(
         "--backbone",
         cls=_OptionWithAlias,
@@ -126,6 +127,7 @@ _RECIPE = (
     click.option(
         "--freeze-to", type=click.IntRange(0, 2), metavar="N", help="Keep the first N of three layer groups frozen."
     ),
+    click.option("--dropout", type=click.FloatRange(0, 1), metavar="X", help="Dropout before the last layer."),
     click.option(
         "--oversample",
         type=click.FloatRange(1, 100),
@@ -226,7 +228,7 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     check_flags()
     from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
 
-    same_names = ("seed", "oversample", "folds")
+    same_names = ("seed", "dropout", "oversample", "folds")
     recipe = _with_start(session, options)
     recipe = replace(recipe, **{name: options[name] for name in same_names if options[name] is not None})
     if options["sizes"]:
@@ -243,10 +245,13 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
 
 
 def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
-    """The competition's recipe with the backbone and the first weights that the flags choose, and no others."""
+    """The recipe to begin with, with the backbone and the first weights that the flags choose, and no others."""
     from runner.training.run import find_run
 
     recipe, backbone, from_run = session.competition.recipe, options["backbone"], options["from_run"]
+    if options["recipe_of"] is not None:
+        of_run = find_run(session.workspace, session.name, options["recipe_of"]).read_recipe()
+        recipe = replace(of_run, all_data=False, refit_of=None)
     if from_run is not None:
         source = find_run(session.workspace, session.name, from_run.partition(":")[0]).read_recipe()
         recipe = replace(recipe, from_run=from_run, weights=None, backbone=source.backbone)
@@ -256,8 +261,8 @@ def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
         recipe = replace(recipe, from_run=None, weights=None, pretrained=False)
     if backbone is None or backbone == recipe.backbone:
         return recipe
-    # The declared weights are of the declared backbone.
-    return replace(recipe, backbone=backbone, weights=None)
+    # The weights are of the other backbone.
+    return replace(recipe, backbone=backbone, weights=None, from_run=from_run)
 
 
 def _with_lr(recipe: Recipe, lr: Any) -> Recipe:

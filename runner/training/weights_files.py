@@ -43,7 +43,7 @@ def resolve_weights(session: Session, recipe: Recipe, options: TrainOptions) -> 
     if declared is None:
         return recipe, options
     if is_fixed:
-        return recipe, replace(options, weights=_find_by_fingerprint(session, declared))
+        return recipe, replace(options, weights=find_weights_file(session, declared))
     path = _declared_file(session, declared)
     return _remembered(session, recipe, options, path, fingerprint(path))
 
@@ -68,7 +68,7 @@ def _remembered(
     return replace(recipe, weights=given), replace(options, weights=path)
 
 
-def _find_by_fingerprint(session: Session, weights: str) -> Path | None:
+def find_weights_file(session: Session, weights: str) -> Path | None:
     """The file with this name and digest, where it was last seen or where a declared one would be; None without."""
     name = weights.partition(_DIGEST)[0]
     seen = _known_paths(session).get(weights)

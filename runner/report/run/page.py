@@ -17,6 +17,7 @@ from runner.report.run.curves import loss_figure, lr_finder_figures, metric_figu
 from runner.report.run.data import OofPredictions, RunData, read_run_data
 from runner.report.run.examples import example_galleries
 from runner.report.run.leaderboard import leaderboard_figures, standings_of
+from runner.report.run.next_steps import next_steps
 from runner.report.run.oof_figures import (
     calibration_figure,
     classes_figure,
@@ -29,7 +30,6 @@ from runner.report.run.summary import (
     describe_missing,
     describe_recipe,
     key_figures,
-    next_steps,
     stage_row,
     summarise,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
 from runner.contract.recipe import Stage
 from runner.contract.thresholds import apply_thresholds
+from runner.prediction.score import Score, score_rows
 from runner.report.run.data import OofPredictions, RunData
 from runner.report.run.leaderboard import standings_of
 from runner.report.run.per_class import per_label_scores
-from runner.training.diagnosis import diagnose
 
 MODES = {
     TrainMode.FEATURES: "head, on cached features",
@@ -21,6 +22,7 @@ MODES = {
     TrainMode.UNFROZEN: "whole network",
 }
 _BASELINE_ROWS = 20_000  # to score a constant prediction on more would only take memory
+_ERRORS = 2.0  # standard errors: a smaller difference may be chance
 
 
 def summarise(data: RunData) -> str:
@@ -60,10 +62,16 @@ def _describe_classes(data: RunData) -> str:
 
 def _describe_score(data: RunData, score: dict[str, Any], oof: OofPredictions) -> str:
     """The nested scores; none that is computed from `oof`, which is in-sample."""
-    metric = data.competition.metric
-    baseline = f"class frequencies alone: {baseline_score(metric, oof):.4f}"
+    metric, cv = data.competition.metric, score["cv"]
+    baseline = baseline_score(metric, oof)
+    distance = metric.gain(cv["value"], baseline.value)
+    error = math.hypot(cv["error"], baseline.error)
+    if distance <= _ERRORS * error:
+        verdict = f"not better, beyond twice its error, than a constant prediction: {baseline.value:.4f}"
+    else:
+        verdict = f"a constant prediction: {baseline.value:.4f}"
     extra = "".join(f", {metric.title} {with_error(value)}" for metric, value in _extra_scores(data, score))
-    return f"CV {metric.title} {with_error(score['cv'])} ({metric.direction}; {baseline}){extra}."
+    return f"CV {metric.title} {with_error(cv)} ({metric.direction}; {verdict}){extra}."
 
 
 def _extra_scores(data: RunData, score: dict[str, Any]) -> list[tuple[Metric, dict[str, float]]]:
@@ -74,15 +82,18 @@ def _extra_scores(data: RunData, score: dict[str, Any]) -> list[tuple[Metric, di
 def _describe_weakest(oof: OofPredictions) -> str:
     if oof.is_multilabel:
         worst = per_label_scores(oof)[0]
-        return f"Worst label: {worst.name}, F2 {worst.f2:.2f} on {_count(worst.support, 'image')}."
+        return f"Worst label: {worst.name}, in-sample F2 {worst.f2:.2f}, {_count(worst.support, 'image')}."
     return "".join(f"Most confused: {pair}." for pair in oof.confusion.most_confused[:1])
 
 
-def baseline_score(metric: Metric, oof: OofPredictions) -> float:
-    """The score of predicting each class with its frequency for every image."""
+def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
+    """The score of one prediction for every image, the frequency of each class; with its standard error."""
     targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
     frequencies = np.tile(oof.targets.mean(axis=0), (len(targets), 1))
-    return metric.score(targets, apply_thresholds(frequencies) if metric.takes_decisions else frequencies)
+    predictions = apply_thresholds(frequencies) if metric.takes_decisions else frequencies
+    if metric.per_row is None:
+        return Score(metric.key, metric.score(targets, predictions), 0.0, len(targets))
+    return score_rows(metric, targets, predictions)
 
 
 def describe_missing(data: RunData) -> str:
@@ -119,7 +130,7 @@ def _cv_figures(data: RunData, score: dict[str, Any]) -> list[tuple[str, str, st
     of_run = f" of {data.recipe.refit_of}" if data.all_data else ""
 
     def note(metric: Metric, *more: str) -> str:
-        baseline = [] if oof is None else [f"class frequencies alone: {baseline_score(metric, oof):.4f}"]
+        baseline = [] if oof is None else [f"a constant prediction: {baseline_score(metric, oof).value:.4f}"]
         return "; ".join([metric.direction, *more, *baseline])
 
     rows = _count(score["cv"]["rows"], "row")
@@ -143,124 +154,6 @@ def _last_epoch_figures(data: RunData) -> list[tuple[str, str, str]]:
         for key, value in last["scores"].items()
     ]
     return figures or [("Training loss, last epoch", f"{last['train_loss']:.4f}", "training rows")]
-
-
-def next_steps(data: RunData) -> list[str]:
-    """What to try next, as far as the run's files support it."""
-    return [*_training_steps(data), *_score_steps(data), *_ensemble_steps(data), *_submit_steps(data)]
-
-
-def _training_steps(data: RunData) -> Iterator[str]:
-    if not data.log or data.log[-1]["valid_loss"] is None:
-        return
-    last = data.log[-1]
-    lines = [line for line in data.log if line["fold"] == last["fold"]]
-    stage = "Last stage" if data.epochs_done >= data.epochs_planned else "Current stage"
-    yield f"{stage}: {diagnose(lines, last['stage'])}."
-    largest, short = max(stage.size for stage in data.recipe.stages), data.short_side
-    larger = short // 32 * 32 if short is not None else 0
-    if larger > largest:
-        sizes = [*dict.fromkeys(stage.size for stage in data.recipe.stages), larger]
-        yield (
-            f"The short side of the images is typically {short} px, the largest size was {largest} px. "
-            f"Larger: {_train_command(data, sizes=sizes)}."
-        )
-
-
-def _score_steps(data: RunData) -> Iterator[str]:
-    score, oof = data.score, data.oof
-    trained_here = not data.members and not data.all_data
-    if score is not None and trained_here and score["cv"]["error"] > 0 and len(score.get("folds", {})) == 1:
-        yield (
-            f"One holdout of {score['cv']['rows']:,} rows: a difference below {score['cv']['error']:.2g} is within "
-            f"chance. More precise: {_train_command(data, folds=5)}."
-        )
-    if oof is not None and isinstance(data.competition.labels, Multiclass):
-        pairs = "; ".join(map(str, oof.confusion.most_confused[:3]))
-        if pairs:
-            yield f"Most confused: {pairs}. Look for their images, and for wrong labels, among the top losses."
-
-
-def _ensemble_steps(data: RunData) -> Iterator[str]:
-    members = (data.score or {}).get("members", ())
-    used = [member["name"] for member in members if member["weight"] > 0]
-    if len(used) != 1 or data.all_data:
-        return
-    if data.members:
-        yield f"Only {used[0]} is used: the other runs did not improve it. Train runs that differ more."
-    else:
-        command = data.command("ensemble", data.run.name, "RUN")
-        yield f"Only one model is used. An ensemble with another run usually scores better: {command}."
-
-
-def _submit_steps(data: RunData) -> Iterator[str]:
-    if data.score is not None and not data.entries:
-        yield f"Not submitted yet: {data.command('submit', data.run.name)}."
-
-
-def _train_command(data: RunData, **changes: Any) -> str:
-    """The command that trains the run's recipe with these fields changed."""
-    return data.command("train", *recipe_flags(data.recipe, data.competition.recipe, **changes))
-
-
-def recipe_flags(recipe: Recipe, declared: Recipe, *, sizes: Sequence[int] = (), folds: int | None = None) -> list[str]:
-    """The flags of `train` for a recipe, as far as it differs from the declared one; `sizes` and `folds` override it.
-
-    Lengths of cycles are left out: no flag sets them one by one.
-    """
-    flags = {
-        **_start_flags(recipe, declared),
-        **_changed_sizes(recipe, declared, sizes),
-        **_optimizer_flags(recipe, declared),
-    }
-    folds = folds or recipe.folds
-    if folds and folds != declared.folds:
-        flags["--folds"] = folds
-    if recipe.seed != declared.seed:
-        flags["--seed"] = recipe.seed
-    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
-
-
-def _start_flags(recipe: Recipe, declared: Recipe) -> dict[str, object]:
-    """Backbone, first weights, and whether only the head is trained."""
-    flags: dict[str, object] = {}
-    if recipe.backbone != declared.backbone:
-        flags["--backbone"] = recipe.backbone
-    if recipe.from_run:
-        flags["--from-run"] = recipe.from_run
-    elif recipe.weights and recipe.weights != declared.weights:
-        flags["--weights"] = recipe.weights.partition(" ")[0]  # the hash behind the name is no part of the path
-    elif declared.pretrained and not recipe.pretrained:
-        flags["--no-pretrained"] = ""
-    modes = {stage.mode for stage in recipe.stages}
-    if modes == {TrainMode.FEATURES} != {stage.mode for stage in declared.stages}:
-        flags["--linear-probe"] = ""
-    return flags
-
-
-def _optimizer_flags(recipe: Recipe, declared: Recipe) -> dict[str, object]:
-    """Batch size, lr and oversampling."""
-    flags: dict[str, object] = {}
-    if recipe.auto_batch and not declared.auto_batch:
-        flags["--batch-size"] = "auto"
-    elif recipe.batch_size != declared.batch_size:
-        flags["--batch-size"] = recipe.batch_size
-    if recipe.find_lr and not declared.find_lr:
-        flags["--lr"] = "find"
-    elif recipe.group_lrs and recipe.group_lrs != declared.group_lrs:
-        flags["--lr"] = ",".join(f"{lr:g}" for lr in recipe.group_lrs)
-    elif recipe.lr != declared.lr:
-        flags["--lr"] = f"{recipe.lr:g}"
-    if recipe.oversample != declared.oversample:
-        flags["--oversample"] = f"{recipe.oversample:g}"
-    return flags
-
-
-def _changed_sizes(recipe: Recipe, declared: Recipe, sizes: Sequence[int]) -> dict[str, object]:
-    own = list(sizes) or list(dict.fromkeys(stage.size for stage in recipe.stages))
-    if own == list(dict.fromkeys(stage.size for stage in declared.stages)):
-        return {}
-    return {"--size": ",".join(map(str, own))}
 
 
 def describe_recipe(recipe: Recipe) -> str:

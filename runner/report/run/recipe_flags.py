@@ -1,0 +1,114 @@
+"""The flags of `train` that turn a competition's declared recipe into another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.contract import Recipe, TrainMode
+from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
+
+Flags = dict[str, object]
+
+
+def recipe_flags(recipe: Recipe, declared: Recipe, weights_file: str | None = None) -> list[str] | None:
+    """The flags; None if no flags make this recipe. `weights_file` is the path of the recipe's weights."""
+    stage_flags = _stage_flags(recipe, declared)
+    if stage_flags is None or not _has_flags(recipe, declared):
+        return None
+    flags = {**_start_flags(recipe, declared, weights_file), **stage_flags}
+    flags |= _optimizer_flags(recipe, declared, finds_lr=declared.find_lr or "--quick" in flags)
+    if recipe.folds and recipe.folds != declared.folds:
+        flags["--folds"] = recipe.folds
+    if recipe.seed != declared.seed:
+        flags["--seed"] = recipe.seed
+    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
+
+
+def sizes_of(recipe: Recipe) -> list[int]:
+    """Its image sizes, in order, each once."""
+    return list(dict.fromkeys(stage.size for stage in recipe.stages))
+
+
+def _has_flags(recipe: Recipe, declared: Recipe) -> bool:
+    """Whether all differences have flags: some settings can only be switched on, or only off."""
+    drops_start = not (recipe.weights or recipe.from_run) and bool(declared.weights or declared.from_run)
+    return not (
+        (recipe.pretrained and not declared.pretrained)
+        or (declared.find_lr and not recipe.find_lr)
+        or (declared.auto_batch and not recipe.auto_batch)
+        or (declared.group_lrs and not recipe.group_lrs)
+        or (declared.folds and not recipe.folds)
+        or (drops_start and recipe.pretrained and recipe.backbone == declared.backbone)
+    )
+
+
+def _start_flags(recipe: Recipe, declared: Recipe, weights_file: str | None) -> Flags:
+    """Backbone and first weights."""
+    flags: Flags = {}
+    if recipe.backbone != declared.backbone:
+        flags["--backbone"] = recipe.backbone
+    if recipe.from_run:
+        flags["--from-run"] = recipe.from_run
+    elif recipe.weights and recipe.weights != declared.weights:
+        flags["--weights"] = weights_file or recipe.weights.partition(" sha256:")[0]
+    elif declared.pretrained and not recipe.pretrained:
+        flags["--no-pretrained"] = ""
+    return flags
+
+
+def _stage_flags(recipe: Recipe, declared: Recipe) -> Flags | None:
+    """Sizes, trained layers and lengths; None if no flags make these stages, as after a time budget."""
+    sizes = sizes_of(recipe)
+    size_flags: Flags = {} if sizes == sizes_of(declared) else {"--size": ",".join(map(str, sizes))}
+    for flags, base in _bases(with_sizes(declared, sizes)):
+        scale = _epochs_scale(base, recipe)
+        if scale is not None:
+            return {**size_flags, **flags, **({} if scale == 1 else {"--epochs-scale": f"{scale:g}"})}
+    return None
+
+
+def _bases(sized: Recipe) -> Iterator[tuple[Flags, Recipe]]:
+    """Every recipe that flags make of this one, apart from the lengths of its cycles."""
+    variants: tuple[tuple[Flags, Recipe], ...] = (
+        ({}, sized),
+        ({"--linear-probe": ""}, linear_probe(sized)),
+        ({"--quick": ""}, short_recipe(sized)),
+    )
+    for flags, base in variants:
+        yield flags, base
+        if any(stage.mode is TrainMode.UNFROZEN for stage in base.stages):
+            yield from ((flags | {"--freeze-to": groups}, with_freeze_to(base, groups)) for groups in range(3))
+
+
+def _epochs_scale(base: Recipe, target: Recipe) -> float | None:
+    """The factor that makes the stages of the second of those of the first; None if there is none."""
+    if len(base.stages) != len(target.stages):
+        return None
+    pairs = [(stage.cycle_len, wanted.cycle_len) for stage, wanted in zip(base.stages, target.stages, strict=True)]
+    # Lengths are rounded: each allows a range of factors.
+    low = max((wanted - 0.5) / length if wanted > 1 else 0 for length, wanted in pairs)
+    high = min((wanted + 0.5) / length for length, wanted in pairs)
+    exact = sorted({wanted / length for length, wanted in pairs} | {(low + high) / 2})
+    candidates = [1.0, *(round(scale, digits) for digits in range(5) for scale in exact)]
+    fitting = (scale for scale in candidates if scale > 0 and scale_epochs(base, scale).stages == target.stages)
+    return next(fitting, None)
+
+
+def _optimizer_flags(recipe: Recipe, declared: Recipe, *, finds_lr: bool) -> Flags:
+    """Batch size, lr, dropout and oversampling; `finds_lr` if the LR finder runs without a flag for it."""
+    flags: Flags = {}
+    if recipe.auto_batch and not declared.auto_batch:
+        flags["--batch-size"] = "auto"
+    elif recipe.batch_size != declared.batch_size:
+        flags["--batch-size"] = recipe.batch_size
+    if recipe.find_lr and not finds_lr:
+        flags["--lr"] = "find"
+    elif recipe.group_lrs and recipe.group_lrs != declared.group_lrs:
+        flags["--lr"] = ",".join(f"{lr:g}" for lr in recipe.group_lrs)
+    elif recipe.lr != declared.lr:
+        flags["--lr"] = f"{recipe.lr:g}"
+    if recipe.dropout != declared.dropout:
+        flags["--dropout"] = f"{recipe.dropout:g}"
+    if recipe.oversample != declared.oversample:
+        flags["--oversample"] = f"{recipe.oversample:g}"
+    return flags
