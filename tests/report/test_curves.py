@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from runner.report.run.curves import metric_figures, save_lr_finder_figure
+from runner.report.run.curves import loss_figure, metric_figures, save_lr_finder_figure
 from runner.report.run.data import LrFinderCurve, read_run_data
 from runner.session import Session
 
@@ -37,3 +37,16 @@ def test_a_metric_that_is_the_validation_loss_is_not_listed_twice(make_run: Any,
     data = read_run_data(session, make_run())
     assert [metric.key for metric in data.metrics] == ["log_loss", "accuracy"]
     assert [metric.key for metric in data.metrics_except_loss] == ["accuracy"]
+
+
+def test_the_validation_loss_is_drawn_once(make_run: Any, session: Session) -> None:
+    assert [figure.title for figure in metric_figures(read_run_data(session, make_run()))] == [
+        "Accuracy on validation rows, by epoch"
+    ]
+
+
+def test_the_legend_of_several_folds_names_each_once(make_run: Any, session: Session) -> None:
+    figure = loss_figure(read_run_data(session, make_run(folds=5)))
+    assert figure is not None
+    names = [text.get_text() for text in figure.figure.legends[0].get_texts()]
+    assert names == [f"fold {fold}" for fold in range(5)]

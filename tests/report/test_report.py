@@ -250,7 +250,7 @@ def test_without_data_only_the_images_are_missing(make_run: Any, session: Sessio
 
 def test_every_figure_is_written_as_svg_and_png(make_run: Any, session: Session, tmp_path: Path) -> None:
     paths = save_figures(write_report(session, make_run()), tmp_path)
-    names = {"find-lr", "schedule", "loss", "metric", "metric-2", "classes", "calibration", "confidence", "confusion"}
+    names = {"find-lr", "schedule", "loss", "metric", "classes", "calibration", "confidence", "confusion"}
     assert {path.name for path in paths} == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
     for name in names:
         with Image.open(tmp_path / f"{name}.png") as image:
@@ -267,7 +267,7 @@ def test_the_command_prints_the_key_figures(make_run: Any, session: Session, cap
     assert f"CV log loss    {cv['value']:.4f} ± {cv['error']:.4f}" in output
     assert "█" in output or "▄" in output
     assert "predicted as" in output
-    assert f"18 figure files: {tmp_path}" in output
+    assert f"16 figure files: {tmp_path}" in output
 
 
 def test_the_summary_has_only_nested_scores(make_run: Any, session: Session) -> None:

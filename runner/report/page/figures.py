@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +116,7 @@ def new_figure(width: float = WIDTH, height: float = 3.2) -> Figure:
 def svg_of(figure: Figure, name: str) -> str:
     """SVG to embed in a page: the page's colours, ids prefixed by the figure's name."""
     # The salt makes the ids, and so the file, reproducible.
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), _any_script():
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
@@ -132,10 +134,19 @@ def svg_of(figure: Figure, name: str) -> str:
     return text
 
 
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Names in scripts that matplotlib's font lacks are no warning: the browser draws an SVG's text, with its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
+        yield
+
+
 def png_of(figure: Figure, dpi: int = 110) -> bytes:
     """PNG on white."""
     out = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), _any_script():
         figure.savefig(out, format="png", dpi=dpi, facecolor="white")
     return out.getvalue()
 
@@ -150,6 +161,22 @@ def plain_label(name: str, max_length: int | None = None) -> str:
     """The name as matplotlib draws it literally, shortened if it is too long; an unescaped $ would start a formula."""
     short = name if max_length is None or len(name) <= max_length else name[: max_length - 1] + "…"
     return short.replace("$", r"\$")
+
+
+def text_width(text: str, font_size: float) -> float:
+    """The width of a text in a common sans-serif font, roughly, in the unit of the font's size."""
+    return font_size * sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> float:
+    """In ems; rather a little too much than too little."""
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.0
+    if unicodedata.combining(letter):
+        return 0.0
+    if letter in "iIjl.,:;'|!ft()[] -r/":
+        return 0.38
+    return 0.85 if letter in "mwMW@%" else 0.7 if letter.isupper() else 0.58
 
 
 def put_legend(figure: Figure, axes: Any, columns: int = 2) -> None:

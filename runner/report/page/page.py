@@ -21,6 +21,7 @@ from runner.workspace import write_text
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MAX_DECIMALS = 5
+_UNBROKEN = 30  # letters of a word in a command: a longer one, such as a path, may break on a phone
 _FILTER_ROWS = 8  # a table of fewer rows is read faster than a word is typed
 
 
@@ -186,8 +187,13 @@ def _environment() -> Environment:
 
 
 def mark_commands(text: str) -> Markup:
-    """The escaped text, with each `runner ...` between backticks in a code element."""
-    return Markup(re.sub(r"`(runner [^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """The escaped text, with each `runner ...` between backticks in a code element that breaks only at blanks."""
+
+    def mark(command: re.Match[str]) -> str:
+        words = (f"<span>{word}</span>" if len(word) <= _UNBROKEN else word for word in command[1].split(" "))
+        return f"<code>{' '.join(words)}</code>"
+
+    return Markup(re.sub(r"`(runner [^`]+)`", mark, str(escape(text))))
 
 
 def _decimals(cells: Sequence[Cell]) -> int:

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from runner.report.page.figures import BLUE, VERMILLION, ReportFigure, new_figure, plain_label, style
+from runner.report.page.figures import BLUE, VERMILLION, ReportFigure, new_figure, plain_label, style, text_width
 from runner.report.page.page import Cell, Table
 from runner.report.run.confusion import ZOOMED, ConfusedPair, Confusion
 
 _PAIRS = 40  # rows of the table of confused pairs
 _CELLS = 400  # rows of the table behind the matrix
-_NAME_LENGTH = 30  # characters
+_NAME_LENGTH = 24  # characters; a cell tells the whole names
+_SIDE = 440  # pixels of a matrix of few classes
 _X_TITLE, _Y_TITLE = "predicted class", "actual class"
 
 
@@ -94,9 +95,9 @@ def _opacity(share: float) -> float:
 def draw_svg(confusion: Confusion) -> str:
     """The matrix as SVG in the page's colours; each cell has its pair as a title."""
     size = len(confusion.classes)
-    step = max(34, min(64, 400 // size)) if size <= 20 else 20 if size <= 45 else 8.5
+    step = max(34, min(110, _SIDE // size)) if size <= 20 else 20 if size <= 45 else 8.5
     font = 12 if size <= 20 else 11 if size <= 45 else 8
-    left = round(min(max(map(len, confusion.classes)), _NAME_LENGTH) * font * 0.56) + 2 * font + 12
+    left = round(max(text_width(_short(name), font) for name in confusion.classes)) + 2 * font
     side = left + size * step + 8
     frame = f'width="{step}" height="{step}" fill="none" stroke="currentColor" stroke-width="2"'
     border = f'x="{left}" y="{left}" width="{size * step}" height="{size * step}" fill="none" stroke="var(--line)"'
@@ -125,7 +126,7 @@ def _axis_titles(middle: float, font: int) -> list[str]:
 def _class_names(confusion: Confusion, left: int, step: float) -> list[str]:
     texts = []
     for index, name in enumerate(confusion.classes):
-        short = escape(name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…")
+        short = escape(_short(name))
         middle = left + (index + 0.5) * step
         texts.append(
             f'<text class="row-name" data-name={quoteattr(name)} x="{left - 4}" y="{middle:g}" text-anchor="end" '
@@ -133,6 +134,10 @@ def _class_names(confusion: Confusion, left: int, step: float) -> list[str]:
             f'<text transform="translate({middle:g} {left - 4}) rotate(-90)" dominant-baseline="central">{short}</text>'
         )
     return texts
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
 
 
 def _cells(confusion: Confusion, left: int, step: float) -> list[str]:

@@ -122,40 +122,41 @@ def loss_figure(data: RunData) -> ReportFigure | None:
         figure = new_figure(height=3.6)
         axes = figure.subplots()
         for number, fold in enumerate(data.folds):
-            _draw_losses(axes, _of_fold(data, fold), number, f", fold {fold}" if len(data.folds) > 1 else "")
+            _draw_losses(axes, _of_fold(data, fold), number, f"fold {fold}" if len(data.folds) > 1 else "")
         top = _upper_limit([line["train_loss"] for line in data.log] + _valid_losses(data.log))
         axes.set(xlabel="mini-batch", ylabel="loss (cross-entropy, nats)", ylim=(0, top))
         _mark_stages(axes, _first_fold(data))
-        put_legend(figure, axes, 3 if len(data.folds) == 3 else 2)
+        put_legend(figure, axes, 5)
     last = _first_fold(data)[-1]
     valid = "none" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
     alt = f"Losses; last epoch of fold {last['fold']}: training {last['train_loss']:.4f}, validation {valid}."
-    return ReportFigure("loss", "Training and validation loss", alt, figure, _epochs_table(data))
+    note = "Solid: training, smoothed. Dashed, with a marker for each epoch: validation." if len(data.folds) > 1 else ""
+    return ReportFigure("loss", "Training and validation loss", alt, figure, _epochs_table(data), note)
 
 
-def _draw_losses(axes: Any, lines: Sequence[Line], number: int, suffix: str) -> None:
+def _draw_losses(axes: Any, lines: Sequence[Line], number: int, fold: str) -> None:
     losses = [loss for line in lines for loss in line.get("losses", ())]
     if not losses:
         return
-    colour = COLOURS[number % len(COLOURS)] if suffix else BLUE
-    label = f"training{suffix or ', smoothed'}"
+    colour = COLOURS[number % len(COLOURS)] if fold else BLUE
+    label = "_" if fold else "training, smoothed"  # matplotlib leaves out labels that begin so
     axes.plot(*_thin_out(_smoothed(losses)), color=colour, linewidth=1, label=label)
     ends = np.cumsum([len(line.get("losses", ())) for line in lines])
     valid = [(end, line["valid_loss"]) for end, line in zip(ends, lines, strict=True) if line["valid_loss"] is not None]
     if valid:
         axes.plot(
             *zip(*valid, strict=True),
-            color=colour if suffix else VERMILLION,
+            color=colour if fold else VERMILLION,
             marker=MARKERS[number % len(MARKERS)],
             markersize=4,
             linestyle=DASHES[1],
-            label=f"validation{suffix}",
+            label=fold or "validation",
         )
 
 
 def metric_figures(data: RunData) -> list[ReportFigure]:
-    """A figure for every metric on the validation rows, by epoch."""
-    metrics = [metric for metric in data.metrics if any(metric.key in line["scores"] for line in data.log)]
+    """A figure for every metric on the validation rows, by epoch; the validation loss has one already."""
+    metrics = [metric for metric in data.metrics_except_loss if any(metric.key in line["scores"] for line in data.log)]
     return [
         _metric_figure(data, metric, f"metric-{number}" if number > 1 else "metric")
         for number, metric in enumerate(metrics, 1)

@@ -180,7 +180,7 @@ def _label_steps(data: RunData) -> Iterator[str]:
     if wrong >= _MIN_CONFIDENT:
         yield (
             f"{wrong:,} of {len(labels):,} validation images are predicted as another class with at least "
-            f"{_CONFIDENT:.0%}: look at the labels of the top losses, and for duplicates with other labels: "
+            f"{100 * _CONFIDENT:.0f} %: look at the labels of the top losses, and for duplicates with other labels: "
             f"{data.command('explore')}"
         )
     pairs = "; ".join(map(str, oof.confusion.most_confused[:3]))
@@ -210,8 +210,8 @@ def _ensemble_steps(data: RunData) -> Iterator[str]:
     other = _best_other_run(data)
     if other is not None:
         value = (other.read_score() or {})["cv"]["value"]
-        command = data.command("ensemble", data.run.name, other.name)
-        yield f"An ensemble of both runs usually scores better ({other.name}: CV {value:.4f}): {command}"
+        both = data.command("ensemble", data.run.name, other.name)
+        yield f"An ensemble of both runs usually scores better ({other.name}: CV {value:.4f}): {both}"
     elif len(used) == 1:
         command = _train_command(data, _with_other_backbone(data))
         yield f"Only one model is used. For an ensemble, train another backbone: {command}"
