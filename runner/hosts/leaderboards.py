@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
+from rich.filesize import decimal
+
+from runner.console import log
 from runner.contract import Metric
 from runner.csv_file import csv_text, guard_formula, unguard_formula
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 from runner.hosts.protocol import Leaderboard, LeaderboardRow, leaderboard_kind
-from runner.workspace import read_json, write_json, write_text
+from runner.problems import quote
+from runner.workspace import read_json, write_bytes, write_json
 
 _CONTEXT, _CONTEXT_FORMAT = "context.json", 1
 _STAMP = "%Y-%m-%dT%H-%M-%SZ"
 _HEADER = ["team", "score", "submitted"]
+# Of one table: 50,000 teams take 4 MB. A small zip can hold gigabytes.
+_MAX_BYTES = 64 << 20
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,10 +66,15 @@ def read_leaderboard_zip(path: Path) -> tuple[str, list[LeaderboardRow]]:
             if not names:
                 raise ValueError("the zip contains no CSV file")
             name = min(names, key=lambda name: ("public" not in name.lower(), name))
-            text = archive.read(name).decode("utf-8-sig")
-    except (BadZipFile, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"the zip cannot be read: {error}") from error
-    return name, _parse_rows(text)
+            with archive.open(name) as member:
+                content = member.read(_MAX_BYTES + 1)
+    except ValueError:
+        raise
+    except BadZipFile as error:
+        raise ValueError(f"the zip cannot be read: {error} (it begins with {_beginning(path)})") from error
+    except Exception as error:  # the libraries raise anything at all on unexpected bytes
+        raise ValueError(f"the zip cannot be read: {error or type(error).__name__}") from error
+    return name, _parse_rows(content)
 
 
 def read_leaderboard_file(path: Path) -> Leaderboard:
@@ -69,7 +83,8 @@ def read_leaderboard_file(path: Path) -> Leaderboard:
         if is_zipfile(path):
             name, rows = read_leaderboard_zip(path)
         else:
-            name, rows = path.name, _parse_rows(path.read_text(encoding="utf-8-sig"))
+            with path.open("rb") as file:
+                name, rows = path.name, _parse_rows(file.read(_MAX_BYTES + 1))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"the leaderboard file cannot be read: {error}",
@@ -79,66 +94,129 @@ def read_leaderboard_file(path: Path) -> Leaderboard:
     return Leaderboard(tuple(rows), "private" in name.lower())
 
 
-def _parse_rows(text: str) -> list[LeaderboardRow]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = {name.strip().lower(): name for name in reader.fieldnames or []}
-    team, score = columns.get("teamname") or columns.get("team"), columns.get("score") or columns.get("private")
-    date = columns.get("submissiondate") or columns.get("lastsubmissiondate") or columns.get("submitted")
+def _beginning(path: Path) -> str:
+    """The first bytes of a file, for a message: mostly they tell what it is."""
+    with path.open("rb") as file:
+        return repr(file.read(20).decode("ascii", "replace"))
+
+
+def _parse_rows(content: bytes) -> list[LeaderboardRow]:
+    """The teams with a score; ValueError, which names the line, if a score is none."""
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"the table has more than {decimal(_MAX_BYTES)}")
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    try:
+        return list(_rows(reader))
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+
+
+def _rows(reader: Any) -> Iterator[LeaderboardRow]:
+    header = [name.strip().lower() for name in next(reader, [])]
+    team, score = _find(header, "teamname", "team"), _find(header, "score", "private")
+    date = _find(header, "submissiondate", "lastsubmissiondate", "submitted")
     if team is None or score is None:
-        raise ValueError(f"no team and score among the columns: {', '.join(columns)}")
-    rows = []
-    for row in reader:
-        try:
-            value = float(row[score])
-        except (TypeError, ValueError):
+        raise ValueError(f"no team and score among the columns: {', '.join(header)[:200]}")
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) <= max(team, score):
+            raise ValueError(f"line {reader.line_num}: {len(cells)} values under {len(header)} columns")
+        if not cells[score].strip():
             continue  # a team without a score has no rank
-        rows.append(LeaderboardRow(row[team] or "", value, _parse_time(row.get(date or "") or "")))
-    return rows
+        value = _parse_score(cells[score])
+        if value is None:
+            raise ValueError(f"line {reader.line_num}: the score is {quote(cells[score])}, not a number")
+        submitted = cells[date] if date is not None and date < len(cells) else ""
+        yield LeaderboardRow(cells[team], value, _parse_time(submitted) or UNKNOWN_TIME)
 
 
-def _parse_time(text: str) -> datetime:
+def _find(header: Sequence[str], *names: str) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _parse_score(text: str) -> float | None:
+    """A finite number; None for anything else."""
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return score if math.isfinite(score) and "_" not in text else None
+
+
+def _parse_time(text: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return UNKNOWN_TIME
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# --- saved leaderboards --------------------------------------------------------------------------
 
 
 def write_context(folder: Path, context: LeaderboardContext) -> None:
     """Write context.json beside the saved leaderboards."""
-    deadline = context.deadline.isoformat() if context.deadline else None
-    write_json(folder / _CONTEXT, {"deadline": deadline, "team": context.team}, format=_CONTEXT_FORMAT)
+    content = _context_content(context)
+    write_json(folder / _CONTEXT, content | {"check": _checksum(str(content))}, format=_CONTEXT_FORMAT)
+
+
+def _context_content(context: LeaderboardContext) -> dict[str, str | None]:
+    return {"deadline": context.deadline.isoformat() if context.deadline else None, "team": context.team}
 
 
 def read_context(folder: Path) -> LeaderboardContext:
-    """The context that `write_context` wrote; an empty one if there is none."""
+    """The context that `write_context` wrote; an empty one if there is none, RunnerError if it is damaged."""
     path = folder / _CONTEXT
     if not path.is_file():
         return LeaderboardContext()
-    fix = f"remove {path}, then: runner {folder.name} standings --refresh"
-    content = read_json(path, format=_CONTEXT_FORMAT, fix=fix)
-    deadline = datetime.fromisoformat(content["deadline"]) if content["deadline"] else None
-    return LeaderboardContext(deadline, content["team"])
+    content = read_json(path, format=_CONTEXT_FORMAT, fix=_fix(path))
+    deadline, team = content.get("deadline"), content.get("team")
+    context = LeaderboardContext(_parse_time(str(deadline)) if deadline else None, str(team))
+    expected = _context_content(context)
+    check = content.get("check", _checksum(str(expected)))  # earlier versions wrote none
+    if (deadline, team, check) != (*expected.values(), _checksum(str(expected))):
+        raise RunnerError("the file is damaged", where=path, fix=_fix(path))
+    return context
+
+
+def _fix(path: Path) -> str:
+    host = "--host practice " if path.parents[2].name == "practice" else ""
+    return f"remove {path}, then: runner {host}{path.parent.name} standings --refresh"
 
 
 def save_leaderboard(folder: Path, leaderboard: Leaderboard, now: datetime) -> Path:
     """Write the leaderboard under its date, unless it equals the last saved one; the path of the file."""
-    text = _csv_text(leaderboard)
+    content = _csv_text(leaderboard).encode()
     paths = _saved_paths(folder, leaderboard.private)
-    if paths and paths[-1].read_text(encoding="utf-8") == text:
+    if paths and paths[-1].read_bytes() == content:
         return paths[-1]
     path = folder / f"{now.astimezone(UTC).strftime(_STAMP)}-{leaderboard.kind}.csv"
-    write_text(path, text)
+    write_bytes(path, content)
     return path
 
 
 def latest_leaderboards(folder: Path, *, private: bool, count: int = 2) -> tuple[SavedLeaderboard, ...]:
-    """The last `count` saved leaderboards, oldest first."""
-    context = read_context(folder)
-    return tuple(
-        SavedLeaderboard(_read_saved(path, private), _saved_at(path), context)
-        for path in _saved_paths(folder, private)[-count:]
-    )
+    """The last `count` saved leaderboards that are whole, oldest first. A damaged one is named, and left out."""
+    latest: list[SavedLeaderboard] = []
+    try:
+        context = read_context(folder)
+        for path in reversed(_saved_paths(folder, private)):
+            if len(latest) == count:
+                break
+            if saved := _read_or_warn(path, private, context):
+                latest.insert(0, saved)
+    except RunnerError as error:
+        log.warning(f"no standing is shown: {error}")
+    return tuple(latest)
+
+
+def _read_or_warn(path: Path, private: bool, context: LeaderboardContext) -> SavedLeaderboard | None:
+    try:
+        return SavedLeaderboard(_read_saved(path, private), _saved_at(path), context)
+    except (OSError, ValueError) as error:
+        log.warning(f"a saved leaderboard is damaged and left out: {path}: {error} (fix: {_fix(path)})")
+        return None
 
 
 def _saved_paths(folder: Path, private: bool) -> list[Path]:
@@ -151,14 +229,23 @@ def _saved_at(path: Path) -> datetime:
 
 def _csv_text(leaderboard: Leaderboard) -> str:
     # Team names are chosen by strangers: none may be a formula to a spreadsheet.
-    rows = ([guard_formula(row.team), repr(row.score), row.submitted.isoformat()] for row in leaderboard.rows)
-    return csv_text(_HEADER, rows)
+    rows = [[guard_formula(row.team), repr(row.score), row.submitted.isoformat(), ""] for row in leaderboard.rows]
+    # The checksum of the rows is the name of a last, empty column.
+    body = csv_text(rows[0], rows[1:]) if rows else ""
+    return csv_text([*_HEADER, _checksum(body)], []) + body
+
+
+def _checksum(text: str) -> str:
+    return f"crc32:{zlib.crc32(text.encode()):08x}"
 
 
 def _read_saved(path: Path, private: bool) -> Leaderboard:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = tuple(
-            LeaderboardRow(unguard_formula(row["team"]), float(row["score"]), datetime.fromisoformat(row["submitted"]))
-            for row in csv.DictReader(file)
-        )
-    return Leaderboard(rows, private)
+    """A leaderboard that `save_leaderboard` wrote; ValueError if it is damaged."""
+    content = path.read_bytes()
+    first, _, body = content.decode("utf-8").partition("\n")
+    header = next(csv.reader([first]), [])
+    # Earlier versions wrote no checksum.
+    if header not in (_HEADER, [*_HEADER, _checksum(body)]):
+        raise ValueError("its rows are not those that were written")
+    rows = (replace(row, team=unguard_formula(row.team)) for row in _parse_rows(content))
+    return Leaderboard(tuple(rows), private)

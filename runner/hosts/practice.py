@@ -8,12 +8,14 @@ if the rest is complete.
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.console import Advance
 from runner.contract import Competition
@@ -21,6 +23,7 @@ from runner.csv_file import write_csv
 from runner.errors import HostError, RunnerError, SubmissionFormatError
 from runner.hosts.grading import Grader, Scores, SolutionRow, read_solution, write_solution
 from runner.hosts.leaderboards import sort_leaderboard
+from runner.hosts.ledger import file_sha256
 from runner.hosts.protocol import (
     CompetitionInfo,
     Leaderboard,
@@ -37,7 +40,12 @@ from runner.workspace import atomic_path, locked, read_json, write_json
 DAILY_LIMIT = 20
 
 _MARKER, _MARKER_FORMAT = "competition.json", 1
+_RECORD_FORMAT = 1
+_SAMPLE, _SOLUTION, _LEADERBOARD = "sample_submission.csv", "solution.csv", "leaderboard.csv"
 _CHUNK = 1 << 20
+
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -69,13 +77,13 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
     for old in (folder / "files", folder / "submissions"):
         if old.exists():
             shutil.rmtree(old)
-    copies = {f"files/{name}": path for name, path in data.files.items()} | {"sample_submission.csv": data.sample}
+    copies = {f"files/{name}": path for name, path in data.files.items()} | {_SAMPLE: data.sample}
     for name, path in copies.items():
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(path, temporary)
-    write_solution(folder / "solution.csv", data.solution)
-    _write_leaderboard(folder / "leaderboard.csv", data.leaderboard)
-    marker = {
+    write_solution(folder / _SOLUTION, data.solution)
+    _write_leaderboard(folder / _LEADERBOARD, data.leaderboard)
+    marker: dict[str, Any] = {
         "slug": competition.slug,
         "title": competition.title,
         "name": competition.name,
@@ -83,15 +91,35 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
         "classes": list(data.classes),
         "daily_limit": data.daily_limit,
         "origin": dict(data.origin),
+        "sha256": {name: file_sha256(folder / name) for name in (_SAMPLE, _SOLUTION, _LEADERBOARD)},
     }
-    write_json(folder / _MARKER, marker, format=_MARKER_FORMAT)
+    write_json(folder / _MARKER, _with_check(marker), format=_MARKER_FORMAT)
+
+
+def _with_check(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file, with a checksum of it."""
+    return content | {"check": _checksum(content)}
+
+
+def _without_check(content: Any) -> dict[str, Any]:
+    """The content that `_with_check` was given; ValueError if it is another by now."""
+    if not isinstance(content, dict):
+        raise ValueError("it has no fields")
+    check = content.pop("check", None)  # earlier versions wrote none
+    if check is not None and check != _checksum(content):
+        raise ValueError("its content is not what was written")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return f"crc32:{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
     """The `origin` of a practice folder; None if there is no complete folder of the present format."""
     try:
-        origin: dict[str, Any] = read_json(folder / _MARKER, format=_MARKER_FORMAT)["origin"]
-    except (OSError, RunnerError):
+        origin: dict[str, Any] = _without_check(read_json(folder / _MARKER, format=_MARKER_FORMAT))["origin"]
+    except (OSError, RunnerError, ValueError, KeyError):
         return None
     return origin
 
@@ -116,7 +144,7 @@ class PracticeHost:
         """A competition that is over and still takes submissions, as Kaggle's old ones do."""
         marker = self._read_marker(slug)
         # The leaderboard is final from its last submission on.
-        deadline = max((team.submitted for team in self._teams()), default=None)
+        deadline = max((team.submitted for team in self._teams(marker)), default=None)
         return CompetitionInfo(slug, marker["title"], str(self.folder), deadline=deadline)
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
@@ -173,10 +201,10 @@ class PracticeHost:
 
     def fetch_leaderboard(self, slug: str, *, private: bool = False) -> Leaderboard:
         """The baselines' leaderboard. New submissions are not on it: the competition is over."""
-        self._read_marker(slug)
+        teams = self._teams(self._read_marker(slug))
         rows = (
             LeaderboardRow(team.team, team.scores.private if private else team.scores.public, team.submitted)
-            for team in self._teams()
+            for team in teams
         )
         return sort_leaderboard(self.competition.metric, rows, private=private)
 
@@ -190,33 +218,61 @@ class PracticeHost:
 
     def _read_marker(self, slug: str) -> dict[str, Any]:
         """competition.json; HostError if it is not of the competition with this slug."""
-        path, remake = self.folder / _MARKER, f"runner demo {self._name}"
+        path = self.folder / _MARKER
         if slug != self.competition.slug:
             raise HostError(
                 f"this practice host has {self.competition.slug}, not {slug!r}", where=self.folder, fix="runner list"
             )
         if not path.is_file():
-            raise HostError(f"there is no practice data for {self._name}", where=self.folder, fix=remake)
-        marker: dict[str, Any] = read_json(path, format=_MARKER_FORMAT, fix=f"remove {self.folder}, then: {remake}")
-        if (marker["slug"], marker["metric"]) != (slug, self.competition.metric.key):
             raise HostError(
-                f"the practice data is of {marker['slug']}, scored by {marker['metric']}",
-                where=path,
-                fix=f"remove {self.folder}, then: {remake}",
+                f"there is no practice data for {self._name}", where=self.folder, fix=f"runner demo {self._name}"
             )
+        try:
+            marker = _without_check(read_json(path, format=_MARKER_FORMAT, fix=self._remake))
+            found = (marker["slug"], marker["metric"])
+            _ = str(marker["title"]), list(marker["classes"]), int(marker["daily_limit"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise HostError(f"the file is damaged: {error}", where=path, fix=self._remake) from error
+        if found != (slug, self.competition.metric.key):
+            raise HostError(f"the practice data is of {found[0]}, scored by {found[1]}", where=path, fix=self._remake)
         return marker
+
+    def _checked_file(self, marker: Mapping[str, Any], name: str) -> Path:
+        """The path of a file that scores rest on; HostError if it is not the one that was written."""
+        path = self.folder / name
+        known = marker.get("sha256", {})  # earlier versions wrote none
+        try:
+            is_changed = isinstance(known, dict) and name in known and file_sha256(path) != known[name]
+        except OSError as error:
+            raise HostError(f"the file cannot be read: {error.strerror}", where=path, fix=self._remake) from error
+        if is_changed:
+            raise HostError("the file was changed since the practice data was made", where=path, fix=self._remake)
+        return path
+
+    @property
+    def _remake(self) -> str:
+        return f"remove {self.folder}, then: runner demo {self._name}"
 
     def _offered(self) -> dict[str, Path]:
         root = self.folder / "files"
         files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
         return dict(sorted(files.items()))
 
-    def _teams(self) -> list[PracticeTeam]:
-        return _read_leaderboard(self.folder / "leaderboard.csv")
+    def _teams(self, marker: Mapping[str, Any]) -> list[PracticeTeam]:
+        path = self._checked_file(marker, _LEADERBOARD)
+        return self._read(path, _read_leaderboard)
 
     def _grader(self, marker: Mapping[str, Any]) -> Grader:
-        sample, solution = self.folder / "sample_submission.csv", read_solution(self.folder / "solution.csv")
+        sample = self._checked_file(marker, _SAMPLE)
+        solution = self._read(self._checked_file(marker, _SOLUTION), read_solution)
         return Grader(self.competition, tuple(marker["classes"]), sample, solution)
+
+    def _read(self, path: Path, read: Callable[[Path], Content]) -> Content:
+        """What `read` makes of a file of this host; HostError if it is damaged."""
+        try:
+            return read(path)
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise HostError(f"the file is damaged: {error}", where=path, fix=self._remake) from error
 
     def _limits(self, marker: Mapping[str, Any]) -> SubmissionLimits:
         now = self._clock().astimezone(UTC)
@@ -235,7 +291,7 @@ class PracticeHost:
     def _write_record(self, submission: Submission) -> None:
         record = asdict(submission)
         record |= {"submitted": submission.submitted.isoformat(), "status": submission.status.value}
-        write_json(self._submissions / f"{submission.ref}.json", record)
+        write_json(self._submissions / f"{submission.ref}.json", _with_check(record), format=_RECORD_FORMAT)
 
 
 def _graded(submission: Submission, grader: Grader, path: Path) -> Submission:
@@ -248,9 +304,19 @@ def _graded(submission: Submission, grader: Grader, path: Path) -> Submission:
 
 
 def _read_record(path: Path) -> Submission:
-    record = read_json(path)
-    submitted = datetime.fromisoformat(record["submitted"])
-    return Submission(**{**record, "submitted": submitted, "status": Status(record["status"])})
+    fix = f"remove {path}: the practice host then forgets this submission"
+    record = read_json(path, fix=fix)
+    try:
+        if record.pop("format", _RECORD_FORMAT) != _RECORD_FORMAT:  # version 0.1.0 wrote none
+            raise ValueError("it has another format")
+        record = _without_check(record)
+        submitted = datetime.fromisoformat(record["submitted"])
+        submission = Submission(**{**record, "submitted": submitted, "status": Status(record["status"])})
+        if submission.ref != path.stem or submitted.tzinfo is None:
+            raise ValueError(f"it is of submission {submission.ref}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HostError(f"the file is damaged: {error}", where=path, fix=fix) from error
+    return submission
 
 
 def _write_leaderboard(path: Path, teams: Sequence[PracticeTeam]) -> None:

@@ -69,7 +69,7 @@ class Standing:
     @property
     def top_percent(self) -> float | None:
         """Percent of the teams at or above this rank; None on an empty leaderboard."""
-        return min(100 * self.rank / self.teams, 100.0) if self.teams else None
+        return 100 * self.rank / self.teams if self.teams else None
 
     def __str__(self) -> str:
         leaderboard = f"{self.score:.5f} on the {leaderboard_kind(self.private)} leaderboard"
@@ -120,11 +120,11 @@ class CvCorrelation:
     submissions: int
     rank_correlation: (
         float | None
-    )  # Spearman's; 1: a better CV always means a better score; None: fewer than two different values
+    )  # Spearman's; 1: a better CV always means a better score; None: fewer than three files
     gap: float | None  # median of how much worse the score is than CV, in standard errors of CV
 
     def __str__(self) -> str:
-        count = f"{self.submissions} submission{'s' * (self.submissions != 1)}"
+        count = f"{self.submissions} file{'s' * (self.submissions != 1)}"
         statements = []
         if self.rank_correlation is not None:
             statements.append(f"rank correlation {self.rank_correlation:.2f} over {count}")
@@ -145,12 +145,14 @@ def find_standing(
 ) -> Standing:
     """The standing of a score. The row of the user's own team does not count against it."""
     rivals = Leaderboard(tuple(row for row in leaderboard.rows if not team or row.team != team), leaderboard.private)
-    rank, teams = rank_of(rivals, score, competition.metric, submitted=submitted), len(leaderboard.rows)
+    rank = rank_of(rivals, score, competition.metric, submitted=submitted)
+    # Behind all of them it is one more; no rank is below the last.
+    teams = max(len(leaderboard.rows), rank) if leaderboard.rows else 0
     return Standing(
         score=score,
         rank=rank,
         teams=teams,
-        medal=medal_at(rank, teams),
+        medal=medal_at(rank, len(leaderboard.rows)),
         next_medal=_next_medal(leaderboard, score, rank),
         awards_medals=competition.awards_medals,
         private=leaderboard.private,
@@ -243,7 +245,7 @@ def find_cv_correlations(metric: Metric, entries: Sequence[Entry]) -> tuple[CvCo
     for private in (False, True):
         # A file that was sent twice has one score: it counts once.
         scored = {
-            entry.sha256[:12] or f"{entry.host} {entry.ref}": entry
+            entry.tag or f"{entry.host} {entry.ref}": entry
             for entry in entries
             if entry.cv and entry.score(private=private) is not None
         }
@@ -261,7 +263,9 @@ def _cv_correlation(metric: Metric, entries: Sequence[Entry], private: bool) -> 
         if entry.cv_error and float(entry.cv_error) > 0
     ]
     gap = statistics.median(gaps) if gaps else None
-    return CvCorrelation(leaderboard_kind(private), len(entries), rank_correlation(cv, scores), gap)
+    # Two points are always in order, or in reverse.
+    correlation = rank_correlation(cv, scores) if len(entries) > 2 else None
+    return CvCorrelation(leaderboard_kind(private), len(entries), correlation, gap)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:

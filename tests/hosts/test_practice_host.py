@@ -358,6 +358,57 @@ def test_a_solution_is_read_as_written(tmp_path: Path) -> None:
     assert read_solution(tmp_path / "solution.csv") == DOG_SOLUTION
 
 
+# --- damaged files -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["competition.json", "solution.csv", "leaderboard.csv", "sample_submission.csv"])
+def test_no_changed_byte_changes_a_practice_score_in_silence(
+    host: PracticeHost, text_file: TextFile, name: str
+) -> None:
+    """Every byte of what a score or a rank rests on, one after the other."""
+    path = host.folder / name
+    good = text_file("good.csv", GOOD)
+    host.submit_file(DOGS.slug, good, "")
+    graded = host.fetch_submissions(DOGS.slug)
+    pending = next((host.folder / "submissions").glob("1.json"))
+    record, content = pending.read_bytes(), path.read_bytes()
+    board = host.fetch_leaderboard(DOGS.slug)
+    for at in range(0, len(content), 3):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        try:
+            assert host.fetch_leaderboard(DOGS.slug) == board
+            host.fetch_info(DOGS.slug)
+            assert host.fetch_submissions(DOGS.slug) == graded
+        except RunnerError as error:
+            assert error.where == str(path), at
+            assert error.fix == f"remove {host.folder}, then: runner demo dog-breed"
+        else:
+            assert name == "competition.json", at  # the others are compared as a whole
+        assert pending.read_bytes() == record
+
+
+def test_no_changed_byte_changes_a_submission_in_silence(host: PracticeHost, text_file: TextFile) -> None:
+    host.submit_file(DOGS.slug, text_file("good.csv", GOOD), "note")
+    graded = host.fetch_submissions(DOGS.slug)
+    path = host.folder / "submissions" / "1.json"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        try:
+            assert host.fetch_submissions(DOGS.slug) == graded
+        except RunnerError as error:
+            assert error.where == str(path)
+            assert str(error.fix).startswith(f"remove {path}")
+
+
+def test_practice_data_without_checksums_is_used(host: PracticeHost) -> None:
+    path = host.folder / "competition.json"
+    marker = json.loads(path.read_text())
+    del marker["check"], marker["sha256"]
+    path.write_text(json.dumps(marker))
+    assert host.fetch_info(DOGS.slug).title == DOGS.title
+
+
 # --- creating it --------------------------------------------------------------------------------
 
 

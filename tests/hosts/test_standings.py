@@ -80,6 +80,14 @@ def test_a_better_score_never_ranks_behind_a_worse_one(scores: list[float], bett
     assert rank_of(leaderboard, better, LOG_LOSS) <= rank_of(leaderboard, worse, LOG_LOSS)
 
 
+@settings(deadline=None, max_examples=60)
+@given(scores=st.lists(st.floats(0, 10), max_size=8), score=st.floats(0, 10), own=st.booleans())
+def test_no_rank_is_below_the_number_of_teams(scores: list[float], score: float, own: bool) -> None:
+    leaderboard = hourly_leaderboard(*sorted(scores))
+    standing = find_standing(DOGS, leaderboard, score, team="team 0" if own else "")
+    assert standing.rank <= standing.teams or not scores
+
+
 # --- medals --------------------------------------------------------------------------------------
 
 
@@ -159,7 +167,7 @@ def test_an_empty_leaderboard_has_no_medal_and_no_percentile() -> None:
 
 def test_the_percentile_of_the_last_rank_is_at_most_100() -> None:
     standing = find_standing(DOGS, hourly_leaderboard(0.1, 0.2), 0.3)
-    assert (standing.rank, standing.top_percent) == (3, 100.0)
+    assert (standing.rank, standing.teams, standing.top_percent) == (3, 3, 100.0)
 
 
 def test_a_standing_prints_rank_percentile_medal_and_distance() -> None:
@@ -262,9 +270,9 @@ def test_cv_and_scores_are_compared_by_rank_and_by_gap() -> None:
 
 
 def test_a_lower_score_is_worse_if_higher_is_better() -> None:
-    (correlation,) = find_cv_correlations(MEAN_F2, scored(("0.90", "0.92"), ("0.91", "0.90")))
+    (correlation,) = find_cv_correlations(MEAN_F2, scored(("0.90", "0.92"), ("0.91", "0.90"), ("0.92", "0.88")))
     assert correlation.rank_correlation == pytest.approx(-1)
-    assert correlation.gap == pytest.approx(-0.5)
+    assert correlation.gap == pytest.approx(1)
 
 
 def test_a_file_that_was_submitted_twice_counts_once() -> None:
@@ -272,6 +280,18 @@ def test_a_file_that_was_submitted_twice_counts_once() -> None:
     entries = [replace(first, sha256="a" * 64), replace(first, ref="9", sha256="a" * 12), second]
     (correlation,) = find_cv_correlations(LOG_LOSS, entries)
     assert correlation.submissions == 2
+
+
+def test_nine_submissions_of_two_files_have_no_rank_correlation() -> None:
+    """Two points are always in order, or in reverse."""
+    pairs = scored(("0.20", "0.23"), ("0.30", "0.32"))
+    entries = [
+        replace(entry, ref=str(number), sha256=name * 64)
+        for number in range(9)
+        for entry, name in [(pairs[number % 2], "ab"[number % 2])]
+    ]
+    (correlation,) = find_cv_correlations(LOG_LOSS, entries)
+    assert (correlation.submissions, correlation.rank_correlation) == (2, None)
 
 
 def test_one_submission_has_no_rank_correlation() -> None:
@@ -282,13 +302,13 @@ def test_one_submission_has_no_rank_correlation() -> None:
 @pytest.mark.parametrize(
     ("correlation", "text"),
     [
-        (CvCorrelation("public", 5, 0.9, None), "rank correlation 0.90 over 5 submissions"),
+        (CvCorrelation("public", 5, 0.9, None), "rank correlation 0.90 over 5 files"),
         (
             CvCorrelation("public", 3, 1.0, 2.0),
-            "rank correlation 1.00 over 3 submissions; scores are 2.0 standard errors worse than CV",
+            "rank correlation 1.00 over 3 files; scores are 2.0 standard errors worse than CV",
         ),
         (CvCorrelation("public", 1, None, -0.5), "scores are 0.5 standard errors better than CV"),
-        (CvCorrelation("public", 1, None, None), "too few to compare (1 submission)"),
+        (CvCorrelation("public", 1, None, None), "too few to compare (1 file)"),
     ],
 )
 def test_a_correlation_prints_one_line(correlation: CvCorrelation, text: str) -> None:
