@@ -20,7 +20,9 @@ def format_score(competition: Competition, run: Run) -> str:
         for metric in competition.extra_metrics
         if metric.key in score["extra_metrics"]
     )
-    return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows{_format_skipped(run)})"
+    of = score.get("refit_of")
+    note = f" of {of}, which it refits: it has no validation rows of its own" if of else ""
+    return f"{run.name}: CV {competition.metric.title} {cv}{extra} ({cv.rows:,} rows{_format_skipped(run)}){note}"
 
 
 def _format_skipped(run: Run) -> str:

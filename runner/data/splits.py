@@ -68,20 +68,24 @@ def ensure_split(index: Index, plan: SplitPlan, path: Path, *, competition: str)
 @gc_disabled()
 def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
     """Split the labelled rows and write folds.csv; the rows of each class in each fold."""
+    table, folds = index.train, split_rows(index, plan)
+    with locked_folds(path):
+        write_folds(path, table["id"].tolist(), table["label"].tolist(), folds, asdict(plan))
+    counts = class_counts_per_fold(index.classes, index.targets(), folds)
+    for warning in split_warnings(counts, table["group"].tolist(), folds):
+        log.warning(warning)
+    return counts
+
+
+def split_rows(index: Index, plan: SplitPlan) -> Integers:
+    """The fold of each labelled row by this plan."""
     table, targets = index.train, index.targets()
     ids, groups = table["id"].tolist(), table["group"].tolist()
     if plan.folds is not None:
-        folds = split_folds(ids, targets, groups, folds=plan.folds, seed=plan.seed)
-    elif plan.holdout is None and (table["subset"] == "valid").any():
-        folds = split_given(table["subset"].tolist())
-    else:
-        folds = split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
-    with locked_folds(path):
-        write_folds(path, ids, table["label"].tolist(), folds, asdict(plan))
-    counts = class_counts_per_fold(index.classes, targets, folds)
-    for warning in split_warnings(counts, groups, folds):
-        log.warning(warning)
-    return counts
+        return split_folds(ids, targets, groups, folds=plan.folds, seed=plan.seed)
+    if plan.holdout is None and (table["subset"] == "valid").any():
+        return split_given(table["subset"].tolist())
+    return split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
 
 
 def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int) -> Integers:

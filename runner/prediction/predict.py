@@ -14,7 +14,6 @@ from runner.console import log
 from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.images.views import MultiView, View, default_views
-from runner.options import PredictOptions
 from runner.prediction.predictions import (
     ViewPredictions,
     predictions_file,
@@ -30,9 +29,6 @@ from runner.training.losses import to_probabilities
 from runner.training.model import Network
 from runner.training.snapshots import Snapshot, read_snapshots
 
-# Of the last stage: earlier ones trained on smaller images, and each costs a pass over the test rows.
-MAX_SNAPSHOTS = 3
-
 
 @dataclass(frozen=True)
 class RefitModels:
@@ -40,13 +36,6 @@ class RefitModels:
 
     names: tuple[str, ...]  # all of its models: the weights of the last stage's are averaged
     weighted: tuple[str, ...]  # those with a weight in its ensemble: the ones to predict with
-
-
-def choose_snapshots(snapshots: Sequence[Snapshot], options: PredictOptions) -> tuple[Snapshot, ...]:
-    """The snapshots to predict with, oldest first."""
-    if options.snapshots is not None:
-        return tuple(snapshots[-options.snapshots :])
-    return tuple([snapshot for snapshot in snapshots if snapshot.stage == snapshots[-1].stage][-MAX_SNAPSHOTS:])
 
 
 def most_trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:

@@ -109,6 +109,12 @@ def read_classes(path: Path) -> tuple[str, ...]:
         return _strings(arrays, "classes")
 
 
+def read_weights_digest(path: Path) -> str:
+    """The digest of the weights that a file was predicted with; empty if it is not known."""
+    with _open_arrays(path) as arrays:
+        return str(arrays["weights_digest"])
+
+
 def read_common_views(paths: Sequence[Path]) -> tuple[str, ...]:
     """The names of the views in all these files, in the order of the first file: the plain one leads."""
     first, *others = (_read_view_names(path) for path in paths)

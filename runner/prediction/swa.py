@@ -18,13 +18,14 @@ from runner.console import progress
 from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.options import PredictOptions
-from runner.prediction.predict import RefitModels, choose_snapshots, weights_digest
+from runner.prediction.predict import RefitModels, weights_digest
 from runner.training.distributed import SyncBatchNorm1d, broadcast_from_main, get_accelerator
 from runner.training.fold import FoldRun, uninitialised_network, worker_count
 from runner.training.learner import forward
 from runner.training.loaders import ImageLoader, shuffled_batches
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing
+from runner.training.snapshot_list import choose_snapshots
 from runner.training.snapshots import FORMAT, Snapshot, read_snapshots, write_snapshot
 from runner.workspace import read_json
 

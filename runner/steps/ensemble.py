@@ -7,17 +7,21 @@ from contextlib import AbstractContextManager, ExitStack
 
 from runner.contract import EnsembleRecipe
 from runner.data.folds import copy_folds
+from runner.errors import UsageError
+from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
 from runner.prediction.fit_postprocess import fit_postprocess
 from runner.prediction.out_of_fold import oof_targets, write_oof_targets
 from runner.prediction.postprocess import read_tta_option, write_postprocess
+from runner.prediction.sources import read_sources, sources_of, warn_if_stale, write_sources
 from runner.session import Session
 from runner.steps.write_submission import write_run_submission
-from runner.training.run import Run, find_runs, hold_run, started_run
+from runner.training.run import Run, existing_run, find_runs, hold_run, started_run
 
 
 def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) -> Run:
     """The run of the ensemble, scored, with its submission; one run without a name gets its own postprocess again."""
+    _check_members(session, runs, name)
     command = session.command("ensemble", *(run.name for run in runs))
     with ExitStack() as locks:
         is_refit = len(runs) == 1 and name is None
@@ -27,16 +31,43 @@ def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) 
         postprocess, score = fit_postprocess(session.competition, blend.members, blend.targets, blend.folds.fold_of)
         if is_refit:
             run = runs[0]
-            file = postprocess_file(run)
-            write_postprocess(file, postprocess, blend.members, read_tta_option(file) if file.exists() else "default")
+            options = _options_of(run)
         else:
             run = locks.enter_context(_ensemble_run(session, runs, name))
             copy_folds(runs[0].folds_file, run.folds_file)
-            write_postprocess(postprocess_file(run), postprocess, blend.members)
+            options = PredictOptions("")
+        write_postprocess(postprocess_file(run), postprocess, blend.members, options.tta)
         write_oof_targets(oof_targets_file(run), blend.targets)
         run.write_score(score)
         write_run_submission(session, run, postprocess, blend.members)
+        write_sources(session.workspace, run, sources_of(session.competition, run, blend.members, options))
     return run
+
+
+def _check_members(session: Session, runs: Sequence[Run], name: str | None) -> None:
+    """Refuse a run that is named twice, and a name that is taken; warn of predictions that are older than weights."""
+    names = [run.name for run in runs]
+    twice = sorted({member for member in names if names.count(member) > 1})
+    if twice:
+        raise UsageError(
+            f"{', '.join(twice)} is named twice",
+            fix="name each run once; a weight of its own is fitted for each model: "
+            + session.command("ensemble", *dict.fromkeys(names)),
+        )
+    taken = existing_run(session.workspace, session.name, name) if name else None
+    if taken is not None and taken.read_members() != tuple(names):
+        raise UsageError(
+            f"there is another run named {name!r}: {taken.summary}", where=taken.folder, fix="another --name NAME"
+        )
+    for run in runs:
+        warn_if_stale(session.workspace, run)
+
+
+def _options_of(run: Run) -> PredictOptions:
+    """The options that the run was predicted with last."""
+    file, sources = postprocess_file(run), read_sources(run)
+    tta = read_tta_option(file) if file.exists() else "default"
+    return PredictOptions(tta, sources.snapshots if sources else None)
 
 
 def _ensemble_run(session: Session, runs: Sequence[Run], name: str | None) -> AbstractContextManager[Run]:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from runner.console import log
 from runner.contract import Recipe
 from runner.data.folds import read_folds
-from runner.errors import TrainingError
+from runner.errors import TrainingError, UsageError
 from runner.images.views import View, choose_views
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file
 from runner.prediction.fit_postprocess import fit_postprocess
 from runner.prediction.out_of_fold import Member, find_members, oof_targets, write_oof_targets
-from runner.prediction.postprocess import read_postprocess, read_scored_views, read_tta_option, write_postprocess
+from runner.prediction.postprocess import (
+    Postprocess,
+    read_postprocess,
+    read_scored_views,
+    read_tta_option,
+    write_postprocess,
+)
 from runner.prediction.predict import RefitModels, most_trained_folds, predict_fold
+from runner.prediction.sources import has_result_of, sources_of, write_sources
 from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.steps.ensemble import ensemble
@@ -30,6 +39,12 @@ def predict(session: Session, run: Run, options: PredictOptions = PredictOptions
     """The path of the run's submission. What is predicted already is not predicted again."""
     members = run.read_members()
     if members:
+        if options != PredictOptions():
+            raise UsageError(
+                f"{run.name} is an ensemble: its views and snapshots are those of its runs",
+                where=run.recipe_file,
+                fix=f"leave --tta and --snapshots out, or predict {members[0]} with them",
+            )
         ensemble(session, [find_run(session.workspace, session.name, name) for name in members], name=run.name)
         return session.submission_file(run.name)
     return _predict_run(session, run, run.read_recipe(), options)
@@ -45,6 +60,12 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
     tta: str = options.tta
     choice: PredictOptions | RefitModels = options
     if recipe.all_data:
+        if options != PredictOptions():
+            raise UsageError(
+                f"{run.name} is a refit: its views and snapshots are those of {recipe.refit_of}",
+                where=run.recipe_file,
+                fix="leave --tta and --snapshots out",
+            )
         broadcast_from_main(lambda: copy_score(session, run))
         tta, choice = _of_original(session, run)
     broadcast_from_main(lambda: skip_images(session, run, None))
@@ -57,7 +78,7 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
         [view.name for view in views],
         has_valid=not recipe.all_data,
     )
-    return broadcast_from_main(lambda: _write_results(session, run, members, tta))
+    return broadcast_from_main(lambda: _write_results(session, run, members, replace(options, tta=tta)))
 
 
 def _predict_folds(
@@ -91,15 +112,29 @@ def _original(session: Session, run: Run) -> Run:
     return find_run(session.workspace, session.name, run.read_recipe().refit_of)
 
 
-def _write_results(session: Session, run: Run, members: Sequence[Member], tta: str) -> Path:
-    """Score, postprocess and submission; a refit keeps the score and the postprocess of its original."""
-    if run.read_recipe().all_data:
-        postprocess = read_postprocess(postprocess_file(_original(session, run)))
-    else:
-        targets = oof_targets(session.index)
-        write_oof_targets(oof_targets_file(run), targets)
-        fold_of = read_folds(run.folds_file, competition=session.name).fold_of
-        postprocess, score = fit_postprocess(session.competition, members, targets, fold_of)
-        run.write_score(score)
-    write_postprocess(postprocess_file(run), postprocess, members, tta)
-    return write_run_submission(session, run, postprocess, members)
+def _write_results(session: Session, run: Run, members: Sequence[Member], options: PredictOptions) -> Path:
+    """Score, postprocess and submission; those of exactly these sources are left as they are."""
+    refit_of = _original(session, run) if run.read_recipe().all_data else None
+    sources = sources_of(session.competition, run, members, options, refit_of=refit_of)
+    if has_result_of(session.workspace, run, sources):
+        log.info(f"{run.name} is predicted already")
+        return session.submission_file(run.name)
+    postprocess = _fit_and_score(session, run, members) if refit_of is None else _postprocess_of(refit_of)
+    write_postprocess(postprocess_file(run), postprocess, members, options.tta)
+    path = write_run_submission(session, run, postprocess, members)
+    write_sources(session.workspace, run, sources)
+    return path
+
+
+def _fit_and_score(session: Session, run: Run, members: Sequence[Member]) -> Postprocess:
+    targets = oof_targets(session.index)
+    write_oof_targets(oof_targets_file(run), targets)
+    fold_of = read_folds(run.folds_file, competition=session.name).fold_of
+    postprocess, score = fit_postprocess(session.competition, members, targets, fold_of)
+    run.write_score(score)
+    return postprocess
+
+
+def _postprocess_of(original: Run) -> Postprocess:
+    """A refit has no validation rows to fit a postprocess of its own on."""
+    return read_postprocess(postprocess_file(original))

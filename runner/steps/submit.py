@@ -12,6 +12,7 @@ from runner.hosts.protocol import Status, limit_error
 from runner.hosts.send import KnownFile
 from runner.hosts.submit import SubmitResult, Submitter
 from runner.options import SubmitOptions
+from runner.prediction.sources import predict_again, stale_reason, warn_if_stale
 from runner.session import Session
 from runner.steps.check import check
 from runner.training.run import Run, find_runs
@@ -22,8 +23,12 @@ def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOp
     path = what if isinstance(what, Path) else session.submission_file(what.name)
     if not path.is_file():
         raise UsageError(
-            "there is no such submission file", where=path, fix=f"{session.command('predict')}, or name a FILE"
+            "there is no such submission file",
+            where=path,
+            fix="name a FILE that exists" if isinstance(what, Path) else session.command("predict", "--run", what.name),
         )
+    if isinstance(what, Run):
+        _require_current(session, what)
     check(session, path)
     run_info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
     return _submitter(session).submit(path, run_info, options)
@@ -58,6 +63,16 @@ def _known_files(session: Session) -> dict[str, KnownFile]:
     return files
 
 
+def _require_current(session: Session, run: Run) -> None:
+    """Raise a RunnerError if the run's submission is older than what it was made from."""
+    if reason := stale_reason(session.workspace, run):
+        raise RunnerError(
+            f"the submission of {run.name} is stale: {reason}",
+            where=session.submission_file(run.name),
+            fix=f"{predict_again(session.workspace, run)}; or, to submit it as it is, name the file",
+        )
+
+
 def best_unsubmitted(session: Session, count: int) -> list[Run]:
     """At most `count` runs with the best CV whose submission the host does not have, within today's limit."""
     submissions = session.host.fetch_submissions(session.competition.slug)
@@ -66,7 +81,9 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
     scored = []
     for run in find_runs(session.workspace, session.name):
         path, score = session.submission_file(run.name), run.read_score()
-        if score and path.is_file() and file_tag(file_sha256(path)) not in submitted:
+        if score and stale_reason(session.workspace, run):
+            warn_if_stale(session.workspace, run)
+        elif score and path.is_file() and file_tag(file_sha256(path)) not in submitted:
             scored.append((score["cv"]["value"], run))
     scored.sort(key=lambda pair: session.competition.metric.sort_key(pair[0]))
     limits = session.host.fetch_limits(session.competition.slug)

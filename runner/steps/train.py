@@ -96,6 +96,8 @@ def _begun(session: Session, request: Request, name: str | None, new: bool) -> R
             where=run.folder,
             fix="another --run NAME, or leave --new out",
         )
+    if run.read_members():
+        raise UsageError(f"run {name!r} exists already: {run.summary}", where=run.folder, fix="another --run NAME")
     check_same_request(session, run, request)
     return run
 

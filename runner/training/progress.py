@@ -9,7 +9,7 @@ from runner.contract import Recipe
 from runner.data.folds import read_folds
 from runner.training.log import read_log
 from runner.training.run import Run
-from runner.training.snapshots import read_snapshots
+from runner.training.snapshot_list import list_snapshots
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def read_progress(run: Run, folds: Sequence[int] | None = None) -> Progress:
     done = 0
     for number in numbers:
         # The log stays on the machine that trained the fold; snapshots are copied.
-        is_finished = len(read_snapshots(run.fold_dir(number))) == cycles
+        is_finished = len(list_snapshots(run.fold_dir(number))) == cycles
         done += recipe.epochs if is_finished else min(logged.count(number), recipe.epochs - 1)
     return Progress(done, recipe.epochs * len(numbers))
 

@@ -120,11 +120,11 @@ def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:
 
 
 def find_run(workspace: Workspace, competition: str, name: str | None = None) -> Run:
-    """The run of that name, or the newest."""
+    """The run of that name, or the newest that has something in it."""
     runs = find_runs(workspace, competition)
     chosen = [run for run in runs if name in (None, run.name)]
     if chosen:
-        return chosen[-1]
+        return ([run for run in chosen if not run.is_empty] or chosen)[-1]
     names = ", ".join(run.name for run in runs)
     raise RunnerError(
         f"there is no run {name!r}" if name else "there is no run yet",

@@ -121,7 +121,7 @@ def test_a_missing_snapshot_is_named(start: str, text: str, workspace_dir: Path,
 
 def test_a_snapshot_that_saw_validation_rows_is_refused(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
-    cli("shapes", "split", "--seed", 1)
+    assert cli("shapes", "split", "--seed", 1, "--force").code == 0
     result = cli("shapes", "train", "--from-run", "first")
     assert result.code == 2
     assert "the score would be too good" in result.err

@@ -20,7 +20,7 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
     from runner.training.run import find_run
 
     session = options.session()
-    runs = [find_run(session.workspace, session.name, member) for member in dict.fromkeys(names)]
+    runs = [find_run(session.workspace, session.name, member) for member in names]
     run = blend(session, runs, name=name)
     click.echo(format_score(session.competition, run))
     click.echo(format_score_details(run))

@@ -15,15 +15,18 @@ from runner.cli.tables import print_table
 @click.option("--folds", type=click.IntRange(2), metavar="N", help="Cross-validation with N folds of equal size.")
 @click.option("--holdout", type=float, metavar="FRACTION", help="One holdout of validation rows.  [default: 0.2]")
 @click.option("--seed", type=int, default=42, show_default=True, help="Which rows are in which fold.")
+@click.option("--force", is_flag=True, help="Split even if there are runs with the present folds.")
 @json_option
-def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, as_json: bool) -> None:
+def split(
+    options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, force: bool, as_json: bool
+) -> None:
     """Choose the validation rows, the same for all later runs so that their scores can be compared."""
     from runner.data.splits import SplitPlan
     from runner.steps.split import split as split_session
 
     if folds is not None and holdout is not None:
         raise click.UsageError("--folds and --holdout exclude each other")
-    path, counts = split_session(options.session(), SplitPlan(folds, holdout, seed))
+    path, counts = split_session(options.session(), SplitPlan(folds, holdout, seed), force=force)
     if as_json:
         click.echo(json.dumps({"path": str(path), "classes": [asdict(count) for count in counts]}, indent=2))
         return

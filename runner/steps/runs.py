@@ -1,0 +1,116 @@
+"""Every run: how far it is trained, whether its score is of today's files, what its submission scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from runner.errors import RunnerError
+from runner.hosts.ledger import Entry, readable_entries
+from runner.prediction.sources import stale_reason
+from runner.session import Session
+from runner.training.log import read_log
+from runner.training.progress import read_progress
+from runner.training.run import Run, find_runs
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run: a row of `runner COMPETITION runs`."""
+
+    run: str
+    status: str  # empty, unfinished, trained, predicted, stale or damaged
+    note: str  # how far it is, or what is stale or damaged
+    cv: float | None
+    cv_error: float | None
+    public: float | None
+    private: float | None
+    rank: str | None
+    date: str  # of the last change, local time
+    minutes: float  # of training
+    megabytes: float
+    recipe: str
+
+
+def list_runs(session: Session) -> list[RunRow]:
+    """Every run, the best score first; those without a score follow, the newest first."""
+    refresh = session.command("standings", "--refresh")
+    read = readable_entries(session.workspace.ledger_file, session.name, refresh=refresh)
+    entries = {entry.run: entry for entry in read}
+    rows = [_row(session, run, entries) for run in reversed(find_runs(session.workspace, session.name))]
+    sort_key = session.competition.metric.sort_key
+    return sorted(rows, key=lambda row: (row.cv is None, 0.0 if row.cv is None else sort_key(row.cv)))
+
+
+def run_status(session: Session, run: Run) -> tuple[str, str]:
+    """The status of a run in one word, and a note about it; nothing raises."""
+    try:
+        if run.is_empty:
+            return "empty", "no epoch is finished"
+        if run.read_score() is not None and (reason := stale_reason(session.workspace, run)):
+            return "stale", reason
+        if not run.read_members() and not (progress := read_progress(run)).is_finished:
+            return "unfinished", str(progress)
+        return ("trained", "not predicted yet") if run.read_score() is None else ("predicted", "")
+    except (RunnerError, OSError) as error:
+        return "damaged", str(error).partition("\n")[0] + f" ({_where(error)})"
+
+
+def _row(session: Session, run: Run, entries: Mapping[str, Entry]) -> RunRow:
+    status, note = run_status(session, run)
+    entry, (cv, cv_error) = entries.get(run.name), _score(run)
+    return RunRow(
+        run=run.name,
+        status=status,
+        note=note,
+        cv=cv,
+        cv_error=cv_error,
+        public=float(entry.public) if entry and entry.public else None,
+        private=float(entry.private) if entry and entry.private else None,
+        rank=entry.rank or None if entry else None,
+        date=_last_change(run),
+        minutes=_minutes(run),
+        megabytes=_megabytes(run.folder),
+        recipe=_recipe(run),
+    )
+
+
+def _score(run: Run) -> tuple[float | None, float | None]:
+    try:
+        score = run.read_score()
+    except RunnerError:
+        return None, None
+    return (score["cv"]["value"], score["cv"]["error"]) if score else (None, None)
+
+
+def _recipe(run: Run) -> str:
+    try:
+        return run.summary
+    except (RunnerError, OSError):
+        return "?"
+
+
+def _minutes(run: Run) -> float:
+    try:
+        seconds = sum(float(line["seconds"]) for line in read_log(run.log_file))
+        return round(seconds / 60, 1)
+    except (RunnerError, OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _last_change(run: Run) -> str:
+    files = [file for file in (run.recipe_file, run.log_file, run.score_file) if file.exists()]
+    newest = max((file.stat().st_mtime for file in files), default=0.0)
+    return datetime.fromtimestamp(newest).strftime("%Y-%m-%d %H:%M")
+
+
+def _megabytes(folder: Path) -> float:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return round(size / 1e6, 1)
+
+
+def _where(error: RunnerError | OSError) -> str:
+    where = error.where if isinstance(error, RunnerError) else error.filename
+    return Path(str(where)).name

@@ -1,0 +1,60 @@
+"""Which snapshots a fold has, from their JSON files alone: free of torch, because tables of runs must be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from runner.errors import RunnerError
+from runner.options import PredictOptions
+from runner.workspace import read_json
+
+FORMAT = 1  # of a snapshot's JSON file
+# Of the last stage: earlier ones trained on smaller images, and each costs a pass over the test rows.
+MAX_SNAPSHOTS = 3
+
+
+class HasStage(Protocol):
+    """What a snapshot is chosen by."""
+
+    @property
+    def stage(self) -> int:
+        """The number of the stage that it ends."""
+
+
+AnySnapshot = TypeVar("AnySnapshot", bound=HasStage)
+
+
+@dataclass(frozen=True)
+class ListedSnapshot:
+    """The place of a snapshot in its fold."""
+
+    cycle: int
+    stage: int
+
+    @property
+    def name(self) -> str:
+        return f"snapshot-{self.cycle}"
+
+
+def list_snapshots(folder: Path) -> tuple[ListedSnapshot, ...]:
+    """The finished snapshots of a fold, oldest first."""
+    return tuple(sorted(map(_read, folder.glob("snapshot-*.json")), key=lambda snapshot: snapshot.cycle))
+
+
+def choose_snapshots(snapshots: Sequence[AnySnapshot], options: PredictOptions) -> tuple[AnySnapshot, ...]:
+    """The snapshots to predict with, oldest first."""
+    if options.snapshots is not None:
+        return tuple(snapshots[-options.snapshots :])
+    return tuple([snapshot for snapshot in snapshots if snapshot.stage == snapshots[-1].stage][-MAX_SNAPSHOTS:])
+
+
+def _read(path: Path) -> ListedSnapshot:
+    fix = "delete the run's folder and train it again"
+    plain = read_json(path, format=FORMAT, fix=fix)
+    try:
+        return ListedSnapshot(int(plain["cycle"]), int(plain["stage"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunnerError(f"the snapshot's JSON file cannot be read: {error}", where=path, fix=fix) from error
