@@ -24,7 +24,7 @@ def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) 
     _check_members(session, runs, name)
     command = session.command("ensemble", *(run.name for run in runs))
     with ExitStack() as locks:
-        is_refit = len(runs) == 1 and name is None
+        is_refit = _is_refit(runs, name)
         for run in runs:
             locks.enter_context(hold_run(run, command, shared=not is_refit))
         blend = read_blend(runs, lambda: oof_targets(session.index))
@@ -41,6 +41,8 @@ def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) 
         run.write_score(score)
         write_run_submission(session, run, postprocess, blend.members)
         write_sources(session.workspace, run, sources_of(session.competition, run, blend.members, options))
+    if is_refit:
+        warn_if_stale(session.workspace, run)
     return run
 
 
@@ -59,8 +61,14 @@ def _check_members(session: Session, runs: Sequence[Run], name: str | None) -> N
         raise UsageError(
             f"there is another run named {name!r}: {taken.summary}", where=taken.folder, fix="another --name NAME"
         )
-    for run in runs:
-        warn_if_stale(session.workspace, run)
+    if not _is_refit(runs, name):
+        for run in runs:
+            warn_if_stale(session.workspace, run)
+
+
+def _is_refit(runs: Sequence[Run], name: str | None) -> bool:
+    """Whether one run gets its own postprocess again."""
+    return len(runs) == 1 and name is None
 
 
 def _options_of(run: Run) -> PredictOptions:

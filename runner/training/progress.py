@@ -35,8 +35,9 @@ def read_progress(run: Run, folds: Sequence[int] | None = None) -> Progress:
     logged = [line["fold"] for line in read_log(run.log_file)]
     done = 0
     for number in numbers:
-        # The log stays on the machine that trained the fold; snapshots are copied.
-        is_finished = len(list_snapshots(run.fold_dir(number))) == cycles
+        # The log stays on the machine that trained the fold; snapshots are copied. A finished fold has no checkpoint.
+        folder = run.fold_dir(number)
+        is_finished = len(list_snapshots(folder)) == cycles and not (folder / "checkpoint.safetensors").exists()
         done += recipe.epochs if is_finished else min(logged.count(number), recipe.epochs - 1)
     return Progress(done, recipe.epochs * len(numbers))
 
