@@ -123,6 +123,10 @@ class Started:
         told = json.loads(counted or "{}")
         return Ended(self.words, code, output, time.monotonic() - self.began, memory, **told, out_of_bounds=over)
 
+    def has_ended(self) -> bool:
+        """Whether it has ended; `wait` tells how."""
+        return self._wait_until(0.0)
+
     def _wait_until(self, moment: float) -> bool:
         """Wait for the child's end, at most until the moment; whether it has ended."""
         ended = os.pidfd_open(self.child)  # not the pipe: a data-loading process may outlive the child and hold it
