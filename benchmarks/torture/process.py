@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.torture import clock
+from runner.cli import run_command
 
 _OUTPUT = ".output.txt"
 
@@ -91,6 +93,11 @@ def fork_runner(
     return started.wait(bounds)
 
 
+def fork_work(folder: Path, title: str, work: Callable[[], int], *, bounds: Bounds = Bounds()) -> Ended:
+    """Do work that is no command in a child in the folder, to its end or to the bounds."""
+    return start_runner(folder, (title,), work=work).wait(bounds)
+
+
 @dataclass(frozen=True)
 class Started:
     """A command that is running in a child."""
@@ -144,8 +151,9 @@ def start_runner(
     before: Callable[[], None] | None = None,
     count_changes: bool = False,
     output_name: str = _OUTPUT,
+    work: Callable[[], int] | None = None,
 ) -> Started:
-    """Start a command in the workspace, in a child that leads a process group of its own."""
+    """Start a command in the workspace, in a child that leads a process group of its own; or other work instead."""
     texts = tuple(str(word) for word in words)
     workspace.mkdir(parents=True, exist_ok=True)
     output = workspace / output_name
@@ -162,7 +170,11 @@ def start_runner(
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _redirect(output)
-            code = _run(workspace, texts, interruption, before, writing, count_changes)
+            os.chdir(workspace)
+            work = work or (lambda: run_command(["--workspace", str(workspace), *texts]))
+            code = _run(work, interruption, before, writing, count_changes)
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -172,23 +184,19 @@ def start_runner(
 
 
 def _run(
-    workspace: Path,
-    words: tuple[str, ...],
+    work: Callable[[], int],
     interruption: Interruption | None,
     before: Callable[[], None] | None,
     writing: int,
     count_changes: bool,
 ) -> int:
-    from runner.cli import run_command
-
-    os.chdir(workspace)
     changes = _Changes(interruption)
     if count_changes or changes.deadly is not None:
         sys.addaudithook(changes)
     if before:
         before()
     changes.counting = True
-    code = run_command(["--workspace", str(workspace), *words])
+    code = work()
     changes.counting = False
     told = {"changes": changes.count, "clock_seconds": clock.elapsed()}
     os.write(writing, json.dumps(told).encode())
