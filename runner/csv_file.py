@@ -154,6 +154,10 @@ def _parse_rows(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]
             yield line, row
             line = reader.line_num + 1  # a quoted cell may hold line breaks
     except csv.Error as error:
+        if "field limit" in str(error) and not content.count(b'"') % 2:
+            message = f"a cell has more than {csv.field_size_limit():,} characters"
+            problem = Problem("cell too long", message, line=line, fix="close its quote, or shorten it")
+            raise CsvError(problem) from error
         if lenient or "expected after" not in str(error):
             raise _open_quote(line) from error
         raise CsvError(

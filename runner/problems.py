@@ -10,6 +10,9 @@ from pathlib import Path
 
 from runner.errors import DataError
 
+# Names among which one that was meant is searched: each takes a hundredth of a millisecond or more.
+_MAX_CANDIDATES = 10_000
+_MAX_LENGTH = 200  # characters: longer ones are no names
 KEPT_PER_KIND = 5  # the sixth problem of a kind is only counted, so that it does not bury another kind
 
 
@@ -130,8 +133,10 @@ def _describe_kind(kind: str, problems: Sequence[Problem]) -> Iterator[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'breed'?`, or nothing if no known word is near."""
+    """`did you mean 'breed'?`, or nothing if no known word is near, or too many are known to compare."""
     by_folded = {name.casefold(): name for name in known}
+    if len(by_folded) > _MAX_CANDIDATES or len(word) > _MAX_LENGTH:
+        return ""
     near = difflib.get_close_matches(word.strip().casefold(), by_folded, n=1)
     return f"did you mean {quote(by_folded[near[0]])}?" if near else ""
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
-from runner.problems import ProblemList, did_you_mean
+from runner.problems import KEPT_PER_KIND, ProblemList, did_you_mean, quote
 
 _MIN_SIMILARITY = 0.85  # difflib's ratio above which a rare name may be a typo of a frequent one
 _MIN_FREQUENCY_RATIO = 10
@@ -87,10 +87,11 @@ def _check_declared(labels: Labels, declared: tuple[str, ...], rows: Iterable[In
     noun = "tag" if multilabel else "class"
     source = "the names in the competition file" if multilabel else "the sample submission's columns"
     unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(declared)
-    guesses = {name: did_you_mean(name, declared) for name in unknown}
-    for row, name in _rows_with(guesses, labels, rows):
-        message = f"the {noun} {name!r} of {row.id!r} is not among {source}"
-        fix = f"{guesses[name]} correct the label, or {problems.default_fix}".lstrip()
+    for number, (row, name) in enumerate(_rows_with(unknown, labels, rows)):
+        message = f"the {noun} {quote(name)} of {row.id!r} is not among {source}"
+        # The search is slow, and only the first few are listed.
+        guess = did_you_mean(name, declared) if number < KEPT_PER_KIND else ""
+        fix = f"{guess} correct the label, or {problems.default_fix}".lstrip()
         problems.error(f"unknown {noun}", message, file=row.file, line=row.line, fix=fix)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from runner.contract.labels import Multiclass
 from runner.csv_file import Columns, CsvFile
 from runner.data.classes import IndexRow, own_group
 from runner.data.index_inputs import IndexInputs
-from runner.problems import ProblemList
+from runner.problems import ProblemList, quote
+
+# More classes than any competition's table has: each is an output of the network, and a column of every row.
+_MAX_COLUMNS = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
     # The id column is named as in the labels, or it is the first.
     id_column = competition.labels.id if competition.labels.id in file.header else file.header[0]
     columns = tuple(name for name in file.header if name != id_column)
+    if len(columns) > _MAX_COLUMNS:
+        most = f"a table of class probabilities has at most {_MAX_COLUMNS:,}"
+        message = f"it has {len(columns):,} columns beside the id; {most}"
+        problems.error("sample submission's columns", message, file=file.name, line=1)
+        return SampleSubmission()
     _check_columns(file, columns, isinstance(competition.labels, Multiclass), problems)
     ids = inputs.csv_files.read(competition.sample_submission, [id_column])
     return SampleSubmission(_rows(ids, id_column, problems) if ids else (), columns)
@@ -43,8 +52,9 @@ def _check_columns(file: CsvFile, columns: tuple[str, ...], several: bool, probl
         error(f"there are {len(columns)} columns beside the id, but one value to predict")
     if "" in columns:
         error(f"column {file.header.index('') + 1} has no name; is it an index column?")
-    for name in sorted({name for name in columns if name and columns.count(name) > 1}):
-        error(f"{columns.count(name)} columns are named {name!r}")
+    for name, count in sorted(Counter(columns).items()):
+        if name and count > 1:
+            error(f"{count:,} columns are named {quote(name)}")
 
 
 def _rows(ids: Columns, id_column: str, problems: ProblemList) -> tuple[IndexRow, ...]:

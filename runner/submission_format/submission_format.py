@@ -20,6 +20,8 @@ from runner.errors import DataError, SubmissionFormatError
 from runner.problems import Problem, ProblemList, describe, quote
 from runner.submission_format.cells import CellProblem, class_problems, duplicates, number_problems, tag_problems
 
+# Up to which the extra columns are named one by one.
+_MAX_EXTRA_COLUMNS = 1000
 _INDEX_NAMES = ("", "Unnamed: 0", "index", "level_0")  # what pandas calls an index that it wrote
 
 
@@ -178,9 +180,14 @@ def _check_header(expected: SubmissionFormat, header: tuple[str, ...], problems:
         fix = "write it without: to_csv(..., index=False)"
         problems.error("index column", "the first column is an index", line=1, fix=fix)
         header = header[1:]
+    if len(header) > 2 * len(expected.header) + _MAX_EXTRA_COLUMNS:
+        message = f"there are {len(header):,} columns, and {len(expected.header):,} in the sample submission"
+        problems.error("extra column", message, line=1, fix="write the sample's columns alone")
+        return
     for name in duplicates(header):
         problems.error("duplicate column", f"there are two columns {quote(name)}", line=1, fix="keep one of them")
-    missing = [name for name in expected.header if name not in header]
+    present = frozenset(header)
+    missing = [name for name in expected.header if name not in present]
     for name in dict.fromkeys(header):
         if name not in expected.header:
             _add_extra_column(name, missing, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from runner.data.index import Index, build_index
 from runner.data.tabular import read_tabular
 from runner.errors import DataError
 from runner.problems import Problem, ProblemsError
+from tests.builders import write_csv
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
 
@@ -763,3 +765,30 @@ def test_each_folder_is_listed_once_and_no_image_is_touched(dog: Path, monkeypat
     build_index(DOG, dog)
     assert sorted(listed) == ["test", "train"]
     assert {path.suffix for path in checked} == {".csv"}
+
+
+WIDE = 120_000
+PATHOLOGICAL = {
+    "more columns than classes can be": ("id", *(f"class_{number}" for number in range(WIDE))),
+    "columns that are all there twice": (
+        "id",
+        *(f"class_{number}" for number in range(WIDE // 4)),
+        *(f"class_{number}" for number in range(WIDE // 4)),
+    ),
+    "one name for all columns": ("id", *["class"] * (WIDE // 2)),
+    "a name of megabytes": ("id", "beagle" * WIDE, "pug"),
+}
+
+
+@pytest.mark.parametrize("name", PATHOLOGICAL)
+def test_a_pathological_sample_submission_is_an_error_within_seconds(name: str, tmp_path: Path) -> None:
+    header = PATHOLOGICAL[name]
+    write_csv(tmp_path / "sample_submission.csv", header, [("c", *["0.5"] * (len(header) - 1))])
+    write_csv(tmp_path / "labels.csv", ("id", "breed"), [(f"a{number}", f"unknown {number}") for number in range(50)])
+    for image in ("test/c", *(f"train/a{number}" for number in range(50))):
+        write_image(tmp_path / f"{image}.jpg")
+    started = time.monotonic()
+    with pytest.raises(ProblemsError) as caught:
+        build_index(competitions.load("dog-breed"), tmp_path)
+    assert time.monotonic() - started < 60  # by squares it would be many minutes
+    assert len(str(caught.value)) < 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -478,3 +479,11 @@ def test_classes_that_differ_from_the_columns_are_refused(tmp_path):
     expected = format_of(DOG, tmp_path)
     with pytest.raises(SubmissionFormatError, match=r"without a class \['pug'\].*without a column \['corgi'\]"):
         read_submission(expected, tmp_path / "sample.csv", classes=["boxer", "corgi", "whippet"])
+
+
+def test_a_file_of_a_million_columns_is_one_problem_within_seconds(tmp_path):
+    names = ",".join(f"column {number}" for number in range(1_000_000))
+    started = time.monotonic()
+    problems = check(CellKind.ONE_PROBABILITY, tmp_path, f"id,{names}\na,0.5\n")
+    assert time.monotonic() - started < 60
+    assert "there are 1,000,001 columns, and 2 in the sample submission" in {problem.message for problem in problems}

@@ -15,6 +15,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from runner.errors import DataError, HostError
+from runner.full_disk import DiskFullError
 from runner.hosts.http.download import DownloadRequest, download_file
 from runner.hosts.http.retry import RetryPolicy, TransferLimits
 from runner.hosts.kaggle import KaggleHost
@@ -359,7 +360,10 @@ def test_a_disk_that_fills_up_keeps_what_came_and_the_next_call_resumes(
     kaggle: KaggleHost, practice: PracticeHost, server: KaggleServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "train.zip"
-    with largest_file(150_000), pytest.raises(OSError, match="File too large"):
+    with (
+        largest_file(150_000),
+        pytest.raises(DiskFullError, match=r"train\.zip\.part: it could not be written beyond 150\.0 kB"),
+    ):
         download(kaggle, path)
     assert not path.exists()
     assert download(kaggle, path)[0] == 150_000
