@@ -211,6 +211,18 @@ def test_a_narrow_screen_does_not_scroll_sideways(browser: Any, make_run: Any, s
     assert browser.run("return document.documentElement.scrollWidth") <= 360
 
 
+_SCROLLING = """
+document.querySelectorAll("details").forEach((details) => { details.open = true; });
+return [...document.querySelectorAll(".table")].filter((table) => table.scrollWidth > table.clientWidth)
+  .map((table) => table.ariaLabel);
+"""
+
+
+def test_no_table_scrolls_sideways_on_a_wide_screen(browser: Any, make_run: Any, session: Session) -> None:
+    browser.open(write_report(session, make_run(folds=3, rows=90)).path, width=1280)
+    assert browser.run(_SCROLLING) == []
+
+
 def test_markup_in_a_name_is_shown_as_text(browser: Any, make_run: Any, session: Session) -> None:
     classes = ("<img src=x onerror=alert(1)>", '"><script>document.title="taken"</script>', "a&b")
     browser.open(write_report(session, make_run(classes=classes)).path)

@@ -22,6 +22,7 @@ from runner.workspace import write_text
 _TEMPLATES = Path(__file__).with_name("templates")
 _MAX_DECIMALS = 5
 _UNBROKEN = 30  # letters of a word in a command: a longer one, such as a path, may break on a phone
+_NARROW = 6  # columns of a table below a figure of half the page's width
 _FILTER_ROWS = 8  # a table of fewer rows is read faster than a word is typed
 
 
@@ -81,6 +82,11 @@ class Table:
     @property
     def has_filter(self) -> bool:
         return len(self.rows) >= _FILTER_ROWS
+
+    @property
+    def has_many_columns(self) -> bool:
+        """Whether it needs the width of the page, not that of a figure."""
+        return len(self.header) > _NARROW
 
     @property
     def numeric(self) -> list[bool]:

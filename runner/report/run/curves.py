@@ -173,7 +173,9 @@ def _metric_figure(data: RunData, metric: Metric, name: str) -> ReportFigure:
     last = next(line["scores"][metric.key] for line in reversed(data.log) if metric.key in line["scores"])
     alt = f"{metric.title} on validation rows by epoch ({metric.direction}); last {last:.4f}."
     title = f"{metric.title[:1].upper()}{metric.title[1:]} on validation rows, by epoch"
-    return ReportFigure(name, title, alt, figure, _epochs_table(data))
+    rows = [[line["fold"], line["epoch"] + 1, line["scores"].get(metric.key)] for line in data.log]
+    numbers = Table(["fold", "epoch", metric.title], rows, f"{metric.title[:1].upper()}{metric.title[1:]} by epoch")
+    return ReportFigure(name, title, alt, figure, numbers)
 
 
 def _draw_metric(axes: Any, data: RunData, key: str) -> None:
