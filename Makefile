@@ -23,13 +23,32 @@ help:
 	@echo "                with the same words \`make bench\` does it too"
 	@echo "make clean      remove .venv and what the demo and the tests made"
 
-# Written last, so a broken-off installation is taken up again and a finished one is left alone.
+# Two `make` at once must not build one environment into each other: the second waits, and then finds it ready. The
+# lock lives as long as the process that Python turns into; the system takes it back if that is killed.
+WAIT_FOR := $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); \
+	fcntl.flock(lock, fcntl.LOCK_EX); os.set_inheritable(lock, True); os.execvp(sys.argv[2], sys.argv[2:])'
+
+# .ready is written last, so a broken-off installation is taken up again and a finished one is left alone.
 $(READY): pyproject.toml constraints.txt
+$(PEERS)/.ready: benchmarks/peers-constraints.txt
+
+ifndef LOCKED
+$(READY) $(PEERS)/.ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; found: $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(WAIT_FOR) $(@D).lock $(MAKE) --silent LOCKED=yes $@
+else
+$(READY):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+# The peers have an environment of their own: what they need must not decide what we can use.
+$(PEERS)/.ready:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint $< 'fastai>=2.8,<2.9' timm safetensors
+	@touch $@
+endif
 
 demo: $(READY)
 	$(BIN)/runner demo
@@ -51,17 +70,11 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(WEIGHTS),--folder $(FOLDER) --model $(MODEL) --weights $(WEIGHTS))
 
-# The peers have an environment of their own: what they need must not decide what we can use.
-$(PEERS)/.ready: benchmarks/peers-constraints.txt
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --constraint $< 'fastai>=2.8,<2.9' timm safetensors
-	@touch $@
-
 peers: $(PEERS)/.ready
 
 bench-fastai: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.fastai $(FOLDER) --model $(MODEL) --size $(SIZE) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis bench demo
+	rm -rf $(VENV) $(PEERS) $(VENV).lock $(PEERS).lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis bench demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
