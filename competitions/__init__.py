@@ -118,7 +118,7 @@ def _unknown(name: str, known: list[str]) -> UsageError:
 
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     fix = f"did you mean {near[0]}? all of them: `runner list`" if near else "runner list"
-    return UsageError(f"no competition is named {name!r}", where=f"known: {', '.join(known)}", fix=fix)
+    return UsageError(f"no competition is named {name!r}", fix=fix)
 
 
 def _unreadable(path: Path, error: BaseException) -> PluginError:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from runner.commands import Complete, complete_commands
+
 Advance = Callable[..., None]  # (amount) or (amount, note): the note is shown after the bar
 Item = TypeVar("Item")
 
@@ -24,8 +26,17 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if is_first_process():
             label = "warning: " if record.levelno == logging.WARNING else ""
-            sys.stderr.write(f"{label}{record.getMessage()}\n")
+            sys.stderr.write(f"{label}{complete_commands(record.getMessage(), _completion[-1])}\n")
             sys.stderr.flush()
+
+
+# How commands in messages are completed: the command line knows the workspace, the host and the typed flags.
+_completion: list[Complete] = [str]
+
+
+def complete_commands_by(complete: Complete) -> None:
+    """From now on show the commands of messages as `complete` returns them."""
+    _completion[-1] = complete
 
 
 # A program that imports the runner can silence or redirect its messages as those of any logger.

@@ -234,7 +234,7 @@ def read_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -
 def add_csv_error(error: CsvError, name: str, problems: ProblemList) -> None:
     """Add a file that is not a CSV to the problems of the data."""
     problem = error.problem
-    fix = ", or ".join(filter(None, (problem.fix, problems.default_fix)))
+    fix = f"{problem.fix}, or: `{problems.default_fix}`" if problem.fix and problems.default_fix else problem.fix
     problems.error(problem.kind, problem.message, file=name, line=problem.line, fix=fix)
 
 

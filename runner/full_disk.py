@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner.commands import TYPED
 from runner.errors import RunnerError
 
 _SPACE_ERRORS = {
@@ -18,7 +19,7 @@ _SPACE_ERRORS = {
 }
 # Below this, a short write that comes without a reason is one of a full disk.
 _NEARLY_FULL = 2**16
-_RETRY = "run the same command again"
+_RETRY = TYPED
 
 
 class DiskFullError(RunnerError):
@@ -72,7 +73,7 @@ def full_disk_error(
         if written and not missing:
             amount = f"it could not be written beyond {decimal(written)}; {amount}"
         message = f"{reason}: {Path(path).name}: {amount}"
-    fix = f"free some space, or choose another disk with --workspace DIR, then: {retry_command}"
+    fix = f"free some space, or choose another disk with --workspace DIR, then: `{retry_command}`"
     return DiskFullError(message, where=path, fix=fix)
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 # Dog-breed's 20,000 images at three sizes, or planet's 100,000 at one.
 DEFAULT_CACHE_BYTES = 20 * 10**9
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True)
 class Compute:
     """The device and how much of the machine is used. Nothing here changes what is trained."""
 
-    device: str = "auto"  # auto, cpu or cuda
+    device: str = "auto"  # one of DEVICES
     workers: int | None = None  # data-loading processes; None: as many as help on the device
     cache_bytes: int = DEFAULT_CACHE_BYTES  # disk that resized images may take
     compile: bool = False

@@ -48,7 +48,7 @@ class ProblemsError(DataError):
         super().__init__(
             f"{name}: {count:,} {'error' if count == 1 else 'errors'} in the data\n{describe(problems)}",
             where=where,
-            fix="fix what is listed, then run the same command again",
+            fix="fix what is listed, then: `...`",
         )
 
 

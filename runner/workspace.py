@@ -6,10 +6,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runner.commands import command
 from runner.errors import RunnerError, UsageError
 from runner.full_disk import telling_full_disk
 from runner.locks import wait_for
@@ -21,14 +22,16 @@ class Workspace:
 
     root: Path
     host: str = ""  # the host that commands have to name, if it is not the default one
+    is_default: bool = field(default=True, compare=False)  # whether commands find it without --workspace
 
     @classmethod
     def at(cls, folder: str | os.PathLike[str] | None = None) -> Workspace:
         """The workspace at `folder`, else at RUNNER_WORKSPACE, else at the current folder."""
-        root = Path(folder or os.environ.get("RUNNER_WORKSPACE") or ".").expanduser().resolve()
+        default = Path(os.environ.get("RUNNER_WORKSPACE") or ".").expanduser().resolve()
+        root = Path(folder).expanduser().resolve() if folder else default
         if root.exists() and not root.is_dir():
             raise UsageError(f"the workspace is a file, not a folder: {root}", fix="name a folder with --workspace DIR")
-        return cls(root)
+        return cls(root, is_default=root == default)
 
     @property
     def plugins_dir(self) -> Path:
@@ -59,11 +62,13 @@ class Workspace:
 
     def for_host(self, host: str) -> Workspace:
         """The practice host has a workspace inside this one: practice files never mix with real ones."""
-        return Workspace(self.root / "practice", host) if host == "practice" else self
+        return Workspace(self.root / "practice", host, self.is_default) if host == "practice" else self
 
     def command_line(self, *words: str) -> str:
-        """A `runner` command for this workspace's host, to paste."""
-        return " ".join(["runner", *(["--host", self.host] if self.host else []), *words])
+        """A `runner` command for this workspace and its host, to paste."""
+        folder = [] if self.is_default else ["--workspace", str(self.root.parent if self.host else self.root)]
+        host = ["--host", self.host] if self.host else []
+        return command(*folder, *host, *words)
 
     def practice_host_dir(self, competition: str) -> Path:
         """The practice host's files: archives, solution, leaderboard."""

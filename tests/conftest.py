@@ -6,10 +6,13 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.cli.invocation import Invocation
 from runner.console import set_verbosity
+from runner.errors import RunnerError
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 # The tests already run side by side: a process with two threads of its own would only wait for itself.
@@ -52,6 +55,30 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     return
+
+
+@pytest.fixture(autouse=True)
+def every_fix_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which an error has, or a command prints, a fix that the real command line does not parse."""
+    fixes: set[str] = set()
+    construct, complete = RunnerError.__init__, Invocation.complete
+
+    def recording(self: RunnerError, message: str, **more: Any) -> None:
+        construct(self, message, **more)
+        fixes.add(self.fix or "")
+
+    def printing(self: Invocation, command: str) -> str:
+        completed = complete(self, command)
+        fixes.add(completed)
+        return completed
+
+    monkeypatch.setattr(RunnerError, "__init__", recording)
+    monkeypatch.setattr(Invocation, "complete", printing)
+    yield
+    from tests.fixes import find_faults  # the command line, for the tests that need it
+
+    faults = [fault for fix in sorted(fixes) if fix for fault in find_faults(fix)]
+    assert faults == []
 
 
 @pytest.fixture

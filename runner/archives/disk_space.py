@@ -27,5 +27,5 @@ def require_free(folder: Path, needed: int, purpose: str, retry_command: str) ->
         raise DataError(
             f"the disk is too full to {purpose}: {decimal(needed)} needed, {decimal(free)} free",
             where=folder,
-            fix=f"free some space, or choose another disk with --workspace DIR, then: {retry_command}",
+            fix=f"free some space, or choose another disk with --workspace DIR, then: `{retry_command}`",
         )

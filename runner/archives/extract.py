@@ -25,6 +25,7 @@ from runner.archives.readers import (
     kind_of,
     open_archive,
 )
+from runner.commands import TYPED
 from runner.console import Advance, progress
 from runner.errors import ArchiveError, RunnerError
 from runner.full_disk import telling_full_disk
@@ -33,7 +34,7 @@ from runner.full_disk import telling_full_disk
 _HARMLESS = 256 * 2**20
 _MAX_RATIO = 200
 _MAX_MEMBERS = 2_000_000
-_RETRY = "run the same command again"
+_RETRY = TYPED
 
 _UNSUPPORTED = {
     b"Rar!": "a RAR archive",
@@ -203,20 +204,20 @@ def _opened(archive: Path, retry_command: str) -> Iterator[Reader]:
 
 
 def _explained(archive: Path, kind: ArchiveKind, error: Exception, retry_command: str) -> RunnerError:
-    name, by_hand = archive.name, "and put the files in its place, then: " + retry_command
+    name, by_hand = archive.name, f"and put the files in its place, then: `{retry_command}`"
     if isinstance(error, UnsafeArchiveError):
-        fix = f"take the archive from the competition's own page, then: {retry_command}"
+        fix = f"take the archive from the competition's own page, then: `{retry_command}`"
         return ArchiveError(f"{name} is not safe to extract: {error}", where=archive, fix=fix)
     if isinstance(error, EncryptedArchiveError):
         return ArchiveError(f"{name} needs a password", where=archive, fix=f"extract it with its password, {by_hand}")
     if isinstance(error, OSError) and error.errno:
-        fix = f"correct that, then: {retry_command}"
+        fix = f"correct that, then: `{retry_command}`"
         return ArchiveError(f"{name} cannot be extracted: {error.strerror}", where=error.filename, fix=fix)
     if "Unsupported" in type(error).__name__ or isinstance(error, NotImplementedError):
         message = f"{name} is a {kind.value} with an unsupported compression: {error}"
         return ArchiveError(message, where=archive, fix=f"extract it with another program, {by_hand}")
     message = f"{name} is a {kind.value}, incomplete or damaged: {str(error) or type(error).__name__}"
-    return ArchiveError(message, where=archive, fix=f"get a new copy of it, then: {retry_command}")
+    return ArchiveError(message, where=archive, fix=f"get a new copy of it, then: `{retry_command}`")
 
 
 def _not_an_archive(path: Path, retry_command: str) -> ArchiveError:
@@ -224,10 +225,10 @@ def _not_an_archive(path: Path, retry_command: str) -> ArchiveError:
         head = handle.read(HEAD)
     for magic, title in _UNSUPPORTED.items():
         if head.startswith(magic):
-            fix = f"extract it with another program, and put the files in its place, then: {retry_command}"
+            fix = f"extract it with another program, and put the files in its place, then: `{retry_command}`"
             return ArchiveError(f"{path.name} is {title}, which is not supported", where=path, fix=fix)
     return ArchiveError(
         f"{path.name} is not an archive but {title_of(head)}",
         where=path,
-        fix=f"get a new copy of it, then: {retry_command}",
+        fix=f"get a new copy of it, then: `{retry_command}`",
     )

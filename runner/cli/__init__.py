@@ -5,22 +5,20 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import re
 import shlex
 import sys
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from runner.cli.command_groups import RootGroup
-from runner.console import is_first_process, set_verbosity
+from runner.cli.global_options import GlobalOptions
+from runner.cli.invocation import Invocation
+from runner.console import complete_commands_by, is_first_process, set_verbosity
 from runner.errors import Interrupted, RunnerError
-from runner.full_disk import full_disk_error, full_disk_reason
-from runner.workspace import Workspace
 
 INTERRUPTED = 130
 
@@ -50,19 +48,21 @@ def _exit(code: int) -> NoReturn:
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. Errors go to stderr, without a traceback unless `-v` was given."""
+    """Run a command and return its exit code. Errors go to stderr, with --json to stdout; no traceback without -v."""
     set_verbosity()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not is_first_process():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # results are printed once
     stdout = sys.stdout
+    root, options = RootGroup(name="runner"), GlobalOptions()
+    invocation = Invocation(root, words, options)
+    complete_commands_by(invocation.complete)
     try:
-        code = int(RootGroup(name="runner").main(words, prog_name="runner", standalone_mode=False) or 0)
+        _check_words(invocation)
+        code = int(root.main(words, prog_name="runner", standalone_mode=False, obj=options) or 0)
         _leave_process_group()
         return code
-    except RunnerError as error:
-        return _print_error(str(error), error, error.exit_code, words)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         if is_first_process():
             error.show()
         return error.exit_code
@@ -74,11 +74,18 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is stdout:
             raise
         return 0  # click replaced stdout: its reader closed the pipe early, as in `runner list | head -1`
-    except OSError as error:
-        return _print_error(_explain(error), error, 1, words)
+    except (RunnerError, click.ClickException) as error:
+        return _print_error(error, error.exit_code, invocation)
     except Exception as error:
-        message = f"a bug in the runner: {type(error).__name__}: {error}\n  fix: -v shows the traceback; report it"
-        return _print_error(message, error, 1, words)
+        return _print_error(error, 1, invocation)
+
+
+def _check_words(invocation: Invocation) -> None:
+    """Refuse dashes and quotes that a text program has changed."""
+    from runner.cli.typography import check_typography, has_typography  # here and below: `--help` needs none of it
+
+    if has_typography(invocation.words):
+        check_typography(invocation.words, invocation.options)
 
 
 def _leave_process_group() -> None:
@@ -87,14 +94,20 @@ def _leave_process_group() -> None:
         distributed.shutdown()
 
 
-def _print_error(message: str, error: Exception, code: int, words: Sequence[str]) -> int:
+def _print_error(error: Exception, code: int, invocation: Invocation) -> int:
+    from runner.cli.show_error import explain
+
     if not is_first_process():
         # An error that all processes share is printed by the first, and the launcher then ends this one; an error
         # of this process alone is printed here.
         time.sleep(_FIRST_PROCESS_SECONDS)
-    click.echo(f"{click.style('error:', fg='red')} {_with_host(message, words)}", err=True)
-    if "-v" in words or "--verbose" in words:
-        import traceback  # slow to import, and for -v only
+    shown = explain(error, invocation)
+    if invocation.wants_json:
+        click.echo(shown.as_json(invocation))
+    else:
+        click.echo(shown.as_text(invocation, click.style("error:", fg="red")), err=True)
+    if invocation.wants_traceback:
+        import traceback
 
         traceback.print_exception(error)
     return code
@@ -107,21 +120,3 @@ def _describe_interrupt(error: BaseException, words: Sequence[str]) -> str:
     has_run = isinstance(error, Interrupted) and error.is_kept
     command = shlex.join(["runner", *(word for word in words if not (has_run and word == "--new"))])
     return f"\ninterrupted: {kept}\n  to go on: {command}"
-
-
-def _with_host(message: str, words: Sequence[str]) -> str:
-    """The message with the `--host` that was given added to the commands of its fix."""
-    host = next((after for word, after in pairwise(words) if word == "--host"), None)
-    host = next((word.partition("=")[2] for word in words if word.startswith("--host=")), host)
-    command = Workspace(Path()).for_host(host or "").command_line()
-    names = "|".join(re.escape(word) for word in words if not word.startswith("-"))
-    return re.sub(rf"\brunner (?=(?:{names})\b)(?![^\n]*--host)", f"{command} ", message)
-
-
-def _explain(error: OSError) -> str:
-    if reason := full_disk_reason(error):
-        return str(full_disk_error(reason, error.filename))
-    where = f"\n  where: {error.filename}" if error.filename else ""
-    fixes = {13: "change the permissions of that path"}
-    fix = f"\n  fix: {fixes[error.errno]}" if error.errno in fixes else ""
-    return f"the operating system reports: {error.strerror or error}{where}{fix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import click
 
 from competitions import files
 from runner.cli.global_options import GlobalOptions, global_parameters
+from runner.commands import command
 from runner.errors import UsageError
 
 # name: (module, attribute, the line that help shows)
@@ -55,8 +57,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             return None
         module, attribute, _ = self.table[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f"runner.cli.commands.{module}"), attribute)
-        return command
+        found: click.Command = getattr(importlib.import_module(f"runner.cli.commands.{module}"), attribute)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table without importing its modules."""
@@ -87,7 +89,7 @@ class CompetitionGroup(LazyGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of that name; a UsageError with the nearest names if there is none."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise _unknown(f"{self.name} has no command {args[0]!r}", args[0], list(self.table), f"{self.name} ")
+            raise _no_such_command(self.name or "", args)
         return super().resolve_command(ctx, args)
 
 
@@ -107,18 +109,17 @@ class RootGroup(LazyGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command of the table, else the group of the competition of that name."""
-        command = super().get_command(ctx, cmd_name)
-        if command is None and (name := _competition_name(ctx, cmd_name)):
+        found = super().get_command(ctx, cmd_name)
+        if found is None and (name := _competition_name(ctx, cmd_name)):
             return CompetitionGroup(name)
-        return command
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command or competition of that name; a UsageError with the nearest names if there is none."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            known = [*self.table, *_competition_files(ctx)]
-            raise _unknown(f"there is no command or competition {args[0]!r}", args[0], known)
+            raise _no_such_name(args, list(_competition_files(ctx)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -151,9 +152,53 @@ def _first_line(path: Path) -> str:
         return ""
 
 
-def _unknown(message: str, word: str, known: list[str], before: str = "") -> UsageError:
+def _nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known name that a typed one means: in other case, with other signs, as a path, or misspelt; else None."""
     import difflib  # `--help` needs none of it
 
-    near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
-    fix = " or ".join(f"`runner {before}{name}`" for name in near) or f"`runner {before}--help`"
-    return UsageError(message, where=f"known: {', '.join(known)}", fix=fix)
+    name = word.rstrip("/").rpartition("/")[2].removesuffix(".py").lower().replace("_", "-").replace(" ", "-")
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def _no_such_command(competition: str, args: list[str]) -> UsageError:
+    """The error of `runner dog-breed trian`: the nearest command, or that of another place, with the typed flags."""
+    word, *rest = args
+    near = _nearest(word, list(_COMPETITION))
+    if word in ("doctor", "demo"):
+        fix = command(word, competition, *rest)
+    elif word in _ROOT:
+        fix = command(word, *rest)
+    else:
+        fix = command(competition, near, *rest) if near else command(competition, "--help")
+    return UsageError(f"{competition} has no command {word!r}", fix=fix)
+
+
+def _no_such_name(args: list[str], competitions: Sequence[str]) -> UsageError:
+    """The error of a first word that is neither a command nor a competition: the command that was meant."""
+    word, *rest = args
+    verb = word if word in _COMPETITION else _nearest(word, list(_COMPETITION))
+    if verb and (verb == word or not _nearest(word, [*_ROOT, *competitions])):
+        return _verb_first(word, verb, rest, competitions)
+    near = _nearest(word, [*_ROOT, *competitions])
+    fix = "runner list"
+    if near in competitions and rest:
+        fix = command(near, _nearest(rest[0], list(_COMPETITION)) or rest[0], *rest[1:])
+    elif near:
+        fix = command(near, *rest)
+    return UsageError(f"there is no command or competition {word!r}", fix=fix)
+
+
+def _verb_first(word: str, verb: str, rest: list[str], competitions: Sequence[str]) -> UsageError:
+    """The error of `runner train dog-breed`: the competition comes first."""
+    names = [(position, near) for position, each in enumerate(rest) if (near := _exact_or_nearest(each, competitions))]
+    message = f"{word!r} is a command of a competition, whose name comes first"
+    if not names:
+        fix = f"for example: `{command(competitions[0], verb, *rest)}`; all competitions: `runner list`"
+        return UsageError(message, fix=fix)
+    position, name = names[0]
+    return UsageError(message, fix=command(name, verb, *rest[:position], *rest[position + 1 :]))
+
+
+def _exact_or_nearest(word: str, known: Sequence[str]) -> str | None:
+    return word if word in known else None if word.startswith("-") else _nearest(word, known)

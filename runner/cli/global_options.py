@@ -33,6 +33,7 @@ class GlobalOptions:
     host_name: str = "kaggle"
     quiet: bool = False
     verbose: bool = False
+    as_json: bool = False
     competition_name: str = ""
 
     @property
@@ -96,12 +97,13 @@ def global_parameters() -> list[click.Parameter]:
         _flag(
             ("--workspace",),
             "folder",
-            "Where data, runs and submissions live.  [default: the current folder]",
+            "Where data, runs and submissions live.  [default: RUNNER_WORKSPACE, else the current folder]",
             metavar="DIR",
         ),
         _flag(("--host",), "host_name", "Who holds the data and scores.  [default: kaggle]", type=click.Choice(HOSTS)),
         _flag(("-v", "--verbose"), "verbose", "Print more, and the traceback of an error.", is_flag=True),
         _flag(("-q", "--quiet"), "quiet", "Print only results and errors.", is_flag=True),
+        _flag(("--json",), "as_json", "Print the result, or the error, as JSON.", is_flag=True),
     ]
 
 
@@ -122,9 +124,6 @@ def command(name: str, *, all_processes: bool = False) -> Callable[[Command], cl
 
 def _do_nothing(*_arguments: Any, **_options: Any) -> None:
     """The command of a process that takes no part in it."""
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 def _flag(names: tuple[str, ...], field: str, text: str, **more: Any) -> click.Option:

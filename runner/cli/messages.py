@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from runner.contract import Competition
 from runner.hosts.submit import SubmitResult
 from runner.prediction.score import Score
+from runner.session import Session
 from runner.training.run import Run
 from runner.training.unreadable import read_skipped
 
@@ -65,3 +69,21 @@ def format_submission(result: SubmitResult) -> str:
     text = "".join(f", {name} {score:.5f}" for name, score in scores.items() if score is not None)
     lines = [f"submission {submission.ref}: {submission.status.value}{text}"]
     return "\n".join([*lines, *(f"  {standing}" for standing in result.standings)])
+
+
+def plain_run(session: Session, run: Run) -> dict[str, Any]:
+    """A predicted run for JSON: its name, its whole score, its submission file."""
+    return {
+        "competition": session.name,
+        "run": run.name,
+        "score": run.read_score(),
+        "submission": session.submission_file(run.name),
+    }
+
+
+def plain_submission(result: SubmitResult | None) -> dict[str, Any]:
+    """A submission for JSON, with its standings; nothing if there was none."""
+    if result is None:
+        return {}
+    standings = [{**asdict(standing), "top_percent": standing.top_percent} for standing in result.standings]
+    return {"submitted": asdict(result.submission), "standings": standings}

@@ -10,13 +10,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from runner.cli.flag_conflicts import check_effect, check_flags
-from runner.options import Compute, PredictOptions, TrainOptions
+from runner.commands import again
+from runner.options import DEVICES, Compute, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
     from runner.contract import Recipe
     from runner.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class WrongValue(click.BadParameter):
+    """A value that a flag does not take, with a fix of its own."""
+
+    def __init__(self, message: str, param: click.Parameter | None, ctx: click.Context | None, *, fix: str):
+        super().__init__(message, ctx, param)
+        self.fix = fix
+
+
+class Device(click.Choice[str]):
+    """Where to compute; the field's other words for a GPU are understood as a question."""
+
+    def __init__(self) -> None:
+        super().__init__(DEVICES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One of the names; for `gpu`, `cuda:1` and the like the fix names it."""
+        meant = {"gpu": "cuda", "cuda:0": "cuda", "metal": "mps", "apple": "mps", "m1": "mps"}.get(str(value).lower())
+        if meant:
+            raise WrongValue(f"{value!r} is called {meant} here", param, ctx, fix=again("--device", meant))
+        return super().convert(value, param, ctx)
 
 
 class Sizes(click.ParamType):  # type: ignore[type-arg]
@@ -34,6 +57,9 @@ class Sizes(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not of the form 128 or 128,224", param, ctx)
         if not all(16 <= size <= 2048 for size in sizes):
             self.fail(f"{value!r}: sizes must be between 16 and 2048", param, ctx)
+        if list(sizes) != sorted(sizes):
+            right = ",".join(map(str, sorted(sizes)))
+            raise WrongValue(f"{value!r}: the smallest size comes first", param, ctx, fix=again("--size", right))
         return sizes
 
 
@@ -100,7 +126,7 @@ _COMPUTE = (
     ),
     click.option(
         "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
+        type=Device(),
         default="auto",
         show_default=True,
         help="Where to compute.",
@@ -143,6 +169,12 @@ _RECIPE = (
         default=1.0,
         metavar="X",
         help="Lengthen or shorten every cycle.",
+    ),
+    click.option(
+        "--epochs",
+        type=click.IntRange(1, 10_000),
+        metavar="N",
+        help="Exactly N epochs in all, divided over the stages; with fewer than stages, the last are left out.",
     ),
     click.option("--quick", is_flag=True, help="A short recipe: LR finder, one frozen epoch, three unfrozen cycles."),
     click.option(
@@ -226,7 +258,7 @@ def read_predict_options(options: dict[str, Any]) -> PredictOptions:
 def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     """The competition's recipe, changed by the flags; a click.UsageError if they contradict each other."""
     check_flags()
-    from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
+    from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_epochs, with_freeze_to, with_sizes
 
     same_names = ("seed", "dropout", "oversample", "folds")
     recipe = _with_start(session, options)
@@ -240,8 +272,12 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     if options["freeze_to"] is not None:
         recipe = with_freeze_to(recipe, options["freeze_to"])
     recipe = _with_batch_size(_with_lr(recipe, options["lr"]), options["batch_size"])
+    if options["epochs"] is not None:
+        recipe = with_epochs(recipe, options["epochs"])
+    else:
+        recipe = scale_epochs(recipe, options["epochs_scale"])
     check_effect(recipe, options)
-    return scale_epochs(recipe, options["epochs_scale"])
+    return recipe
 
 
 def _with_start(session: Session, options: dict[str, Any]) -> Recipe:

@@ -219,6 +219,38 @@ def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
     return replace(recipe, stages=tuple(stages))
 
 
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe with exactly this many epochs in all, divided over its stages in their proportion.
+
+    A stage keeps as many of its cycles as divide its epochs. With fewer epochs than stages the last are left out.
+    """
+    stages = recipe.stages[:epochs]
+    lengths = _apportion(epochs, [stage.epochs for stage in stages])
+    return replace(recipe, stages=tuple(_with_length(*pair) for pair in zip(stages, lengths, strict=True)))
+
+
+def _apportion(total: int, sizes: Sequence[int]) -> list[int]:
+    """Whole numbers of at least 1, in proportion to the sizes, whose sum is the total."""
+    shares = [total * size / sum(sizes) for size in sizes]
+    counts = [max(1, int(share)) for share in shares]
+    while sum(counts) != total:
+        step = 1 if sum(counts) < total else -1
+        open_ones = [number for number, count in enumerate(counts) if count + step >= 1]
+        furthest = max(open_ones, key=lambda number: step * (shares[number] - counts[number]))
+        counts[furthest] += step
+    return counts
+
+
+def _with_length(stage: Stage, epochs: int) -> Stage:
+    """The stage with this many epochs, in as many of its cycles as can be."""
+    for cycles in range(stage.cycles, 0, -1):
+        for mult in dict.fromkeys((stage.cycle_mult, 1)):
+            shortest = sum(mult**cycle for cycle in range(cycles))
+            if epochs % shortest == 0:
+                return replace(stage, cycles=cycles, cycle_len=epochs // shortest, cycle_mult=mult)
+    raise AssertionError("one cycle has any length")
+
+
 def short_recipe(recipe: Recipe) -> Recipe:
     """A short recipe at the first size: lr finder, one frozen epoch, unfrozen cycles of 1, 2 and 4 epochs."""
     size = recipe.stages[0].size

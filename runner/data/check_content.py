@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.commands import command
 from runner.contract import Competition
 from runner.contract.labels import aliases
 from runner.csv_file import CsvError, read_csv
@@ -67,9 +68,9 @@ def _count_rows(folder: Path, names: Sequence[str]) -> int:
 
 
 def _wrong_data(name: str, source: Source, problems: Sequence[Problem]) -> WrongDataError:
-    fix = f"runner {name} download --from DIR, with the folder or archive of {name}"
+    fix = f"name the folder or archive of {name}: `{command(name, 'download', '--from', 'DIR')}`"
     if source.is_download:
-        fix = f"correct the competition file, then: {source.retry_command}; or with files you have: {fix}"
+        fix = f"correct the competition file, then: `{source.retry_command}`; or {fix}"
     # Without the fixes of single problems, which are for the right files.
     lines = [f"  {problem}" + f", and {problem.more:,} more" * bool(problem.more) for problem in problems]
     message = "\n".join([f"these files are not the data of {name}, or not all of it:", *lines])
@@ -77,7 +78,7 @@ def _wrong_data(name: str, source: Source, problems: Sequence[Problem]) -> Wrong
 
 
 def _incomplete(name: str, source: Source, error: ProblemsError) -> DataError:
-    fix = f"correct them there, then: {source.retry_command}"
+    fix = f"correct them there, then: `{source.retry_command}`"
     if source.is_download:
-        fix = f"runner {name} download --from DIR, with data from elsewhere"
+        fix = f"take the data from elsewhere: `{command(name, 'download', '--from', 'DIR')}`"
     return DataError(f"the data is incomplete or damaged\n{error.message}", where=source.path, fix=fix)

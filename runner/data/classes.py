@@ -91,7 +91,7 @@ def _check_declared(labels: Labels, declared: tuple[str, ...], rows: Iterable[In
         message = f"the {noun} {quote(name)} of {row.id!r} is not among {source}"
         # The search is slow, and only the first few are listed.
         guess = did_you_mean(name, declared) if number < KEPT_PER_KIND else ""
-        fix = f"{guess} correct the label, or {problems.default_fix}".lstrip()
+        fix = f"{guess} correct the label, or: `{problems.default_fix}`".lstrip()
         problems.error(f"unknown {noun}", message, file=row.file, line=row.line, fix=fix)
 
 

@@ -147,7 +147,7 @@ class _Unpacker:
             raise ArchiveError(
                 f"{archive.name} is inside {_MAX_DEPTH} archives, more than any real data",
                 where=archive.outermost,
-                fix=f"take the archive from the competition's own page, then: {retry_command}",
+                fix=f"take the archive from the competition's own page, then: `{retry_command}`",
             )
         folder = self._unpack_dir / str(self._folders)
         self._folders += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.archives.disk_space import require_free
+from runner.commands import command
 from runner.console import log
 from runner.contract import Competition
 from runner.data.check_content import check_content
@@ -109,7 +109,7 @@ def data_folder(competition: Competition, workspace: Workspace) -> Path:
     raise DataError(
         f"the data of {name} is {'incomplete' if folder.exists() else 'not downloaded'}",
         where=folder,
-        fix=f"runner {name} download, or with files you have: runner {name} download --from DIR",
+        fix=f"`{command(name, 'download')}`, or with files you have: `{command(name, 'download', '--from', 'DIR')}`",
     )
 
 
@@ -126,12 +126,12 @@ def _refuse_another_source(
     flags, remembered = _flags(paths, source, is_mirror=is_mirror), read_source(paths.data_dir)
     if not flags or flags == remembered:
         return
-    command = " ".join(("runner", competition.name, "download", *map(shlex.quote, flags), "--force"))
+    again = command(competition.name, "download", *flags, "--force")
     raise DataError(
         f"the data of {competition.name} is here already, from {_describe(remembered)}; "
         f"nothing was read from {_describe(flags)}",
         where=paths.data_dir,
-        fix=f"to replace it: {command}",
+        fix=f"to replace it: `{again}`",
     )
 
 
@@ -161,8 +161,7 @@ def _refuse_unknown_files(folder: Path, competition: Competition, source: Path |
     raise DataError(
         "the data folder has files that the runner did not write",
         where=folder,
-        fix=f"to use them: runner {competition.name} download --from {shlex.quote(str(folder))}; "
-        "else move the folder away",
+        fix=f"move the folder away, or use them: `{command(competition.name, 'download', '--from', folder)}`",
     )
 
 
@@ -198,8 +197,8 @@ def _look_alike_named(competition: Competition, files: Source) -> Iterator[None]
         raise WrongDataError(
             f"{files.path} looks like the data of {other}, not of {competition.name}\n{error.message}",
             where=error.where,
-            fix=f"runner {other} download --from {shlex.quote(str(files.path))}; "
-            f"for {competition.name}: runner {competition.name} download --from DIR",
+            fix=f"`{command(other, 'download', '--from', files.path)}`; "
+            f"for {competition.name}: `{command(competition.name, 'download', '--from', 'DIR')}`",
         ) from error
 
 
@@ -214,12 +213,12 @@ def _local_files(
     flags: str,
 ) -> Source:
     """The source on this disk; the files of a host are downloaded first."""
-    command = f"runner {competition.name} download"
+    download_command = command(competition.name, "download")
     if not isinstance(source, Path):
         paths.fetched_dir.mkdir(parents=True, exist_ok=True)
-        fetch_files(source, competition.slug, required_items(competition), paths.fetched_dir, command)
-        return Source(paths.fetched_dir, competition.slug, command + flags, is_download=True)
-    return Source(source, competition.slug, f"{command} --from {shlex.quote(str(source))}{flags}")
+        fetch_files(source, competition.slug, required_items(competition), paths.fetched_dir, download_command)
+        return Source(paths.fetched_dir, competition.slug, download_command + flags, is_download=True)
+    return Source(source, competition.slug, command(competition.name, "download", "--from", source) + flags)
 
 
 def _prepare(competition: Competition, folder: Path, retry_command: str) -> None:
@@ -240,7 +239,7 @@ def _plugin_errors(competition: Competition, paths: DataPaths, files: Source) ->
     except DataError as error:
         if files.is_download:
             _remove(paths.fetched_dir)  # or the next try would use the same damaged files
-        fix = error.fix if "--workspace" in (error.fix or "") else f"get a new copy, then: {files.retry_command}"
+        fix = error.fix if "--workspace" in (error.fix or "") else f"get a new copy, then: `{files.retry_command}`"
         raise DataError(error.message, where=error.where, fix=fix) from error
     except RunnerError:
         raise
@@ -248,7 +247,7 @@ def _plugin_errors(competition: Competition, paths: DataPaths, files: Source) ->
         raise PluginError(
             f"`prepare` of the competition {competition.name} failed: {type(error).__name__}: {error}",
             where=paths.staging_dir,
-            fix=f"correct `prepare` in the competition file, then: {files.retry_command}",
+            fix=f"correct `prepare` in the competition file, then: `{files.retry_command}`",
         ) from error
 
 

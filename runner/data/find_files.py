@@ -246,7 +246,7 @@ def missing_error(
     return WrongDataError(
         f"missing: {', '.join(names)}\n  found instead: {_overview(locations) or 'nothing'}",
         where=where,
-        fix=f"put the missing files, or archives of them, beside the others, then: {retry_command}",
+        fix=f"put the missing files, or archives of them, beside the others, then: `{retry_command}`",
     )
 
 

@@ -189,7 +189,7 @@ def _check_class_folders(template: str, rows: Sequence[IndexRow], inputs: IndexI
     if not template.startswith(f"{folder}/{{label}}/"):
         return
     for name in set(inputs.listing.folders(folder)).difference(row.label for row in rows):
-        fix = f"delete the folder if it is not a class, or {problems.default_fix}"
+        fix = f"delete the folder if it is not a class, or: `{problems.default_fix}`"
         problems.error("empty class folder", "the class has no image", file=f"{folder}/{name}", fix=fix)
 
 

@@ -43,7 +43,7 @@ def verify_manifest(folder: Path) -> dict[str, int]:
 def fix_of_file(path: Path) -> str:
     """What to do about a damaged file of the data: the command that replaces its folder, from where it came."""
     folder = next((folder for folder in path.absolute().parents if is_complete(folder)), None)
-    return f"replace the file, or all of the data: {redownload_command(folder)}" if folder else "replace the file"
+    return f"replace the file, or all of the data: `{redownload_command(folder)}`" if folder else "replace the file"
 
 
 def _read(folder: Path) -> Any:

@@ -21,5 +21,5 @@ def read_skipped_images(data_dir: Path) -> frozenset[str]:
     path = data_dir / SKIPPED
     if not path.exists():
         return frozenset()
-    fix = f"delete that file, and choose again with: runner {data_dir.name} download --skip-unreadable"
+    fix = f"delete that file, and choose again: `runner {data_dir.name} download --skip-unreadable`"
     return frozenset(read_json(path, format=_FORMAT, fix=fix)["paths"])

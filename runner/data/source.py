@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.commands import command
 from runner.errors import RunnerError
 from runner.workspace import read_json, write_json
 
@@ -30,13 +30,13 @@ def read_source(folder: Path) -> tuple[str, ...]:
 
 
 def redownload_words(folder: Path) -> tuple[str, ...]:
-    """The words of a command that replaces the data, from where it came, quoted to be pasted."""
-    return ("download", *map(shlex.quote, read_source(folder)), "--force")
+    """The words of a command that replaces the data, from where it came."""
+    return ("download", *read_source(folder), "--force")
 
 
 def redownload_command(folder: Path, competition: str = "") -> str:
     """That command, for a folder whose session is not at hand; a data folder has its competition's name."""
-    return " ".join(("runner", competition or folder.name, *redownload_words(folder)))
+    return command(competition or folder.name, *redownload_words(folder))
 
 
 def as_remembered(path: Path) -> str:

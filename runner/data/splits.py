@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.commands import again
 from runner.console import log
 from runner.data.folds import (
     TRAIN_ONLY,
@@ -94,7 +95,7 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
     if not 2 <= folds <= units:
         raise UsageError(
             f"{folds} folds cannot be made of {units} rows or groups of rows",
-            fix=f"--folds N, with N from 2 to {units}",
+            fix=f"at most {units} folds can be made: `{again('--folds', min(5, units))}`",
         )
     return _assign(unit_of_row, units, targets, [1 / folds] * folds)
 
@@ -106,7 +107,7 @@ def split_holdout(
     if not 0 < fraction < 1:
         raise UsageError(
             f"a holdout of {fraction:g} is not a fraction between 0 and 1",
-            fix="--holdout 0.2",
+            fix=again("--holdout", "0.2"),
         )
     folds = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
     return np.where(folds == 0, 0, TRAIN_ONLY)

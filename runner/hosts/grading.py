@@ -55,7 +55,9 @@ class Grader:
 
     def grade(self, path: Path) -> Scores:
         """The scores of a submission file; SubmissionFormatError if its format is wrong."""
-        submission_format = read_submission_format(self.competition.labels, self.sample)
+        submission_format = read_submission_format(
+            self.competition.labels, self.sample, competition=self.competition.name
+        )
         ids, predictions = read_submission(submission_format, path, classes=self.classes)
         row_of = {id: row for row, id in enumerate(ids)}
         return Scores(

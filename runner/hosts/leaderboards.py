@@ -15,6 +15,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from rich.filesize import decimal
 
+from runner.commands import command
 from runner.console import log
 from runner.contract import Metric
 from runner.csv_file import csv_text, guard_formula, unguard_formula
@@ -181,8 +182,8 @@ def read_context(folder: Path) -> LeaderboardContext:
 
 
 def _fix(path: Path) -> str:
-    host = "--host practice " if path.parents[2].name == "practice" else ""
-    return f"remove {path}, then: runner {host}{path.parent.name} standings --refresh"
+    host = ("--host", "practice") if path.parents[2].name == "practice" else ()
+    return f"remove {path}, then: `{command(*host, path.parent.name, 'standings', '--refresh')}`"
 
 
 def save_leaderboard(folder: Path, leaderboard: Leaderboard, now: datetime) -> Path:

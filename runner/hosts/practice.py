@@ -251,7 +251,7 @@ class PracticeHost:
 
     @property
     def _remake(self) -> str:
-        return f"remove {self.folder}, then: runner demo {self._name}"
+        return f"remove {self.folder}, then: `runner demo {self._name}`"
 
     def _offered(self) -> dict[str, Path]:
         root = self.folder / "files"

@@ -161,11 +161,11 @@ def limit_error(competition: Competition, limits: SubmissionLimits, now: datetim
     if limits.total_used_up:
         return HostError(
             f"all submissions that {competition.title} allows are used up",
-            fix=f"none is left; those that were made: runner {name} standings",
+            fix=f"none is left; those that were made: `runner {name} standings`",
         )
     minutes = int((limits.resets_at - now).total_seconds() // 60) + 1
     return HostError(
         f"today's {limits.per_day} submissions are used up; the limit resets at "
         f"{limits.resets_at:%Y-%m-%d %H:%M} UTC, in {minutes // 60} h {minutes % 60} min",
-        fix=f"wait until then: runner {name} submit",
+        fix=f"wait until then: `runner {name} submit`",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from runner.commands import command
 from runner.console import log, progress
 from runner.contract import Competition
 from runner.errors import HostError
@@ -54,25 +55,25 @@ class SubmitResult:
 def require_open(host: Host, competition: Competition) -> CompetitionInfo:
     """The competition's info; HostError if it takes no files from this account. Called before training, not after."""
     info = host.fetch_info(competition.slug)
-    command = f"runner {competition.name}"
+    name = competition.name
     if info.notebooks_only:
         raise HostError(
             f"{info.title} takes notebooks only, no files",
             where=info.page,
-            fix=f"train and predict here ({command} train), and submit from a notebook there",
+            fix=f"submit from a notebook there; train and predict here: `{command(name, 'run', '--no-submit')}`",
         )
     if info.submissions_disabled:
         closed = f": it closed on {info.deadline:%Y-%m-%d}" if info.deadline and info.is_over(host.now()) else ""
         raise HostError(
             f"{info.title} takes no submissions{closed}",
             where=info.page,
-            fix=f"use the validation score: {command} train, then: {command} predict",
+            fix=f"use the CV score: `{command(name, 'run', '--no-submit')}`",
         )
     if not info.rules_accepted:
         raise HostError(
             f"the rules of {info.title} are not accepted yet",
             where=f"{info.page}/rules",
-            fix=f"open that page in a browser, accept the rules (or join), then: {command} run",
+            fix="open that page in a browser, accept the rules (or join), then: `...`",
         )
     return info
 
@@ -202,7 +203,7 @@ def submission_error(competition: Competition, submission: Submission, path: Pat
     return HostError(
         f"the host rejected submission {submission.ref}: {submission.error or 'it gives no reason'}",
         where=path,
-        fix=f"runner {competition.name} check {path}",
+        fix=command(competition.name, "check", path),
     )
 
 

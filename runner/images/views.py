@@ -9,6 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from runner.commands import again
 from runner.contract import Preset, Symmetry
 from runner.errors import UsageError
 from runner.images.center_crop import CenterCrop, Pixels, Transform, with_channel_axis
@@ -119,7 +120,7 @@ def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
     if choice not in by_name:
         raise UsageError(
             f"--tta {choice}: must be none, default, all or random:N with N from 1 to {MAX_RANDOM_VIEWS}",
-            fix="--tta default",
+            fix=again("--tta", "default"),
         )
     return by_name[choice]
 

@@ -86,7 +86,7 @@ def _write_submission(
         values = (values >= _choose_threshold(baseline, train, targets, competition.metric)).astype(float)
     else:
         values = _smooth(values, targets, multiclass)
-    submission_format = read_submission_format(competition.labels, sample)
+    submission_format = read_submission_format(competition.labels, sample, competition=competition.name)
     write_submission(submission_format, path, classes=data.classes, ids=data.test.ids, values=values)
 
 

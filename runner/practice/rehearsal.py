@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.commands import again
 from runner.contract import Competition, ImageArray
 from runner.contract.labels import aliases
 from runner.csv_file import read_csv, write_csv
@@ -56,7 +57,7 @@ class HiddenRows:
 def rehearsal_workspace(session: Session, options: RehearsalOptions) -> Workspace:
     """The rehearsal's own workspace, inside the session's."""
     name = f"{session.name}-{options.test_fraction:g}-{options.seed}"
-    return Workspace(session.workspace.root / "rehearsal" / name)
+    return Workspace(session.workspace.root / "rehearsal" / name, is_default=False)
 
 
 def choose_hidden_rows(index: Index, options: RehearsalOptions) -> Mask:
@@ -74,7 +75,7 @@ def choose_hidden_rows(index: Index, options: RehearsalOptions) -> Mask:
         raise UsageError(
             f"{options.test_fraction:g} of {len(hidden):,} labelled rows hides {hidden.sum():,} and leaves "
             f"{(~hidden).sum():,}; both need {_FEWEST_ROWS}",
-            fix="rehearse with --hidden 0.2",
+            fix=again("--hidden", "0.2"),
         )
     return hidden
 
@@ -200,7 +201,7 @@ class _RehearsalData:
     def _write_sample(self) -> None:
         """Write a sample submission of the hidden rows, each with the cells of the real one's first row."""
         path = self.index.data_dir / aliases(self.competition.sample_submission)[0]
-        sample = read_submission_format(self.competition.labels, path)
+        sample = read_submission_format(self.competition.labels, path, competition=self.competition.name)
         _, first_row = next(iter(read_csv(path)))
         column = sample.header.index(sample.id_column)
         rows = ([*first_row[:column], id, *first_row[column + 1 :]] for id in sorted(self.hidden_ids))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.commands import command
 from runner.console import log
 from runner.data.folds import TRAIN_ONLY, Folds, read_folds
 from runner.errors import RunnerError, UsageError
@@ -53,7 +54,10 @@ def read_blend(runs: Sequence[Run], build_targets: Callable[[], OofTargets]) -> 
 def _check_has_validation_rows(run: Run) -> None:
     members = run.read_members()
     if members:
-        raise UsageError(f"{run.name} is an ensemble itself", fix=f"name its runs instead: {' '.join(members)}")
+        raise UsageError(
+            f"{run.name} is an ensemble itself",
+            fix=f"name its runs instead: `{command(run.competition, 'ensemble', *members)}`",
+        )
     recipe = run.read_recipe()
     if recipe.all_data:
         raise UsageError(
@@ -98,7 +102,7 @@ def _common_targets(runs: Sequence[Run]) -> OofTargets | None:
             raise RunnerError(
                 f"{first_run.name} and {run.name} were scored on different labels",
                 where=oof_targets_file(run),
-                fix="; ".join(predict_command(differing.folder) for differing in (first_run, run)),
+                fix="; ".join(f"`{predict_command(differing.folder)}`" for differing in (first_run, run)),
             )
     return first
 
@@ -116,7 +120,7 @@ def check_same_folds(runs: Mapping[str, Folds]) -> None:
             raise RunnerError(
                 f"runs {first_name!r} and {name!r} cannot be averaged without a leak: {_difference(first, folds)}",
                 where=folds.path,
-                fix=f"runner {folds.competition} train --run NEW: new runs of one workspace share their folds",
+                fix=f"new runs of one workspace share their folds: `{command(folds.competition, 'train')}`",
             )
 
 

@@ -151,7 +151,7 @@ def read_member_predictions(
         raise RunnerError(
             "no validation row is predicted by all of " + ", ".join(member.name for member in members),
             where=members[0].valid[0].parent,
-            fix="; ".join(predict_command(run_dir) for run_dir in runs),
+            fix="; ".join(f"`{predict_command(run_dir)}`" for run_dir in runs),
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for position, member in enumerate(members):

@@ -47,7 +47,7 @@ def most_trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     for fold, count in zip(folds, counts, strict=True):
         if count < max(counts):
             state = f"has {count} of {max(counts)} snapshots" if count else "is not trained"
-            log.warning(f"fold {fold.number} {state} and is left out\n  fix: {resume}")
+            log.warning(f"fold {fold.number} {state} and is left out\n  fix: `{resume}`")
     return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.commands import command
 from runner.errors import RunnerError
 from runner.prediction.averaging import Matrix, TTAMode, average
 from runner.workspace import atomic_path
@@ -52,7 +53,7 @@ def predictions_file(folder: Path, name: str, subset: str) -> Path:
 
 def predict_command(run_dir: Path) -> str:
     """The command that predicts a run; its folder is RUNS/COMPETITION/RUN."""
-    return f"runner {run_dir.parent.name} predict --run {run_dir.name}"
+    return command(run_dir.parent.name, "predict", "--run", run_dir.name)
 
 
 def predicted_names(folder: Path) -> tuple[str, ...]:
@@ -141,7 +142,7 @@ def _open_arrays(path: Path) -> Iterator[Any]:
         raise RunnerError(
             f"these predictions cannot be read: {error}",
             where=path,
-            fix=f"delete the file, then: {predict_command(path.parent.parent)}",
+            fix=f"delete the file, then: `{predict_command(path.parent.parent)}`",
         ) from error
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.commands import command
 from runner.contract.labels import Labels, Multiclass, Multilabel
 from runner.contract.targets import targets_of
 from runner.csv_file import MISSING_FILE, CsvError, CsvFile, read_csv
@@ -90,13 +91,13 @@ def read_submission(
 
 def format_error(expected: SubmissionFormat, path: Path, problems: Sequence[Problem]) -> SubmissionFormatError:
     """The error that lists all problems of a submission."""
-    predict = f"runner {expected.competition} predict"
+    predict = command(expected.competition, "predict")
     if problems[0].kind == MISSING_FILE:
         return SubmissionFormatError("the submission does not exist", where=path, fix=predict)
     return SubmissionFormatError(
         f"the host would reject the format of the submission:\n{describe(problems)}",
         where=path,
-        fix=f"fix what is listed, or write the file again: {predict}",
+        fix=f"fix what is listed, or write the file again: `{predict}`",
     )
 
 
@@ -111,7 +112,8 @@ def column_order(expected: SubmissionFormat, classes: Sequence[str]) -> list[int
         raise SubmissionFormatError(
             f"the classes differ from the sample submission's columns: {len(without_class)} columns without a class "
             f"{without_class[:3]}, {len(without_column)} classes without a column {without_column[:3]}",
-            fix=f"runner {expected.competition} download --force; or correct `labels` in the competition file",
+            fix="correct `labels` in the competition file; or: "
+            f"`{command(expected.competition, 'download', '--force')}`",
         )
     return [position[name] for name in columns]
 
@@ -123,7 +125,7 @@ def _damaged_sample(sample: Path, competition: str, message: str) -> DataError:
     return DataError(
         f"the sample submission is damaged: {message}",
         where=sample,
-        fix=f"runner {competition} download --force",
+        fix=command(competition, "download", "--force"),
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import extract_model_from_parallel
 
+from runner.commands import again
 from runner.console import log
 from runner.contract import Recipe
 from runner.errors import RunnerError, TrainingError
@@ -44,7 +45,7 @@ def check_shards(rows: int, batch_size: int, folder: Path) -> None:
         raise TrainingError(
             f"{processes} processes cannot share a mini-batch of {smallest} rows",
             where=folder,
-            fix=f"--batch-size {2 * processes} or more in a new run, or fewer processes",
+            fix=f"start fewer processes, or train a new run: `{again('--batch-size', 2 * processes)}`",
         )
 
 
@@ -87,13 +88,13 @@ def halve_batch_size(batch_size: int, fold: FoldRun, error: Exception) -> int:
         raise TrainingError(
             f"one of {processes} processes ran out of memory during an epoch",
             where=fold.folder,
-            fix=f"--batch-size {max(processes, batch_size // 2)} in a new run",
+            fix=f"train a new run: `{again('--batch-size', max(processes, batch_size // 2))}`",
         ) from error
     if not fold.recipe.auto_batch or batch_size == 1:
         raise TrainingError(
             f"out of memory at batch size {batch_size}",
             where=fold.folder,
-            fix="--batch-size auto, or a smaller --size or --backbone",
+            fix=f"train a new run: `{again('--batch-size', 'auto')}`; or with a smaller --size or --backbone",
         ) from error
     log.warning(
         f"out of memory at batch size {batch_size}; retrying with {batch_size // 2} from the last finished epoch"

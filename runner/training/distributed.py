@@ -21,6 +21,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, reduce
 from torch import Tensor, nn
 
+from runner.commands import again
 from runner.console import log
 from runner.errors import RunnerError, TrainingError, UsageError
 from runner.options import Compute
@@ -43,16 +44,23 @@ _NEVER, _NONE = 2**31 - 1, 0
 def get_accelerator(compute: Compute) -> Accelerator:
     """The Accelerator of this process, built by the first call; a UsageError if the device is not there."""
     if compute.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no CUDA GPU", fix="--device auto, or a torch build for your GPU")
-    return _build_accelerator(compute.device == "cpu" or not torch.cuda.is_available())
+        fix = f"install a torch build for your GPU, or: `{again('--device', 'auto')}`"
+        raise UsageError("torch finds no CUDA GPU", fix=fix)
+    if compute.device == "mps" and not torch.backends.mps.is_available():
+        fix = f"torch has it on Apple silicon with macOS 12.3 or newer; else: `{again('--device', 'auto')}`"
+        raise UsageError("torch finds no Apple GPU (mps)", fix=fix)
+    on_mps = compute.device == "mps"
+    return _build_accelerator(compute.device == "cpu" or not (on_mps or torch.cuda.is_available()), on_mps)
 
 
 @cache
-def _build_accelerator(on_cpu: bool) -> Accelerator:
+def _build_accelerator(on_cpu: bool, on_mps: bool) -> Accelerator:
+    """accelerate chooses CUDA, else Apple's GPU, unless it is told to stay on the CPU."""
     keep_freed_memory()
     _warn_of_single_process()
     timeout = InitProcessGroupKwargs(timeout=_PROCESS_TIMEOUT)
-    return Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else gpu_precision(), kwargs_handlers=[timeout])
+    precision = "no" if on_cpu or on_mps else gpu_precision()
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[timeout])
 
 
 def gpu_precision() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.commands import again
 from runner.console import log
 from runner.contract import Recipe
 from runner.data.folds import Folds, copy_folds, locked_folds, read_folds
@@ -115,7 +116,7 @@ def _chosen(count: int, only_fold: int | None) -> list[int]:
         return list(range(count))
     if not 0 <= only_fold < count:
         names = "fold 0 alone" if count == 1 else f"folds 0 to {count - 1}"
-        raise UsageError(f"there is no fold {only_fold}: the run has {names}", fix="--only-fold with one of them")
+        raise UsageError(f"there is no fold {only_fold}: the run has {names}", fix=again("--only-fold", count - 1))
     return [only_fold]
 
 
@@ -154,7 +155,7 @@ def _with_snapshot(session: Session, from_run: str) -> str:
         raise UsageError(
             f"run {run_name} has no snapshot {wanted!r}" if wanted else f"run {run_name} has no snapshot yet",
             where=f"{run.fold_dir(0)} holds {', '.join(names) or 'none'}",
-            fix=f"--from-run {run_name}:{names[-1]}" if names else session.command("runs"),
+            fix=again("--from-run", f"{run_name}:{names[-1]}") if names else session.command("runs"),
         )
     return f"{run_name}:{wanted or names[-1]}"
 
@@ -168,7 +169,7 @@ def _start(session: Session, recipe: Recipe, fold_of: NDArray[np.int64], number:
     source = run.read_recipe()
     if source.backbone != recipe.backbone:
         raise UsageError(
-            f"{run_name} trained {source.backbone}, not {recipe.backbone}", fix=f"--backbone {source.backbone}"
+            f"{run_name} trained {source.backbone}, not {recipe.backbone}", fix=again("--backbone", source.backbone)
         )
     if not recipe.all_data and not _same_validation_rows(session, run, source, fold_of, number):
         raise UsageError(

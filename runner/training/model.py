@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from runner.commands import again
 from runner.errors import TrainingError, UsageError
 from runner.training.distributed import SyncBatchNorm1d
 from runner.training.fuse import fuse_batchnorm
+from runner.training.hub import hub_within_reach
+from runner.training.weights_kind import check_weights_file
 
 
 class Head(nn.Module):
@@ -126,16 +130,18 @@ def build_network(
 def _build_backbone(backbone: str, channels: int, pretrained: bool, weights: Path | None) -> nn.Module:
     check_backbone(backbone)
     overlay = {"file": str(check_weights_file(weights))} if weights else None
-    try:
-        module: nn.Module = timm.create_model(
-            backbone,
-            pretrained=pretrained or weights is not None,
-            pretrained_cfg_overlay=overlay,
-            num_classes=0,
-            in_chans=channels,
-        )
-    except Exception as error:  # timm and the hub's client raise whatever the layer below raised
-        raise _cannot_load(backbone, weights, str(error) or type(error).__name__) from error
+    with hub_within_reach() if pretrained and not weights else nullcontext() as silence:
+        try:
+            module: nn.Module = timm.create_model(
+                backbone,
+                pretrained=pretrained or weights is not None,
+                pretrained_cfg_overlay=overlay,
+                num_classes=0,
+                in_chans=channels,
+            )
+        except Exception as error:  # timm and the hub's client raise whatever the layer below raised
+            reason = silence or str(error) or type(error).__name__
+            raise _cannot_load(backbone, weights, reason) from error
     if overlay:
         _check_loaded(module, backbone, channels, weights, overlay)
     return module
@@ -163,39 +169,36 @@ def check_backbone(backbone: str) -> None:
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
     raise UsageError(
         f"timm {timm.__version__} has no model named {backbone!r}",
-        fix=f"--backbone with one of: {', '.join(near)}" if near else "--backbone with a timm model, such as resnet34",
+        fix=" or ".join(f"`{again('--backbone', name)}`" for name in near[:3]) or again("--backbone", "resnet34"),
     )
-
-
-def check_weights_file(weights: Path) -> Path:
-    """The path, if it is a file."""
-    if not weights.is_file():
-        kind = "a folder" if weights.is_dir() else "missing"
-        raise UsageError(f"the weights file is {kind}", where=weights, fix="--weights FILE with a file of weights")
-    return weights
 
 
 def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> TrainingError:
     if weights:
-        reason = _why_not_loaded(explanation)
         return TrainingError(
-            f"the weights do not fit {backbone}: {reason}",
+            f"the weights do not fit {backbone}: {_why_not_loaded(explanation)}",
             where=weights,
-            fix="--weights with the weights of this timm model, or --backbone with the model they belong to",
+            fix="name weights of this model with --weights, or the model that these belong to with --backbone",
         )
     reason = explanation.strip().splitlines()[0]
     return TrainingError(
-        f"the pretrained weights of {backbone} could not be downloaded: {reason}",
-        fix="check the network, give a file with --weights FILE, or start from scratch with --no-pretrained",
+        f"the pretrained weights of {backbone} are not on this machine, and could not be downloaded: {reason}",
+        fix="check the network, or name a weights file with --weights; from scratch, with lower scores: "
+        f"`{again('--no-pretrained')}`",
     )
 
 
 def _why_not_loaded(explanation: str) -> str:
-    """The reason in torch's message, whose first line may be a heading, or advice to unpickle unsafely."""
+    """The reason in torch's message: its first line may be a heading, the next ones may list every weight."""
     first, *others = [line.strip() for line in explanation.strip().splitlines()]
     if "weights_only" in explanation or "invalid load key" in explanation:
         return "it is not a file of weights"
-    return others[0] if others and first.endswith(":") else first
+    reason = others[0] if others and first.endswith(":") else first
+    heading, _, names = reason.partition(": ")
+    listed = names.split(", ")
+    if len(listed) <= 3 or "size mismatch" in heading:
+        return reason
+    return f"{heading}: {', '.join(listed[:2])} and {len(listed) - 2:,} more".replace("key(s) in state_dict", "weights")
 
 
 def _scaled_to_bytes(backbone: nn.Module) -> tuple[list[float], list[float]]:

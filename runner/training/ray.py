@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import competitions
+from runner.commands import again
 from runner.contract import Competition
 from runner.errors import RunnerError, TrainingError, UsageError
 from runner.options import TrainOptions
@@ -35,7 +36,8 @@ def check_engine(options: TrainOptions) -> None:
         return
     name = options.engine.partition(":")[0]
     if name != "ray":
-        raise UsageError(f"unknown engine {name!r}", fix="--engine ray, or --engine ray:ADDRESS of a cluster")
+        fix = f"this machine: `{again('--engine', 'ray')}`; a cluster: --engine ray: and its address"
+        raise UsageError(f"unknown engine {name!r}", fix=fix)
     if importlib.util.find_spec("ray") is None:
         raise UsageError("ray is not installed", fix="pip install 'competition-runner[ray]'")
     if options.tracker:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
+from runner.commands import command
 from runner.contract import EnsembleRecipe, Recipe
 from runner.contract.recipe import FORMAT as RECIPE_FORMAT
 from runner.contract.recipe import recipe_from_dict
@@ -78,7 +79,7 @@ class Run:
             raise UsageError(
                 f"{self.name} is an ensemble of {', '.join(recipe.members)}: it has nothing to train",
                 where=self.recipe_file,
-                fix=f"runner {self.competition} train --run {recipe.members[0]} --resume",
+                fix=command(self.competition, "train", "--run", recipe.members[0], "--resume"),
             )
         return recipe
 
@@ -93,7 +94,7 @@ class Run:
         return self._read_recipe_file().summary
 
     def _read_recipe_file(self) -> Recipe | EnsembleRecipe:
-        fix = f"train it again: runner {self.competition} train --run NEW-NAME"
+        fix = f"train it again, as a new run: `{command(self.competition, 'train')}`"
         plain = read_json(self.recipe_file, format=RECIPE_FORMAT, fix=fix)
         try:
             return recipe_from_dict(plain)
@@ -104,7 +105,7 @@ class Run:
         """The CV score and how it was computed; None before there are predictions."""
         if not self.score_file.exists():
             return None
-        fix = f"runner {self.competition} predict --run {self.name}"
+        fix = command(self.competition, "predict", "--run", self.name)
         return read_json(self.score_file, format=SCORE_FORMAT, fix=fix)  # type: ignore[no-any-return]
 
     def write_score(self, score: dict[str, Any]) -> None:
@@ -170,7 +171,7 @@ def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = 
     only reads.
     """
     lock, what = run.folder.with_name(f".{run.name}.lock"), f"run {run.name}"
-    fix = f"another run needs a name of its own: runner {run.competition} train --run NEW-NAME"
+    fix = "give this run another name with --run"
     with hold(lock, command, what=what, fix=fix, shared=shared or fold is not None):
         if fold is None:
             yield
@@ -197,7 +198,7 @@ def _write_start(
         raise UsageError(
             f"run {run.name!r} exists already, with another recipe",
             where=run.recipe_file,
-            fix="another --run NAME, or resume it with its own recipe: "
+            fix="give this one another name with --run, or go on with that one by its own recipe: "
             + workspace.command_line(run.competition, "train", "--run", run.name, "--resume"),
         )
     # recipe.json last: where it is, the others are.

@@ -75,7 +75,7 @@ def write_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimi
 
 def read_checkpoint_meta(path: Path) -> dict[str, Any]:
     """The checkpoint's metadata: the last finished epoch, its stage and batch size."""
-    fix = "delete it and run the same command: this fold is then trained from its start"
+    fix = "delete it; this fold is then trained from its start by: `...`"
     with _unreadable("the checkpoint", path, fix), safe_open(path, framework="pt") as file:
         meta: dict[str, Any] = json.loads(file.metadata()["meta"])
     return meta

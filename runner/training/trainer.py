@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from runner.commands import again
 from runner.console import log
 from runner.contract import Metric, Stage, TrainMode
 from runner.contract.thresholds import apply_thresholds
@@ -29,7 +30,7 @@ from runner.training.batch_size import (
 )
 from runner.training.diagnosis import diagnose
 from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
-from runner.training.fold import FoldRun, initial_network, load_snapshot, oversampled_rows, stage_loaders
+from runner.training.fold import FoldRun, initial_network, load_snapshot, oversampled_rows, stage_loaders, worker_count
 from runner.training.learner import (
     EpochStats,
     Learner,
@@ -230,7 +231,11 @@ class StageTrainer:
         seconds, waited = lines[-1]["seconds"], lines[-1]["data_seconds"]
         if self.stage.mode is not TrainMode.FEATURES and waited >= max(1, _SLOW_DATA * seconds):
             share = waited / max(seconds, 1e-9)
-            log.warning(f"epoch {last.number + 1}: data loading took {share:.0%} of the epoch; fix: --workers N")
+            more = 2 * max(1, worker_count(self.fold.session.compute))
+            log.warning(
+                f"epoch {last.number + 1}: data loading took {share:.0%} of the epoch\n"
+                f"  fix: {again('--workers', more)}"
+            )
         log.info(str(diagnose(lines, last.stage)))
 
 

@@ -100,7 +100,7 @@ def check_images(session: Session, options: TrainOptions | None, known: SkippedI
     may_skip = options is not None and options.skip_unreadable
     labelled, test = _find_all(session, chosen, decode=may_skip and known is None)
     if (labelled or test) and not may_skip:
-        once = "" if options is None else "; or without them this once: the same command with --skip-unreadable"
+        once = "" if options is None else "; or without them this once: `... --skip-unreadable`"
         fix = _replace_or_skip(session) + once
         raise DataError(_describe(session, labelled, test), where=session.index.data_dir, fix=fix)
     chosen = chosen.union(_ids(session, labelled, test))
@@ -196,6 +196,6 @@ def _describe_skipping(labelled: int, test: int) -> str:
 
 def _replace_or_skip(session: Session) -> str:
     return (
-        f"replace the files: {session.redownload_command}; "
-        f"or go on without them: {session.command('download', '--skip-unreadable')}"
+        f"replace the files: `{session.redownload_command}`; "
+        f"or go on without them: `{session.command('download', '--skip-unreadable')}`"
     )

@@ -12,7 +12,7 @@ from runner.contract import Recipe
 from runner.errors import RunnerError, UsageError
 from runner.options import TrainOptions
 from runner.session import Session
-from runner.training.model import check_weights_file
+from runner.training.weights_kind import check_weights_file
 from runner.workspace import read_json, write_json
 
 _FORMAT = 1

@@ -80,7 +80,7 @@ def extraction_error(archive: Path, **options: ExtractionLimit) -> str:
     with pytest.raises(ArchiveError) as raised:
         extract_archive(archive, archive.parent / "target", retry_command="runner dog-breed download", **options)
     assert sorted(archive.parent.rglob("*")) == before
-    assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download")
+    assert raised.value.fix and raised.value.fix.endswith("`runner dog-breed download`")
     return raised.value.message
 
 

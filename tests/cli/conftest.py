@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +32,16 @@ Runner = Callable[..., Result]
 
 
 @pytest.fixture
-def cli(workspace_folder: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """Type a command in the workspace."""
+def cli(workspace_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Type a command in the workspace; wrapped lines of messages are joined again."""
+    monkeypatch.setenv("RUNNER_WORKSPACE", str(workspace_folder))
 
     def run(*words: object) -> Result:
         capsys.readouterr()
-        code = run_command(["--workspace", str(workspace_folder), *map(str, words)])
+        code = run_command(list(map(str, words)))
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
-        return Result(code, out, err)
+        return Result(code, out, re.sub(r"\n {4}(?=\S)", " ", err))
 
     return run
 

@@ -17,6 +17,7 @@ from runner.contract.recipe import (
     recipe_from_dict,
     scale_epochs,
     short_recipe,
+    with_epochs,
     with_freeze_to,
     with_sizes,
 )
@@ -190,3 +191,26 @@ def test_a_linear_probe_trains_on_features_alone():
 def test_freeze_to_changes_only_unfrozen_stages():
     stages = with_freeze_to(recipe(Stage(64, TrainMode.FROZEN), Stage(64, TrainMode.UNFROZEN)), 1).stages
     assert [stage.freeze_to for stage in stages] == [0, 1]
+
+
+SHIPPED_RECIPES = [competitions.load(name).recipe for name in competitions.names()]
+
+
+@pytest.mark.parametrize("recipe", SHIPPED_RECIPES, ids=lambda recipe: recipe.backbone)
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 7, 11, 30, 97])
+def test_with_epochs_has_exactly_that_many(recipe, epochs):
+    changed = with_epochs(recipe, epochs)
+    assert changed.epochs == epochs
+    kept = recipe.stages[: len(changed.stages)]
+    assert [(stage.size, stage.mode) for stage in changed.stages] == [(stage.size, stage.mode) for stage in kept]
+
+
+def test_with_epochs_of_its_own_number_changes_nothing():
+    for recipe in SHIPPED_RECIPES:
+        assert with_epochs(recipe, recipe.epochs) == recipe
+
+
+def test_with_epochs_keeps_the_cycles_that_divide():
+    recipe = Recipe("resnet18", (Stage(64, TrainMode.UNFROZEN, cycles=3, cycle_mult=2),), lr=1e-3)
+    lengths = {epochs: with_epochs(recipe, epochs).stages[0].cycle_epochs for epochs in (14, 9, 8, 11)}
+    assert lengths == {14: (2, 4, 8), 9: (3, 3, 3), 8: (4, 4), 11: (11,)}

@@ -272,7 +272,7 @@ def test_missing_files_of_a_host_are_an_error_before_the_download(tmp_path: Path
         download(DOG, workspace, served)
     assert raised.value.message.startswith("missing: sample_submission.csv, train/, test/\n")
     assert "labels.csv.zip, train-tif.tar.7z" in raised.value.message
-    assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download --from DIR")
+    assert raised.value.fix and raised.value.fix.endswith("runner dog-breed download --from DIR`")
     assert served.downloaded == []
 
 
@@ -293,7 +293,7 @@ def test_downloaded_files_are_not_downloaded_again(tmp_path: Path, workspace: Wo
     archive = (served.folder / "train.zip").read_bytes()
     (served.folder / "train.zip").write_bytes(archive[:-9])
     with pytest.raises(
-        ArchiveError, match=r"(?s)train.zip is a zip, incomplete or damaged.*runner dog-breed download$"
+        ArchiveError, match=r"(?s)train.zip is a zip, incomplete or damaged.*`runner dog-breed download`$"
     ):
         download(DOG, workspace, served)
     (served.folder / "train.zip").write_bytes(archive)
@@ -329,7 +329,7 @@ def test_the_error_of_missing_files_names_all_of_them(tmp_path: Path, workspace:
     assert raised.value.message == (
         "missing: labels.csv, sample_submission.csv, test/\n  found instead: label.csv, train/ (2 files)"
     )
-    assert raised.value.fix and raised.value.fix.endswith(f"runner dog-breed download --from {source}")
+    assert raised.value.fix and raised.value.fix.endswith(f"`runner dog-breed download --from {source}`")
     assert not workspace.data_dir("dog-breed").exists()
 
 
@@ -464,7 +464,7 @@ def test_an_error_of_prepare_has_the_row_and_the_command(tmp_path: Path, workspa
         download(ICEBERG, workspace, served)
     assert "band_1 has 1 numbers" in raised.value.message
     assert str(raised.value.where).endswith("test.json, row 1")
-    assert raised.value.fix and raised.value.fix.endswith("runner iceberg download")
+    assert raised.value.fix and raised.value.fix.endswith("`runner iceberg download`")
     write_files(served.folder, {"test.json": ICEBERG_FILES["test.json"]})
     download(ICEBERG, workspace, served)
     assert data_folder(ICEBERG, workspace)
@@ -598,7 +598,7 @@ def test_the_error_names_the_competition_whose_files_they_are(
         source = pack(tmp_path / "planet's.zip", PLANET_FILES)
     with pytest.raises(WrongDataError, match=r"planet's.* looks like the data of planet, not of dog-breed") as caught:
         download(DOG, workspace, source)
-    assert str(caught.value.fix).startswith(f"runner planet download --from {shlex.quote(str(source))};")
+    assert str(caught.value.fix).startswith(f"`runner planet download --from {shlex.quote(str(source))}`;")
 
 
 def test_another_source_than_that_of_the_complete_data_is_not_answered_with_success(
@@ -608,7 +608,7 @@ def test_another_source_than_that_of_the_complete_data_is_not_answered_with_succ
     folder = download(DOG, workspace, first)
     with pytest.raises(DataError, match=f"is here already, from {first}; nothing was read from {second}") as caught:
         download(DOG, workspace, second)
-    assert str(caught.value.fix) == f"to replace it: runner dog-breed download --from {second} --force"
+    assert str(caught.value.fix) == f"to replace it: `runner dog-breed download --from {second} --force`"
     with pytest.raises(DataError, match="no such file or folder"):
         download(DOG, workspace, tmp_path / "bad.zip")
     capsys.readouterr()

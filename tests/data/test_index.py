@@ -266,7 +266,7 @@ def test_a_folder_that_is_not_a_class_is_one_error_with_a_guess(pets: Path) -> N
     shutil.rmtree(pets / "valid/cat")
     error = only_error(FOLDERS, pets)
     assert (error.kind, error.place) == ("unknown class", "train/catt")
-    assert error.fix == "did you mean 'cat'? correct the label, or runner pets download --force"
+    assert error.fix == "did you mean 'cat'? correct the label, or: `runner pets download --force`"
 
 
 def test_missing_and_empty_training_folders_are_errors(pets: Path) -> None:
@@ -590,7 +590,7 @@ def test_a_file_that_is_not_a_csv_is_one_error(dog: Path, name: str, content: by
     error = only_error(DOG, dog)
     assert (error.kind, error.file) == (kind, name)
     assert words in error.message
-    assert error.fix and error.fix.endswith("runner dog-breed download --force")
+    assert error.fix and error.fix.endswith("`runner dog-breed download --force`")
 
 
 def test_a_missing_csv_is_an_error(dog: Path) -> None:
@@ -744,9 +744,9 @@ def test_all_errors_are_listed_at_once(dog: Path) -> None:
         "      fix: runner dog-breed download --force\n"
         "- unknown class: 1\n"
         "    labels.csv:3: the class 'boxxer' of 'b' is not among the sample submission's columns\n"
-        "      fix: did you mean 'boxer'? correct the label, or runner dog-breed download --force\n"
+        "      fix: did you mean 'boxer'? correct the label, or: `runner dog-breed download --force`\n"
         f"  where: {dog}\n"
-        "  fix: fix what is listed, then run the same command again"
+        "  fix: fix what is listed, then: `...`"
     )
 
 

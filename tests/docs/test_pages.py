@@ -72,17 +72,11 @@ def test_every_command_has_a_section(name: str) -> None:
     assert f"\n### {words}\n" in (DOCS / "commands.md").read_text(encoding="utf-8")
 
 
-def test_the_page_names_every_command_that_prints_json() -> None:
+def test_every_command_takes_json() -> None:
     groups: tuple[LazyGroup, ...] = (RootGroup("runner"), CompetitionGroup("dog-breed"))
-    printing = [
-        name
-        for group in groups
-        for name in group.table
-        if any(option.name == "as_json" for option in generate_commands.find_command(group, name).params)
-    ]
-    page = (DOCS / "commands.md").read_text(encoding="utf-8")
-    sentence = page[page.index("It is taken by") :].partition(".")[0]
-    assert sorted(re.findall(r"`([\w-]+)`", sentence)) == sorted(printing)
+    for group in groups:
+        for name in group.table:
+            assert "as_json" in {option.name for option in generate_commands.find_command(group, name).params}
 
 
 def _plugin_blocks() -> list[tuple[str, str]]:

@@ -424,7 +424,7 @@ def test_a_marker_of_another_format_is_refused_with_a_fix(host: PracticeHost, ma
     assert read_origin(host.folder) is None
     with pytest.raises(RunnerError) as caught:
         host.list_files(DOGS.slug)
-    assert caught.value.fix == f"remove {host.folder}, then: runner demo dog-breed"
+    assert caught.value.fix == f"remove {host.folder}, then: `runner demo dog-breed`"
 
 
 def test_creating_it_again_removes_the_old_one(host: PracticeHost, text_file: TextFile) -> None:

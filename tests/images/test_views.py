@@ -125,4 +125,4 @@ def test_an_unknown_tta_choice_is_refused(choice: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose_views(SIDE_ON, choice)
     assert caught.value.message == f"--tta {choice}: must be none, default, all or random:N with N from 1 to 64"
-    assert caught.value.fix == "--tta default"
+    assert caught.value.fix == "... --tta default"

@@ -18,7 +18,7 @@ def folds(name: str, **fold_of: int) -> Folds:
 def refusal(*runs: Folds) -> str:
     with pytest.raises(RunnerError) as caught:
         check_same_folds({run.path.parent.name: run for run in runs})
-    assert caught.value.fix and caught.value.fix.startswith("runner dog-breed train")
+    assert caught.value.fix and caught.value.fix.endswith("`runner dog-breed train`")
     return str(caught.value)
 
 

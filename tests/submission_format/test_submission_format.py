@@ -316,7 +316,7 @@ def test_the_error_of_a_submission_lists_its_problems(tmp_path):
         "    line 4: column 'is_iceberg' is 'half', not a plain number\n"
         "      fix: write it as 0.25 or 2.5e-7\n"
         f"  where: {path}\n"
-        "  fix: fix what is listed, or write the file again: runner iceberg predict"
+        "  fix: fix what is listed, or write the file again: `runner iceberg predict`"
     )
 
 

@@ -90,4 +90,4 @@ def test_without_auto_running_out_of_memory_is_an_error_with_a_fix(
         train_fold(fold)
     assert caught.value.message == "out of memory at batch size 16"
     assert caught.value.where == str(fold.folder)
-    assert caught.value.fix is not None and "--batch-size auto" in caught.value.fix
+    assert caught.value.fix is not None and "... --batch-size auto" in caught.value.fix

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -26,7 +28,28 @@ def test_cuda_without_a_gpu_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError) as caught:
         get_accelerator(Compute(device="cuda"))
     assert caught.value.message == "torch finds no CUDA GPU"
-    assert caught.value.fix == "--device auto, or a torch build for your GPU"
+    assert caught.value.fix == "install a torch build for your GPU, or: `... --device auto`"
+
+
+def test_mps_without_an_apple_gpu_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no Apple GPU") as caught:
+        get_accelerator(Compute(device="mps"))
+    assert "... --device auto" in str(caught.value.fix)
+
+
+def test_an_apple_gpu_is_used_where_it_is_asked_for_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    built: list[dict[str, Any]] = []
+    monkeypatch.setattr(distributed, "Accelerator", lambda **options: built.append(options))
+    distributed._build_accelerator.cache_clear()
+    try:
+        for device in ("mps", "auto"):
+            get_accelerator(Compute(device=device))
+    finally:
+        distributed._build_accelerator.cache_clear()
+    assert [(options["cpu"], options["mixed_precision"]) for options in built] == [(False, "no"), (True, "no")]
 
 
 def test_the_accelerator_is_built_once_a_process() -> None:

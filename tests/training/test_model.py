@@ -185,22 +185,60 @@ def test_weights_of_another_shape_are_refused_with_the_first_mismatch(tmp_path: 
         network(weights=path)
 
 
-@pytest.mark.parametrize("name", ["page.safetensors", "table.pth", "table.csv"])
-def test_a_file_that_holds_no_weights_is_refused(name: str, tmp_path: Path) -> None:
+KINDS = [
+    (b"id,label\n1,2\n", "a CSV"),
+    (b"\xff\xd8\xff\xe0JFIF", "a JPEG image"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"<!doctype html>", "an HTML page"),
+    (b'{"a": 1}', "JSON"),
+    (b"version https://git-lfs.github.com/spec/v1", "a pointer of git-lfs"),
+    (b"some notes\n", "a text file"),
+    (b"", "empty"),
+]
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "a.csv"])
+@pytest.mark.parametrize(("content", "kind"), KINDS, ids=[kind for _, kind in KINDS])
+def test_a_file_that_holds_no_weights_is_named_for_what_it_is(
+    name: str, content: bytes, kind: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
-    path.write_text("id,label\n1,2\n")
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=f"the weights file is {kind}") as caught:
+        network(weights=path)
+    assert "--weights" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 no zip", b"\x80\x04 no pickle", b"\0\1\2\3"])
+def test_what_only_begins_like_weights_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
     with pytest.raises(TrainingError, match="the weights do not fit test_resnet") as caught:
         network(weights=path)
     assert "weights_only" not in caught.value.message
 
 
-def test_a_hub_that_cannot_be_reached_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else the hub's client tries for a while
+def test_the_weights_that_another_model_lacks_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save(timm.create_model("test_vit").state_dict(), path)
+    with pytest.raises(TrainingError) as caught:
+        network(weights=path)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_hub_that_cannot_be_reached_is_asked_once(
+    offline: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"waited {seconds} s"))
     with pytest.raises(TrainingError, match="could not be downloaded") as caught:
         network("resnet18", pretrained=True)
-    assert caught.value.fix is not None
-    assert "--weights FILE" in caught.value.fix
-    assert "--no-pretrained" in caught.value.fix
+    assert "--weights" in str(caught.value.fix)
+    assert "`... --no-pretrained`" in str(caught.value.fix)
+    assert caplog.records == []
+    assert len(caught.value.message.splitlines()) == 1
 
 
 def decayed(backbone: str) -> dict[str, bool]:

@@ -41,7 +41,7 @@ def test_an_unknown_field_in_recipe_json_is_a_runner_error(workspace: Workspace,
         run.read_recipe()
     assert caught.value.message == "the recipe cannot be read: Recipe has no field lr_divisor"
     assert caught.value.where == str(run.recipe_file)
-    assert caught.value.fix == "train it again: runner shapes train --run NEW-NAME"
+    assert caught.value.fix == "train it again, as a new run: `runner shapes train`"
 
 
 @pytest.mark.parametrize("text", ['{"format": 2, "kind": "recipe"}', '{"kind": "recipe"}', "[]", "{", '{"format": 1}'])

@@ -70,7 +70,7 @@ def test_a_truncated_image_stops_training_with_one_message(
     counts = "0 of 60 labelled and 1 of 21 test" if subset == "test" else "1 of 60 labelled and 0 of 21 test"
     assert f"{counts} images cannot be read:" in err
     assert path.name in err
-    assert "the same command with --skip-unreadable" in err
+    assert "... --skip-unreadable" in err
     assert not (workspace / "runs" / "shapes" / "one").exists()
 
 
@@ -211,9 +211,9 @@ def test_the_error_lists_the_first_five_images(
     ]
     assert caught.value.where == str(tmp_path / "data")
     assert caught.value.fix == (
-        f"replace the files: {session.redownload_command}; "
-        f"or go on without them: {session.command('download', '--skip-unreadable')}; "
-        "or without them this once: the same command with --skip-unreadable"
+        f"replace the files: `{session.redownload_command}`; "
+        f"or go on without them: `{session.command('download', '--skip-unreadable')}`; "
+        "or without them this once: `... --skip-unreadable`"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 
 @command("check")
@@ -16,4 +17,7 @@ def check(options: GlobalOptions, file: Path) -> None:
     from runner.steps.check import check as check_file
 
     rows = check_file(options.session(), file)
-    click.echo(f"{file}: {rows:,} rows, the format is valid")
+    if options.as_json:
+        print_json({"file": file, "rows": rows, "valid": True})
+    else:
+        click.echo(f"{file}: {rows:,} rows, the format is valid")

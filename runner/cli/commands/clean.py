@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 
 @command("clean")
@@ -18,4 +19,7 @@ def clean(options: GlobalOptions) -> None:
     stats = map(Path.lstat, folder.rglob("*"))
     size = sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats)
     shutil.rmtree(folder, ignore_errors=True)
-    click.echo(f"{size / 1e6:.1f} MB freed: {folder}")
+    if options.as_json:
+        print_json({"freed_bytes": int(size), "folder": folder})
+    else:
+        click.echo(f"{size / 1e6:.1f} MB freed: {folder}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 
 @command("demo", all_processes=True)
@@ -12,17 +13,24 @@ from runner.cli.global_options import GlobalOptions, command
 @click.option("--all", "all_competitions", is_flag=True, help="All competitions that have practice data.")
 def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool) -> None:
     """Run everything on practice data, graded on a practice leaderboard: no account, no GPU, no network."""
-    from runner.cli.messages import format_score, format_submission
+    from runner.cli.messages import format_score, format_submission, plain_run, plain_submission
     from runner.practice.build import practice_names
     from runner.report.run.page import write_report
     from runner.workflow import demo as run_demo
 
     options.host_name = "practice"
+    made = []
     for name in practice_names() if all_competitions else names or ("dog-breed",):
         session = options.session(competition=options.load(name))
         finished = run_demo(session)
+        if options.as_json:
+            page = write_report(session, finished.run).path
+            made.append({**plain_run(session, finished.run), **plain_submission(finished.result), "page": page})
+            continue
         click.echo(f"{session.competition.title} (practice)")
         click.echo(format_score(session.competition, finished.run))
         click.echo(format_submission(finished.result))
         click.echo(f"submission file: {finished.path}")
         click.echo(f"report: {write_report(session, finished.run).path}")
+    if options.as_json:
+        print_json(made)

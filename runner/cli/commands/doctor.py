@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 if TYPE_CHECKING:
     from runner.doctor import CheckResult
@@ -19,19 +19,14 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 @command("doctor")
 @click.argument("name", metavar="[COMPETITION]", required=False)
-@json_option
-def doctor(options: GlobalOptions, name: str | None, as_json: bool) -> None:
+def doctor(options: GlobalOptions, name: str | None) -> None:
     """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
     from runner.doctor import Status, run_checks
 
     competition = options.load(options.name_from_slug(name) or name) if name else None
     results = run_checks(options.workspace, options.host_name, competition)
-    if as_json:
-        rows = [
-            {"check": result.check, "status": result.status.value, "detail": result.detail, "fix": result.fix}
-            for result in results
-        ]
-        click.echo(json.dumps(rows, indent=2))
+    if options.as_json:
+        print_json(results)
     else:
         print_results(results)
     if any(result.status is Status.ERROR for result in results):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 
 @command("download")
@@ -31,4 +32,7 @@ def download(options: GlobalOptions, source: Path | None, mirror: bool, force: b
     session = options.session()
     folder = step.download_mirror(session, force=force) if mirror else step.download(session, source, force=force)
     step.check_images(session, skip_unreadable=skip_unreadable)
-    click.echo(folder)
+    if options.as_json:
+        print_json({"data": folder})
+    else:
+        click.echo(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 
 
 @command("ensemble")
@@ -15,13 +16,16 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
 
     One RUN without a name gets its postprocess fitted again, with the folds that are there now.
     """
-    from runner.cli.messages import format_score, format_score_details
+    from runner.cli.messages import format_score, format_score_details, plain_run
     from runner.steps.ensemble import ensemble as blend
     from runner.training.run import find_run
 
     session = options.session()
     runs = [find_run(session.workspace, session.name, member) for member in names]
     run = blend(session, runs, name=name)
+    if options.as_json:
+        print_json(plain_run(session, run))
+        return
     click.echo(format_score(session.competition, run))
     click.echo(format_score_details(run))
     click.echo(session.submission_file(run.name))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ _BAR_LENGTH = 30
     metavar="N",
     help="How many images to decode at most; the headers of all are read.",
 )
-@json_option
-def explore(options: GlobalOptions, open_browser: bool, figures: Path | None, sample: int, as_json: bool) -> None:
+def explore(options: GlobalOptions, open_browser: bool, figures: Path | None, sample: int) -> None:
     """Look at the data: counts, sizes, duplicates, train/test shift. Nothing is trained."""
     from runner.explore.explore import explore as explore_index
     from runner.report.explore.page import write_exploration
@@ -48,8 +47,8 @@ def explore(options: GlobalOptions, open_browser: bool, figures: Path | None, sa
     for figure in write_exploration(session, exploration, page):
         for suffix in ("svg", "png") if figures else ():
             figure.save(figures, suffix)  # type: ignore[arg-type]
-    if as_json:
-        click.echo(json.dumps({**exploration.to_dict(), "page": str(page)}, indent=2, ensure_ascii=False))
+    if options.as_json:
+        print_json({**exploration.to_dict(), "page": page})
     else:
         _print_exploration(exploration)
         click.echo(page)

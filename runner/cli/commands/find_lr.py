@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 import click
 
 from runner.cli.flag_conflicts import check_unused
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import read_compute, read_recipe, read_train_options, recipe_options
+from runner.cli.print_json import print_json
 from runner.console import is_first_process
 
 
 @command("find-lr", all_processes=True)
 @recipe_options
 @click.option("--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves as SVG or PNG.")
-@json_option
-def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags: Any) -> None:
+def find_lr(options: GlobalOptions, figure: Path | None, **flags: Any) -> None:
     """Raise the learning rate batch by batch and suggest one for the head. No training is kept."""
     from runner.report.run.curves import save_lr_finder_figure
     from runner.report.run.data import LrFinderCurve
@@ -35,11 +34,11 @@ def find_lr(options: GlobalOptions, figure: Path | None, as_json: bool, **flags:
     figure = figure or session.workspace.runs_dir(session.name) / "find-lr.svg"
     curves = [(f"{found.stage.size} px, {found.stage.mode.value}", LrFinderCurve.of(found.result)) for found in results]
     save_lr_finder_figure(curves, figure)
-    if as_json:
+    if options.as_json:
         plain = [
             {"size": found.stage.size, "mode": found.stage.mode.value, **asdict(found.result)} for found in results
         ]
-        click.echo(json.dumps(plain, indent=2))
+        print_json(plain)
         return
     for found in results:
         click.echo(f"{found.stage.size} px, {found.stage.mode.value}: {describe(found.result)}")

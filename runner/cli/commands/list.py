@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
-from runner.cli.global_options import HOSTS, GlobalOptions, command, json_option
+from runner.cli.global_options import HOSTS, GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 from runner.console import log
 from runner.errors import RunnerError
@@ -36,12 +34,11 @@ class Overview:
 
 
 @command("list")
-@json_option
-def list_competitions(options: GlobalOptions, as_json: bool) -> None:
+def list_competitions(options: GlobalOptions) -> None:
     """Every competition with its data, runs, best CV and best rank; practice data has rows of its own."""
     overviews = list(_overviews(options))
-    if as_json:
-        click.echo(json.dumps([asdict(overview) for overview in overviews], indent=2))
+    if options.as_json:
+        print_json(overviews)
         return
     header = ["competition", "host", "data", "runs", "metric", "best cv", "best score", "best rank"]
     rows = [

@@ -8,6 +8,7 @@ import click
 
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import compute_options, predict_options, read_compute, read_predict_options
+from runner.cli.print_json import print_json
 
 
 @command("predict", all_processes=True)
@@ -16,13 +17,16 @@ from runner.cli.options import compute_options, predict_options, read_compute, r
 @predict_options
 def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
     """Predict validation and test rows, score the first, write a submission from the second."""
-    from runner.cli.messages import format_score, format_score_details
+    from runner.cli.messages import format_score, format_score_details, plain_run
     from runner.steps.predict import predict as predict_session
     from runner.training.run import find_run
 
     session = options.session(read_compute(flags))
     run = find_run(session.workspace, session.name, name)
     path = predict_session(session, run, read_predict_options(flags))
+    if options.as_json:
+        print_json(plain_run(session, run))
+        return
     click.echo(format_score(session.competition, run))
     click.echo(format_score_details(run))
     click.echo(path)

@@ -16,6 +16,7 @@ from runner.cli.options import (
     read_train_options,
     recipe_options,
 )
+from runner.cli.print_json import print_json
 from runner.options import RehearsalOptions
 
 
@@ -41,7 +42,7 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
 
     --seed chooses other hidden rows and trains differently. Your data, runs and submissions are not touched.
     """
-    from runner.cli.messages import format_score, format_score_details, format_submission
+    from runner.cli.messages import format_score, format_score_details, format_submission, plain_run, plain_submission
     from runner.workflow import RunOptions
     from runner.workflow import rehearse as rehearse_session
 
@@ -50,6 +51,10 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
     rehearsal = RehearsalOptions(hidden) if flags["seed"] is None else RehearsalOptions(hidden, flags["seed"])
     run_options = RunOptions(read_train_options(flags), read_predict_options(flags))
     finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard)
+    if options.as_json:
+        plain = {**plain_run(session, finished.run), "submission": finished.path, **plain_submission(finished.result)}
+        print_json({**plain, "rehearsal": result.to_dict()})
+        return
     click.echo(format_score(session.competition, finished.run))
     click.echo(format_score_details(finished.run))
     click.echo(format_submission(finished.result))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
 from runner.console import sparkline
 
@@ -36,10 +37,24 @@ def report(options: GlobalOptions, name: str | None, open_browser: bool, figures
 
     session = options.session()
     page = write_report(session, find_run(session.workspace, session.name, name))
-    _print_report(page.terminal)
-    if figures is not None:
-        click.echo(f"{len(save_figures(page, figures))} figure files: {figures}")
-    click.echo(f"report: {page.path}")
+    files = [] if figures is None else save_figures(page, figures)
+    if options.as_json:
+        terminal = page.terminal
+        print_json(
+            {
+                "page": page.path,
+                "figures": files,
+                "recipe": terminal.recipe,
+                "summary": terminal.summary,
+                "key_figures": terminal.key_figures,
+                "next_steps": terminal.next_steps,
+            }
+        )
+    else:
+        _print_report(page.terminal)
+        if figures is not None:
+            click.echo(f"{len(files)} figure files: {figures}")
+        click.echo(f"report: {page.path}")
     if open_browser:
         open_in_browser(page.path)
 

@@ -17,6 +17,7 @@ from runner.cli.options import (
     read_train_options,
     recipe_options,
 )
+from runner.cli.print_json import print_json
 from runner.options import SubmitOptions
 
 
@@ -44,7 +45,7 @@ def run(
     **flags: Any,
 ) -> None:
     """Download, split, train, predict, check, submit, and show the standing. The same command again goes on."""
-    from runner.cli.messages import format_score, format_score_details, format_submission
+    from runner.cli.messages import format_score, format_score_details, format_submission, plain_run, plain_submission
     from runner.workflow import RunOptions, run_and_submit, run_until_submission
 
     session = options.session(read_compute(flags))
@@ -52,12 +53,17 @@ def run(
     run_options = RunOptions(
         read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new
     )
+    result = None
     if no_submit:
         finished = run_until_submission(session, recipe, run_options, name=name)
         last = f"{finished.path}\nto submit it: {session.command('submit', finished.run.name)}"
     else:
         finished = submitted = run_and_submit(session, recipe, run_options, name=name)
-        last = format_submission(submitted.result)
+        result = submitted.result
+        last = format_submission(result)
+    if options.as_json:
+        print_json({**plain_run(session, finished.run), **plain_submission(result)})
+        return
     click.echo(format_score(session.competition, finished.run))
     click.echo(format_score_details(finished.run))
     click.echo(last)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
-import click
-
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 
 
 @command("runs")
-@json_option
-def runs(options: GlobalOptions, as_json: bool) -> None:
+def runs(options: GlobalOptions) -> None:
     """Every run, the best CV score first: its status, its scores, when and how long it was trained, its size."""
     from runner.steps.runs import list_runs
 
     rows = list_runs(options.session())
-    if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    if options.as_json:
+        print_json(rows)
         return
     header = ["run", "status", "cv", "±", "public", "private", "rank", "date", "min", "MB", "recipe"]
     cells = [

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
 
 
@@ -16,10 +14,7 @@ from runner.cli.tables import print_table
 @click.option("--holdout", type=float, metavar="FRACTION", help="One holdout of validation rows.  [default: 0.2]")
 @click.option("--seed", type=int, default=42, show_default=True, help="Which rows are in which fold.")
 @click.option("--force", is_flag=True, help="Split even if there are runs with the present folds.")
-@json_option
-def split(
-    options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, force: bool, as_json: bool
-) -> None:
+def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, force: bool) -> None:
     """Choose the validation rows, the same for all later runs so that their scores can be compared."""
     from runner.data.splits import SplitPlan
     from runner.steps.split import split as split_session
@@ -27,8 +22,8 @@ def split(
     if folds is not None and holdout is not None:
         raise click.UsageError("--folds and --holdout exclude each other")
     path, counts = split_session(options.session(), SplitPlan(folds, holdout, seed), force=force)
-    if as_json:
-        click.echo(json.dumps({"path": str(path), "classes": [asdict(count) for count in counts]}, indent=2))
+    if options.as_json:
+        print_json({"path": path, "classes": counts})
         return
     folds_header = [f"fold {number}" for number in range(len(counts[0].valid_per_fold))]
     rows = [[count.name, count.rows, *count.valid_per_fold, count.train_only] for count in counts]

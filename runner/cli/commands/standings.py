@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli.global_options import GlobalOptions, command, json_option
+from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 from runner.console import log
 
@@ -23,14 +22,13 @@ if TYPE_CHECKING:
 @command("standings")
 @click.option("--refresh", is_flag=True, help="Ask the host for scores, other submissions and the leaderboard.")
 @click.option("--watch", type=click.FloatRange(0, min_open=True), metavar="MIN", help="Refresh every MIN minutes.")
-@json_option
-def standings(options: GlobalOptions, refresh: bool, watch: float | None, as_json: bool) -> None:
+def standings(options: GlobalOptions, refresh: bool, watch: float | None) -> None:
     """Every submission, its rank, how the rank changed, and how CV and leaderboard correlate."""
     session = options.session()
     while True:
         if refresh or watch is not None:
             _refresh(session, patient=watch is not None)
-        _print_standings(session, as_json)
+        _print_standings(session, options.as_json)
         if watch is None:
             return
         time.sleep(watch * 60)
@@ -62,7 +60,7 @@ def _print_standings(session: Session, as_json: bool) -> None:
             "standings": [{**asdict(standing), "top_percent": standing.standing.top_percent} for standing in current],
             "cv_correlations": [asdict(correlation) for correlation in correlations],
         }
-        click.echo(json.dumps(plain, indent=2, default=_to_json))
+        print_json(plain)
         return
     _print_entries(entries)
     for line in (*current, *correlations):
@@ -94,7 +92,3 @@ def _plain_entry(entry: Entry) -> dict[str, Any]:
         plain[name] = float(plain[name]) if plain[name] else None
     rank, _, teams = entry.rank.partition("/")
     return plain | {"rank": int(rank) if rank else None, "teams": int(teams) if teams else None}
-
-
-def _to_json(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", str(value))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.global_options import GlobalOptions, command
+from runner.cli.print_json import print_json
 from runner.console import log
 from runner.options import SubmitOptions
 
@@ -26,7 +27,7 @@ def submit(
     options: GlobalOptions, what: str | None, message: str, no_wait: bool, resubmit: bool, best: int | None
 ) -> None:
     """Check, submit, wait for the score, and write it in the ledger. Without a name: the newest run."""
-    from runner.cli.messages import format_submission
+    from runner.cli.messages import format_submission, plain_submission
     from runner.steps.submit import best_unsubmitted
     from runner.steps.submit import submit as submit_file
     from runner.training.run import find_run
@@ -36,12 +37,22 @@ def submit(
     if best is None:
         is_file = what is not None and (Path(what).is_file() or what.endswith(".csv"))
         chosen = Path(str(what)) if is_file else find_run(session.workspace, session.name, what)
-        click.echo(format_submission(submit_file(session, chosen, submit_options)))
+        result = submit_file(session, chosen, submit_options)
+        if options.as_json:
+            print_json(plain_submission(result))
+        else:
+            click.echo(format_submission(result))
         return
     if what is not None:
         raise click.UsageError("--best chooses the runs itself: name none")
     runs = best_unsubmitted(session, best)
     if not runs:
         log.info("every run that has a submission file is submitted")
+    submitted = []
     for run in runs:
-        click.echo(f"{run.name}: {format_submission(submit_file(session, run, submit_options))}")
+        result = submit_file(session, run, submit_options)
+        submitted.append({"run": run.name, **plain_submission(result)})
+        if not options.as_json:
+            click.echo(f"{run.name}: {format_submission(result)}")
+    if options.as_json:
+        print_json(submitted)

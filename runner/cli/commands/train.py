@@ -9,6 +9,7 @@ import click
 from runner.cli.flag_conflicts import check_flags
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
+from runner.cli.print_json import print_json
 
 
 @command("train", all_processes=True)
@@ -34,4 +35,7 @@ def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool
         resume_run(session, run, train_options)
     else:
         run = train_session(session, read_recipe(session, flags), train_options, name=name, new=new)
-    click.echo(run.name)
+    if options.as_json:
+        print_json({"run": run.name, "folder": run.folder})
+    else:
+        click.echo(run.name)

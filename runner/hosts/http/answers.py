@@ -132,7 +132,7 @@ def _read_up_to(response: requests.Response, max_bytes: int) -> bytes:
             response.close()
             raise RequestError(
                 f"{host_of(response.url)} sent more than {decimal(max_bytes)} in one answer",
-                "run the same command again later; if that does not help: runner doctor",
+                "wait some minutes, then: `...`; if that does not help: `runner doctor`",
             )
     return bytes(content)
 
@@ -140,4 +140,4 @@ def _read_up_to(response: requests.Response, max_bytes: int) -> bytes:
 def too_slow(url: str, seconds: float) -> RequestError:
     """The RequestError for an answer that was not complete in time."""
     message = f"{host_of(url)} took more than {seconds:.0f} s for one answer"
-    return RequestError(message, "run the same command again later", retryable=True)
+    return RequestError(message, "wait some minutes, then: `...`", retryable=True)

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 
 from runner.archives.disk_space import free_bytes, require_free
 from runner.archives.readers import test_archive
+from runner.commands import TYPED
 from runner.console import Advance, log
 from runner.errors import DataError, HostError, RunnerError
 from runner.full_disk import telling_full_disk
@@ -52,7 +53,7 @@ class DownloadRequest:
     name: str
     size: int | None
     get_url: Callable[[], str]
-    retry_command: str = "run the same command again"
+    retry_command: str = TYPED
     max_size: int | None = None  # the most it can have, where the exact size is not listed
 
     def max_bytes(self, version: FileVersion) -> int | None:
@@ -273,7 +274,7 @@ class _Download:
             f"{self.request.name} fills the disk: {received} received, of which nothing is kept, "
             "and neither the host nor the store says how large it is",
             where=self.path.parent,
-            fix=f"free some space, or choose another disk with --workspace DIR, then: {self.request.retry_command}",
+            fix=f"free some space, or choose another disk with --workspace DIR, then: `{self.request.retry_command}`",
         )
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from runner.hosts.http.content import read_beginning
 
 NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 _TIMEOUT_ERRORS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
-_CHECK_NETWORK = "check the network, HTTP_PROXY and HTTPS_PROXY, then run the same command again"
+_CHECK_NETWORK = "check the network, HTTP_PROXY and HTTPS_PROXY, then: `...`"
 
 
 class RequestError(Exception):
@@ -96,9 +96,9 @@ def error_from_status(status: int, host: str, detail: str, retry_after: float | 
     if status == 429:
         asks = f", and asks to wait {retry_after:.0f} s" if retry_after else ""
         message = f"{host} received too many requests{asks}"
-        fix = f"wait {(retry_after or 600) / 60:.0f} min, then run the same command again"
+        fix = f"wait {(retry_after or 600) / 60:.0f} min, then: `...`"
     elif status >= 500 or status == 408:
-        message, fix = f"{host} has a server error ({status})", "run the same command again later"
+        message, fix = f"{host} has a server error ({status})", "wait some minutes, then: `...`"
     else:
         message = f"{host} refuses the request ({status}){': ' + detail if detail else ''}"
         return RequestError(message, "runner doctor", status=status, detail=detail)
@@ -111,7 +111,7 @@ def _page_error(status: int, host: str, text: str, retry_after: float | None) ->
     # `delivered` stays True: a gateway that responds 503 may still have passed the request on.
     return RequestError(
         f"a gateway before {host} responded with a web page{name}, status {status}",
-        "check whether a proxy or a login page is in between, then run the same command again",
+        "check whether a proxy or a login page is in between, then: `...`",
         status=status,
         retryable=True,
         retry_after=retry_after,

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
+from runner.commands import TYPED
 from runner.hosts.http.errors import RequestError
 
 
@@ -51,7 +52,7 @@ def parse_content_range(response: requests.Response) -> tuple[int, int | None]:
     span, _, total = rest.partition("/")
     start, stop = map(_parse_size, (span.partition("-")[0], span.partition("-")[2]))
     if unit != "bytes" or start is None or stop is None:
-        raise RequestError("the response to a range request is invalid", "run the same command again", retryable=True)
+        raise RequestError("the response to a range request is invalid", TYPED, retryable=True)
     return start, _parse_size(total)
 
 

@@ -183,7 +183,7 @@ class KaggleClient:
                 raise HostError(
                     "no Kaggle credentials on this machine",
                     where=f"searched: {search_locations()}",
-                    fix=f"create a token at {SETTINGS_PAGE} and save it as ~/.kaggle/access_token, then: runner doctor",
+                    fix=f"save a token from {SETTINGS_PAGE} as ~/.kaggle/access_token, then: `runner doctor`",
                 )
             if not (self.credentials.secret.isascii() and self.credentials.secret.isprintable()):
                 raise HostError(
@@ -246,7 +246,7 @@ class KaggleClient:
                 raise RequestError(
                     "Kaggle redirects where it should respond", "runner doctor", delivered=False
                 ) from None
-        raise HostError("the browser login has expired", fix="kaggle auth login, then: runner doctor")
+        raise HostError("the browser login has expired", fix="kaggle auth login, then: `runner doctor`")
 
     def _can_renew(self, error: RequestError, client: Any) -> bool:
         """Whether a refused access token can be replaced by a new one; the next call then does it."""
@@ -319,7 +319,7 @@ def _error_in_json(response: requests.Response) -> RequestError | None:
 def _invalid_answer(method: str, error: InvalidAnswerError, *, delivered: bool = True) -> RequestError:
     to_what = f" to {method}" if method else ""
     message = f"Kaggle sent an invalid response{to_what}: {error}"
-    return RequestError(message, "run the same command again later", retryable=True, delivered=delivered)
+    return RequestError(message, "wait some minutes, then: `...`", retryable=True, delivered=delivered)
 
 
 # kagglesdk is imported inside functions: it takes 0.3 s.

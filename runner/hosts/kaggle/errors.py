@@ -75,7 +75,7 @@ def _forbidden_error(error: RequestError, context: ErrorContext, connection: Con
         return HostError(
             f"the rules of {slug} are not accepted yet",
             where=f"{SITE}/competitions/{slug}/rules",
-            fix=f"open that page in a browser, accept the rules (or join), then: {context.command('download')}",
+            fix=f"open that page in a browser, accept the rules (or join), then: `{context.command('download')}`",
         )
     if not context.check_rules:
         # Kaggle responds to some wrong slugs as if they were forbidden.
@@ -85,7 +85,7 @@ def _forbidden_error(error: RequestError, context: ErrorContext, connection: Con
     return HostError(
         f"Kaggle refuses the request: {error.detail or 'it gives no reason'}",
         where=f"{SITE}/competitions/{slug}",
-        fix=f"open {SITE}/competitions/{slug}/rules and check that you have joined; else: runner doctor",
+        fix=f"open {SITE}/competitions/{slug}/rules and check that you have joined; else: `runner doctor`",
     )
 
 

@@ -143,7 +143,7 @@ class KaggleHost:
         raise UnconfirmedError(
             f"{outcome}: {reason}",
             where=f"{SITE}/competitions/{slug}/submissions",
-            fix=f"{self._context(slug).command('submit')} (a file that has arrived is not sent again)",
+            fix=f"a file that has arrived is not sent again: `{self._context(slug).command('submit')}`",
         )
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
@@ -186,7 +186,7 @@ class KaggleHost:
             return self._page_leaderboard(slug, private=True)
         opens = f"on {info.deadline:%Y-%m-%d}" if info.deadline else "when the competition ends"
         command = self._context(slug).command("standings --refresh")
-        raise HostError(f"the private leaderboard is published {opens}", fix=f"wait until then: {command}")
+        raise HostError(f"the private leaderboard is published {opens}", fix=f"wait until then: `{command}`")
 
     def _download_leaderboard(self, slug: str) -> Leaderboard | None:
         """The public leaderboard from Kaggle's zip; None if there is none, or it is of the private one."""

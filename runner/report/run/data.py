@@ -205,7 +205,7 @@ class RunData:
     def row_counts(self) -> tuple[int, int] | None:
         """Training and validation rows; with several folds, every row counts as both. None without folds.csv."""
         try:
-            fold_of = read_folds(self.run.folds_file).fold_of
+            fold_of = read_folds(self.run.folds_file, competition=self.run.competition).fold_of
         except RunnerError:
             return None
         valid = sum(fold >= 0 for fold in fold_of.values())
@@ -334,7 +334,7 @@ class RunData:
         rows = read_out_of_fold(
             blend.members,
             blend.targets,
-            read_folds(runs[0].folds_file).fold_of,
+            read_folds(runs[0].folds_file, competition=runs[0].competition).fold_of,
             fitted.tta,
             multiclass=isinstance(labels, Multiclass),
         )

@@ -101,7 +101,7 @@ def test_a_browser_login_that_is_refused_has_expired(
     if fault:
         server.fail_always("GenerateAccessToken", fault)
     error = error_of(fetch_info, hasty_host())
-    assert (error.message, error.fix) == ("the browser login has expired", "kaggle auth login, then: runner doctor")
+    assert (error.message, error.fix) == ("the browser login has expired", "kaggle auth login, then: `runner doctor`")
 
 
 def test_a_browser_login_that_meets_server_errors_has_not_expired(server: KaggleServer, browser_login: None) -> None:

@@ -1,0 +1,67 @@
+"""Commands inside texts: how a fix writes them, and how they are found and completed where the text is shown.
+
+A text holds a command in one of two forms: between backticks, "then: `runner planet split`"; or as the whole text, or
+the whole rest of a line behind "fix: ". A command begins with `runner`, or with `...`, which stands for the command
+that was typed: "... --lr 0.001" is that command with this flag added or replaced. Whoever shows the text completes its
+commands with what only it knows: workspace, host, the flags that were typed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+TYPED = "..."  # stands for the command that was typed
+Complete = Callable[[str], str]  # a command as a text has it -> the command to paste
+
+_START = r"(?:runner|\.\.\.)(?= |$|`)"
+_COMMAND = re.compile(rf"`(?P<quoted>{_START}[^`\n]*)`|^(?P<label>[ ]*fix: )?(?P<line>{_START}[^`\n]*)$", re.MULTILINE)
+
+
+def command(*words: object) -> str:
+    """A `runner` command, quoted for the shell."""
+    return shlex.join(["runner", *map(_word, words)])
+
+
+def again(*words: object) -> str:
+    """The command that was typed, with these flags added or replaced."""
+    return shlex.join([TYPED, *map(_word, words)])
+
+
+def _word(word: object) -> str:
+    return str(word).replace("`", "?")  # a backtick ends a command; no path that we write has one
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a text: a command, or the words around it."""
+
+    text: str
+    is_command: bool
+
+
+def split_commands(text: str) -> Iterator[Part]:
+    """The pieces of a text in order, commands without their backticks."""
+    end = 0
+    for match in _COMMAND.finditer(text):
+        group = "quoted" if match["quoted"] else "line"
+        start = match.start() if group == "quoted" else match.start("line")
+        if start > end:
+            yield Part(text[end:start], is_command=False)
+        yield Part(match[group], is_command=True)
+        end = match.end()
+    if end < len(text):
+        yield Part(text[end:], is_command=False)
+
+
+def complete_commands(text: str, complete: Complete) -> str:
+    """The text with each of its commands completed; backticks stay where they are."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["quoted"]:
+            return f"`{complete(match['quoted'])}`"
+        return f"{match['label'] or ''}{complete(match['line'])}"
+
+    return _COMMAND.sub(replaced, text)
