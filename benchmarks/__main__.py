@@ -25,6 +25,7 @@ BENCHMARKS = (
     "training stages",
     "images tta",
     "images headers",
+    "images arrival",
     "quality demo",
     "scale growth",
     "scale submission",

@@ -1,11 +1,12 @@
-"""Speed of images: loading beside other libraries, test-time augmentation, headers.
+"""Speed of images: loading beside other libraries, test-time augmentation, headers, the check of what has arrived.
 
-python -m benchmarks.images loading|tta|headers [--images N] ...
+python -m benchmarks.images loading|tta|headers|arrival [--images N] ...
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
 from runner.images.decode import ImageReader
+from runner.images.unreadable import find_unreadable
 from runner.images.views import MultiView, View, default_views
 from runner.options import Compute
 from runner.prediction.predict import EachView
@@ -212,5 +214,33 @@ def headers(images: int = 40_000, repeats: int = 3) -> None:
     claim("explore: decoding every image / reading every header", f"{ratio:.1f} x", ">= 3 x", ratio >= 3)
 
 
+# --- arrival ------------------------------------------------------------------------------------
+
+MAX_ARRIVAL_RATIO = 1.0
+
+
+def arrival(images: int = 100_000, repeats: int = 3) -> None:
+    """Time in which `download` checks every image for damage, beside reading and beside listing the same files."""
+    different = min(images, 50)  # the others are copies
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"{number:06d}.jpg" for number in range(images)]
+        write_images([folder / name for name in names[:different]])
+        contents = [(folder / name).read_bytes() for name in names[:different]]
+        for number, name in enumerate(names[different:]):
+            (folder / name).write_bytes(contents[number % different])
+        works: dict[str, Callable[[], object]] = {
+            "check": lambda: find_unreadable(folder, names, workers=os.cpu_count() or 1),
+            "read": lambda: [(folder / name).read_bytes()[:0] for name in names],
+            "stat": lambda: [(folder / name).stat().st_size for name in names],
+        }
+        seconds = median_seconds(works, repeats)
+    claim(f"download: check of {images:,} JPEGs", f"{seconds['check']:.1f} s")
+    ratio = seconds["check"] / seconds["read"]
+    holds = ratio <= MAX_ARRIVAL_RATIO
+    claim("download: checking every image / reading every file", f"{ratio:.2f} x", f"<= {MAX_ARRIVAL_RATIO:g} x", holds)
+    claim("download: checking every image / its size alone", f"{seconds['check'] / seconds['stat']:.1f} x")
+
+
 if __name__ == "__main__":
-    main(loading, tta, headers)
+    main(loading, tta, headers, arrival)

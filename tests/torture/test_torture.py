@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 3
-CLASSES = "kills"
+CLASSES = "kills,archives"
 
 
 def test_a_slice_of_every_class_does_no_harm() -> None:
