@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +28,7 @@ from runner.data.folds import digest
 from runner.data.image_arrays import open_array
 from runner.data.index import Index
 from runner.data.manifest import write_manifest
+from runner.data.skipped_images import read_skipped_images
 from runner.data.splits import split_holdout
 from runner.errors import UsageError
 from runner.hosts.grading import split_public_private
@@ -87,7 +88,7 @@ def anonymous_id(id: str, seed: int) -> str:
 
 def build_rehearsal(session: Session, rehearsal: Session, options: RehearsalOptions) -> HiddenRows:
     """Write the rehearsal's data and build its host, unless they exist for the same labels; return the hidden rows."""
-    index = session.index
+    index = _without_skipped(session.index)
     hidden = choose_hidden_rows(index, options)
     rows = _hidden_rows(index, options, hidden)
     workspace, host_dir = rehearsal.workspace, rehearsal.workspace.practice_host_dir(session.name)
@@ -102,6 +103,12 @@ def build_rehearsal(session: Session, rehearsal: Session, options: RehearsalOpti
         data.write()
         _build_host(session.competition, host_dir, rows, data.sample_file, origin)
     return rows
+
+
+def _without_skipped(index: Index) -> Index:
+    """The index without the images that the user has chosen to go on without."""
+    skipped = read_skipped_images(index.data_dir)
+    return replace(index, table=index.table[~index.table["path"].isin(skipped)]) if skipped else index
 
 
 def _build_host(competition: Competition, folder: Path, rows: HiddenRows, sample: Path, origin: dict[str, Any]) -> None:

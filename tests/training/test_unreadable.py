@@ -14,13 +14,15 @@ import pytest
 from runner.cli import run_command
 from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import DataError
-from runner.options import TrainOptions
+from runner.options import RehearsalOptions, TrainOptions
+from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
 from runner.prediction.predictions import read_view_predictions
 from runner.session import Session
 from runner.training.fold import FoldRun
 from runner.training.run import Run
 from runner.training.trainer import train_fold
 from runner.training.unreadable import SkippedImages, check_images, read_skipped, skip_images
+from runner.workspace import Workspace
 from tests.competitions import SHAPES, write_plugin
 
 BOTH_MODES = (Stage(32, TrainMode.FEATURES), Stage(32, TrainMode.UNFROZEN))
@@ -169,6 +171,15 @@ def test_the_choice_to_go_on_without_them_holds_for_every_run(
     assert "unreadable images: 1 labelled left out, 1 test by class frequencies)" in out
     skipped = json.loads((workspace / "runs" / "shapes" / "one" / "unreadable.json").read_text())
     assert (skipped["labelled"], skipped["test"]) == ([skipping[0]], [skipping[1]])
+
+
+def test_a_rehearsal_goes_on_without_them_too(workspace: Path, skipping: tuple[str, str]) -> None:
+    session = Session(SHAPES, Workspace.at(workspace))
+    options = RehearsalOptions(test_fraction=0.3)
+    rehearsal = Session(SHAPES, rehearsal_workspace(session, options), "practice")
+    hidden = build_rehearsal(session, rehearsal, options)
+    assert len(hidden.ids) + len(rehearsal.index.train) == 59
+    assert skipping[0] not in set(rehearsal.index.train["id"])
 
 
 def test_an_image_that_breaks_after_the_choice_is_told_again(
