@@ -15,6 +15,8 @@ _TEXT = {".csv", ".json", ".jsonl", ".py", ".txt", ""}
 _FIGURE = re.compile(r"<svg.*?</svg>|data:image/[^\"']*", re.DOTALL)
 _NUMBER = re.compile(r"[-+−]?\d[\d.,e]*")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}[:-]?\d{2}(?:[:-]?\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
+# Of a file's own content with its times; in the ledger the last cell.
+_CHECKSUM = re.compile(r"\bcrc32:[0-9a-f]{8}\b|(?<=,)c[0-9a-f]{8}$", re.MULTILINE)
 _SECONDS = re.compile(r'("[a-z_]*(?:seconds|second)[a-z_]*": )[\d.e+-]+')
 _DURATION = re.compile(r"\b\d+(?:\.\d+)? ?(?:s|min|h|ms)\b(?: \d+ ?s\b)?")
 _IGNORED = re.compile(r"(^|/)(cache/|\.output|\.[^/]*\.lock$|\.lock$|[^/]*\.lock$|competitions/__pycache__)")
@@ -62,6 +64,7 @@ def _digest(path: Path, workspace: Path) -> str:
 def plain_text(text: str, workspace: Path) -> str:
     """The text without times and without the workspace's path."""
     text = text.replace(str(workspace), "WORKSPACE")
+    text = _CHECKSUM.sub("CHECKSUM", text)
     return _DURATION.sub("DURATION", _SECONDS.sub(r"\1 SECONDS", _MOMENT.sub("MOMENT", text)))
 
 

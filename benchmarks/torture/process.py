@@ -26,7 +26,7 @@ _OUTPUT = ".output.txt"
 
 # Events of Python's audit hooks that change what is on the disk.
 _WRITES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.copyfile")
-_MOST_ADDED_BYTES = 3 << 30
+_MOST_ADDED_BYTES = 4 << 30
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
