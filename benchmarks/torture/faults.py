@@ -10,14 +10,15 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from benchmarks.torture import clock
 from benchmarks.torture.attack import Attack, Harm, Trial
-from benchmarks.torture.hostile import BOARD, SERVICE, STORE
+from benchmarks.torture.hostile import BOARD, REFUSALS, SERVICE, STORE
 from benchmarks.torture.process import Bounds, Ended
 from benchmarks.torture.worlds import COMPETITION, NAME, copy_world, create_world
 from runner.hosts.practice import PracticeHost
@@ -53,13 +54,32 @@ _METHODS = {
 }
 
 
+@dataclass(frozen=True)
+class Order:
+    """A fault for the next calls of a method."""
+
+    method: str
+    name: str
+    fault: Fault
+    times: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.name} x{self.times}"
+
+
 class _FaultyServer(KaggleServer):
     """Kaggle, with faults by the names of methods: each for its next calls, then the method is well again."""
 
-    def __init__(self, host: PracticeHost, ordered: list[tuple[str, Fault, int]]):
+    def __init__(self, host: PracticeHost, ordered: Sequence[Order]):
         super().__init__({NAME: host})
-        for name, fault, times in ordered:
-            self.fail_next(name, *[fault] * times)
+        self.refusals = [order.fault for order in ordered if order.name in REFUSALS]
+        for order in ordered:
+            self.fail_next(order.method, *[order.fault] * order.times)
+
+    def respond(self, call: Call) -> Reply:
+        """The correct response; a call that will be refused has no effect, as with the real host."""
+        fault = next((fault for name, fault in self.faults if name == call.name), None)
+        return Reply(429) if fault in self.refusals else super().respond(call)
 
     def send(self, handler: BaseHTTPRequestHandler, call: Call, reply: Reply) -> None:
         """Send the response or the fault; one that does not fit this response is left out."""
@@ -70,7 +90,7 @@ class _FaultyServer(KaggleServer):
 
 
 @contextmanager
-def serving(folder: Path, ordered: list[tuple[str, Fault, int]]) -> Iterator[str]:
+def serving(folder: Path, ordered: Sequence[Order]) -> Iterator[str]:
     """The address of a server in a process of its own, so that this one has no threads and can be forked."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -133,8 +153,8 @@ _ENVIRONMENT = environment_for(_Address())  # type: ignore[arg-type]
 def run(trial: Trial) -> None:
     """One of the three commands, under a few faults or under one that stays."""
     kind = trial.random.choice(sorted(_METHODS))
-    ordered, title = _order(trial.random, kind)
-    trial.outcome.title = f"{kind}: {title}"
+    ordered = _order(trial.random, kind)
+    trial.outcome.title = f"{kind}: {', '.join(map(str, ordered))}"
     copy_world(trial.prepared / ("fresh" if kind == "download" else "ready"), trial.folder)
     if kind == "standings":
         _submit_before(trial)
@@ -147,18 +167,15 @@ def run(trial: Trial) -> None:
     trial.must(size < _MOST_BYTES, Harm.BOUNDS, f"{size:,} bytes in the workspace")
 
 
-def _order(chance: random.Random, kind: str) -> tuple[list[tuple[str, Fault, int]], str]:
-    """The faults, as method, fault and how often, and their names."""
-    count = chance.randint(1, _MOST_FAULTS)
-    ordered, names = [], []
-    for _ in range(count):
+def _order(chance: random.Random, kind: str) -> list[Order]:
+    """A few faults for calls of the command."""
+    ordered = []
+    for _ in range(chance.randint(1, _MOST_FAULTS)):
         method = chance.choice(_METHODS[kind])
         known = {"store": STORE, "DownloadLeaderboard": {**BOARD, **SERVICE}}.get(method, SERVICE)
         name = chance.choice(sorted(known))
-        times = chance.choice((1, 1, 1, 3, 8, 300))
-        ordered.append((method, known[name](chance), times))
-        names.append(f"{method} {name} x{times}")
-    return ordered, ", ".join(names)
+        ordered.append(Order(method, name, known[name](chance), chance.choice((1, 1, 1, 3, 8, 300))))
+    return ordered
 
 
 def _call(trial: Trial, kind: str, address: str) -> Ended:

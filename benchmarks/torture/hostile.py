@@ -141,6 +141,8 @@ SERVICE: dict[str, Callable[[random.Random], Fault]] = {
     "an odd value": changed_item,
     "wrong date": lambda _: faults.with_headers(Date="Thu, 01 Jan 1970 00:00:00 GMT"),
 }
+# A call that is answered so has had no effect.
+REFUSALS = ("429", "429 for 15 minutes", "401", "403", "404")
 BOARD: dict[str, Callable[[random.Random], Fault]] = {
     "zip bomb": lambda _: zip_of(_board("1,a,2026-01-01,0.5") + b"x" * (_BOMB // 4)),
     "no zip": lambda _: faults.responds(200, b"not a zip", Content_Type="application/zip"),
