@@ -27,7 +27,9 @@ def prepare(folder: Path, small: bool) -> None:
 def run(trial: Trial) -> None:
     """Kill one command up to three times, let it end, and compare."""
     lengths = read_json(trial.prepared / "lengths.json")
-    step = trial.random.choice([step for step in STEPS if step.name in lengths])
+    steps = [step for step in STEPS if step.name in lengths]
+    # Quick commands more often than slow ones: there is time for more of them.
+    (step,) = trial.random.choices(steps, [(0.1 + lengths[step.name][0]) ** -0.5 for step in steps])
     copy_world(trial.prepared / "before" / step.name, trial.folder)
     kills = [_interruption(trial.random, *lengths[step.name]) for _ in range(trial.random.randint(1, _MOST_KILLS))]
     trial.outcome.title = f"{step.name}: {', '.join(map(str, kills))}"
