@@ -14,7 +14,8 @@ import pytest
 
 from runner.contract import Competition
 from runner.data.index import build_index
-from runner.explore.explore import Exploration, SizeEffect, explore
+from runner.explore.explore import Exploration, ImageStatistic, SizeEffect, explore
+from runner.report.explore.figures import quantile_table
 from runner.report.explore.page import write_exploration
 from runner.report.explore.summary import describe_size, findings, warnings
 from runner.session import Session
@@ -169,3 +170,9 @@ def test_a_browser_shows_the_page_without_network(data_dir: Path, tmp_path: Path
         assert browser.run("return [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
     assert browser.run("return document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_a_table_of_measures_has_their_units() -> None:
+    values = np.arange(3.0)
+    measures = [ImageStatistic("mean of band 1", values, values, "dB"), ImageStatistic("width", values, values)]
+    assert [row[0] for row in quantile_table(measures).rows] == ["mean of band 1 (dB)"] * 2 + ["width"] * 2

@@ -63,7 +63,7 @@ def explore_figures(exploration: Exploration) -> Iterator[ReportFigure]:
 def quantile_table(measures: Sequence[ImageStatistic]) -> Table:
     """Five quantiles of each measure, labelled and test."""
     rows = [
-        [measure.name, subset, *_quantile_cells(values)]
+        [measure.label, subset, *_quantile_cells(values)]
         for measure in measures
         for subset, values in (("labelled", measure.train), ("test", measure.test))
     ]

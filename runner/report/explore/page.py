@@ -247,7 +247,7 @@ def _shift_row(measure: ImageStatistic) -> list[Cell]:
     train, test = Quantiles.of(measure.train), Quantiles.of(measure.test)
     ks = [round(measure.ks_statistic, 3), round(measure.ks_critical, 3)]
     medians = [None if quantiles is None else round(quantiles.median, 2) for quantiles in (train, test)]
-    return [measure.name, measure.shift, *ks, *medians]
+    return [measure.label, measure.shift, *ks, *medians]
 
 
 def _duplicates(exploration: Exploration, samples: Samples) -> list[Block]:
