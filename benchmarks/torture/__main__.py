@@ -17,7 +17,7 @@ from benchmarks.torture.attack import Attack
 from benchmarks.torture.campaign import Plan, run_attack, table
 
 # Modules of this package with a constant ATTACK.
-CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives")
+CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak")
 
 
 def main() -> int:

@@ -124,7 +124,7 @@ def test_what_is_no_zip_is_told_with_its_beginning(tmp_path: Path) -> None:
         read_leaderboard_zip(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_damage_to_a_zip_or_a_table_is_an_error_of_its_own(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -145,7 +145,7 @@ def test_any_damage_to_a_zip_or_a_table_is_an_error_of_its_own(
         read_leaderboard_file(folder / "table.csv")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_no_flipped_bit_changes_a_saved_leaderboard_in_silence(
     tmp_path_factory: pytest.TempPathFactory, at: float, bit: int

@@ -242,6 +242,10 @@ class KaggleClient:
                     raise
             except InvalidAnswerError as error:
                 raise _invalid_answer("GenerateAccessToken", error, delivered=False) from None
+            except NETWORK_ERRORS as error:
+                failure = error_from_exception(error, getattr(client, "_endpoint", SITE))
+                failure.delivered = False
+                raise failure from None
             except _Redirect:
                 raise RequestError(
                     "Kaggle redirects where it should respond", "runner doctor", delivered=False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from runner.console import log
+from runner.errors import RunnerError
 from runner.hosts.kaggle.parse import InvalidAnswerError, describe, parse_int
 from runner.workspace import atomic_path
 
@@ -73,8 +74,9 @@ def save_token(path: Path, refresh_token: str, token: AccessToken) -> None:
         # The file itself, if the name is a link to it.
         with atomic_path(path.resolve()) as part, _open_private(part) as file:
             json.dump(content, file, indent=2)
-    except OSError as error:
-        log.warning(f"the browser login could not be saved, and is renewed again next time: {path}: {error.strerror}")
+    except (OSError, RunnerError) as error:
+        reason = error.message if isinstance(error, RunnerError) else error.strerror
+        log.warning(f"the browser login could not be saved, and is renewed again next time: {path}: {reason}")
 
 
 def _open_private(path: Path) -> TextIO:
