@@ -23,8 +23,8 @@ from benchmarks.harness import claim, main, run_runner, write_competition
 from competitions import load
 from runner.console import set_verbosity
 from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Stage, TrainMode
+from runner.contract.default_decisions import scored_values
 from runner.contract.targets import targets_of
-from runner.contract.thresholds import apply_thresholds
 from runner.hosts.grading import read_solution
 from runner.options import Compute, RehearsalOptions, TrainOptions
 from runner.practice.build import build_practice, practice_names
@@ -159,7 +159,7 @@ def score_best_single(rehearsal: Session, run: Run) -> float:
 
 def score_plain(metric: Metric, targets: np.ndarray, probabilities: np.ndarray) -> float:
     """The score with all thresholds at 0.5, if the metric needs decisions."""
-    return metric.score(targets, apply_thresholds(probabilities) if metric.takes_decisions else probabilities)
+    return metric.score(targets, scored_values(metric, probabilities))
 
 
 def report_rehearsals(name: str, metric: Metric, scores: list[RehearsalScores], seconds: float) -> None:

@@ -25,10 +25,13 @@ from runner.contract import (
     LOG_LOSS,
     MEAN_F2,
     SIDE_ON,
+    Activation,
+    Block,
     Competition,
     ImageArray,
     Multiclass,
     Multilabel,
+    Outputs,
     Recipe,
     Stage,
     TrainMode,
@@ -363,7 +366,7 @@ def blend(folder: Path, models: int) -> None:
     folds = np.arange(len(ids)) % FOLDS
     oof = OutOfFold(tuple(file.name for file in files), ids, stack, targets, folds, ("",) * len(ids))
     nested_cv: Any = NestedCV.from_rows(
-        oof, Task(MEAN_F2, multiclass=False, constraints=LabelConstraints((0, 1, 2, 3), (1,)))
+        oof, Task(MEAN_F2, Outputs((Block(Activation.SIGMOID, 17),)), constraints=LabelConstraints((0, 1, 2, 3), (1,)))
     )
     postprocess = timed("fit", nested_cv.postprocess)
     nested = timed("nested score", nested_cv.nested_score)
@@ -371,7 +374,12 @@ def blend(folder: Path, models: int) -> None:
     timed("gain of each model", nested_cv.contributions)
     test_ids = read_predictions(files[0].test[0]).ids
     by_name = {file.name: file for file in files}
-    test = timed("apply", lambda: postprocess.apply(lambda name: read_test(by_name[name], test_ids, classes)))
+    test = timed(
+        "apply",
+        lambda: postprocess.apply(
+            lambda name: read_test(by_name[name], test_ids, classes, outputs=postprocess.outputs)
+        ),
+    )
     test_score = MEAN_F2.score(np.load(folder / "test.npy"), test.values)
     print(f"{nested_cv.select_plan()}; {sum(weight > 0 for weight in postprocess.weights)} models have weight")
     print(f"nested {nested.score}, in-sample {nested.in_sample:.5f}, test {test_score:.5f}")

@@ -16,7 +16,7 @@ _COMPETITION_FIELDS = (
     *("slug", "title", "labels", "train_images", "test_images"),
     *("sample_submission", "preset", "metric", "recipe"),
 )
-_METRIC_FIELDS = ("key", "title", "function", "higher_is_better", "takes_decisions")
+_METRIC_FIELDS = ("key", "title", "function")
 
 # Expressions by the name that the file gives them.
 _Names = Mapping[str, ast.expr]
@@ -119,11 +119,27 @@ def _metric(node: ast.expr | None, names: _Names, imported: Mapping[str, str]) -
     known = getattr(contract, _contract_name(node, imported), None)
     if isinstance(known, Metric):
         return known
+    if isinstance(node, ast.Call) and (made_by_contract := _made_by_contract(node, imported)):
+        return made_by_contract
     made = {field: _constant(value, names) for field, value in _fields(node, names, _METRIC_FIELDS).items()}
     title, higher = made.get("title"), made.get("higher_is_better")
     if not isinstance(title, str) or not isinstance(higher, bool):
         return None
     return Metric(str(made.get("key")), title, _not_run, higher_is_better=higher)
+
+
+def _made_by_contract(node: ast.Call, imported: Mapping[str, str]) -> Metric | None:
+    """The metric of a call such as `map_at(5)`; None if the call is another one, or is not of plain values."""
+    make = getattr(contract, _contract_name(node.func, imported), None)
+    if make is None or isinstance(make, type):
+        return None
+    try:
+        positional = [ast.literal_eval(argument) for argument in node.args]
+        keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
+        metric = make(*positional, **keywords)
+    except (ValueError, TypeError):
+        return None
+    return metric if isinstance(metric, Metric) else None
 
 
 def _contract_name(node: ast.expr | None, imported: Mapping[str, str]) -> str:

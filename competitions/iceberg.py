@@ -30,10 +30,11 @@ COMPETITION = Competition(
     raw_files=("train.json", "test.json"),
     # Rows with exactly the same angle come from one scene, so they stay in the same fold.
     labels=Binary(csv="train.csv", id="id", label="is_iceberg", group="inc_angle"),
-    train_images=ImageArray(
-        "train.npy", table="train.csv", tabular=("inc_angle",), unit="dB", tabular_units=("degrees",)
-    ),
-    test_images=ImageArray("test.npy", table="test.csv", tabular=("inc_angle",), unit="dB", tabular_units=("degrees",)),
+    train_images=ImageArray("train.npy", table="train.csv", unit="dB"),
+    test_images=ImageArray("test.npy", table="test.csv", unit="dB"),
+    test_csv="test.csv",
+    tabular=("inc_angle",),
+    tabular_units=("degrees",),
     sample_submission="sample_submission.csv",
     preset=RADAR,
     metric=BINARY_LOG_LOSS,

@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.labels import Binary, FileNames, Labels, Multiclass, Multilabel, aliases
-from runner.contract.metrics import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, METRICS, ROC_AUC, Metric
+from runner.contract.decisions import Grade, OneClass, TopClasses
+from runner.contract.images import Hdf5, ImageArray, Images, Pixels, folder_of, templates_of
+from runner.contract.labels import FileNames, Labels, Multiclass, Multilabel, Ordinal, SeveralTargets, Table, aliases
+from runner.contract.metrics import METRICS, Metric
 from runner.contract.presets import Preset
-from runner.contract.recipe import Recipe
+from runner.contract.recipe import PHOTOGRAPHS, Recipe
+
+
+# A column of the row, `{id}`, or a character of it, `{id[0]}`.
+_FIELD = re.compile(r"\{\w+(\[\d+\])?\}")
 
 
 @dataclass(frozen=True)
-class ImageArray:
-    """Images in one .npy array, shaped (rows, bands, height, width), in the order of the table."""
+class Lookup:
+    """A table that says which id and which column each row of the submission asks for."""
 
-    array: str
-    table: str  # the CSV whose row n is image n
-    id: str = "id"
-    tabular: tuple[str, ...] = ()  # numeric columns of the table that are inputs of the head
-    unit: str = ""  # of the bands' values, for the axes of figures
-    tabular_units: tuple[str, ...] = ()  # in the order of `tabular`
-
-
-# A template such as `train/{id}.jpg`, several for images in several folders, or an array.
-Images = str | tuple[str, ...] | ImageArray
+    csv: str
+    row: str
+    id: str
+    column: str
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,20 @@ class Competition:
     sample_submission: FileNames  # the authority on test ids, their order, and the columns
     preset: Preset
     metric: Metric
-    recipe: Recipe
+    recipe: Recipe = PHOTOGRAPHS
     extra_metrics: tuple[Metric, ...] = ()
     valid_images: str | None = None  # a `valid/{label}/{id}` folder, as some competitions have
+    test_csv: Table | None = None  # the test rows' columns, where a template or `tabular` needs them
+    tabular: tuple[str, ...] = ()  # columns that are inputs of the head, beside the image
+    tabular_units: tuple[str, ...] = ()  # in the order of `tabular`
+    submission_rows: str | Lookup = ""  # `{id}_{column}`: the submission has a row per id and column
+    submission_sep: str = " "  # between tags, or between the classes of a cell
+    decimals: int | None = None  # of the numbers in a submission; None: all
     prepare: Callable[[Path], None] | None = None  # turns raw files into images and a table, inside data/
     raw_files: tuple[str, ...] = ()  # the files that `prepare` reads
     awards_medals: bool = True
+    notebooks_only: bool = False  # Kaggle takes no file here: a notebook must write it
+    caution: str = ""  # what its leaderboard or data hide, for doctor, standings and report
     mirror: str = ""  # `owner/dataset` on Kaggle with the same files, if the competition no longer lists some
     name: str = ""  # set by the loader
 
@@ -60,16 +68,28 @@ class Competition:
         """Files and folders (with a slash at the end) that a download needs, each with all its names."""
         if self.prepare:
             return (*(aliases(name) for name in self.raw_files), aliases(self.sample_submission))
-        tables = [aliases(self.labels.csv)] if self.labels.csv else []
+        tables = [aliases(table) for table in (self.labels.csv, self.test_csv) if table]
+        if isinstance(self.submission_rows, Lookup):
+            tables.append((self.submission_rows.csv,))
+        tables += [(file,) for images in (self.train_images, self.test_images) for file in _files_of(images)]
         folders = [(folder,) for folder in self.image_folders]
-        return (*tables, aliases(self.sample_submission), *folders)
+        return tuple(dict.fromkeys((*tables, aliases(self.sample_submission), *folders)))
 
     @property
     def image_folders(self) -> tuple[str, ...]:
         """The folders of the images, each with a slash at its end."""
-        sources = (self.train_images, self.test_images)
-        templates = [t for images in sources if not isinstance(images, ImageArray) for t in aliases(images)]
-        return tuple(dict.fromkeys(template.split("{", 1)[0] for template in templates))
+        templates = (*templates_of(self.train_images), *templates_of(self.test_images))
+        folders = (folder_of(template) for template in templates)
+        return tuple(dict.fromkeys(f"{folder}/" for folder in folders if folder))
+
+
+def _files_of(images: Images) -> tuple[str, ...]:
+    """The files that hold images in them, apart from tables that the labels name too."""
+    if isinstance(images, ImageArray):
+        return (images.array, images.table)
+    if isinstance(images, Pixels):
+        return () if "*" in str(images.table) else aliases(images.table)
+    return (images.file,) if isinstance(images, Hdf5) else ()
 
 
 def slug_from_url(text: str) -> str:
@@ -78,45 +98,92 @@ def slug_from_url(text: str) -> str:
     return address[1] if address else text
 
 
-# With the wrong labels a metric still returns a number: the multiclass log loss of one column is always 0.
-# A metric of the plugin's own may score any labels, if its decisions or probabilities match.
-_LABELS_OF_METRIC: dict[Metric, tuple[type, ...]] = {
-    LOG_LOSS: (Multiclass,),
-    BINARY_LOG_LOSS: (Binary,),
-    ROC_AUC: (Binary,),
-    ACCURACY: (Multiclass, Binary),
-}
-
-
-def _can_score(metric: Metric, labels: Labels) -> bool:
-    if metric.takes_decisions != isinstance(labels, Multilabel):
-        return False
-    return isinstance(labels, _LABELS_OF_METRIC.get(metric, (Multiclass, Binary, Multilabel)))
-
-
 def _find_errors(competition: Competition) -> list[tuple[str, str]]:
     """Each contradiction as the field and a sentence."""
+    return [
+        *_image_errors(competition),
+        *_metric_errors(competition),
+        *_submission_errors(competition),
+        *_raw_file_errors(competition),
+    ]
+
+
+def _image_errors(competition: Competition) -> list[tuple[str, str]]:
     errors = []
-    labels, train = competition.labels, competition.train_images
     for field in ("train_images", "test_images"):
-        images = getattr(competition, field)
-        if isinstance(images, ImageArray):
-            continue
-        for template in aliases(images):
-            if "{id}" not in template or "/" not in template.split("{", 1)[0]:
+        for template in templates_of(getattr(competition, field)):
+            if not _FIELD.search(template) or "/" not in template:
                 errors.append((field, f"{template!r} does not have the form 'folder/{{id}}.jpg'"))
-    folders_are_labels = not isinstance(train, ImageArray) and any("{label}" in t for t in aliases(train))
-    if isinstance(labels, Multiclass) and (labels.csv is None) != folders_are_labels:
-        errors.append(("labels", "give Multiclass a csv, or train_images a {label} folder: one of the two"))
-    for field, metrics in (("metric", (competition.metric,)), ("extra_metrics", competition.extra_metrics)):
-        for metric in metrics:
-            if not _can_score(metric, labels):
-                errors.append((field, _unsuitable_metric(metric, labels)))
-    if bool(competition.prepare) != bool(competition.raw_files):
-        errors.append(("prepare", "prepare and raw_files are given together or not at all"))
+            elif field == "test_images" and "{label}" in template:
+                errors.append((field, f"{template!r} asks for the label of a test image, which is not known"))
+    names_are_labels = any("{label}" in template for template in templates_of(competition.train_images))
+    labels = competition.labels
+    if (labels.csv is None) != names_are_labels:
+        message = f"give {type(labels).__name__} a csv, or train_images a {{label}}: one of the two"
+        errors.append(("labels", message))
+    if competition.tabular and labels.csv is None:
+        errors.append(("tabular", "columns are those of a table, and the labels have no csv"))
+    if competition.tabular and competition.test_csv is None:
+        errors.append(("tabular", "the test rows need the columns too: give test_csv"))
     return errors
 
 
+def _metric_errors(competition: Competition) -> list[tuple[str, str]]:
+    labels, errors = competition.labels, []
+    for field, metrics in (("metric", (competition.metric,)), ("extra_metrics", competition.extra_metrics)):
+        for metric in metrics:
+            if not can_score(metric, labels):
+                errors.append((field, _unsuitable_metric(metric, labels)))
+            elif metric.columns is not None and len(_declared(labels)) not in (0, metric.columns):
+                message = f"{metric.key} has weights for {metric.columns} columns, the labels {len(_declared(labels))}"
+                errors.append((field, message))
+    return errors
+
+
+def _declared(labels: Labels) -> tuple[str, ...]:
+    """The columns that the competition file lists; none if the data say them."""
+    if isinstance(labels, SeveralTargets):
+        return labels.class_names
+    return () if any(name.endswith("*") for name in labels.columns) else labels.columns
+
+
+def can_score(metric: Metric, labels: Labels) -> bool:
+    """Whether the metric says what these labels are scored by."""
+    if isinstance(labels, SeveralTargets):
+        return metric.key == "weighted_recall" or not metric.labels
+    if metric.key == "weighted_recall":
+        return False
+    if metric.scores_tags and not isinstance(labels, Multilabel):
+        return False
+    if isinstance(labels, Multiclass) and labels.soft and not (metric.labels == (Multiclass,) and not metric.decision):
+        return metric.key == "log_loss" or not metric.labels
+    if metric.labels:
+        return type(labels) in metric.labels
+    kinds: dict[type, tuple[type, ...]] = {Grade: (Ordinal,), TopClasses: (Multiclass, Ordinal)}
+    return isinstance(labels, kinds.get(type(metric.decision), (Labels,)))
+
+
 def _unsuitable_metric(metric: Metric, labels: Labels) -> str:
-    suitable = ", ".join(known.key.upper() for known in METRICS if _can_score(known, labels))
+    suitable = ", ".join(known.key.upper() for known in METRICS if can_score(known, labels))
     return f"{metric.key} does not score {type(labels).__name__} labels; these do: {suitable}"
+
+
+def _submission_errors(competition: Competition) -> list[tuple[str, str]]:
+    errors, labels, decision = [], competition.labels, competition.metric.decision
+    rows = competition.submission_rows
+    if isinstance(rows, str) and rows and not ("{id}" in rows and "{column}" in rows):
+        errors.append(("submission_rows", f"{rows!r} does not have the form '{{id}}_{{column}}'"))
+    if rows and decision is not None and not (isinstance(labels, SeveralTargets) and isinstance(decision, OneClass)):
+        message = f"{competition.metric.key} scores one cell an image, and there is a row per id and column"
+        errors.append(("submission_rows", message))
+    if isinstance(labels, SeveralTargets) and not rows:
+        errors.append(("submission_rows", "with several targets the submission has a row per id and column: say which"))
+    if competition.decimals is not None and not 1 <= competition.decimals <= 17:
+        errors.append(("decimals", f"{competition.decimals} is not from 1 to 17"))
+    return errors
+
+
+def _raw_file_errors(competition: Competition) -> list[tuple[str, str]]:
+    if bool(competition.prepare) != bool(competition.raw_files):
+        return [("prepare", "prepare and raw_files are given together or not at all")]
+    return []

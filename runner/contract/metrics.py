@@ -1,18 +1,26 @@
-"""The metrics of leaderboards and their direction.
-
-Every metric takes two matrices shaped (rows, classes): the targets (one-hot, multi-hot, or one
-column of 0 and 1) and the predictions.
-"""
+"""The metrics of leaderboards: what each scores, its direction, and the decision that belongs to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.contract.decisions import (
+    Average,
+    ClassWithConfidence,
+    Decision,
+    Grade,
+    OneClass,
+    Sharpened,
+    TagSet,
+    TopClasses,
+)
+from runner.contract.labels import Binary, Multiclass, Multilabel, Ordinal, Regression
+
 if TYPE_CHECKING:
-    from runner.contract.metric_functions import Matrix
+    from runner.contract.metric_functions.arrays import Matrix, WeightedScore
 
 Item = TypeVar("Item")
 
@@ -21,41 +29,88 @@ Item = TypeVar("Item")
 class _Function:
     """A function of metric_functions, which is imported at the first call: `runner list` needs no numpy."""
 
-    name: str
+    name: str  # module.function
+    arguments: tuple[tuple[str, Any], ...] = ()
 
-    def __call__(self, targets: Matrix, predictions: Matrix) -> Any:
-        return getattr(import_module("runner.contract.metric_functions"), self.name)(targets, predictions)
+    def __call__(self, targets: Matrix, values: Matrix) -> Any:
+        module, _, name = self.name.partition(".")
+        function = getattr(import_module(f"runner.contract.metric_functions.{module}"), name)
+        return function(targets, values, **dict(self.arguments))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score and its direction. `takes_decisions`: it scores decisions (0 or 1), not probabilities.
+    """A score and its direction.
 
-    `per_row` returns a value a row whose mean is the score, if there is one: models are then compared row by row,
-    with less noise, and resampled without scoring again.
+    One function says how it is computed from targets and values (see `metric_functions`):
+    `per_row` returns a value a row, whose mean is the score: models are then compared row by row, with less noise.
+    `weighted` returns a function from how often each row counts to the score: resampling is then quick.
+    `function` returns the score alone: for a metric of the plugin's own.
     """
 
     key: str
     title: str
-    function: Callable[[Matrix, Matrix], float]
-    higher_is_better: bool
-    takes_decisions: bool = False
+    function: Callable[[Matrix, Matrix], float] | None = None
+    higher_is_better: bool = field(kw_only=True)
     per_row: Callable[[Matrix, Matrix], Matrix] | None = None
+    weighted: Callable[[Matrix, Matrix], WeightedScore] | None = None
+    decision: Decision = None
+    labels: tuple[type, ...] = ()  # the kinds of labels it scores; none: any
+    columns: int | None = None  # of the labels, if its weights are given by column
+
+    def __post_init__(self) -> None:
+        if self.function is None and self.per_row is None and self.weighted is None:
+            raise ValueError(f"Metric {self.key}: give function, per_row or weighted")
 
     @property
     def direction(self) -> str:
         """The direction in words."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
-    def score(self, targets: Matrix, predicted: Matrix) -> float:
+    @property
+    def scores_tags(self) -> bool:
+        """Whether the values are tags of 0 and 1, and not probabilities or numbers."""
+        return isinstance(self.decision, TagSet)
+
+    def score(self, targets: Matrix, values: Matrix) -> float:
         """The score of these rows; ValueError if shapes differ or there are no rows."""
+        targets, values = self._checked(targets, values)
+        if self.function is not None:
+            return float(self.function(targets, values))
+        if self.per_row is not None:
+            return float(self.per_row(targets, values).mean())
+        assert self.weighted is not None
+        return float(self.weighted(targets, values)(None))
+
+    def resampler(self, targets: Matrix, values: Matrix) -> WeightedScore:
+        """A function from how often each row is drawn to the score of what is drawn; quick to call many times."""
         import numpy as np
 
-        if targets.shape != predicted.shape or targets.ndim != 2:
-            raise ValueError(f"{self.key}: targets {targets.shape} and predictions {predicted.shape} differ")
+        targets, values = self._checked(targets, values)
+        if self.weighted is not None:
+            return self.weighted(targets, values)
+        if self.per_row is not None:
+            rows = np.asarray(self.per_row(targets, values))
+            return lambda weights: float(rows.mean() if weights is None else weights @ rows / weights.sum())
+
+        def score(weights: Matrix | None) -> float:
+            if weights is None:
+                return self.score(targets, values)
+            drawn = np.repeat(np.arange(len(values)), np.asarray(weights).astype(int))
+            return self.score(targets[drawn], values[drawn])
+
+        return score
+
+    def _checked(self, targets: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
+        import numpy as np
+
+        fits = values.ndim == 2 and (targets.shape == values.shape or targets.shape == values.shape[:1])
+        if not fits:
+            raise ValueError(f"{self.key}: targets {targets.shape} and predictions {values.shape} differ")
         if len(targets) == 0:
             raise ValueError(f"{self.key}: no rows to score")
-        return float(self.function(np.asarray(targets, dtype=float), np.asarray(predicted, dtype=float)))
+        numbers = targets if targets.ndim == 1 else np.asarray(targets, dtype=float)
+        return numbers, np.asarray(values, dtype=float)
 
     def is_better(self, score: float, than: float) -> bool:
         """Whether a score is strictly better than another."""
@@ -74,26 +129,206 @@ class Metric:
         return min(items, key=lambda item: self.sort_key(key(item)))
 
 
+# What each kind of labels can be scored by. With other labels a metric still returns a number: the multi-class log
+# loss of one column is always 0.
+_CLASSES = (Multiclass, Ordinal)
+_ONE_OF_SOME = (Multiclass, Ordinal, Binary)
+
 LOG_LOSS = Metric(
-    "log_loss", "log loss", _Function("log_loss"), higher_is_better=False, per_row=_Function("log_loss_per_row")
+    "log_loss", "log loss", higher_is_better=False, labels=_CLASSES, per_row=_Function("probabilities.log_loss_per_row")
 )
 BINARY_LOG_LOSS = Metric(
     "binary_log_loss",
     "log loss",
-    _Function("binary_log_loss"),
     higher_is_better=False,
-    per_row=_Function("binary_log_loss_per_row"),
+    labels=(Binary, Multilabel),
+    per_row=_Function("probabilities.binary_log_loss_per_row"),
+)
+KL_DIVERGENCE = Metric(
+    "kl", "KL divergence", higher_is_better=False, labels=(Multiclass,), per_row=_Function("probabilities.kl_per_row")
+)
+PF1 = Metric(
+    "pf1",
+    "probabilistic F1",
+    higher_is_better=True,
+    labels=(Binary,),
+    decision=Sharpened(),
+    weighted=_Function("probabilities.pf1"),
+)
+ACCURACY = Metric(
+    "accuracy",
+    "accuracy",
+    higher_is_better=True,
+    labels=_ONE_OF_SOME,
+    decision=OneClass(),
+    per_row=_Function("classes.accuracy_per_row"),
+)
+BALANCED_ACCURACY = Metric(
+    "balanced_accuracy",
+    "balanced accuracy",
+    higher_is_better=True,
+    labels=_ONE_OF_SOME,
+    decision=OneClass(rare_count_as_much=True),
+    weighted=_Function("classes.balanced_accuracy"),
+)
+MACRO_F1 = Metric(
+    "macro_f1",
+    "macro F1",
+    higher_is_better=True,
+    labels=_ONE_OF_SOME,
+    decision=OneClass(rare_count_as_much=True),
+    weighted=_Function("classes.macro_f1"),
+)
+MACRO_F1_OF_TAGS = Metric(
+    "macro_f1_of_tags",
+    "macro F1",
+    higher_is_better=True,
+    labels=(Multilabel,),
+    decision=TagSet(1, Average.TAGS),
+    weighted=_Function("classes.macro_f1_of_tags"),
+)
+MICRO_F1 = Metric(
+    "micro_f1",
+    "micro F1",
+    higher_is_better=True,
+    labels=(Multilabel,),
+    decision=TagSet(1, Average.ALL),
+    weighted=_Function("classes.micro_f1"),
+)
+MEAN_F1 = Metric(
+    "mean_f1",
+    "mean F1",
+    higher_is_better=True,
+    labels=(Multilabel,),
+    decision=TagSet(1),
+    per_row=_Function("classes.f_per_row", (("beta", 1),)),
 )
 MEAN_F2 = Metric(
     "mean_f2",
     "mean F2",
-    _Function("mean_f2"),
     higher_is_better=True,
-    takes_decisions=True,
-    per_row=_Function("f2_per_row"),
+    labels=(Multilabel,),
+    decision=TagSet(2),
+    per_row=_Function("classes.f_per_row", (("beta", 2),)),
 )
-ACCURACY = Metric(
-    "accuracy", "accuracy", _Function("accuracy"), higher_is_better=True, per_row=_Function("accuracy_per_row")
+QWK = Metric(
+    "qwk",
+    "quadratic weighted kappa",
+    higher_is_better=True,
+    labels=(Ordinal,),
+    decision=Grade(),
+    weighted=_Function("classes.qwk"),
 )
-ROC_AUC = Metric("roc_auc", "ROC AUC", _Function("roc_auc"), higher_is_better=True)
-METRICS = (LOG_LOSS, BINARY_LOG_LOSS, ROC_AUC, ACCURACY, MEAN_F2)
+ROC_AUC = Metric("roc_auc", "ROC AUC", higher_is_better=True, labels=(Binary,), weighted=_Function("ranking.roc_auc"))
+MEAN_COLUMNWISE_AUC = Metric(
+    "mean_columnwise_auc",
+    "mean column-wise ROC AUC",
+    higher_is_better=True,
+    labels=(Multiclass, Multilabel),
+    weighted=_Function("ranking.mean_columnwise_auc"),
+)
+GAP = Metric(
+    "gap",
+    "global average precision",
+    higher_is_better=True,
+    labels=(Multiclass,),
+    decision=ClassWithConfidence(),
+    weighted=_Function("ranking.gap"),
+)
+LWLRAP = Metric("lwlrap", "lwlrap", higher_is_better=True, labels=(Multilabel,), weighted=_Function("ranking.lwlrap"))
+RMSE = Metric("rmse", "RMSE", higher_is_better=False, labels=(Regression,), weighted=_Function("numbers.rmse"))
+MAE = Metric("mae", "MAE", higher_is_better=False, labels=(Regression,), weighted=_Function("numbers.mae"))
+R2 = Metric("r2", "R2", higher_is_better=True, labels=(Regression,), weighted=_Function("numbers.r2"))
+
+
+def weighted_log_loss(*weights: float) -> Metric:
+    """Log loss of columns of 0 and 1, with a weight for each in their order."""
+    function = _Function("probabilities.weighted_log_loss_per_row", (("weights", weights),))
+    title = "weighted log loss"
+    return Metric(
+        "weighted_log_loss", title, higher_is_better=False, labels=(Multilabel,), per_row=function, columns=len(weights)
+    )
+
+
+def weighted_auc(*bands: tuple[float, float, float]) -> Metric:
+    """ROC AUC with a weight for each band (from, to, weight) of the true positive rate."""
+    function = _Function("ranking.weighted_auc", (("bands", bands),))
+    return Metric("weighted_auc", "weighted ROC AUC", higher_is_better=True, labels=(Binary,), weighted=function)
+
+
+def partial_auc(least_tpr: float) -> Metric:
+    """ROC AUC above a true positive rate; the best score is 1 minus that rate."""
+    function = _Function("ranking.partial_auc", (("least_tpr", least_tpr),))
+    return Metric("partial_auc", "partial ROC AUC", higher_is_better=True, labels=(Binary,), weighted=function)
+
+
+def map_at(k: int) -> Metric:
+    """Mean average precision of the k likeliest classes, for one right class an image."""
+    function = _Function("ranking.map_per_row", (("k", k),))
+    return Metric(
+        f"map_at_{k}", f"MAP@{k}", higher_is_better=True, labels=_CLASSES, decision=TopClasses(k), per_row=function
+    )
+
+
+def top_error(k: int) -> Metric:
+    """Share of the images whose class is not among the k likeliest."""
+    function = _Function("ranking.top_error_per_row", (("k", k),))
+    decision = OneClass() if k == 1 else TopClasses(k)
+    return Metric(
+        f"top_{k}_error",
+        f"top-{k} error",
+        higher_is_better=False,
+        labels=_CLASSES,
+        decision=decision,
+        per_row=function,
+    )
+
+
+def weighted_r2(*weights: float) -> Metric:
+    """R2 of all numbers together, with a weight for each column in their order."""
+    function = _Function("numbers.weighted_r2", (("column_weights", weights),))
+    return Metric(
+        "weighted_r2",
+        "weighted R2",
+        higher_is_better=True,
+        labels=(Regression,),
+        weighted=function,
+        columns=len(weights),
+    )
+
+
+def weighted_recall(*weights: float, sizes: tuple[int, ...]) -> Metric:
+    """Weighted mean over several targets of their mean recalls; `sizes` are the numbers of their classes."""
+    arguments = (("weights", weights), ("sizes", sizes))
+    return Metric(
+        "weighted_recall",
+        "weighted recall",
+        higher_is_better=True,
+        labels=(Multiclass,),
+        decision=OneClass(rare_count_as_much=True),
+        weighted=_Function("classes.weighted_recall", arguments),
+        columns=sum(sizes),
+    )
+
+
+METRICS = (
+    LOG_LOSS,
+    BINARY_LOG_LOSS,
+    KL_DIVERGENCE,
+    PF1,
+    ACCURACY,
+    BALANCED_ACCURACY,
+    MACRO_F1,
+    MACRO_F1_OF_TAGS,
+    MICRO_F1,
+    MEAN_F1,
+    MEAN_F2,
+    QWK,
+    ROC_AUC,
+    MEAN_COLUMNWISE_AUC,
+    GAP,
+    LWLRAP,
+    RMSE,
+    MAE,
+    R2,
+)

@@ -275,3 +275,25 @@ def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
         replace(stage, freeze_to=freeze_to) if stage.mode is TrainMode.UNFROZEN else stage for stage in recipe.stages
     )
     return replace(recipe, stages=tuple(stages))
+
+
+# What a competition file without a recipe trains: for photographs, which are like the pretraining images, and for
+# images that are not: a radar's, a microscope's, of 32 pixels.
+PHOTOGRAPHS = Recipe(
+    backbone="resnet34",
+    stages=(
+        Stage(224, TrainMode.FEATURES, cycles=2, cycle_mult=2),
+        Stage(224, TrainMode.UNFROZEN, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.1),
+    ),
+    lr=1e-3,
+    weight_decay=0.05,
+)
+UNLIKE_PHOTOGRAPHS = Recipe(
+    backbone="resnet34",
+    stages=(
+        Stage(224, TrainMode.FROZEN),
+        Stage(224, TrainMode.UNFROZEN, cycles=3, cycle_len=2, cycle_mult=2),
+    ),
+    lr=1e-3,
+    layer_decay=1 / 3,
+)

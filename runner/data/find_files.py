@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from runner.archives.names import has_archive_name, is_junk, without_suffixes
 from runner.archives.readers import kind_of
-from runner.contract import Competition, ImageArray
-from runner.contract.competition import Images
-from runner.contract.labels import aliases
+from runner.contract import Competition
+from runner.contract.images import folder_of, templates_of
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.errors import DataError, WrongDataError
 
@@ -106,9 +105,6 @@ def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
     return tuple(items)
 
 
-def templates_of(images: Images) -> tuple[str, ...]:
-    """The templates of image files; none for an array."""
-    return () if isinstance(images, ImageArray) else aliases(images)
 
 
 def scan(folder: Path, required: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:

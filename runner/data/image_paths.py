@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from runner.contract.competition import ImageArray, Images
-from runner.contract.labels import aliases
+from runner.contract.images import ImageArray, Images, folder_of, templates_of
 from runner.csv_file import Columns
 from runner.data.classes import IndexRow
 from runner.data.image_arrays import IMAGE_SUFFIXES, array_path, open_array
-from runner.data.index_inputs import FileListing, IndexInputs, folder_of, is_image
+from runner.data.index_inputs import FileListing, IndexInputs, is_image
 from runner.errors import DataError
 
 
@@ -19,7 +18,7 @@ def resolve_image_paths(rows: Iterable[IndexRow], images: Images, inputs: IndexI
     rows = list(rows)
     if isinstance(images, ImageArray):
         return _resolve_array_rows(rows, images, inputs)
-    return _resolve_files(rows, aliases(images), inputs)
+    return _resolve_files(rows, templates_of(images), inputs)
 
 
 def warn_unused_images(train: Sequence[IndexRow], test: Sequence[IndexRow], inputs: IndexInputs) -> None:
@@ -109,11 +108,9 @@ def _array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] | Non
 
 def _read_array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] | None:
     problems = inputs.problems
-    columns = inputs.csv_files.read(images.table, [images.id, *images.tabular])
+    columns = inputs.csv_files.read(images.table, [images.id])
     if columns is None:
         return None
-    for name in images.tabular:
-        columns.numbers(name, problems)
     try:
         count = len(open_array(inputs.data_dir / images.array))
     except DataError as error:
@@ -142,7 +139,7 @@ def _warn_unused(kind: str, images: Images, more_templates: Sequence[str], used:
             if array_path(images.array, number) not in used:
                 warn(kind, f"{id!r} is not used", file=array_path(images.array, number))
         return
-    folders = dict.fromkeys(folder_of(template) for template in (*aliases(images), *more_templates))
+    folders = dict.fromkeys(folder_of(template) for template in (*templates_of(images), *more_templates))
     for path in sorted({path for folder in folders for path in inputs.listing.files(folder)} - used):
         if is_image(path):
             warn(kind, "the image is not used", file=path)

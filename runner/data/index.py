@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from runner.contract.competition import Competition, ImageArray
+from runner.contract.competition import Competition
+from runner.contract.images import folder_of, templates_of
 from runner.contract.labels import Labels, Multiclass, aliases
 from runner.contract.targets import targets_of
 from runner.data.classes import (
@@ -24,7 +25,7 @@ from runner.data.classes import (
     own_group,
 )
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
-from runner.data.index_inputs import IndexInputs, folder_of, is_image
+from runner.data.index_inputs import IndexInputs, is_image
 from runner.data.sample import SampleSubmission, read_sample_submission
 from runner.gc_disabled import gc_disabled
 from runner.problems import Problem, ProblemList
@@ -69,9 +70,20 @@ def build_index(competition: Competition, data_dir: Path) -> Index:
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)
     classes = _classes(competition.labels, sample, train, inputs.problems)
+    _check_tabular(inputs)
     warn_unused_images(train, test, inputs)
     inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)
     return Index(data_dir, competition.labels, _table([*train, *test]), classes, inputs.problems.warnings)
+
+
+def _check_tabular(inputs: IndexInputs) -> None:
+    """Add an error for each cell of a tabular column that is not a number."""
+    competition = inputs.competition
+    for table in (competition.labels.csv, competition.test_csv):
+        if competition.tabular and table:
+            columns = inputs.csv_files.read(aliases(table), [competition.labels.id, *competition.tabular])
+            for name in competition.tabular if columns else ():
+                columns.numbers(name, inputs.problems)
 
 
 def _classes(
@@ -100,7 +112,9 @@ def _training_rows(inputs: IndexInputs) -> list[IndexRow]:
 def _rows_of_csv(inputs: IndexInputs) -> list[IndexRow]:
     labels = inputs.competition.labels
     assert labels.csv
-    columns = inputs.csv_files.read(labels.csv, [labels.id, labels.label, *([labels.group] if labels.group else [])])
+    columns = inputs.csv_files.read(
+        aliases(labels.csv), [labels.id, labels.label, *([labels.group] if labels.group else [])]
+    )
     if columns is None:
         return []
     ids, label_texts = columns.values[labels.id], columns.values[labels.label]
@@ -146,8 +160,9 @@ def _without_duplicates(rows: Iterable[IndexRow], problems: ProblemList) -> list
 
 def _rows_of_folders(inputs: IndexInputs) -> list[IndexRow]:
     competition = inputs.competition
-    assert not isinstance(competition.train_images, ImageArray)
-    train = [row for template in aliases(competition.train_images) for row in _rows_below(template, "train", inputs)]
+    train = [
+        row for template in templates_of(competition.train_images) for row in _rows_below(template, "train", inputs)
+    ]
     valid = []
     if competition.valid_images and inputs.listing.has_folder(competition.valid_images):
         valid = _rows_below(competition.valid_images, "valid", inputs)

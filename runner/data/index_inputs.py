@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from runner.contract.competition import Competition, ImageArray
+from runner.contract.competition import Competition
+from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import FileNames, aliases
 from runner.csv_file import Columns, CsvError, CsvFile, add_csv_error, read_columns, read_csv
 from runner.data.image_arrays import IMAGE_SUFFIXES
@@ -90,11 +91,6 @@ class FileListing:
         suffix = PurePosixPath(path).suffix
         stem = path.removesuffix(suffix)
         return next((stem + other for other in _same_format(suffix) if stem + other in files), None)
-
-
-def folder_of(template: str) -> str:
-    """The folder of a template's images: `train` for `train/{id}.jpg`."""
-    return template.split("{", 1)[0].rpartition("/")[0]
 
 
 def is_image(path: str) -> bool:

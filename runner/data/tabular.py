@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import Competition, ImageArray
+from runner.contract import Competition
+from runner.contract.labels import aliases
 from runner.csv_file import read_columns, read_csv
 from runner.data.index import Index
 from runner.problems import ProblemList
@@ -15,17 +16,19 @@ Tabular = NDArray[np.float32]
 
 def read_tabular(competition: Competition, index: Index, subset: str) -> Tabular:
     """The tabular columns of the labelled ("train") or the test rows, shaped (rows, columns); NaN if missing."""
-    images = competition.train_images if subset == "train" else competition.test_images
     rows = index.train if subset == "train" else index.test
-    if not isinstance(images, ImageArray) or not images.tabular:
+    if not competition.tabular:
         return np.zeros((len(rows), 0), dtype=np.float32)
+    table = competition.labels.csv if subset == "train" else competition.test_csv
+    assert table is not None  # the competition file was checked
+    name = next((name for name in aliases(table) if (index.data_dir / name).is_file()), aliases(table)[0])
     # The index has checked this file.
-    file, problems = read_csv(index.data_dir / images.table, name=images.table, lenient=True), ProblemList()
-    columns = read_columns(file, [images.id, *images.tabular], problems)
+    file, problems = read_csv(index.data_dir / name, name=name, lenient=True), ProblemList()
+    columns = read_columns(file, [competition.labels.id, *competition.tabular], problems)
     problems.raise_if_errors(competition.name, index.data_dir)
     assert columns is not None
-    row_of = {id: number for number, id in enumerate(columns.values[images.id])}
-    values = np.array([columns.numbers(name, problems) for name in images.tabular]).T
+    row_of = {id: number for number, id in enumerate(columns.values[competition.labels.id])}
+    values = np.array([columns.numbers(name, problems) for name in competition.tabular]).T
     return np.ascontiguousarray(values[[row_of[id] for id in rows["id"]]], dtype=np.float32)
 
 

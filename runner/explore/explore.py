@@ -235,11 +235,11 @@ def _stats_measures(stats: ImageStats, is_test: NDArray[np.bool_], unit: str) ->
 
 
 def _tabular_measures(competition: Competition, index: Index) -> tuple[ImageStatistic, ...]:
-    names = getattr(competition.train_images, "tabular", ())
+    names = competition.tabular
     train, test = (read_tabular(competition, index, subset).astype(np.float64) for subset in ("train", "test"))
     if train.shape[1] != test.shape[1]:
         return ()
-    units = dict(zip(names, getattr(competition.train_images, "tabular_units", ()), strict=False))
+    units = dict(zip(names, competition.tabular_units, strict=False))
     return tuple(
         ImageStatistic(name, train[:, column], test[:, column], units.get(name, ""))
         for column, name in enumerate(names)

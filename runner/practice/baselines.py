@@ -82,7 +82,7 @@ def _write_submission(
     features = baseline.features([*data.train.images, *data.test.images])
     train, test = features[: len(targets)], features[len(targets) :]
     values = baseline.fit(train, targets, multiclass)(test)
-    if competition.metric.takes_decisions:
+    if competition.metric.scores_tags:
         values = (values >= _choose_threshold(baseline, train, targets, competition.metric)).astype(float)
     else:
         values = _smooth(values, targets, multiclass)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from runner.commands import again
 from runner.contract import Competition, ImageArray
+from runner.contract.images import templates_of
 from runner.contract.labels import aliases
 from runner.csv_file import read_csv, write_csv
 from runner.data.classes import own_group
@@ -163,7 +164,7 @@ class _RehearsalData:
             self._write_arrays(train, test)
         else:
             assert not isinstance(test, ImageArray)
-            self._link_images(aliases(test)[0])
+            self._link_images(templates_of(test)[0])
         self._write_sample()
         write_manifest(self.folder, self.competition.slug, "rehearsal", [])
 

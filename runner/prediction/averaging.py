@@ -1,13 +1,15 @@
-"""Weighted means of probabilities: the arithmetic mean, and the geometric mean by way of logs."""
+"""Weighted means of predictions: the arithmetic mean, and of probabilities the geometric mean by way of logs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runner.contract import Activation, Outputs
 
 Matrix = NDArray[Any]
 
@@ -26,21 +28,16 @@ class Mean(Enum):
     ARITHMETIC = "arithmetic"
     GEOMETRIC = "geometric"
 
-    def transform(self, probabilities: Matrix, multiclass: bool) -> Matrix:
-        """The values that are averaged, in the precision of the probabilities. `multiclass`: rows sum to 1."""
-        return to_logs(probabilities, multiclass) if self is Mean.GEOMETRIC else probabilities
+    def transform(self, predictions: Matrix, outputs: Outputs) -> Matrix:
+        """The values that are averaged, in the precision of the predictions."""
+        return to_logs(predictions, outputs) if self is Mean.GEOMETRIC else predictions
 
-    def inverse_transform(self, averaged: Matrix, multiclass: bool) -> Matrix:
-        """Probabilities in double precision; multiclass rows sum to 1."""
+    def inverse_transform(self, averaged: Matrix, outputs: Outputs) -> Matrix:
+        """Predictions in double precision; the probabilities of classes sum to 1."""
         averaged = np.asarray(averaged, dtype=np.float64)
         if self is Mean.GEOMETRIC:
-            return from_logs(averaged, multiclass)
-        if not multiclass:
-            return averaged
-        scaled = np.empty_like(averaged)
-        for rows in blocks(averaged):
-            scaled[rows] = averaged[rows] / averaged[rows].sum(axis=1, keepdims=True)
-        return scaled
+            return from_logs(averaged, outputs)
+        return by_block(outputs, averaged, _scaled_to_one)
 
 
 class TTAMode(Enum):
@@ -59,18 +56,46 @@ class TTAMode(Enum):
         return tuple(views[:1]) if self is TTAMode.NONE else tuple(views)
 
 
-def to_logs(probabilities: Matrix, multiclass: bool) -> Matrix:
-    """Logs of multiclass probabilities, else logits; finite, in the precision of the probabilities."""
-    if multiclass:
-        return np.log(np.maximum(probabilities, _SMALLEST))
-    inside = np.clip(probabilities, _EDGE, 1 - _EDGE)
+def by_block(outputs: Outputs, matrix: Matrix, change: Callable[[Activation, Matrix], Matrix]) -> Matrix:
+    """The matrix with each block of its columns (the last axis) changed by its activation."""
+    if outputs.only is not None:
+        return change(outputs.only, matrix)
+    parts = [change(activation, matrix[..., columns]) for activation, columns in outputs.slices]
+    return np.concatenate(parts, axis=-1)
+
+
+def to_logs(predictions: Matrix, outputs: Outputs) -> Matrix:
+    """Logs of the probabilities of classes, logits of those of tags; finite, in the precision of the predictions."""
+    return by_block(outputs, predictions, _to_logs)
+
+
+def from_logs(logs: Matrix, outputs: Outputs) -> Matrix:
+    """Softmax over the rows for classes, the sigmoid for tags; in double precision."""
+    return by_block(outputs, np.asarray(logs, dtype=np.float64), _from_logs)
+
+
+def _scaled_to_one(activation: Activation, averaged: Matrix) -> Matrix:
+    if activation is not Activation.SOFTMAX:
+        return averaged
+    scaled = np.empty_like(averaged)
+    for rows in blocks(averaged):
+        scaled[rows] = averaged[rows] / averaged[rows].sum(axis=1, keepdims=True)
+    return scaled
+
+
+def _to_logs(activation: Activation, predictions: Matrix) -> Matrix:
+    if activation is Activation.LINEAR:
+        return predictions
+    if activation is Activation.SOFTMAX:
+        return np.log(np.maximum(predictions, _SMALLEST))
+    inside = np.clip(predictions, _EDGE, 1 - _EDGE)
     return np.log(inside) - np.log1p(-inside)  # type: ignore[no-any-return]
 
 
-def from_logs(logs: Matrix, multiclass: bool) -> Matrix:
-    """Softmax over the rows if multiclass, else the sigmoid; in double precision."""
-    logs = np.asarray(logs, dtype=np.float64)
-    if not multiclass:
+def _from_logs(activation: Activation, logs: Matrix) -> Matrix:
+    if activation is Activation.LINEAR:
+        return logs
+    if activation is Activation.SIGMOID:
         return 1 / (1 + np.exp(-logs))
     probabilities = np.empty_like(logs)
     for rows in blocks(logs):
@@ -79,16 +104,16 @@ def from_logs(logs: Matrix, multiclass: bool) -> Matrix:
     return probabilities
 
 
-def average(mean: Mean, weighted: Iterable[tuple[float, Matrix]], multiclass: bool) -> Matrix:
-    """The weighted mean of (weight, probabilities); one matrix is held at a time."""
+def average(mean: Mean, weighted: Iterable[tuple[float, Matrix]], outputs: Outputs) -> Matrix:
+    """The weighted mean of (weight, predictions); one matrix is held at a time."""
     total: Matrix | None = None
     weight_sum = 0.0
-    for weight, probabilities in weighted:
-        term = weight * mean.transform(np.asarray(probabilities, dtype=np.float64), multiclass)
+    for weight, predictions in weighted:
+        term = weight * mean.transform(np.asarray(predictions, dtype=np.float64), outputs)
         total, weight_sum = term if total is None else total + term, weight_sum + weight
     if total is None:
         raise ValueError("there is nothing to average")
-    return mean.inverse_transform(total / weight_sum, multiclass)
+    return mean.inverse_transform(total / weight_sum, outputs)
 
 
 def blocks(matrix: Matrix) -> Iterator[slice]:

@@ -7,9 +7,9 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runner.prediction.averaging import Matrix, blocks, from_logs, to_logs
+from runner.contract import Activation, Outputs
+from runner.prediction.averaging import Matrix, blocks, by_block, from_logs, to_logs
 
 _TEMPERATURES = (0.2, 5.0)  # beyond these limits the fit follows a few outliers
 _BIASES = (-5.0, 5.0)
@@ -35,39 +35,57 @@ class Calibration:
     bias: float = 0.0
     clip: float = 0.0
 
-    def apply(self, probabilities: Matrix, multiclass: bool) -> Matrix:
+    def apply(self, probabilities: Matrix, outputs: Outputs) -> Matrix:
         """The calibrated probabilities; the same object if there is nothing to change."""
         if (self.temperature, self.bias) != (1.0, 0.0):
-            logs = to_logs(probabilities, multiclass)
-            probabilities = from_logs(logs / self.temperature + self.bias, multiclass)
-        return _clip(probabilities, self.clip, multiclass)
+            logs = to_logs(probabilities, outputs)
+            probabilities = from_logs(logs / self.temperature + self.bias, outputs)
+        return _clip(probabilities, self.clip, outputs)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value for JSON."""
         return asdict(self)
 
 
-def fit_calibration(method: CalibrationMethod, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
+def calibration_methods(outputs: Outputs, *, for_decisions: bool) -> list[CalibrationMethod]:
+    """The methods for these outputs, the simplest first. Decisions gain nothing by a clip."""
+    if outputs.are_numbers:
+        return [CalibrationMethod.NONE]
+    if for_decisions or outputs.only is None:
+        return [CalibrationMethod.NONE, CalibrationMethod.TEMPERATURE]
+    one_column = outputs.columns == 1
+    return [method for method in CalibrationMethod if one_column or method is not CalibrationMethod.PLATT_AND_CLIP]
+
+
+def fit_calibration(method: CalibrationMethod, probabilities: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
     """The calibration with the smallest log loss on these rows."""
     if method is CalibrationMethod.NONE:
         return Calibration()
     calibration = Calibration()
     if method is not CalibrationMethod.CLIP:
-        logs = to_logs(np.asarray(probabilities, dtype=np.float64), multiclass)
-        with_bias = method is CalibrationMethod.PLATT_AND_CLIP
-        calibration = _fit_temperature(logs, targets) if multiclass else _fit_platt(logs, targets, with_bias)
+        logs = to_logs(np.asarray(probabilities, dtype=np.float64), outputs)
+        if outputs.only is Activation.SIGMOID:
+            calibration = _fit_platt(*_known(logs, targets), method is CalibrationMethod.PLATT_AND_CLIP)
+        else:
+            calibration = _fit_temperature(logs, targets, outputs)
     if method is CalibrationMethod.TEMPERATURE:
         return calibration
-    return _with_best_clip(calibration, probabilities, targets, multiclass)
+    return _with_best_clip(calibration, probabilities, targets, outputs)
 
 
-def _fit_temperature(logs: Matrix, targets: Matrix) -> Calibration:
+def _known(logits: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
+    """Logits and targets; as one column of the known ones, if some targets are not known."""
+    known = ~np.isnan(targets)
+    return (logits, targets) if known.all() else (logits[known][:, None], targets[known][:, None])
+
+
+def _fit_temperature(logs: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
     """Newton's method on slope = 1 / temperature, in which the multiclass log loss is convex."""
     log_of_target, mean, mean_square = (logs * targets).sum(axis=1), np.empty(len(logs)), np.empty(len(logs))
     slope = 1.0
     for _ in range(_MAX_STEPS):
         for rows in blocks(logs):
-            probabilities = from_logs(slope * logs[rows], True)
+            probabilities = from_logs(slope * logs[rows], outputs)
             mean[rows] = (probabilities * logs[rows]).sum(axis=1)
             mean_square[rows] = (probabilities * logs[rows] ** 2).sum(axis=1)
         curvature = (mean_square - mean**2).mean()
@@ -102,23 +120,30 @@ def _limit_slope(slope: float) -> float:
     return float(np.clip(slope, 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
 
 
-def _with_best_clip(calibration: Calibration, probabilities: Matrix, targets: Matrix, multiclass: bool) -> Calibration:
-    scaled = calibration.apply(probabilities, multiclass)
-    positive = targets > 0.5
-    losses = [_clipped_log_loss(scaled, clip, positive, multiclass) for clip in _CLIPS]
+def _with_best_clip(calibration: Calibration, probabilities: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
+    scaled = calibration.apply(probabilities, outputs)
+    losses = [_clipped_log_loss(scaled, clip, targets, outputs) for clip in _CLIPS]
     return Calibration(calibration.temperature, calibration.bias, _CLIPS[int(np.argmin(losses))])
 
 
-def _clip(probabilities: Matrix, clip: float, multiclass: bool) -> Matrix:
+def _clip(probabilities: Matrix, clip: float, outputs: Outputs) -> Matrix:
     if clip == 0:
         return probabilities
-    inside = np.clip(probabilities, clip, 1 - clip)
-    return inside / inside.sum(axis=1, keepdims=True) if multiclass else inside
+
+    def clipped(activation: Activation, block: Matrix) -> Matrix:
+        inside = np.clip(block, clip, 1 - clip)
+        return inside / inside.sum(axis=1, keepdims=True) if activation is Activation.SOFTMAX else inside
+
+    return by_block(outputs, probabilities, clipped)
 
 
-def _clipped_log_loss(probabilities: Matrix, clip: float, positive: NDArray[np.bool_], multiclass: bool) -> float:
-    if not multiclass:
-        inside = np.clip(_clip(probabilities, clip, multiclass), 1e-15, 1 - 1e-15)
-        return float(-np.log(np.where(positive, inside, 1 - inside)).mean())
-    of_target = [_clip(probabilities[rows], clip, multiclass)[positive[rows]] for rows in blocks(probabilities)]
-    return float(-np.log(np.clip(np.concatenate(of_target), 1e-15, 1 - 1e-15)).mean())
+def _clipped_log_loss(probabilities: Matrix, clip: float, targets: Matrix, outputs: Outputs) -> float:
+    if outputs.only is Activation.SIGMOID:
+        inside = np.clip(_clip(probabilities, clip, outputs), 1e-15, 1 - 1e-15)
+        return float(np.mean(-np.log(np.where(targets > 0.5, inside, 1 - inside))[~np.isnan(targets)]))
+    shared = ((targets > 0) & (targets < 1)).any()  # votes: each class has its share of the loss
+    losses = []
+    for rows in blocks(probabilities):
+        inside = np.clip(_clip(probabilities[rows], clip, outputs), 1e-15, 1 - 1e-15)
+        losses.append(-(targets[rows] * np.log(inside)).sum(axis=1) if shared else -np.log(inside[targets[rows] > 0.5]))
+    return float(np.concatenate(losses).mean())

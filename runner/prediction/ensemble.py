@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from runner.contract import Metric
+from runner.contract import Activation, Metric, Outputs
 from runner.prediction.averaging import Matrix, Mean, blocks
 
 # The finest weights are multiples of a 24th: finer ones cannot be told apart on the rows there are.
@@ -40,20 +40,20 @@ class Objective(Protocol):
         """For every member, the loss of the mean after adding that member once more to these counts."""
 
 
-def _squared_error_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
-    return ((probabilities - targets) ** 2).sum(axis=1)  # type: ignore[no-any-return]
+def _squared_error_per_row(targets: Matrix, predictions: Matrix) -> Matrix:
+    return (_errors(targets, predictions) ** 2).sum(axis=1)  # type: ignore[no-any-return]
 
 
-def _squared_error(targets: Matrix, probabilities: Matrix) -> float:
-    return float(_squared_error_per_row(targets, probabilities).mean())
+def _errors(targets: Matrix, predictions: Matrix) -> Matrix:
+    """The errors; 0 where a target is not known."""
+    errors = predictions - targets
+    return np.nan_to_num(errors, copy=False) if np.isnan(targets).any() else errors
 
 
 # Replaces a metric of decisions until there are decisions. Such a metric changes only if some probability crosses a
 # threshold, so it is nearly flat and noisy in the weights, and it judges probabilities and threshold together. The
 # squared error (Brier score) is a proper score: better probabilities allow better decisions.
-SQUARED_ERROR = Metric(
-    "squared_error", "squared error", _squared_error, higher_is_better=False, per_row=_squared_error_per_row
-)
+SQUARED_ERROR = Metric("squared_error", "squared error", higher_is_better=False, per_row=_squared_error_per_row)
 
 
 class SquaredError:
@@ -77,7 +77,7 @@ def error_table(members: Matrix, targets: Matrix) -> Matrix:
     table = np.zeros((len(members), len(members)))
     for begin in range(0, members.shape[1], _CHUNK_ROWS):
         rows = slice(begin, begin + _CHUNK_ROWS)
-        errors = (members[:, rows] - targets[None, rows]).astype(np.float32).reshape(len(members), -1)
+        errors = _errors(targets[None, rows], members[:, rows]).astype(np.float32).reshape(len(members), -1)
         # Not `@`: the threads of BLAS wait for each other here, and on busy cores take fifty times as long.
         table += np.einsum("ij,kj->ik", errors, errors)
     return table
@@ -90,8 +90,9 @@ class LogLoss:
     sums are over thousands of rows, and losses differ in the fifth digit.
     """
 
-    def __init__(self, members: Matrix, targets: Matrix, mean: Mean, multiclass: bool):
+    def __init__(self, members: Matrix, targets: Matrix, mean: Mean, outputs: Outputs):
         self.members, self.mean = len(members), mean
+        multiclass = outputs.only is Activation.SOFTMAX
         positive = targets > 0.5
         # The geometric mean of multiclass rows is normalised over all classes, so all of them are kept.
         self.all_classes = members if multiclass and mean is Mean.GEOMETRIC else None
@@ -99,7 +100,7 @@ class LogLoss:
             self.of_target = members[:, np.arange(len(targets)), positive.argmax(axis=1)]
         else:
             complement = -members if mean is Mean.GEOMETRIC else 1 - members
-            self.of_target = np.where(positive, members, complement).reshape(len(members), -1)
+            self.of_target = np.where(positive, members, complement)[:, ~np.isnan(targets)]
 
     def losses(self, counts: Matrix) -> Matrix:
         """For every member, the mean loss after adding it once more."""
@@ -133,15 +134,15 @@ def _normalisers(total: Matrix, member: Matrix, size: np.float32) -> Matrix:
 class ByMetric:
     """The metric itself as the objective, if it is neither a log loss nor a score of decisions."""
 
-    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, mean: Mean, multiclass: bool):
+    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, mean: Mean, outputs: Outputs):
         self.metric, self.transformed, self.targets = metric, members, targets
-        self.mean, self.multiclass, self.members = mean, multiclass, len(members)
+        self.mean, self.outputs, self.members = mean, outputs, len(members)
 
     def losses(self, counts: Matrix) -> Matrix:
         """For every member, the score after adding it once more; negative if higher is better."""
         total = np.tensordot(counts.astype(np.float32), self.transformed, axes=1)
         averages = ((total + member) / (counts.sum() + 1) for member in self.transformed)
-        predictions = (self.mean.inverse_transform(averaged, self.multiclass) for averaged in averages)
+        predictions = (self.mean.inverse_transform(averaged, self.outputs) for averaged in averages)
         return np.array([self.metric.sort_key(self.metric.score(self.targets, values)) for values in predictions])
 
 

@@ -23,10 +23,11 @@ def fit_postprocess(
     task = task_of(competition, targets.classes)
 
     def read(tta: TTAMode) -> OutOfFold:
-        return read_out_of_fold(members, targets, fold_of, tta, multiclass=task.multiclass)
+        return read_out_of_fold(members, targets, fold_of, tta, outputs=task.outputs)
 
     has_views = any(len(member.views) > 1 for member in members)
-    cv = NestedCV(read, task, tta_modes=tuple(TTAMode) if has_views else (TTAMode.NONE,))
+    modes = (TTAMode.NONE, TTAMode.MEAN) if task.outputs.are_numbers else tuple(TTAMode)
+    cv = NestedCV(read, task, tta_modes=modes if has_views else (TTAMode.NONE,))
     report = score_report(competition, cv)
     return cv.postprocess(), report
 

@@ -15,9 +15,10 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Metric
+from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Binary, Metric, Multilabel
 from runner.prediction.averaging import Matrix, Mean, TTAMode, average, blocks
 from runner.prediction.calibration import Calibration, CalibrationMethod, fit_calibration
+from runner.prediction.decisions import FittedDecision, fit_decision, rules_for
 from runner.prediction.ensemble import (
     SQUARED_ERROR,
     ByMetric,
@@ -51,7 +52,6 @@ from runner.prediction.score import (
     score_from_row_values,
     score_rows,
 )
-from runner.prediction.thresholds import Decision, DecisionRule, fit_decision
 
 LeftOut = frozenset[int]  # the postprocess folds that are left out of a fit
 NO_FOLD: LeftOut = frozenset()
@@ -166,7 +166,7 @@ class NestedCV:
     def score_methods(self) -> tuple[MethodScore, ...]:
         """The nested score of every ensemble method, all else as selected."""
         selected = self.select_plan()
-        plans = ensemble_options(selected, len(self.rows.names))
+        plans = ensemble_options(selected, len(self.rows.names), self.task.outputs)
         return tuple(MethodScore(plan, self._score_plan(plan), plan == selected) for plan in plans)
 
     def contributions(self) -> tuple[Contribution, ...]:
@@ -203,8 +203,8 @@ class NestedCV:
             return plain_mean_plan(self.task, mode)
         plan = PostprocessPlan(tta=mode)
         steps: tuple[Callable[[PostprocessPlan], list[PostprocessPlan]], ...] = (
-            lambda plan: ensemble_options(plan, len(self.rows.names)),
-            lambda plan: calibration_options(plan, self.task, self.rows.targets.shape[1]),
+            lambda plan: ensemble_options(plan, len(self.rows.names), self.task.outputs),
+            lambda plan: calibration_options(plan, self.task),
             lambda plan: decision_options(plan, self.task),
         )
         for options_of in steps:
@@ -247,7 +247,8 @@ class NestedCV:
 
     def _metric_of(self, plan: PostprocessPlan) -> Metric:
         """The metric that compares plans: a metric of decisions needs a plan with a decision rule."""
-        return SQUARED_ERROR if self.task.metric.takes_decisions and plan.decision is None else self.task.metric
+        has_rules = bool(rules_for(self.task.metric.decision))
+        return SQUARED_ERROR if has_rules and plan.decision is None else self.task.metric
 
     # Fits, each on the folds that are not left out. Which fold was left out first does not matter, so five folds
     # need sixteen fits of a step and not thirty-one.
@@ -264,7 +265,7 @@ class NestedCV:
             weights=tuple(weights.tolist()),
             # Both means of a single member are equal but for rounding.
             mean=plan.mean if np.count_nonzero(weights) > 1 else Mean.ARITHMETIC,
-            multiclass=self.task.multiclass,
+            outputs=self.task.outputs,
             tta=plan.tta,
         )
         postprocess = replace(postprocess, calibration=self._fit_calibration(plan, postprocess, left_out))
@@ -280,15 +281,15 @@ class NestedCV:
         return self._once(("weights", plan.ensemble, plan.mean, left_out), compute)
 
     def _objective(self, mean: Mean, left_out: LeftOut) -> Objective:
-        metric, multiclass = self.task.metric, self.task.multiclass
-        if metric.takes_decisions:
+        metric, outputs = self.task.metric, self.task.outputs
+        if rules_for(metric.decision) or outputs.are_numbers:
             return SquaredError(np.sum([self._error_table(fold) for fold in self._folds_without(left_out)], axis=0))
         rows = self._rows_without(left_out)
-        members = mean.transform(self.rows.members.take(rows, axis=1), multiclass)
+        members = mean.transform(self.rows.members.take(rows, axis=1), outputs)
         targets = self.rows.targets[rows]
-        if metric in (LOG_LOSS, BINARY_LOG_LOSS):
-            return LogLoss(members, targets, mean, multiclass)
-        return ByMetric(metric, members, targets, mean, multiclass)
+        if _is_served_by_log_loss(metric) and not _is_shared(targets):
+            return LogLoss(members, targets, mean, outputs)
+        return ByMetric(metric, members, targets, mean, outputs)
 
     def _error_table(self, fold: int) -> Matrix:
         rows = self.slices[fold]
@@ -303,20 +304,24 @@ class NestedCV:
         def compute() -> Calibration:
             averaged, targets = self._averaged_without(postprocess, left_out), self.rows.targets
             targets = targets[self._rows_without(left_out)]
-            return fit_calibration(plan.calibration, averaged, targets, self.task.multiclass)
+            return fit_calibration(plan.calibration, averaged, targets, self.task.outputs)
 
         # The decision rule has no part in it, so one fit serves them all.
         return self._once(("calibration", replace(plan, decision=None, constrained=False), left_out), compute)
 
-    def _fit_decision(self, plan: PostprocessPlan, postprocess: Postprocess, left_out: LeftOut) -> Decision | None:
+    def _fit_decision(
+        self, plan: PostprocessPlan, postprocess: Postprocess, left_out: LeftOut
+    ) -> FittedDecision | None:
         if plan.decision is None:
             return None
+
+        def read() -> tuple[Matrix, Matrix]:
+            averaged = self._averaged_without(postprocess, left_out)
+            targets = self.rows.targets[self._rows_without(left_out)]
+            return postprocess.calibrate_and_decide(averaged).probabilities, targets
+
         constraints = self.task.constraints if plan.constrained else None
-        if plan.decision is not DecisionRule.THRESHOLDS:
-            return Decision(plan.decision, constraints=constraints)
-        probabilities = postprocess.calibrate_and_decide(self._averaged_without(postprocess, left_out)).probabilities
-        targets = self.rows.targets[self._rows_without(left_out)]
-        return fit_decision(plan.decision, probabilities, targets, constraints)
+        return fit_decision(plan.decision, self.task.metric, self.task.outputs, read, constraints)
 
     # Predictions and their scores.
 
@@ -328,7 +333,7 @@ class NestedCV:
     def _averaged(self, postprocess: Postprocess, fold: int) -> Matrix:
         key = ("averaged", postprocess.mean, postprocess.weights, fold)
         weighted = self._weighted(postprocess, fold)
-        return self._once(key, lambda: average(postprocess.mean, weighted, postprocess.multiclass))
+        return self._once(key, lambda: average(postprocess.mean, weighted, postprocess.outputs))
 
     def _weighted(self, postprocess: Postprocess, fold: int) -> Iterator[tuple[float, Matrix]]:
         for member, weight in zip(self.rows.members, postprocess.weights, strict=True):
@@ -398,3 +403,14 @@ class NestedCV:
     def _rows_without(self, left_out: LeftOut) -> NDArray[np.int64]:
         rows = np.arange(len(self.rows.ids))
         return np.concatenate([rows[self.slices[fold]] for fold in self._folds_without(left_out)])
+
+
+def _is_served_by_log_loss(metric: Metric) -> bool:
+    """Whether the log loss is fitted instead: it is proper, and quicker than an order of all rows."""
+    order_of_columns = bool(metric.labels) and set(metric.labels) <= {Binary, Multilabel} and metric.decision is None
+    return metric in (LOG_LOSS, BINARY_LOG_LOSS) or order_of_columns
+
+
+def _is_shared(targets: Matrix) -> bool:
+    """Whether some targets are shares of votes, and not 0 or 1."""
+    return bool(((targets > 0) & (targets < 1)).any())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.contract import Outputs
 from runner.data.index import Index
 from runner.errors import RunnerError
 from runner.prediction.averaging import Matrix, TTAMode
@@ -17,6 +18,7 @@ from runner.prediction.predictions import (
     mean_predictions,
     predict_command,
     predictions_file,
+    read_averaged_predictions,
     read_ids,
     read_predictions,
 )
@@ -126,10 +128,10 @@ class OutOfFold:
 
 
 def read_out_of_fold(
-    members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int], tta: TTAMode, *, multiclass: bool
+    members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int], tta: TTAMode, *, outputs: Outputs
 ) -> OutOfFold:
     """The rows that all members have predicted, sorted by id, with their targets; classes in the targets' order."""
-    ids, classes, stack = read_member_predictions(members, tta, multiclass=multiclass)
+    ids, classes, stack = read_member_predictions(members, tta, outputs=outputs)
     if classes != targets.classes:
         stack = stack[:, :, [classes.index(name) for name in targets.classes]]
     values, groups = targets.take(ids, targets.classes)
@@ -138,7 +140,7 @@ def read_out_of_fold(
 
 
 def read_member_predictions(
-    members: Sequence[Member], tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
+    members: Sequence[Member], tta: TTAMode = TTAMode.NONE, *, outputs: Outputs
 ) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
     """The ids that all members have predicted, sorted; the classes; probabilities (members, ids, classes).
 
@@ -155,17 +157,17 @@ def read_member_predictions(
         )
     stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
     for position, member in enumerate(members):
-        folds = [read_predictions(path, member.views, tta, multiclass=multiclass) for path in member.valid]
+        folds = [read_averaged_predictions(path, member.views, tta, outputs) for path in member.valid]
         stack[position] = align(mean_predictions(folds), ids, first.classes, path=member.valid[0])
     return ids, first.classes, stack
 
 
 def read_test(
-    member: Member, ids: Sequence[str], classes: Sequence[str], tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
+    member: Member, ids: Sequence[str], classes: Sequence[str], tta: TTAMode = TTAMode.NONE, *, outputs: Outputs
 ) -> Iterator[Matrix]:
     """The test predictions of each of a member's folds, a file at a time."""
     for path in member.test:
-        yield align(read_predictions(path, member.views, tta, multiclass=multiclass), ids, classes, path=path)
+        yield align(read_averaged_predictions(path, member.views, tta, outputs), ids, classes, path=path)
 
 
 def _ids_in(paths: Sequence[Path]) -> set[str]:

@@ -9,32 +9,33 @@ from typing import Any
 
 import numpy as np
 
-from runner.contract import Competition, Metric, Multiclass
+from runner.contract import Competition, Metric, Outputs
+from runner.contract.outputs import outputs_of
 from runner.prediction.averaging import Matrix, Mean, TTAMode, average
-from runner.prediction.calibration import Calibration, CalibrationMethod
+from runner.prediction.calibration import Calibration, CalibrationMethod, calibration_methods
+from runner.prediction.decisions import DecisionRule, FittedDecision, decide, rule_without_fit, rules_for
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints, label_constraints
 from runner.prediction.out_of_fold import Member, read_test
 from runner.prediction.predictions import predict_command
-from runner.prediction.thresholds import Decision, DecisionRule, decide
 from runner.workspace import read_json, write_json
 
-FORMAT = 1  # of postprocess.json
+FORMAT = 2  # of postprocess.json
 
 
 @dataclass(frozen=True)
 class Task:
-    """The metric and the kind of predictions. `multiclass`: the probabilities of a row sum to 1."""
+    """The metric and the kind of predictions."""
 
     metric: Metric
-    multiclass: bool
+    outputs: Outputs
     constraints: LabelConstraints | None = None
 
 
 def task_of(competition: Competition, classes: Sequence[str]) -> Task:
     """The task of a competition with these classes."""
     labels = competition.labels
-    return Task(competition.metric, isinstance(labels, Multiclass), label_constraints(labels, classes))
+    return Task(competition.metric, outputs_of(labels, len(classes)), label_constraints(labels, classes))
 
 
 @dataclass(frozen=True)
@@ -62,48 +63,45 @@ class PostprocessPlan:
 
 
 def plain_mean_plan(task: Task, tta: TTAMode = TTAMode.NONE) -> PostprocessPlan:
-    """The plan that needs no fit: the mean of all members, and decisions by the expected F2."""
+    """The plan that needs no fit: the mean of all members, and decisions by the best rule without one."""
     return replace(with_decision(PostprocessPlan(tta=tta), task), ensemble=EnsembleMethod.MEAN)
 
 
 def with_decision(plan: PostprocessPlan, task: Task) -> PostprocessPlan:
-    """The plan with the decision rule that needs no fit, if the metric scores decisions."""
-    return replace(plan, decision=DecisionRule.EXPECTED if task.metric.takes_decisions else None)
+    """The plan with the best decision rule that needs no fit, if there is something to decide."""
+    return replace(plan, decision=rule_without_fit(task.metric.decision))
 
 
-def ensemble_options(plan: PostprocessPlan, members: int) -> list[PostprocessPlan]:
+def ensemble_options(plan: PostprocessPlan, members: int, outputs: Outputs) -> list[PostprocessPlan]:
     """The plan with every ensemble method, the simplest first."""
     if members == 1:
         return [plan]
+    means = [Mean.ARITHMETIC] if outputs.are_numbers else list(Mean)
     methods = [(EnsembleMethod.LAST, Mean.ARITHMETIC)]
-    methods += [(EnsembleMethod.MEAN, mean) for mean in Mean]
+    methods += [(EnsembleMethod.MEAN, mean) for mean in means]
     methods += [(EnsembleMethod.BEST, Mean.ARITHMETIC)]
-    methods += [(EnsembleMethod.GREEDY, mean) for mean in Mean]
+    methods += [(EnsembleMethod.GREEDY, mean) for mean in means]
     return [replace(plan, ensemble=method, mean=mean) for method, mean in methods]
 
 
-def calibration_options(plan: PostprocessPlan, task: Task, columns: int) -> list[PostprocessPlan]:
-    """The plan with every calibration method for so many columns of targets, the simplest first."""
-    if task.metric.takes_decisions:
-        methods = [CalibrationMethod.NONE, CalibrationMethod.TEMPERATURE]
-    else:
-        methods = [
-            method for method in CalibrationMethod if columns == 1 or method is not CalibrationMethod.PLATT_AND_CLIP
-        ]
+def calibration_options(plan: PostprocessPlan, task: Task) -> list[PostprocessPlan]:
+    """The plan with every calibration method, the simplest first."""
+    methods = calibration_methods(task.outputs, for_decisions=bool(rules_for(task.metric.decision)))
     return [replace(with_decision(plan, task), calibration=method) for method in methods]
 
 
 def decision_options(plan: PostprocessPlan, task: Task) -> list[PostprocessPlan]:
-    """The plan with every decision rule, the simplest first; the plan alone if the metric scores probabilities."""
-    if not task.metric.takes_decisions:
+    """The plan with every decision rule, the simplest first; the plan alone if there is nothing to decide."""
+    rules = rules_for(task.metric.decision)
+    if not rules:
         return [plan]
     constrained = (False, True) if task.constraints is not None else (False,)
-    return [replace(plan, decision=rule, constrained=value) for value in constrained for rule in DecisionRule]
+    return [replace(plan, decision=rule, constrained=value) for value in constrained for rule in rules]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Probabilities, and the values that are scored and submitted (decisions for a metric that takes them)."""
+    """Probabilities or numbers, and the values that are scored and submitted, decided from them."""
 
     probabilities: Matrix
     values: Matrix
@@ -116,27 +114,27 @@ class Postprocess:
     members: tuple[str, ...]
     weights: tuple[float, ...]
     mean: Mean
-    multiclass: bool
+    outputs: Outputs
     calibration: Calibration = Calibration()  # noqa: RUF009  (frozen)
-    decision: Decision | None = None
+    decision: FittedDecision | None = None
     tta: TTAMode = TTAMode.NONE
 
     def predict_test(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Predicted:
         """Predictions for these test rows, from the members' files."""
         member_of = {member.name: member for member in members}
-        return self.apply(lambda name: read_test(member_of[name], ids, classes, self.tta, multiclass=self.multiclass))
+        return self.apply(lambda name: read_test(member_of[name], ids, classes, self.tta, outputs=self.outputs))
 
     def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Predicted:
         """Predictions from `read`, which returns a named member's matrices: one, or one a fold.
 
         Members with weight 0 are not read, and only one member's matrices are held at a time.
         """
-        return self.calibrate_and_decide(average(self.mean, self._weighted(read), self.multiclass))
+        return self.calibrate_and_decide(average(self.mean, self._weighted(read), self.outputs))
 
     def calibrate_and_decide(self, averaged: Matrix) -> Predicted:
         """Predictions from the weighted mean of the members."""
-        probabilities = self.calibration.apply(averaged, self.multiclass)
-        values = probabilities if self.decision is None else decide(self.decision, probabilities)
+        probabilities = self.calibration.apply(averaged, self.outputs)
+        values = probabilities if self.decision is None else decide(self.decision, probabilities, self.outputs)
         return Predicted(probabilities, values)
 
     def _weighted(self, read: Callable[[str], Iterable[Matrix]]) -> Iterator[tuple[float, Matrix]]:
@@ -151,7 +149,7 @@ class Postprocess:
         return {
             "tta": self.tta.value,
             "mean": self.mean.value,
-            "multiclass": self.multiclass,
+            "outputs": self.outputs.to_list(),
             "weights": dict(zip(self.members, self.weights, strict=True)),
             "calibration": self.calibration.to_dict(),
             "decision": None if self.decision is None else self.decision.to_dict(),
@@ -164,9 +162,9 @@ class Postprocess:
             members=tuple(plain["weights"]),
             weights=tuple(plain["weights"].values()),
             mean=Mean(plain["mean"]),
-            multiclass=plain["multiclass"],
+            outputs=Outputs.from_list(plain["outputs"]),
             calibration=Calibration(**plain["calibration"]),
-            decision=plain["decision"] and Decision.from_dict(plain["decision"]),
+            decision=plain["decision"] and FittedDecision.from_dict(plain["decision"]),
             tta=TTAMode(plain["tta"]),
         )
 

@@ -25,7 +25,6 @@ from runner.training.features import FeatureSpec, cached_features
 from runner.training.fold import FoldRun, RowSet, load_snapshot, worker_count
 from runner.training.learner import predict_logits
 from runner.training.loaders import AllViewsFeatureLoader, ImageLoader, Loader, inference_batch_size
-from runner.training.losses import to_probabilities
 from runner.training.model import Network
 from runner.training.snapshots import Snapshot, read_snapshots
 
@@ -124,10 +123,10 @@ def _predict(
     batch_size = inference_batch_size(fold.recipe.batch_size, len(views))
     with inference_context():
         logits = predict_logits(module, loader, rows.rows, batch_size, title=title)
-    flat = to_probabilities(fold.competition.labels, logits.flatten(0, 1)).astype(np.float32)
+    flat = fold.to_predictions(logits.flatten(0, 1)).astype(np.float32)
     probabilities = flat.reshape(logits.shape)
-    # Of unreadable test images nothing is known but how frequent the classes are.
-    probabilities[np.isin(rows.rows, sorted(rows.skipped))] = fold.class_frequencies
+    # Of unreadable test images nothing is known but the mean of the others.
+    probabilities[np.isin(rows.rows, sorted(rows.skipped))] = fold.mean_target
     return ViewPredictions(
         rows.ids,
         fold.session.index.classes,

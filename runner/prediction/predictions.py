@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from runner.commands import command
+from runner.contract import Outputs
 from runner.errors import RunnerError
 from runner.prediction.averaging import Matrix, TTAMode, average
 from runner.workspace import atomic_path
@@ -152,16 +153,20 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     write_view_predictions(path, ViewPredictions(predictions.ids, predictions.classes, _PLAIN, _PLAIN, probabilities))
 
 
-def read_predictions(
-    path: Path, views: Sequence[str] = _PLAIN, tta: TTAMode = TTAMode.NONE, *, multiclass: bool = True
-) -> Predictions:
+def read_predictions(path: Path) -> Predictions:
+    """The predictions of the plain view in a file."""
+    predictions = read_view_predictions(path)
+    return Predictions(predictions.ids, predictions.classes, predictions.take(_PLAIN)[:, 0].astype(np.float64))
+
+
+def read_averaged_predictions(path: Path, views: Sequence[str], tta: TTAMode, outputs: Outputs) -> Predictions:
     """The predictions in a file, with these views averaged as the TTA mode has it."""
     predictions = read_view_predictions(path)
-    probabilities = predictions.take(tta.select_views(views))
-    if probabilities.shape[1] == 1:
-        return Predictions(predictions.ids, predictions.classes, probabilities[:, 0].astype(np.float64))
-    weighted = ((1.0, probabilities[:, view]) for view in range(probabilities.shape[1]))
-    return Predictions(predictions.ids, predictions.classes, average(tta.mean, weighted, multiclass))
+    selected = predictions.take(tta.select_views(views))
+    if selected.shape[1] == 1:
+        return Predictions(predictions.ids, predictions.classes, selected[:, 0].astype(np.float64))
+    weighted = ((1.0, selected[:, view]) for view in range(selected.shape[1]))
+    return Predictions(predictions.ids, predictions.classes, average(tta.mean, weighted, outputs))
 
 
 def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:

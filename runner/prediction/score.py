@@ -114,13 +114,12 @@ def _bootstrap_scores(
     resamples: int,
 ) -> Matrix:
     """Scores shaped (predictions, resamples), all predictions on the same resampled groups."""
-    order = np.argsort(codes, kind="stable")
-    rows_of_group = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    groups = int(codes.max()) + 1
+    scorers = [metric.resampler(targets, values) for values in predictions]
     scores = np.empty((len(predictions), resamples))
     for resample in range(resamples):
-        drawn = generator.integers(0, len(rows_of_group), len(rows_of_group))
-        rows = np.concatenate([rows_of_group[group] for group in drawn])
-        scores[:, resample] = [metric.score(targets[rows], values[rows]) for values in predictions]
+        drawn = np.bincount(generator.integers(0, groups, groups), minlength=groups)[codes].astype(float)
+        scores[:, resample] = [score(drawn) for score in scorers]
     return scores
 
 

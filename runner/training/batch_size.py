@@ -77,7 +77,7 @@ def _forward_and_backward(learner: Learner, loader: Loader, rows: Rows) -> None:
             layer.eval()  # neither update its statistics, nor wait for the other processes
     for batch in loader.read([rows]):
         targets = batch.targets.to(PartialState().device)
-        loss = label_loss(learner.labels, forward(module, batch).float(), targets)
+        loss = label_loss(learner.outputs, forward(module, batch).float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from runner.contract import Competition, Metric, Recipe, Stage, TrainMode
+from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMode
+from runner.contract.outputs import outputs_of
 from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
@@ -24,6 +25,7 @@ from runner.options import Compute, TrainOptions
 from runner.session import Session
 from runner.training.features import FeatureSpec, cached_features
 from runner.training.loaders import FeatureLoader, ImageLoader, Loader, Rows, RowTargets, Transform
+from runner.training.losses import NumberScale, to_predictions
 from runner.training.model import Network, build_network
 from runner.training.run import Run
 from runner.training.seeds import seed_for
@@ -109,11 +111,32 @@ class FoldRun:
         skipped = np.flatnonzero(table["id"].isin(self.skipped.test))
         return RowSet(self.session, table, np.arange(len(table)), targets, frozenset(skipped.tolist()))
 
+    @cached_property
+    def outputs(self) -> Outputs:
+        """The columns of the network's output."""
+        return outputs_of(self.competition.labels, len(self.session.index.classes))
+
+    @cached_property
+    def index_targets(self) -> NDArray[np.float32]:
+        """The targets of every labelled row as the index has them: numbers in their own unit."""
+        return self.session.index.targets()
+
+    @cached_property
+    def number_scale(self) -> NumberScale | None:
+        """The scale of the numbers to predict, by this fold's training rows; None for classes and tags."""
+        if not self.outputs.are_numbers:
+            return None
+        return NumberScale.of(self.index_targets[self.fold_of != self.number])
+
+    def to_predictions(self, logits: torch.Tensor) -> NDArray[np.float64]:
+        """Probabilities or numbers of these logits."""
+        return to_predictions(self.competition.labels, self.outputs, logits, self.number_scale)
+
     @property
-    def class_frequencies(self) -> NDArray[np.float64]:
-        """The mean of the training targets: (classes,)."""
-        frequencies: NDArray[np.float64] = self.train.targets.targets[self.train.rows].mean(axis=0, dtype=np.float64)
-        return frequencies
+    def mean_target(self) -> NDArray[np.float64]:
+        """The mean of the training targets: (columns,)."""
+        mean: NDArray[np.float64] = np.nanmean(self.index_targets[self.train.rows], axis=0, dtype=np.float64)
+        return mean
 
     @cached_property
     def full_images(self) -> ImageReader:
@@ -132,7 +155,9 @@ class FoldRun:
 
     @cached_property
     def _targets(self) -> RowTargets:
-        return RowTargets(self._tabular("train"), self.session.index.targets())
+        scale = self.number_scale
+        targets = self.index_targets if scale is None else scale.standardise(self.index_targets)
+        return RowTargets(self._tabular("train"), targets)
 
     def _tabular(self, subset: str) -> NDArray[np.float32]:
         """Tabular values of the labelled ("train") or the test rows, standardised by this fold's training rows."""

@@ -15,7 +15,7 @@ from accelerate.utils import extract_model_from_parallel, gather_object
 from torch import Tensor, nn
 
 from runner.console import progress, shows_progress
-from runner.contract import Labels, Stage, TrainMode
+from runner.contract import Outputs, Stage, TrainMode
 from runner.training.distributed import get_accelerator, mean_buffers
 from runner.training.fold import FoldRun
 from runner.training.loaders import Batch, Loader, Rows, balanced_batches
@@ -56,12 +56,12 @@ class Learner:
     accelerator: Accelerator
     module: nn.Module
     optimizer: torch.optim.Optimizer
-    labels: Labels
+    outputs: Outputs
 
     def step(self, batch: Batch, weight: float) -> Tensor:
         """One optimizer step; the weighted loss, on the device. `weight` evens out unequal shards."""
         targets = batch.targets.to(self.accelerator.device, non_blocking=True)
-        loss = label_loss(self.labels, forward(self.module, batch).float(), targets)
+        loss = label_loss(self.outputs, forward(self.module, batch).float(), targets)
         # Gradients are averaged over processes; the weight makes every row count the same when the
         # processes have one row more or less.
         self.accelerator.backward(loss * weight)
@@ -74,13 +74,13 @@ def build_learner(fold: FoldRun, network: Network, stage: Stage) -> Learner:
     """The stage's learner with a fresh optimizer, not yet prepared for several processes."""
     module = network.head if stage.mode is TrainMode.FEATURES else network
     optimizer = build_optimizer(network, fold.recipe.weight_decay)
-    return Learner(get_accelerator(fold.session.compute), module, optimizer, fold.competition.labels)
+    return Learner(get_accelerator(fold.session.compute), module, optimizer, fold.outputs)
 
 
 def prepared(learner: Learner) -> Learner:
     """The learner with module and optimizer wrapped by accelerate, in its precision and for its processes."""
     module, optimizer = learner.accelerator.prepare(learner.module, learner.optimizer)
-    return Learner(learner.accelerator, module, optimizer, learner.labels)
+    return Learner(learner.accelerator, module, optimizer, learner.outputs)
 
 
 def forward(module: nn.Module, batch: Batch) -> Tensor:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from runner.commands import again
 from runner.console import log
-from runner.contract import Metric, Stage, TrainMode
-from runner.contract.thresholds import apply_thresholds
+from runner.contract import Stage, TrainMode
+from runner.contract.default_decisions import scored_values
 from runner.errors import TrainingError
 from runner.options import TrainOptions
 from runner.training.batch_size import (
@@ -42,7 +42,7 @@ from runner.training.learner import (
 )
 from runner.training.loaders import Loader, shuffled_batches
 from runner.training.log import Line, append_line, keep_lines, read_log, track_line
-from runner.training.losses import constant_logits, label_loss, row_losses, to_probabilities
+from runner.training.losses import constant_logits, label_loss, row_losses
 from runner.training.lr_finder import load_or_find_lr
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
@@ -175,11 +175,11 @@ class StageTrainer:
         if len(rows) == 0:
             return Validation()
         logits = predict_logits(self.learner.module, self.valid_loader, rows, self.batch_size, title="validating")
-        labels, targets = fold.competition.labels, fold.valid.targets.targets[rows]
-        loss = float(label_loss(labels, logits, torch.from_numpy(targets)))
-        of_rows, of_prior = row_losses(labels, logits, torch.from_numpy(targets)), self._prior_row_losses
-        probabilities = to_probabilities(labels, logits)
-        scores = {metric.key: metric.score(targets, _scored(metric, probabilities)) for metric in fold.metrics}
+        learned = torch.from_numpy(fold.valid.targets.targets[rows])
+        loss = float(label_loss(fold.outputs, logits, learned))
+        of_rows, of_prior = row_losses(fold.outputs, logits, learned), self._prior_row_losses
+        targets, predictions = fold.index_targets[rows], fold.to_predictions(logits)
+        scores = {metric.key: metric.score(targets, scored_values(metric, predictions)) for metric in fold.metrics}
         prior_loss = float(of_prior.mean())
         return Validation(loss, _error_of_mean(of_rows), prior_loss, _error_of_mean(of_rows - of_prior), scores)
 
@@ -253,10 +253,10 @@ def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> Train
 
 def prior_row_losses(fold: FoldRun) -> NDArray[Any]:
     """The loss of each validation row by the constant prediction that fits the training rows best."""
-    labels, targets = fold.competition.labels, fold.train.targets.targets
+    targets = fold.train.targets.targets
     valid = torch.from_numpy(targets[fold.valid.rows])
-    logits = constant_logits(labels, targets[fold.train.rows])
-    return row_losses(labels, logits.expand(len(valid), -1), valid)
+    logits = constant_logits(fold.outputs, targets[fold.train.rows])
+    return row_losses(fold.outputs, logits.expand(len(valid), -1), valid)
 
 
 def _error_of_mean(values: NDArray[Any]) -> float | None:
@@ -326,11 +326,6 @@ def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
         network.fused_backbone()  # a compiler that meets the fusing would follow it, again at every step
         learner = replace(learner, module=torch.compile(learner.module))  # type: ignore[arg-type]
     return prepared(learner)
-
-
-def _scored(metric: Metric, probabilities: NDArray[Any]) -> NDArray[Any]:
-    """The predictions that the metric takes: probabilities, or decisions at the default threshold."""
-    return apply_thresholds(probabilities) if metric.takes_decisions else probabilities
 
 
 def _report_epoch(epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> None:

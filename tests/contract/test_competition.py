@@ -95,7 +95,8 @@ def test_an_unsuitable_metric_lists_the_suitable_ones():
     with pytest.raises(ValueError) as caught:
         build(metric=BINARY_LOG_LOSS)
     assert str(caught.value) == (
-        "Competition.metric: binary_log_loss does not score Multiclass labels; these do: LOG_LOSS, ACCURACY"
+        "Competition.metric: binary_log_loss does not score Multiclass labels; these do: LOG_LOSS, KL, ACCURACY, "
+        "BALANCED_ACCURACY, MACRO_F1, MEAN_COLUMNWISE_AUC, GAP"
     )
 
 

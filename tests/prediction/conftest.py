@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.contract import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, ROC_AUC
+from runner.contract import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, ROC_AUC, Activation, Block, Outputs
 from runner.prediction.label_constraints import LabelConstraints
 from runner.prediction.out_of_fold import OutOfFold
 from runner.prediction.postprocess import Task
 
-BINARY = Task(BINARY_LOG_LOSS, multiclass=False)
-MULTICLASS = Task(LOG_LOSS, multiclass=True)
-MULTILABEL = Task(MEAN_F2, multiclass=False, constraints=LabelConstraints((0, 1, 2), (1,)))
-TASKS = (BINARY, MULTICLASS, MULTILABEL, Task(ROC_AUC, multiclass=False), Task(ACCURACY, multiclass=True))
+
+def outputs(multiclass: bool, columns: int = 2) -> Outputs:
+    """Classes of which each row has one, or columns that stand alone."""
+    return Outputs((Block(Activation.SOFTMAX if multiclass else Activation.SIGMOID, columns),))
+
+
+BINARY = Task(BINARY_LOG_LOSS, outputs(False, 1))
+MULTICLASS = Task(LOG_LOSS, outputs(True, 3))
+MULTILABEL = Task(MEAN_F2, outputs(False, 6), constraints=LabelConstraints((0, 1, 2), (1,)))
+TASKS = (BINARY, MULTICLASS, MULTILABEL, Task(ROC_AUC, outputs(False, 1)), Task(ACCURACY, outputs(True, 3)))
 
 # Multilabel rows have one of three weathers; the second, a cloud, has no other label beside it.
 WEATHER, OTHER_LABEL = np.array([0.6, 0.2, 0.2]), 0.3
@@ -34,14 +40,14 @@ def draw_targets(task: Task, rows: int, random: np.random.Generator) -> np.ndarr
     if task.metric is MEAN_F2:
         weather = np.eye(3)[random.choice(3, rows, p=WEATHER)]
         return np.hstack([weather, (random.random((rows, 3)) < OTHER_LABEL) * (weather[:, 1:2] == 0)])
-    if task.multiclass:
+    if task.outputs.only is Activation.SOFTMAX:
         return np.eye(3)[random.integers(0, 3, rows)]
     return random.integers(0, 2, (rows, 1)).astype(float)
 
 
 def to_probabilities(task: Task, logits: np.ndarray) -> np.ndarray:
     if task.metric is not MEAN_F2:
-        return softmax(logits) if task.multiclass else sigmoid(logits)
+        return softmax(logits) if task.outputs.only is Activation.SOFTMAX else sigmoid(logits)
     weather = softmax(np.log(WEATHER) + logits[..., :3])
     others = sigmoid(np.log(OTHER_LABEL / (1 - OTHER_LABEL)) + logits[..., 3:])
     return np.concatenate([weather, others * (1 - weather[..., 1:2])], axis=-1)

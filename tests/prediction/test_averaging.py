@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.prediction.averaging import Mean, TTAMode, average, from_logs, to_logs
+from tests.prediction.conftest import outputs
 
 fast_property = settings(deadline=None, max_examples=40)
 
@@ -22,7 +23,7 @@ def draw(seed: int, multiclass: bool, rows: int = 7, classes: int = 4) -> np.nda
 def test_the_inverse_transform_undoes_the_transform(seed, multiclass, mean):
     probabilities = np.clip(draw(seed, multiclass), 1e-6, 1 - 1e-6)
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True) if multiclass else probabilities
-    restored = mean.inverse_transform(mean.transform(probabilities, multiclass), multiclass)
+    restored = mean.inverse_transform(mean.transform(probabilities, outputs(multiclass)), outputs(multiclass))
     np.testing.assert_allclose(restored, probabilities, rtol=1e-7)
 
 
@@ -31,7 +32,7 @@ def test_the_inverse_transform_undoes_the_transform(seed, multiclass, mean):
 def test_a_mean_is_between_its_members_and_multiclass_rows_sum_to_one(seeds, multiclass):
     members = [draw(seed, multiclass) for seed in seeds]
     for method in Mean:
-        mean = average(method, [(1.0, member) for member in members], multiclass)
+        mean = average(method, [(1.0, member) for member in members], outputs(multiclass))
         if multiclass:
             np.testing.assert_allclose(mean.sum(axis=1), 1)
         if not multiclass or method is Mean.ARITHMETIC:
@@ -40,40 +41,40 @@ def test_a_mean_is_between_its_members_and_multiclass_rows_sum_to_one(seeds, mul
 
 def test_both_means_computed_by_hand():
     first, second = np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])
-    np.testing.assert_allclose(average(Mean.ARITHMETIC, [(1, first), (1, second)], True), [[0.7, 0.3]])
+    np.testing.assert_allclose(average(Mean.ARITHMETIC, [(1, first), (1, second)], outputs(True)), [[0.7, 0.3]])
     # The geometric means, the square roots of 0.45 and 0.05, have the ratio 3 to 1.
-    np.testing.assert_allclose(average(Mean.GEOMETRIC, [(1, first), (1, second)], True), [[0.75, 0.25]])
-    np.testing.assert_allclose(average(Mean.GEOMETRIC, [(1, first), (1, second)], False), [[0.75, 0.25]])
+    np.testing.assert_allclose(average(Mean.GEOMETRIC, [(1, first), (1, second)], outputs(True)), [[0.75, 0.25]])
+    np.testing.assert_allclose(average(Mean.GEOMETRIC, [(1, first), (1, second)], outputs(False)), [[0.75, 0.25]])
 
 
 def test_only_the_proportions_of_weights_matter():
     first, second = draw(1, True), draw(2, True)
     for mean in Mean:
-        expected = average(mean, [(3, first), (1, second)], True)
-        np.testing.assert_allclose(average(mean, [(0.3, first), (0.1, second)], True), expected)
+        expected = average(mean, [(3, first), (1, second)], outputs(True))
+        np.testing.assert_allclose(average(mean, [(0.3, first), (0.1, second)], outputs(True)), expected)
 
 
 def test_a_zero_of_one_member_does_not_make_the_mean_zero():
     certain, uncertain = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
     for multiclass in (True, False):
-        mean = average(Mean.GEOMETRIC, [(1, certain), (1, uncertain)], multiclass)
+        mean = average(Mean.GEOMETRIC, [(1, certain), (1, uncertain)], outputs(multiclass))
         assert np.isfinite(mean).all() and 0 < mean[0, 1] < 0.01
 
 
 def test_probabilities_of_zero_and_one_have_finite_logits():
     ones = np.ones((1, 2), dtype=np.float32)
-    assert np.isfinite(to_logs(ones, False)).all()
-    assert np.isfinite(to_logs(1 - ones, False)).all()
+    assert np.isfinite(to_logs(ones, outputs(False))).all()
+    assert np.isfinite(to_logs(1 - ones, outputs(False))).all()
 
 
 def test_the_mean_of_nothing_is_refused():
     with pytest.raises(ValueError, match="nothing"):
-        average(Mean.GEOMETRIC, [], True)
+        average(Mean.GEOMETRIC, [], outputs(True))
 
 
 def test_logs_of_logits_are_undone_by_sigmoid_and_softmax():
-    assert from_logs(np.array([[0.0, 0.0]]), True).tolist() == [[0.5, 0.5]]
-    assert from_logs(np.array([[0.0]]), False).tolist() == [[0.5]]
+    assert from_logs(np.array([[0.0, 0.0]]), outputs(True)).tolist() == [[0.5, 0.5]]
+    assert from_logs(np.array([[0.0]]), outputs(False)).tolist() == [[0.5]]
 
 
 def test_a_tta_mode_selects_the_plain_view_or_all():

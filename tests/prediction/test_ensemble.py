@@ -20,6 +20,7 @@ from runner.prediction.ensemble import (
     hill_climb,
     without_member,
 )
+from tests.prediction.conftest import outputs
 
 property_test = settings(deadline=None, max_examples=25)
 MULTICLASS, COLUMNS = True, False
@@ -41,9 +42,9 @@ def draw(seed: int, multiclass: bool, members: int = 4, rows: int = 40) -> tuple
 
 def objectives(targets: np.ndarray, stack: np.ndarray, multiclass: bool):
     for mean in Mean:
-        transformed = mean.transform(stack, multiclass)
-        yield LogLoss(transformed, targets, mean, multiclass)
-        yield ByMetric(ACCURACY, transformed, targets, mean, multiclass)
+        transformed = mean.transform(stack, outputs(multiclass))
+        yield LogLoss(transformed, targets, mean, outputs(multiclass))
+        yield ByMetric(ACCURACY, transformed, targets, mean, outputs(multiclass))
     yield SquaredError(error_table(stack, targets))
 
 
@@ -73,10 +74,10 @@ def test_the_losses_equal_the_metric(seed, multiclass):
     metric = LOG_LOSS if multiclass else BINARY_LOG_LOSS
     counts = np.array([2.0, 0, 1])
     for mean in Mean:
-        transformed = mean.transform(stack, multiclass)
-        quick = LogLoss(transformed, targets, mean, multiclass).losses(counts)
-        slow = ByMetric(metric, transformed, targets, mean, multiclass).losses(counts)
-        averaged = average(mean, [(2, stack[0]), (1, stack[1]), (1, stack[2])], multiclass)
+        transformed = mean.transform(stack, outputs(multiclass))
+        quick = LogLoss(transformed, targets, mean, outputs(multiclass)).losses(counts)
+        slow = ByMetric(metric, transformed, targets, mean, outputs(multiclass)).losses(counts)
+        averaged = average(mean, [(2, stack[0]), (1, stack[1]), (1, stack[2])], outputs(multiclass))
         np.testing.assert_allclose(quick, slow, rtol=1e-4)
         assert quick[1] == pytest.approx(metric.score(targets, averaged), rel=1e-4)
 
@@ -99,9 +100,9 @@ def test_the_order_of_members_and_rows_does_not_matter(seed, multiclass, data):
     order = np.array(data.draw(st.permutations(range(5))))
     rows = np.random.default_rng(seed).permutation(60)
     for mean in Mean:
-        weights = hill_climb(LogLoss(mean.transform(stack, multiclass), targets, mean, multiclass))
-        shuffled = mean.transform(stack[order][:, rows], multiclass)
-        again = hill_climb(LogLoss(shuffled, targets[rows], mean, multiclass))
+        weights = hill_climb(LogLoss(mean.transform(stack, outputs(multiclass)), targets, mean, outputs(multiclass)))
+        shuffled = mean.transform(stack[order][:, rows], outputs(multiclass))
+        again = hill_climb(LogLoss(shuffled, targets[rows], mean, outputs(multiclass)))
         np.testing.assert_allclose(again, weights[order])
 
 
@@ -123,7 +124,7 @@ def test_a_perfect_member_gets_all_the_weight():
 
 def test_weights_are_multiples_of_one_over_the_rounds():
     targets, stack = draw(9, COLUMNS, members=6, rows=300)
-    weights = hill_climb(LogLoss(stack, targets, Mean.ARITHMETIC, COLUMNS))
+    weights = hill_climb(LogLoss(stack, targets, Mean.ARITHMETIC, outputs(COLUMNS)))
     assert any(np.allclose(weights * size, np.round(weights * size)) for size in range(1, MAX_ROUNDS + 1))
 
 

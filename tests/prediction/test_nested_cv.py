@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from runner.contract import MEAN_F2, ROC_AUC
 from runner.prediction.averaging import Mean, TTAMode
 from runner.prediction.calibration import Calibration, CalibrationMethod
+from runner.prediction.decisions import DecisionRule
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.nested_cv import NO_FOLD, NestedCV
 from runner.prediction.out_of_fold import OutOfFold
@@ -26,8 +27,7 @@ from runner.prediction.postprocess import (
     with_decision,
 )
 from runner.prediction.postprocess_folds import MIN_GROUPS
-from runner.prediction.thresholds import DecisionRule
-from tests.prediction.conftest import BINARY, MULTICLASS, MULTILABEL, TASKS, draw_rows
+from tests.prediction.conftest import BINARY, MULTICLASS, MULTILABEL, TASKS, draw_rows, outputs
 
 slow_property = settings(deadline=None, max_examples=8)
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.metric.key)
@@ -60,8 +60,8 @@ def every_plan(cv: NestedCV) -> list[PostprocessPlan]:
     """Every option of each step, one step at a time."""
     plan = with_decision(PostprocessPlan(ensemble=EnsembleMethod.GREEDY), cv.task)
     return [
-        *ensemble_options(plan, len(cv.rows.names)),
-        *calibration_options(plan, cv.task, cv.rows.targets.shape[1]),
+        *ensemble_options(plan, len(cv.rows.names), cv.task.outputs),
+        *calibration_options(plan, cv.task),
         *decision_options(plan, cv.task),
     ]
 
@@ -354,7 +354,7 @@ def test_a_folds_labels_do_not_change_its_own_predictions(noise: dict[TTAMode, f
 
 
 def test_metrics_of_decisions_and_of_ranks_select_a_tta_mode():
-    decisions = tta_cv(reader(BETTER), Task(MEAN_F2, multiclass=False))
+    decisions = tta_cv(reader(BETTER), Task(MEAN_F2, outputs(False, 6)))
     assert decisions.select_plan().tta is not TTAMode.NONE
     assert set(np.unique(decisions.nested_score().values)) <= {0, 1}
 
@@ -362,7 +362,7 @@ def test_metrics_of_decisions_and_of_ranks_select_a_tta_mode():
         rows = reader(BETTER)(mode)
         return replace(rows, members=rows.members[:, :, :1], targets=rows.targets[:, :1])
 
-    ranks = tta_cv(one_column, Task(ROC_AUC, multiclass=False))
+    ranks = tta_cv(one_column, Task(ROC_AUC, outputs(False, 1)))
     assert ranks.select_plan().tta is not TTAMode.NONE
     assert 0.5 < ranks.nested_score().score.value <= 1
 

@@ -17,7 +17,7 @@ from runner.prediction.out_of_fold import (
     write_oof_targets,
 )
 from runner.prediction.predictions import Predictions, write_predictions
-from tests.prediction.conftest import BINARY, draw_rows
+from tests.prediction.conftest import BINARY, draw_rows, outputs
 
 
 def write(path, ids: str, classes: str, values: list[list[float]]):
@@ -34,7 +34,7 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
         ),
     )
     two = Member("two", (write(tmp_path / "3.npz", "cab", "yx", [[0.4, 0.6], [0.5, 0.5], [0.6, 0.4]]),))
-    ids, classes, stack = read_member_predictions([one, two])
+    ids, classes, stack = read_member_predictions([one, two], outputs=outputs(True))
     assert (ids, classes) == (("a", "b", "c"), ("x", "y"))
     assert stack.dtype == np.float32
     np.testing.assert_allclose(stack[0, :, 0], [0.2, 0.1, 0.3])
@@ -44,7 +44,7 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
 def test_only_rows_predicted_by_every_member_are_read(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "abc", "x", [[0.1], [0.2], [0.3]]),))
     two = Member("two", (write(tmp_path / "2.npz", "cd", "x", [[0.4], [0.5]]),))
-    ids, _, stack = read_member_predictions([one, two])
+    ids, _, stack = read_member_predictions([one, two], outputs=outputs(True))
     assert ids == ("c",)
     np.testing.assert_allclose(stack[:, 0, 0], [0.3, 0.4])
 
@@ -54,9 +54,9 @@ def test_members_without_common_rows_or_classes_are_refused(tmp_path):
     two = Member("two", (write(tmp_path / "2.npz", "b", "x", [[0.1]]),))
     three = Member("three", (write(tmp_path / "3.npz", "a", "z", [[0.1]]),))
     with pytest.raises(RunnerError, match="no validation row is predicted by all of one, two"):
-        read_member_predictions([one, two])
+        read_member_predictions([one, two], outputs=outputs(True))
     with pytest.raises(RunnerError, match="1 classes cannot be averaged"):
-        read_member_predictions([one, three])
+        read_member_predictions([one, three], outputs=outputs(True))
 
 
 def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):
@@ -68,11 +68,11 @@ def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):
             write(tmp_path / "2.npz", "ba", "yx", [[0.3, 0.7], [0.4, 0.6]]),
         ),
     )
-    first, second = read_test(member, ("a", "b"), ("x", "y"))
+    first, second = read_test(member, ("a", "b"), ("x", "y"), outputs=outputs(True))
     np.testing.assert_allclose(first, [[0.1, 0.9], [0.2, 0.8]], rtol=1e-6)
     np.testing.assert_allclose(second, [[0.6, 0.4], [0.7, 0.3]], rtol=1e-6)
     with pytest.raises(RunnerError, match="1 rows have no prediction: c"):
-        list(read_test(member, ("a", "c"), ("x", "y")))
+        list(read_test(member, ("a", "c"), ("x", "y"), outputs=outputs(True)))
 
 
 def test_rows_with_inconsistent_shapes_or_ids_are_refused():

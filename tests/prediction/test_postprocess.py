@@ -11,6 +11,7 @@ import pytest
 from runner.errors import RunnerError
 from runner.prediction.averaging import Mean, TTAMode
 from runner.prediction.calibration import Calibration, CalibrationMethod
+from runner.prediction.decisions import DecisionRule, FittedDecision
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints
 from runner.prediction.out_of_fold import Member
@@ -22,18 +23,18 @@ from runner.prediction.postprocess import (
     read_tta_option,
     write_postprocess,
 )
-from runner.prediction.thresholds import Decision, DecisionRule
 from runner.workspace import read_json, write_json
+from tests.prediction.conftest import outputs
 
-DECISION = Decision(DecisionRule.THRESHOLDS, (0.2, 0.31), LabelConstraints((0, 1), (1,)))
+DECISION = FittedDecision(DecisionRule.THRESHOLDS, 2, (0.2, 0.31), constraints=LabelConstraints((0, 1), (1,)))
 GEOMETRIC = Postprocess(
-    ("a", "b"), (0.25, 0.75), Mean.GEOMETRIC, True, Calibration(1.3, 0.1, 1e-4), tta=TTAMode.GEOMETRIC_MEAN
+    ("a", "b"), (0.25, 0.75), Mean.GEOMETRIC, outputs(True), Calibration(1.3, 0.1, 1e-4), tta=TTAMode.GEOMETRIC_MEAN
 )
-DECIDING = Postprocess(("a",), (1.0,), Mean.ARITHMETIC, False, Calibration(), DECISION)
+DECIDING = Postprocess(("a",), (1.0,), Mean.ARITHMETIC, outputs(False), Calibration(), DECISION)
 
 
 def test_members_without_weight_are_not_read_and_folds_share_a_weight():
-    postprocess = Postprocess(("a", "b", "c"), (0.5, 0.0, 0.5), Mean.ARITHMETIC, multiclass=False)
+    postprocess = Postprocess(("a", "b", "c"), (0.5, 0.0, 0.5), Mean.ARITHMETIC, outputs(False))
     names = []
 
     def read(name: str) -> Iterator[np.ndarray]:
@@ -70,7 +71,7 @@ def test_the_keys_of_a_postprocess_file(tmp_path: Path):
         "format",
         "tta",
         "mean",
-        "multiclass",
+        "outputs",
         "weights",
         "calibration",
         "decision",
@@ -90,7 +91,7 @@ def test_the_keys_of_a_postprocess_file(tmp_path: Path):
         ),
         (
             PostprocessPlan(EnsembleMethod.BEST, decision=DecisionRule.EXPECTED, constrained=True),
-            "best member, expected F2 with constraints",
+            "best member, expected F-score with constraints",
         ),
     ],
 )

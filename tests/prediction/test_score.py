@@ -23,7 +23,9 @@ def rows_of(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def without_row_scores(metric: Metric) -> Metric:
     """The same metric without scores per row."""
-    return Metric(metric.key, metric.title, metric.function, metric.higher_is_better, metric.takes_decisions)
+    return Metric(
+        metric.key, metric.title, metric.score, higher_is_better=metric.higher_is_better, decision=metric.decision
+    )
 
 
 def test_the_error_of_accuracy_is_the_binomial_standard_error():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, precision_score, recall_score
 
-from runner.prediction.thresholds import Decision, DecisionRule
+from runner.prediction.decisions import DecisionRule, FittedDecision
 from runner.report.run.calibration import calibration_bins, describe_calibration, expected_calibration_error
 from runner.report.run.confusion import ConfusedPair, Confusion, cluster_order
 from runner.report.run.data import OofPredictions
@@ -30,7 +30,7 @@ def multilabel(rows: int = 200, seed: int = 0) -> OofPredictions:
     random = np.random.default_rng(seed)
     targets = (random.random((rows, 3)) < (0.7, 0.3, 0.1)).astype(float)
     probabilities = np.clip(targets * 0.4 + random.random((rows, 3)) * 0.6, 0, 1)
-    decision = Decision(DecisionRule.THRESHOLDS, (0.3, 0.5, 0.7))
+    decision = FittedDecision(DecisionRule.THRESHOLDS, 2, (0.3, 0.5, 0.7))
     values = (probabilities > decision.thresholds).astype(float)
     ids = tuple(f"id{row}" for row in range(rows))
     return OofPredictions(ids, ("x", "y", "z"), targets, probabilities, values, is_multilabel=True, decision=decision)
@@ -77,7 +77,7 @@ def test_label_scores_are_those_of_scikit_learn() -> None:
 
 
 def test_labels_that_are_decided_together_have_no_threshold() -> None:
-    oof = replace(multilabel(), decision=Decision(DecisionRule.EXPECTED))
+    oof = replace(multilabel(), decision=FittedDecision(DecisionRule.EXPECTED))
     assert [score.threshold for score in per_label_scores(oof)] == [None, None, None]
 
 
@@ -85,7 +85,7 @@ def test_labels_that_are_decided_together_have_no_threshold() -> None:
 def test_labels_are_drawn_with_their_thresholds_if_they_have_some(rule: DecisionRule) -> None:
     oof = multilabel()
     if rule is DecisionRule.EXPECTED:
-        oof = replace(oof, decision=Decision(rule))
+        oof = replace(oof, decision=FittedDecision(rule))
     has_thresholds = rule is DecisionRule.THRESHOLDS
     assert (labels_table(oof).header[-1] == "threshold") == has_thresholds
     figure = labels_figure(oof)

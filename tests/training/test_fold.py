@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from runner.contract import Labels, Multiclass, Multilabel, Recipe
-from runner.contract.thresholds import apply_thresholds
+from runner.contract import Activation, Block, Outputs, Recipe
+from runner.contract.default_decisions import apply_thresholds
 from runner.errors import TrainingError
 from runner.images.center_crop import CenterCrop
 from runner.training import trainer as trainer_module
@@ -21,7 +21,7 @@ from runner.training.fold import FoldRun, load_snapshot
 from runner.training.learner import predict_logits
 from runner.training.loaders import ImageLoader
 from runner.training.log import append_line, keep_lines, read_log
-from runner.training.losses import constant_logits, label_loss, row_losses, to_probabilities
+from runner.training.losses import constant_logits, label_loss, row_losses
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
 from tests.training.conftest import CPU
@@ -86,7 +86,7 @@ def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, 
     loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
     logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
     targets = torch.from_numpy(fold.session.index.targets()[fold.valid.rows])
-    assert float(label_loss(fold.competition.labels, logits, targets)) == snapshot.valid_loss
+    assert float(label_loss(fold.outputs, logits, targets)) == snapshot.valid_loss
 
 
 def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Pat
     logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
     targets = fold.session.index.targets()
     valid = targets[fold.valid.rows]
-    losses = -np.log(to_probabilities(fold.competition.labels, logits)[np.arange(len(valid)), valid.argmax(axis=1)])
+    losses = -np.log(fold.to_predictions(logits)[np.arange(len(valid)), valid.argmax(axis=1)])
     frequencies = targets[fold.train.rows].mean(axis=0)
     of_constant = -np.log(frequencies[valid.argmax(axis=1)])
     assert line["valid_rows"] == len(valid)
@@ -107,16 +107,17 @@ def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Pat
     assert line["prior_error"] == pytest.approx((losses - of_constant).std(ddof=1) / len(valid) ** 0.5)
 
 
-@pytest.mark.parametrize("labels", [Multiclass("labels.csv"), Multilabel("labels.csv")])
-def test_the_mean_of_the_row_losses_is_the_loss(labels: Labels) -> None:
+@pytest.mark.parametrize("activation", Activation)
+def test_the_mean_of_the_row_losses_is_the_loss(activation: Activation) -> None:
+    outputs = Outputs((Block(activation, 3),))
     torch.manual_seed(0)
     logits, classes = torch.randn(5000, 3), torch.randint(0, 3, (5000,))
     targets = F.one_hot(classes, 3).float()
-    assert row_losses(labels, logits, targets).mean() == pytest.approx(float(label_loss(labels, logits, targets)))
+    assert row_losses(outputs, logits, targets).mean() == pytest.approx(float(label_loss(outputs, logits, targets)))
     # No other constant prediction has a lower loss.
-    best = constant_logits(labels, targets.numpy())
-    losses = [row_losses(labels, (best + shift).expand(5000, -1), targets).mean() for shift in 0.1 * torch.randn(20, 3)]
-    assert row_losses(labels, best.expand(5000, -1), targets).mean() < min(losses)
+    best = constant_logits(outputs, targets.numpy())
+    losses = [row_losses(outputs, (best + shift).expand(5000, -1), targets).mean() for shift in 0.1 * torch.randn(20, 3)]
+    assert row_losses(outputs, best.expand(5000, -1), targets).mean() < min(losses)
 
 
 def test_the_same_seed_gives_the_same_weights_with_any_workers(make_fold: MakeFold, tmp_path: Path) -> None:
@@ -214,5 +215,5 @@ def test_a_half_written_log_line_is_dropped(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_probable_label_gets_the_most_probable() -> None:
-    decisions = apply_thresholds(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]))
+    decisions = apply_thresholds(np.array([[0.1, 0.15, 0.05], [0.9, 0.1, 0.3]]), 0.2)
     assert decisions.tolist() == [[0, 1, 0], [1, 0, 1]]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.contract import Binary, Competition, Metric, Multiclass, Multilabel, Recipe
-from runner.contract.thresholds import apply_thresholds
+from runner.contract import Binary, Competition, Metric, Multilabel, Recipe
+from runner.contract.default_decisions import scored_values
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
@@ -23,10 +23,10 @@ from runner.hosts.ledger import Entry, readable_entries
 from runner.images.decode import read_size
 from runner.prediction.averaging import Mean
 from runner.prediction.blend import postprocess_file, read_blend
+from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
 from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold
 from runner.prediction.postprocess import Postprocess, read_postprocess, task_of
 from runner.prediction.predictions import read_view_predictions
-from runner.prediction.thresholds import Decision, DecisionRule
 from runner.report.run.confusion import Confusion
 from runner.session import Session
 from runner.training.log import read_log
@@ -84,7 +84,7 @@ class OofPredictions:
     probabilities: Matrix
     values: Matrix  # what is scored: 0 or 1 if the metric takes decisions, else the probabilities
     is_multilabel: bool = False
-    decision: Decision | None = None
+    decision: FittedDecision | None = None
 
     @property
     def is_binary(self) -> bool:
@@ -336,7 +336,7 @@ class RunData:
             blend.targets,
             read_folds(runs[0].folds_file, competition=runs[0].competition).fold_of,
             fitted.tta,
-            multiclass=isinstance(labels, Multiclass),
+            outputs=fitted.outputs,
         )
         predicted = fitted.apply(lambda name: (rows.members[rows.names.index(name)],))
         return OofPredictions(
@@ -359,10 +359,15 @@ class RunData:
         if path.exists():
             return read_postprocess(path)
         # The run was killed between predicting and scoring: use the last snapshot without postprocess.
-        task = task_of(self.competition, ())
-        decision = Decision(DecisionRule.FIXED) if task.metric.takes_decisions else None
+        task = task_of(self.competition, self.session.index.classes)
+        rule = rule_without_fit(task.metric.decision)
+        decision = None if rule is None else fit_decision(rule, task.metric, task.outputs, _no_rows)
         weights = tuple(float(position == len(names) - 1) for position in range(len(names)))
-        return Postprocess(names, weights, Mean.ARITHMETIC, task.multiclass, decision=decision)
+        return Postprocess(names, weights, Mean.ARITHMETIC, task.outputs, decision=decision)
+
+
+def _no_rows() -> tuple[Any, Any]:
+    raise ValueError("a rule without a fit needs no rows")
 
 
 def read_run_data(session: Session, run: Run) -> RunData:
@@ -380,7 +385,7 @@ def score_views(metric: Metric, member: Member, targets: OofTargets) -> list[Vie
 
     def score(chosen: list[int]) -> float:
         mean = views[:, chosen].mean(axis=1)
-        return metric.score(matrix, apply_thresholds(mean) if metric.takes_decisions else mean)
+        return metric.score(matrix, scored_values(metric, mean))
 
     every = list(range(len(member.views)))
     mean_of_all = score(every)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract.thresholds import DEFAULT_THRESHOLD
-from runner.prediction.thresholds import DecisionRule
+from runner.contract import TagSet
+from runner.prediction.decisions import DecisionRule
 from runner.report.run.data import OofPredictions
 
 Matrix = NDArray[Any]
@@ -90,7 +90,8 @@ def thresholds_of(oof: OofPredictions) -> tuple[float, ...]:
     """The threshold of each label; empty if an image's labels are decided together."""
     if oof.decision is None or oof.decision.rule is DecisionRule.EXPECTED:
         return ()
-    return tuple(map(float, oof.decision.thresholds)) or (DEFAULT_THRESHOLD,) * len(oof.classes)
+    thresholds = tuple(map(float, oof.decision.thresholds)) or (TagSet(oof.decision.beta).default_threshold,)
+    return thresholds * len(oof.classes) if len(thresholds) == 1 else thresholds
 
 
 def f2_by_threshold(oof: OofPredictions) -> Matrix:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
+from runner.contract.default_decisions import scored_values
 from runner.contract.recipe import Stage
-from runner.contract.thresholds import apply_thresholds
 from runner.prediction.score import Score, score_rows
 from runner.report.run.data import OofPredictions, RunData
 from runner.report.run.leaderboard import standings_of
@@ -89,8 +89,8 @@ def _describe_weakest(oof: OofPredictions) -> str:
 def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
     """The score of one prediction for every image, the frequency of each class; with its standard error."""
     targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
-    frequencies = np.tile(oof.targets.mean(axis=0), (len(targets), 1))
-    predictions = apply_thresholds(frequencies) if metric.takes_decisions else frequencies
+    means = np.tile(np.nanmean(oof.targets, axis=0), (len(targets), 1))
+    predictions = scored_values(metric, means)
     if metric.per_row is None:
         return Score(metric.key, metric.score(targets, predictions), 0.0, len(targets))
     return score_rows(metric, targets, predictions)
