@@ -14,7 +14,6 @@ from runner.contract.metrics import METRICS, Metric
 from runner.contract.presets import Preset
 from runner.contract.recipe import PHOTOGRAPHS, Recipe
 
-
 # A column of the row, `{id}`, or a character of it, `{id[0]}`.
 _FIELD = re.compile(r"\{\w+(\[\d+\])?\}")
 

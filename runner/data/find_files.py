@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from runner.archives.names import has_archive_name, is_junk, without_suffixes
 from runner.archives.readers import kind_of
 from runner.contract import Competition
-from runner.contract.images import folder_of, templates_of
+from runner.contract.images import templates_of
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.errors import DataError, WrongDataError
 
@@ -103,8 +103,6 @@ def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
         valid = competition.valid_images.split("{", 1)[0].rstrip("/")
         items.append(RequiredItem((valid,), is_folder=True, is_optional=True, templates=(competition.valid_images,)))
     return tuple(items)
-
-
 
 
 def scan(folder: Path, required: Iterable[RequiredItem], *, archive: str | None = None, depth: int = 0) -> Location:

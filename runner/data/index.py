@@ -82,8 +82,9 @@ def _check_tabular(inputs: IndexInputs) -> None:
     for table in (competition.labels.csv, competition.test_csv):
         if competition.tabular and table:
             columns = inputs.csv_files.read(aliases(table), [competition.labels.id, *competition.tabular])
-            for name in competition.tabular if columns else ():
-                columns.numbers(name, inputs.problems)
+            if columns:
+                for name in competition.tabular:
+                    columns.numbers(name, inputs.problems)
 
 
 def _classes(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from runner.contract import Competition
+from runner.contract.images import Images, templates_of
 from runner.contract.labels import FileNames, aliases
 from runner.csv_file import CsvError, read_columns, read_csv
-from runner.data.find_files import Match, RequiredItem, SearchResult, require_one, templates_of
+from runner.data.find_files import Match, RequiredItem, SearchResult, require_one
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.problems import ProblemList
 
@@ -26,9 +27,9 @@ class TableIds:
 def read_table_ids(competition: Competition, found: SearchResult) -> tuple[TableIds, ...]:
     """The ids of the labels and of the sample submission, as far as these tables are found and readable."""
     labels = competition.labels
-    tables = [(competition.sample_submission, competition.test_images)]
+    tables: list[tuple[FileNames, Images]] = [(competition.sample_submission, competition.test_images)]
     if labels.csv:
-        tables.append((labels.csv, competition.train_images))
+        tables.append((aliases(labels.csv), competition.train_images))
     return tuple(
         TableIds(templates_of(images), tuple(_ids_of(names, labels.id, found)))
         for names, images in tables

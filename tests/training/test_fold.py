@@ -116,7 +116,9 @@ def test_the_mean_of_the_row_losses_is_the_loss(activation: Activation) -> None:
     assert row_losses(outputs, logits, targets).mean() == pytest.approx(float(label_loss(outputs, logits, targets)))
     # No other constant prediction has a lower loss.
     best = constant_logits(outputs, targets.numpy())
-    losses = [row_losses(outputs, (best + shift).expand(5000, -1), targets).mean() for shift in 0.1 * torch.randn(20, 3)]
+    losses = [
+        row_losses(outputs, (best + shift).expand(5000, -1), targets).mean() for shift in 0.1 * torch.randn(20, 3)
+    ]
     assert row_losses(outputs, best.expand(5000, -1), targets).mean() < min(losses)
 
 
