@@ -51,6 +51,7 @@ FLOORS = (
         "runner.cli.options",
         "runner.cli.messages",
         "runner.cli.print_json",
+        "runner.cli.completion",
         "runner.cli.tables",
         "runner.cli.invocation",
         "runner.cli.show_error",

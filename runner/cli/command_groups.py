@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from competitions import files
 from runner.cli.global_options import GlobalOptions, global_parameters
@@ -106,6 +107,11 @@ class RootGroup(LazyGroup):
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
         """A context with new GlobalOptions."""
         return super().make_context(info_name, args, *rest, **{"obj": GlobalOptions(), **extra})
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, flags and competitions that begin so; no competition file is executed."""
+        found = super().shell_complete(ctx, incomplete)
+        return [*found, *(CompletionItem(name) for name in _competition_files(ctx) if name.startswith(incomplete))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command of the table, else the group of the competition of that name."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from runner.console import is_first_process, log, set_verbosity
-from runner.errors import PluginError
+from runner.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from competitions._parse import PluginSummary
@@ -47,6 +47,14 @@ class GlobalOptions:
     def workspace(self) -> Workspace:
         """The workspace of the chosen host."""
         return self.root_workspace.for_host(self.host_name)
+
+    @property
+    def existing_workspace(self) -> Workspace:
+        """The named workspace; a UsageError if there is no such folder, since nothing can be listed of it."""
+        workspace = self.root_workspace
+        if workspace.root.is_dir():
+            return workspace
+        raise UsageError("there is no such workspace", where=workspace.root, fix="name another folder with --workspace")
 
     @property
     def plugins_dir(self) -> Path:

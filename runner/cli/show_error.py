@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -113,7 +114,20 @@ def _explain_value(error: click.BadParameter, path: str, all_flags: str) -> Show
         choices = [str(choice) for choice in error.param.type.choices]
         near = difflib.get_close_matches(message.split("'")[1].lower(), choices, n=1, cutoff=0.5)
         fix = again(name, near[0]) if near else None
+    message = _plain_number(message, error.param)
     return ShownError(f"{name}: {message}" if name else message, path, fix or all_flags)
+
+
+def _plain_number(message: str, parameter: click.Parameter | None) -> str:
+    """click's messages about numbers in plain words, with the limits."""
+    kind = parameter.type if parameter else None
+    if isinstance(kind, click.IntRange | click.FloatRange) and " is not in the range " in message:
+        value = message.partition(" is not in")[0]
+        least = f"{'above' if kind.min_open else 'at least'} {kind.min}" if kind.min is not None else ""
+        most = f"{'below' if kind.max_open else 'at most'} {kind.max}" if kind.max is not None else ""
+        return f"{value}: must be {' and '.join(filter(None, (least, most)))}"
+    message = re.sub(r"is not a valid int(eger)?( range)?", "is not a whole number", message)
+    return re.sub(r"is not a valid float( range)?", "is not a number, such as 0.2 (without a unit)", message)
 
 
 def _name(parameter: click.Parameter | None, context: click.Context | None) -> str:

@@ -15,7 +15,24 @@ from runner.options import SubmitOptions
 from runner.prediction.sources import predict_again, stale_reason, warn_if_stale
 from runner.session import Session
 from runner.steps.check import check
-from runner.training.run import Run, find_runs
+from runner.training.run import Run, find_run, find_runs
+
+
+def find_submission(session: Session, what: str | None) -> Path | Run:
+    """What is meant by a typed word: a file, a run, or without a word the newest run; what is missing is told."""
+    if what is None:
+        return find_run(session.workspace, session.name)
+    path = Path(what).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir() and path.parent.resolve() == session.workspace.runs_dir(session.name).resolve():
+        what = path.name  # the folder of a run
+    elif path.is_dir():
+        raise UsageError("a folder is no submission file", where=path, fix="name the CSV in it, or a run")
+    elif len(path.parts) > 1 or path.suffix:
+        fix = f"name a CSV that is there, or a run: `{session.command('runs')}`"
+        raise UsageError("there is no such submission file", where=path, fix=fix)
+    return find_run(session.workspace, session.name, what)
 
 
 def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOptions()) -> SubmitResult:

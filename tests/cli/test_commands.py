@@ -160,7 +160,7 @@ def test_wrong_usage_exits_with_a_message(
         (("train", "--backbone", "resnet_34"), "resnet34"),
         (("train", "--weights", "none.safetensors"), "the weights file is missing"),
         (("train", "--run", "../up"), "cannot name a run"),
-        (("check", "none.csv"), "the submission does not exist"),
+        (("check", "none.csv"), "there is no such submission file"),
         (("split", "--holdout", "3"), "not a fraction"),
         (("split", "--folds", "61"), "61 folds cannot be made"),
         (("train", "--resume", "--run", "other"), "no run 'other'"),

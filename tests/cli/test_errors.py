@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from runner.cli import run_command
+from runner.cli.command_groups import RootGroup
 from tests.cli.conftest import Runner
 
 # What was typed, and the command that was meant.
@@ -72,3 +74,47 @@ def test_messages_fit_80_columns_but_for_places_and_commands(cli: Runner, capsys
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 6
     assert [line for line in lines if len(line) > 80 and not line.startswith(("  where:", "  fix: runner"))] == []
+
+
+def completed(line: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What Tab offers at the end of a command line."""
+    monkeypatch.setenv("RUNNER_WORKSPACE", str(workspace))
+    *words, incomplete = line.split(" ")
+    complete = ShellComplete(RootGroup("runner"), {}, "runner", "_RUNNER_COMPLETE")
+    return [item.value for item in complete.get_completions(words, incomplete)]
+
+
+def test_tab_offers_competitions_and_runs_and_executes_nothing(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shapes / "competitions" / "shop.py").write_text("import os; os._exit(9)")
+    (shapes / "runs" / "shapes" / "first").mkdir(parents=True)
+    (shapes / "runs" / "shapes" / "first" / "recipe.json").write_text("{}")
+    assert completed("sh", shapes, monkeypatch) == ["shapes", "shop"]
+    assert completed("doctor sh", shapes, monkeypatch) == ["shapes", "shop"]
+    assert completed("shapes predict --run f", shapes, monkeypatch) == ["first"]
+    assert completed("shapes check f", shapes, monkeypatch) == ["first"]
+    assert "--epochs" in completed("shapes train --ep", shapes, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("dog-breed split --folds 1", "--folds: 1: must be at least 2"),
+        ("dog-breed split --folds two", "'two' is not a whole number"),
+        ("dog-breed train --time-budget 10min", "'10min' is not a number, such as 0.2 (without a unit)"),
+        ("dog-breed find-lr --figure x.gif", "a figure is an SVG or a PNG, not .gif"),
+        ("demo --all planet", "leave out planet, or --all"),
+        ("--workspace nowhere/at/all list", "there is no such workspace"),
+    ],
+)
+def test_wrong_values_are_told_in_plain_words(typed: str, told: str, cli: Runner) -> None:
+    result = cli(*typed.split())
+    assert (result.code, told in result.err) == (2, True), result.err
+
+
+def test_check_takes_a_run_or_a_file_and_tells_what_is_missing(shapes: Path, cli: Runner, shapes_folder: Path) -> None:
+    cli("shapes", "download", "--from", shapes_folder)
+    assert cli("shapes", "check", shapes_folder / "sample_submission.csv").code == 0
+    for word, told in (("nofile.csv", "no such submission file"), (shapes, "a folder is no"), ("one", "no run")):
+        result = cli("shapes", "check", word)
+        assert result.code in (1, 2)
+        assert told in result.err

@@ -20,7 +20,7 @@ def board(options: GlobalOptions, open_browser: bool) -> None:
     """One page over every run and submission of every competition, linked to their reports."""
     from runner.report.board import board_file, read_history, write_board
 
-    base = options.root_workspace
+    base = options.existing_workspace
     known = [read_history(plugin, base.for_host(host), host) for plugin in options.summaries() for host in HOSTS]
     path = write_board(known, board_file(base))
     if options.as_json:

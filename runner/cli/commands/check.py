@@ -6,17 +6,25 @@ from pathlib import Path
 
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 
 
 @command("check")
-@click.argument("file", type=click.Path(path_type=Path))
-def check(options: GlobalOptions, file: Path) -> None:
-    """Check whether the host would accept FILE: ids, columns, values, encoding."""
-    from runner.steps.check import check as check_file
+@click.argument("what", metavar="[FILE|RUN]", required=False, shell_complete=complete_runs)
+def check(options: GlobalOptions, what: str | None) -> None:
+    """Check whether the host would accept a file, or a run's submission: ids, columns, values, encoding.
 
-    rows = check_file(options.session(), file)
+    Without a name: the submission of the newest run.
+    """
+    from runner.steps.check import check as check_file
+    from runner.steps.submit import find_submission
+
+    session = options.session()
+    file = find_submission(session, what)
+    file = file if isinstance(file, Path) else session.submission_file(file.name)
+    rows = check_file(session, file)
     if options.as_json:
         print_json({"file": file, "rows": rows, "valid": True})
     else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from runner.cli.completion import complete_competitions
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 
 
 @command("demo", all_processes=True)
-@click.argument("names", metavar="[COMPETITION]...", nargs=-1)
+@click.argument("names", metavar="[COMPETITION]...", nargs=-1, shell_complete=complete_competitions)
 @click.option("--all", "all_competitions", is_flag=True, help="All competitions that have practice data.")
 def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool) -> None:
     """Run everything on practice data, graded on a practice leaderboard: no account, no GPU, no network."""
@@ -18,6 +19,8 @@ def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool)
     from runner.report.run.page import write_report
     from runner.workflow import demo as run_demo
 
+    if names and all_competitions:
+        raise click.UsageError(f"--all is every competition: leave out {', '.join(names)}, or --all")
     options.host_name = "practice"
     made = []
     for name in practice_names() if all_competitions else names or ("dog-breed",):

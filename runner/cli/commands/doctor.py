@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.completion import complete_competitions
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 
@@ -18,7 +19,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @command("doctor")
-@click.argument("name", metavar="[COMPETITION]", required=False)
+@click.argument("name", metavar="[COMPETITION]", required=False, shell_complete=complete_competitions)
 def doctor(options: GlobalOptions, name: str | None) -> None:
     """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
     from runner.doctor import Status, run_checks

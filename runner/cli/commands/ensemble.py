@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 
 
 @command("ensemble")
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--name", metavar="NAME", help="The ensemble's name.  [default: ensemble and a number]")
 def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -> None:
     """Blend runs from their prediction files alone: weights fitted on out-of-fold rows, a run of its own.

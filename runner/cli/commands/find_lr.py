@@ -12,7 +12,9 @@ from runner.cli.flag_conflicts import check_unused
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import read_compute, read_recipe, read_train_options, recipe_options
 from runner.cli.print_json import print_json
+from runner.commands import again
 from runner.console import is_first_process
+from runner.errors import UsageError
 
 
 @command("find-lr", all_processes=True)
@@ -26,6 +28,9 @@ def find_lr(options: GlobalOptions, figure: Path | None, **flags: Any) -> None:
     from runner.training.lr_finder import describe
 
     check_unused(("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track"), "find-lr")
+    if figure is not None and figure.suffix.lower() not in (".svg", ".png"):
+        fix = again("--figure", figure.with_suffix(".svg"))
+        raise UsageError(f"a figure is an SVG or a PNG, not {figure.suffix or 'a file without a suffix'}", fix=fix)
     session = options.session(read_compute(flags))
     recipe = read_recipe(session, flags)
     results = find_session_lr(session, recipe, read_train_options(flags))

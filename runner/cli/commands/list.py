@@ -58,9 +58,10 @@ def list_competitions(options: GlobalOptions) -> None:
 
 
 def _overviews(options: GlobalOptions) -> Iterator[Overview]:
+    base = options.existing_workspace
     for plugin in options.summaries():
         for host in HOSTS:
-            workspace = options.root_workspace.for_host(host)
+            workspace = base.for_host(host)
             if host == "kaggle" or workspace.data_dir(plugin.name).exists():
                 yield _overview(plugin, host, workspace)
 

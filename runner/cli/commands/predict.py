@@ -6,13 +6,20 @@ from typing import Any
 
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import compute_options, predict_options, read_compute, read_predict_options
 from runner.cli.print_json import print_json
 
 
 @command("predict", all_processes=True)
-@click.option("--run", "name", metavar="NAME", help="The run to predict with.  [default: the newest]")
+@click.option(
+    "--run",
+    "name",
+    metavar="NAME",
+    shell_complete=complete_runs,
+    help="The run to predict with.  [default: the newest]",
+)
 @compute_options
 @predict_options
 def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:

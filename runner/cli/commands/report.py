@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
@@ -22,7 +23,7 @@ open_option = click.option("--open", "open_browser", is_flag=True, help="Show th
 
 
 @command("report")
-@click.argument("name", metavar="[RUN]", required=False)
+@click.argument("name", metavar="[RUN]", required=False, shell_complete=complete_runs)
 @open_option
 @click.option(
     "--figures",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.console import log
@@ -13,7 +12,7 @@ from runner.options import SubmitOptions
 
 
 @command("submit")
-@click.argument("what", metavar="[FILE|RUN]", required=False)
+@click.argument("what", metavar="[FILE|RUN]", required=False, shell_complete=complete_runs)
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the score.")
 @click.option("--resubmit", is_flag=True, help="Submit it even if the host has this very file already.")
@@ -28,16 +27,13 @@ def submit(
 ) -> None:
     """Check, submit, wait for the score, and write it in the ledger. Without a name: the newest run."""
     from runner.cli.messages import format_submission, plain_submission
-    from runner.steps.submit import best_unsubmitted
+    from runner.steps.submit import best_unsubmitted, find_submission
     from runner.steps.submit import submit as submit_file
-    from runner.training.run import find_run
 
     session = options.session()
     submit_options = SubmitOptions(message, wait=not no_wait, resubmit=resubmit)
     if best is None:
-        is_file = what is not None and (Path(what).is_file() or what.endswith(".csv"))
-        chosen = Path(str(what)) if is_file else find_run(session.workspace, session.name, what)
-        result = submit_file(session, chosen, submit_options)
+        result = submit_file(session, find_submission(session, what), submit_options)
         if options.as_json:
             print_json(plain_submission(result))
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from runner.cli.completion import complete_runs
 from runner.cli.flag_conflicts import check_flags
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
@@ -13,7 +14,13 @@ from runner.cli.print_json import print_json
 
 
 @command("train", all_processes=True)
-@click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
+@click.option(
+    "--run",
+    "name",
+    metavar="NAME",
+    shell_complete=complete_runs,
+    help="The run's name.  [default: the backbone and a number]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the named run, or the newest, by its own recipe.")
 @click.option("--all-data", is_flag=True, help="Refit the named run, or the newest, on all labelled rows.")
 @new_option
