@@ -19,12 +19,23 @@ from benchmarks.torture.campaign import Plan, run_attack, table
 # Modules of this package with a constant ATTACK.
 CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak")
 
+_KAGGLE_MODULES = ("kagglesdk.competitions.types.competition_api_service", "kagglesdk.kaggle_http_client")
+# What the commands of a small campaign import: no torch.
+_SMALL_MODULES = (
+    "runner.steps.download",
+    "runner.steps.split",
+    "runner.steps.submit",
+    "runner.cli.messages",
+    "runner.hosts.kaggle",
+    *_KAGGLE_MODULES,
+)
+
 
 def main() -> int:
     """Run the attacks; 1 if one of them did harm."""
     options = parse_options()
     plan = Plan(options.seed, options.trials, options.minutes, options.small, options.first)
-    preload()
+    preload(plan.small)
     attacks = [load(name) for name in options.only.split(",")]
     assert threading.active_count() == 1, "a process with threads cannot be forked"
     print(f"seed {plan.seed}", flush=True)
@@ -33,13 +44,12 @@ def main() -> int:
     return int(any(outcome.harms for outcome in outcomes))
 
 
-def preload() -> None:
+def preload(small: bool) -> None:
     """Import everything that a command may import, so that a forked command costs no more than its work."""
-    for module in pkgutil.walk_packages(runner.__path__, "runner."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    for name in ("kagglesdk.competitions.types.competition_api_service", "kagglesdk.kaggle_http_client"):
-        importlib.import_module(name)
+    modules = [module.name for module in pkgutil.walk_packages(runner.__path__, "runner.")]
+    for name in _SMALL_MODULES if small else [*modules, *_KAGGLE_MODULES]:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
 
 
 def load(name: str) -> Attack:

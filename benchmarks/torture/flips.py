@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from benchmarks.torture.attack import Attack, Harm, Trial
 from benchmarks.torture.contents import differences, plain_text, read_json
 from benchmarks.torture.damage import damage
 from benchmarks.torture.process import Interruption, fork_runner
-from benchmarks.torture.worlds import NAME, STEPS, copy_world, record_steps, shapes
+from benchmarks.torture.worlds import NAME, STEPS, copy_world, create_world, record_steps, shapes
 
 _PREDICTIONS = ("fold-*/*.npz", "fold-*/swa.*", "oof_targets.npz", "postprocess.json", "score.json")
 _SHORT = ("--epochs-scale", "0.4", "--workers", "0")
@@ -124,25 +124,56 @@ SCENARIOS = (
     Scenario("explore", (shapes("explore"),), (f"data/{NAME}/*.*", f"data/{NAME}/train/*")),
 )
 
+# In a workspace without a run, for the suite: nothing is trained.
+SMALL_SCENARIOS = (
+    Scenario(
+        "split",
+        (shapes("split", "--folds", "2"), shapes("check", "submission.csv")),
+        (f"data/{NAME}/*.csv", f"data/{NAME}/manifest.json", f"runs/{NAME}/folds.*"),
+        world="submitted",
+    ),
+    Scenario(
+        "submit a file",
+        (shapes("submit", "submission.csv"), shapes("standings", "--refresh")),
+        ("submissions/ledger.csv", f"leaderboards/{NAME}/*"),
+        world="submitted",
+    ),
+)
+
 _LAST_STEP = "submit best"  # runs a, b and e, predicted; a and the best of the others submitted
 
 
 def prepare(folder: Path, small: bool) -> None:
-    """Make a finished workspace and an interrupted one, and do in them what each scenario does, undamaged."""
+    """Make the workspaces, and do in them what each scenario does, undamaged."""
     names = [step.name for step in STEPS]
-    record_steps(folder, STEPS[: names.index(_LAST_STEP) + 1])
-    (folder / "after" / _LAST_STEP).rename(folder / "finished")
-    _interrupt_training(folder, folder / "interrupted")
-    for scenario in _scenarios(small):
+    _submit_a_file(folder)
+    if not small:
+        record_steps(folder, STEPS[: names.index(_LAST_STEP) + 1])
+        (folder / "after" / _LAST_STEP).rename(folder / "finished")
+        _interrupt_training(folder, folder / "interrupted")
+    for scenario in SMALL_SCENARIOS if small else (*SCENARIOS, *SMALL_SCENARIOS):
         workspace = folder / "expected" / scenario.name
         _begin(scenario, folder, workspace)
-        outputs = []
-        for words in scenario.calls:
-            ended = fork_runner(workspace, words)
-            if ended.code:
-                raise RuntimeError(ended.describe())
-            outputs.append(plain_text(ended.output, workspace))
+        outputs = [plain_text(_done(workspace, *words), workspace) for words in scenario.calls]
         (folder / f"{scenario.name}.json").write_text(json.dumps(outputs))
+
+
+def _done(workspace: Path, *words: str) -> str:
+    """The output of a command that ends well."""
+    ended = fork_runner(workspace, words)
+    if ended.code:
+        raise RuntimeError(ended.describe())
+    return ended.output
+
+
+def _submit_a_file(folder: Path) -> None:
+    """A workspace with its data, folds, and a file submitted; without a run."""
+    workspace = folder / "submitted"
+    create_world(workspace)
+    _done(workspace, *shapes("download"))
+    _done(workspace, *shapes("split", "--folds", "2"))
+    shutil.copy(workspace / "practice" / "data" / NAME / "sample_submission.csv", workspace / "submission.csv")
+    _done(workspace, *shapes("submit", "submission.csv"))
 
 
 def _interrupt_training(folder: Path, workspace: Path) -> None:
@@ -155,10 +186,6 @@ def _interrupt_training(folder: Path, workspace: Path) -> None:
         fork_runner(workspace, step.words, interruption=Interruption(change=changes))
 
 
-def _scenarios(small: bool) -> Sequence[Scenario]:
-    return [one for one in SCENARIOS if one.name in ("look", "ensemble")] if small else SCENARIOS
-
-
 def _begin(scenario: Scenario, prepared: Path, workspace: Path) -> None:
     copy_world(prepared / scenario.world, workspace)
     for pattern in scenario.removed:
@@ -168,7 +195,9 @@ def _begin(scenario: Scenario, prepared: Path, workspace: Path) -> None:
 
 def run(trial: Trial) -> None:
     """Damage a file, and call what reads it."""
-    known = [scenario for scenario in SCENARIOS if (trial.prepared / f"{scenario.name}.json").exists()]
+    known = [
+        scenario for scenario in (*SCENARIOS, *SMALL_SCENARIOS) if (trial.prepared / f"{scenario.name}.json").exists()
+    ]
     scenario = trial.random.choice(known)
     _begin(scenario, trial.prepared, trial.folder)
     path = _choose(trial, scenario)

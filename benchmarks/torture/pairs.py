@@ -47,9 +47,9 @@ _CHEAP = tuple(words for words in COMMANDS if words[3:4] in (("split",), ("downl
 def prepare(folder: Path, small: bool) -> None:
     """A finished workspace, or only its data."""
     names = [step.name for step in STEPS]
-    last = "split" if small else _LAST_STEP
-    record_steps(folder, STEPS[: names.index(last) + 1])
-    (folder / "after" / last).rename(folder / "finished")
+    steps = tuple(step for step in STEPS if step.name in ("download", "split"))
+    record_steps(folder, steps if small else STEPS[: names.index(_LAST_STEP) + 1])
+    (folder / "after" / ("split" if small else _LAST_STEP)).rename(folder / "finished")
     if small:
         (folder / "small").touch()
 

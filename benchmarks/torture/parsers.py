@@ -293,9 +293,8 @@ def run(trial: Trial) -> None:
     trial.outcome.title = name
     trial.outcome.hit = True
     number = trial.random.randrange(2**32)
-    (trial.folder / "sample.csv").write_bytes(_CSV)
     ended = fork_work(
-        trial.folder, f"the parser of {name}", lambda: _search(PARSERS[name], number, trial.folder), bounds=_BOUNDS
+        trial.folder, f"the parser of {name}", lambda: search(PARSERS[name], number, trial.folder), bounds=_BOUNDS
     )
     trial.outcome.memory_mb, trial.outcome.seconds = ended.memory_mb, ended.seconds
     trial.must(not ended.out_of_bounds, Harm.BOUNDS, f"{name}: {ended.out_of_bounds}")
@@ -303,9 +302,10 @@ def run(trial: Trial) -> None:
         trial.report(Harm.BUG, f"{name}: {ended.output[-1500:]}")
 
 
-def _search(parser: Parser, number: int, folder: Path) -> int:
-    """Look for an input that the parser does not expect; 1 if there is one, and it is printed."""
-    path, stop = folder / parser.file, time.monotonic() + _SECONDS
+def search(parser: Parser, number: int, folder: Path, seconds: float = _SECONDS) -> int:
+    """Look for an input whose error the callers do not expect: it is raised again; else 0."""
+    path, stop = folder / parser.file, time.monotonic() + seconds
+    (folder / "sample.csv").write_bytes(_CSV)
 
     @seed(number)
     @settings(
@@ -324,14 +324,13 @@ def _search(parser: Parser, number: int, folder: Path) -> int:
         with suppress(*parser.expected):
             parser.parse(path)
 
-    try:
+    with suppress(_OverError):
         expects()
-    except _OverError:
-        return 0
-    except BaseException as error:
-        print(f"{type(error).__name__}: {error}\n  for {path.read_bytes()[:600]!r}")
-        raise
     return 0
+
+
+class _OverError(BaseException):
+    """The time is over."""
 
 
 @settings(max_examples=20, database=None, deadline=None)
@@ -341,10 +340,6 @@ def _warm_up(_value: object) -> None:
 
 
 _warm_up()
-
-
-class _OverError(BaseException):
-    """The time is over."""
 
 
 ATTACK = Attack("parsers", 2 * len(PARSERS), run)

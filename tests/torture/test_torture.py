@@ -7,24 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.torture.parsers import PARSERS, search
+
 ROOT = Path(__file__).parents[2]
-TRIALS = 3
-CLASSES = "kills,archives"
+CLASSES = "kills,faults,flips,tables,pairs,power,archives"
+TRIALS = 4
+PARSER_SECONDS = 0.15
 
 
 def test_a_slice_of_every_class_does_no_harm() -> None:
     done = subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "benchmarks.torture",
-            "--only",
-            CLASSES,
-            "--seed",
-            "13",
-            "--trials",
-            str(TRIALS),
-            "--small",
+            *(sys.executable, "-m", "benchmarks.torture", "--small"),
+            *("--only", CLASSES, "--seed", "13", "--trials", str(TRIALS)),
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -33,3 +30,13 @@ def test_a_slice_of_every_class_does_no_harm() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_raises_only_what_its_callers_expect(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("HOME", "KAGGLE_CONFIG_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))  # the parser of credentials sets them
+    search(PARSERS[name], 13, tmp_path, PARSER_SECONDS)
