@@ -199,7 +199,7 @@ def _warn_once(path: Path, message: str, refresh: str) -> None:
 
 def _damaged(path: Path, problems: Sequence[str], refresh: str) -> DamagedLedgerError:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    fix = f"{refresh}  (the file is put aside whole, and what it lacks is fetched from the host)"
+    fix = f"`{refresh}` puts the file aside whole, and fetches from the host what it lacks"
     return DamagedLedgerError(f"the ledger is damaged: {problems[0]}{more}", where=path, fix=fix)
 
 

@@ -13,7 +13,7 @@ from benchmarks.torture.parsers import PARSERS, search
 
 ROOT = Path(__file__).parents[2]
 CLASSES = "kills,faults,flips,tables,pairs,power,archives"
-TRIALS = 4
+TRIALS = 3
 PARSER_SECONDS = 0.15
 
 
