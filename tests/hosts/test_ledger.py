@@ -159,7 +159,7 @@ def test_a_damaged_header_loses_no_line(tmp_path: Path, caplog: pytest.LogCaptur
     path.write_text(damaged)
     with pytest.raises(DamagedLedgerError, match="line 1: the columns are") as caught:
         read_ledger(path, refresh="runner dogs standings --refresh")
-    assert str(caught.value.fix).startswith("runner dogs standings --refresh  (")
+    assert str(caught.value.fix).startswith("`runner dogs standings --refresh` ")
     assert path.read_text() == damaged  # reading changes nothing
     assert add_missing(path, []) == ()
     assert read_ledger(path) == entries
