@@ -9,10 +9,11 @@ from pathlib import Path
 
 from runner.errors import RunnerError
 from runner.hosts.ledger import Entry, readable_entries
-from runner.prediction.sources import stale_reason
+from runner.prediction.sources import predict_again, stale_reason
 from runner.session import Session
 from runner.training.log import read_log
 from runner.training.progress import read_progress
+from runner.training.recipe_flags import compute_flags
 from runner.training.run import Run, find_runs
 
 
@@ -56,6 +57,19 @@ def run_status(session: Session, run: Run) -> tuple[str, str]:
         return ("trained", "not predicted yet") if run.read_score() is None else ("predicted", "")
     except (RunnerError, OSError) as error:
         return "damaged", str(error).partition("\n")[0] + f" ({_where(error)})"
+
+
+def next_command(session: Session, run: Run) -> str:
+    """What the run needs next: the rest of its training, predictions, or a look at them and a submission."""
+    status, _ = run_status(session, run)
+    machine = compute_flags(session.compute)
+    if status in ("empty", "unfinished"):
+        return session.command("train", "--run", run.name, "--resume", *machine)
+    if status == "trained":
+        return session.command("predict", "--run", run.name, *machine)
+    if status == "stale":
+        return " ".join([predict_again(session.workspace, run), *machine])
+    return f"{session.command('report', run.name)}; to submit it: {session.command('submit', run.name)}"
 
 
 def _row(session: Session, run: Run, entries: Mapping[str, Entry]) -> RunRow:

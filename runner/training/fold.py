@@ -29,9 +29,10 @@ from runner.training.losses import NumberScale, to_predictions
 from runner.training.model import Network, build_network
 from runner.training.run import Run
 from runner.training.seeds import seed_for
-from runner.training.snapshots import Snapshot, load_weights
+from runner.training.snapshots import FORMAT, Snapshot, load_weights
 from runner.training.unreadable import SkippedImages, blank_skipped
 from runner.training.weights_files import missing_weights_error
+from runner.workspace import read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +192,8 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
         normalisation=_channel_statistics(fold.full_images, fold.train.rows) if channels != 3 else None,
     )
     if fold.start is not None:
+        # A backbone of fixed input size has weights of that size; the stage then sets its own.
+        network.set_size(int(read_json(fold.start.with_suffix(".json"), format=FORMAT)["size"]))
         load_weights(fold.start, network)
     return network
 

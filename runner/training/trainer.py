@@ -46,6 +46,7 @@ from runner.training.losses import constant_logits, label_loss, row_losses
 from runner.training.lr_finder import load_or_find_lr
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
+from runner.training.recipe_flags import train_words
 from runner.training.schedule import Epoch, lr_factor, plan_epochs
 from runner.training.snapshots import (
     Snapshot,
@@ -243,11 +244,14 @@ def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> Train
     """The loss became NaN: the error names the lr, and the snapshot to start from with a smaller one."""
     snapshots = read_snapshots(fold.folder)
     kept = f"the weights of {snapshots[-1].name} are kept" if snapshots else "no weights are kept"
-    start = ("--from-run", f"{fold.run.name}:{snapshots[-1].name}") if snapshots else ()
+    recipe = replace(fold.recipe, lr=float(f"{error.lr / 10:.2g}"), group_lrs=None, find_lr=False)
+    if snapshots:
+        recipe = replace(recipe, from_run=f"{fold.run.name}:{snapshots[-1].name}", weights=None)
+    words = train_words(fold.session, fold.run, recipe)
     return TrainingError(
         f"the loss became NaN in epoch {epoch.number + 1}, mini-batch {error.batch + 1}, at lr {error.lr:.3g}; {kept}",
         where=fold.folder,
-        fix=fold.session.command("train", "--lr", f"{error.lr / 10:.2g}", *start),
+        fix=fold.session.command(*words) if words else f"the same command with --lr {recipe.lr:g} and --new",
     )
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 from runner.contract import Recipe, Stage, TrainMode
 from runner.training import folds as folds_module
+from runner.training import trainer as trainer_module
+from runner.training.learner import NonFiniteLoss
 from runner.training.run import Run
 from runner.training.trainer import StageTrainer
 from tests.cli.conftest import Result, Runner
@@ -294,3 +296,28 @@ def test_from_run_takes_the_backbone_of_the_run(workspace_dir: Path, cli: Runner
     assert recipe_of(workspace_dir, "second").backbone == "test_efficientnet"
     refused = cli("shapes", "train", "--from-run", "first", "--backbone", "test_resnet")
     assert (refused.code, "first trained test_efficientnet, not test_resnet" in refused.err) == (2, True)
+
+
+def test_a_divergence_names_a_command_with_the_flags_of_the_run(
+    workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_epoch = trainer_module.train_epoch
+    calls = []
+
+    def diverging(*arguments: object, **more: object) -> object:
+        calls.append(1)
+        if len(calls) in diverges_in:
+            raise NonFiniteLoss(3, 0.5)
+        return train_epoch(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer_module, "train_epoch", diverging)
+    flags = ("--backbone", "test_vit", "--size", 32, "--workers", 0)
+    diverges_in = [1]
+    at_once = cli("shapes", "train", *flags)
+    assert "fix: runner shapes train --backbone test_vit --size 32 --lr 0.05\n" in at_once.err
+    assert run_names(workspace_dir) == []
+    diverges_in = [3]
+    later = cli("shapes", "train", *flags)
+    words = "--backbone test_vit --from-run test-vit-1:snapshot-0 --size 32 --lr 0.05"
+    assert f"fix: runner shapes train {words}\n" in later.err
+    train(cli, *words.split())

@@ -244,3 +244,25 @@ def test_a_split_that_would_orphan_runs_names_them_and_wants_force(workspace_dir
     ok(cli("shapes", "split", "--folds", 4, "--seed", 3, "--force"))
     ok(cli("shapes", "split", "--folds", 3))
     assert folds.read_bytes() != before
+
+
+def test_each_command_names_the_one_that_the_run_needs_next(
+    workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = ok(cli("shapes", "train", "--resume", "--run", "half", "--device", "cpu", *NO_WORKERS))
+    assert "next: runner shapes predict --run half --device cpu --workers 0\n" in trained.err
+    predicted = ok(cli("shapes", "predict", "--run", "half", "--tta", "none", *NO_WORKERS))
+    assert "next: runner shapes report half; to submit it: runner shapes submit half\n" in predicted.err
+    blended = ok(cli("shapes", "ensemble", "half", "whole", "--name", "both"))
+    assert "next: runner shapes report both; to submit it: runner shapes submit both\n" in blended.err
+    partly = ok(cli("shapes", "train", "--folds", 2, "--only-fold", 0, "--run", "folds", *NO_WORKERS))
+    assert "next: runner shapes train --run folds --resume --workers 0\n" in partly.err
+
+
+def test_the_report_says_what_is_stale(workspace_dir: Path, cli: Runner) -> None:
+    assert "Stale" not in ok(cli("shapes", "report", "whole")).out
+    ok(cli("shapes", "predict", "--run", "whole", "--tta", "none", *NO_WORKERS))
+    (workspace_dir / "submissions" / "shapes" / "whole.csv").write_text("id\n")
+    reported = ok(cli("shapes", "report", "whole")).out
+    assert "Stale: whole.csv has changed since." in reported
+    assert "runner shapes predict --run whole --tta none" in reported

@@ -18,8 +18,8 @@ from runner.contract import Recipe, Stage, TrainMode
 from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
 from runner.report.run.data import read_run_data
 from runner.report.run.next_steps import next_steps
-from runner.report.run.recipe_flags import recipe_flags
 from runner.session import Session
+from runner.training.recipe_flags import recipe_flags
 from runner.training.run import Run
 from tests.training.loss_curves import make_log
 

@@ -7,6 +7,7 @@ import click
 from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
+from runner.console import log
 
 
 @command("ensemble")
@@ -19,6 +20,7 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
     """
     from runner.cli.messages import format_score, format_score_details, plain_run
     from runner.steps.ensemble import ensemble as blend
+    from runner.steps.runs import next_command
     from runner.training.run import find_run
 
     session = options.session()
@@ -30,3 +32,4 @@ def ensemble(options: GlobalOptions, names: tuple[str, ...], name: str | None) -
     click.echo(format_score(session.competition, run))
     click.echo(format_score_details(run))
     click.echo(session.submission_file(run.name))
+    log.info(f"next: {next_command(session, run)}")

@@ -11,6 +11,7 @@ from runner.cli.flag_conflicts import check_flags
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
 from runner.cli.print_json import print_json
+from runner.console import log
 
 
 @command("train", all_processes=True)
@@ -27,6 +28,7 @@ from runner.cli.print_json import print_json
 @recipe_options
 def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool, new: bool, **flags: Any) -> None:
     """Train by the competition's recipe, changed by the flags. The same command again goes on with its run."""
+    from runner.steps.runs import next_command
     from runner.steps.train import refit
     from runner.steps.train import resume as resume_run
     from runner.steps.train import train as train_session
@@ -46,3 +48,4 @@ def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool
         print_json({"run": run.name, "folder": run.folder})
     else:
         click.echo(run.name)
+    log.info(f"next: {next_command(session, run)}")

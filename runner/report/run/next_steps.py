@@ -11,10 +11,9 @@ from runner.contract import Recipe, TrainMode
 from runner.contract.recipe import scale_epochs, short_recipe, with_freeze_to, with_sizes
 from runner.errors import RunnerError
 from runner.report.run.data import RunData
-from runner.report.run.recipe_flags import recipe_flags, sizes_of
 from runner.training.diagnosis import Diagnosis, Trend, Verdict, diagnose
+from runner.training.recipe_flags import sizes_of, train_words
 from runner.training.run import Run, find_runs
-from runner.training.weights_files import find_weights_file
 
 _CHANGES = 3  # of the recipe, at most
 _SIZE_STEP = 32  # pixels
@@ -239,11 +238,6 @@ def _submit_steps(data: RunData) -> Iterator[str]:
 
 
 def _train_command(data: RunData, recipe: Recipe) -> str | None:
-    """The command that trains this recipe: by the run's own flags, else by naming the run; None if no flags do."""
-    weights = find_weights_file(data.session, recipe.weights) if recipe.weights else None
-    if weights or not recipe.weights:
-        flags = recipe_flags(recipe, data.competition.recipe, str(weights) if weights else None)
-        if flags is not None:
-            return data.command("train", *flags)
-    differences = recipe_flags(recipe, data.recipe)
-    return None if differences is None else data.command("train", "--recipe-of", data.run.name, *differences)
+    """The command that trains this recipe; None if no flags do."""
+    words = train_words(data.session, data.run, recipe)
+    return None if words is None else data.command(*words)

@@ -12,6 +12,7 @@ from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
 from runner.contract.default_decisions import scored_values
 from runner.contract.recipe import Stage
 from runner.prediction.score import Score, score_rows
+from runner.prediction.sources import predict_again, stale_reason
 from runner.report.run.data import OofPredictions, RunData
 from runner.report.run.leaderboard import standings_of
 from runner.report.run.per_class import per_label_scores
@@ -97,7 +98,10 @@ def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
 
 
 def describe_missing(data: RunData) -> str:
-    """What an unfinished run lacks and the command that continues it; empty if it is finished."""
+    """What an unfinished or a stale run lacks and the command that mends it; empty if it is finished."""
+    workspace = data.session.workspace
+    if data.score is not None and (reason := stale_reason(workspace, data.run)):
+        return f"Stale: {reason}. To predict again: `{predict_again(workspace, data.run)}`"
     if data.members:
         return ""
     if data.epochs_done < data.epochs_planned:

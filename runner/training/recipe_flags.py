@@ -6,8 +6,37 @@ from collections.abc import Iterator
 
 from runner.contract import Recipe, TrainMode
 from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
+from runner.options import Compute
+from runner.session import Session
+from runner.training.run import Run
+from runner.training.weights_files import find_weights_file
 
 Flags = dict[str, object]
+
+
+def train_words(session: Session, run: Run, recipe: Recipe) -> list[str] | None:
+    """The `train` command of this recipe: by its own flags, else by naming the run; None if no flags make it."""
+    weights = find_weights_file(session, recipe.weights) if recipe.weights else None
+    if weights or not recipe.weights:
+        flags = recipe_flags(recipe, session.competition.recipe, str(weights) if weights else None)
+        if flags is not None:
+            return ["train", *flags]
+    if not run.recipe_file.exists() or run.is_empty:  # an empty run is removed when its training fails
+        return None
+    differences = recipe_flags(recipe, run.read_recipe())
+    return None if differences is None else ["train", "--recipe-of", run.name, *differences]
+
+
+def compute_flags(compute: Compute) -> list[str]:
+    """The flags of this device and these workers, as far as they are not the default ones."""
+    default, flags = Compute(), dict[str, object]()
+    if compute.device != default.device:
+        flags["--device"] = compute.device
+    if compute.workers != default.workers:
+        flags["--workers"] = compute.workers
+    if compute.cache_bytes != default.cache_bytes:
+        flags["--cache-gb"] = f"{compute.cache_bytes / 1e9:g}"
+    return [str(word) for flag in flags.items() for word in flag]
 
 
 def recipe_flags(recipe: Recipe, declared: Recipe, weights_file: str | None = None) -> list[str] | None:
