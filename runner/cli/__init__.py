@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _exit(code: int) -> NoReturn:
     """Call the exit handlers, flush, and end the process without tearing down torch, which takes most of a second."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing left to interrupt
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -49,6 +51,14 @@ def _exit(code: int) -> NoReturn:
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Errors go to stderr, with --json to stdout; no traceback without -v."""
+    try:
+        return _run_command(arguments)
+    except KeyboardInterrupt:  # before the command was called, or while its error was shown
+        click.echo("\ninterrupted", err=True)
+        return INTERRUPTED
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
     set_verbosity()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not is_first_process():

@@ -215,6 +215,17 @@ def test_an_interrupt_exits_with_130_and_no_traceback(cli: Runner, monkeypatch: 
     assert "interrupted" in result.err
 
 
+def test_an_interrupt_before_the_command_is_called_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runner.cli.RootGroup", interrupted)
+    assert run_command(["list"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "somewhere")
