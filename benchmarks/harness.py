@@ -200,9 +200,9 @@ _COMPETITION_FILE = '''"""Dog-breed with another recipe."""
 from dataclasses import replace
 
 from competitions.dog_breed import COMPETITION as DOG_BREED
-from runner.contract import Recipe
+from runner.contract.recipe import recipe_from_dict
 
-COMPETITION = replace(DOG_BREED, slug={name!r}, title={name!r}, recipe=Recipe.from_dict({recipe!r}))
+COMPETITION = replace(DOG_BREED, slug={name!r}, title={name!r}, recipe=recipe_from_dict({recipe!r}))
 '''
 
 

@@ -69,3 +69,7 @@ class TrainingError(RunnerError):
 
 class InUseError(RunnerError):
     """Another process is writing what this command would write."""
+
+
+class DamagedFileError(RunnerError):
+    """A file of the runner's own that does not hold what was written into it."""

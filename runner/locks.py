@@ -42,7 +42,7 @@ class Holder:
     @classmethod
     def current(cls, command: str) -> Holder:
         """This process, from now on."""
-        return cls(os.getpid(), _this_host(), time.strftime("%Y-%m-%d %H:%M:%S"), command)
+        return cls(os.getpid(), host_name(), time.strftime("%Y-%m-%d %H:%M:%S"), command)
 
     def __str__(self) -> str:
         return f"{self.command or 'another command'} (process {self.process} on {self.host}, since {self.since})"
@@ -50,15 +50,20 @@ class Holder:
     @property
     def may_live(self) -> bool:
         """False if it was a process of this machine that has ended."""
-        if self.host != _this_host() or os.name == "nt":
-            return True
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            return True
+        return self.host != host_name() or may_live(self.process)
+
+
+def may_live(process: int) -> bool:
+    """False if there is no process of that number on this machine."""
+    if os.name == "nt":  # there the call would end it
         return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @dataclass
@@ -85,7 +90,7 @@ def hold(path: Path, command: str, *, what: str, fix: str, shared: bool = False)
     if file is None:
         holder = read_holder(path)
         by = str(holder) if holder else "another command"
-        stop = f", or end it with `kill {holder.process}`" if holder and holder.host == _this_host() else ""
+        stop = f", or end it with `kill {holder.process}`" if holder and holder.host == host_name() else ""
         raise InUseError(f"{what} is in use by {by}", where=path, fix=f"wait until it has ended{stop}; {fix}")
     with _kept(path, file, shared):
         yield
@@ -120,13 +125,14 @@ def read_holder(path: Path) -> Holder | None:
         with suppress(ValueError, TypeError, RecursionError):
             holders.append(Holder(**json.loads(line)))
     living = [holder for holder in holders if holder.may_live]
-    others = [holder for holder in living if (holder.process, holder.host) != (os.getpid(), _this_host())]
+    others = [holder for holder in living if (holder.process, holder.host) != (os.getpid(), host_name())]
     chosen = others or living or holders
     return chosen[-1] if chosen else None
 
 
-def _this_host() -> str:
-    import socket
+def host_name() -> str:
+    """The name of this machine."""
+    import socket  # here: `--help` needs no lock
 
     return socket.gethostname()
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from zlib import crc32
 
 from runner.commands import command
-from runner.errors import RunnerError, UsageError
+from runner.errors import DamagedFileError, RunnerError, UsageError
+from runner.fields import checked
 from runner.full_disk import telling_full_disk
-from runner.locks import wait_for
+from runner.locks import host_name, may_live, wait_for
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -79,17 +86,20 @@ class Workspace:
 def atomic_path(path: Path, *, size: int | None = None) -> Iterator[Path]:
     """A temporary path beside `path` to write to; renamed to `path` when the block ends without an error.
 
+    When this returns, content and name are on the disk: a power cut afterwards loses neither.
     A disk that is too full for it is a DiskFullError, which says how much is missing if the `size` is known.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
+    remove_leftovers(path.parent, once=True)
     # The ids of process and thread keep two writers of one file apart; the suffix stays last,
     # because numpy and others choose the format, or add a suffix of their own, by it.
-    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{_host_key()}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     try:
         with telling_full_disk(path, size=size, part=part):
             yield part
-            _flush_to_disk(part)
+            flush_to_disk(part)
             part.replace(path)
+            flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -105,39 +115,133 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        flush_to_disk(folder.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there; it does not come back after a power cut."""
+    if path.exists():
+        path.unlink(missing_ok=True)
+        flush_to_disk(path.parent)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    # Without it a power cut can leave a new name with no content, or take a name back.
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_LEFTOVER = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.part(\..*)?")
+_searched: set[Path] = set()  # folders without leftovers of earlier processes
+
+
+def remove_leftovers(folder: Path, *, once: bool = False) -> int:
+    """Remove what killed writers left half written in a folder; how many files it was.
+
+    Only those of this machine whose process has ended: others may still be at work. With `once` a folder that this
+    process has searched is not searched again.
+    """
+    if once and folder in _searched:
+        return 0
+    _searched.add(folder)
+    names = [entry.name for entry in os.scandir(folder)]
+    dead = [name for name in names if (match := _LEFTOVER.fullmatch(name)) and _has_ended(match)]
+    for name in dead:
+        (folder / name).unlink(missing_ok=True)
+    return len(dead)
+
+
+def _has_ended(part: re.Match[str]) -> bool:
+    return part["host"] == _host_key() and not may_live(int(part["process"]))
+
+
+@cache
+def _host_key() -> str:
+    return f"{crc32(host_name().encode()):08x}"
+
+
 def write_json(path: Path, value: Any, *, format: int | None = None) -> None:
-    """Write a value as JSON that a person can read and a diff can compare, with its format version in front."""
+    """Write a value as JSON that a person can read and a diff can compare.
+
+    With its format version in front, it has a checksum at its end, which `read_json` compares. NaN is a ValueError.
+    """
     import json  # here and below: `--help` needs none of it
 
     content = value if format is None else {"format": format, **value}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    if format is not None:
+        content["checksum"] = _checksum(content)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_record(path: Path, kind: type[Kind], *, format: int, fix: str | None = None, name: str = "") -> Kind:
+    """The content of a JSON file as a dataclass or typed dictionary; a DamagedFileError with `fix` if it is none."""
+    plain = read_json(path, format=format, fix=fix)
+    with explain_damage(path, fix):
+        return checked(kind, plain, name)
 
 
 def read_json(path: Path, *, format: int | None = None, fix: str | None = None) -> Any:
-    """The value in a JSON file, without its format version; a RunnerError with `fix` if it is damaged or differs."""
+    """The value in a JSON file, without its format version; a DamagedFileError with `fix` if it cannot be right."""
     import json
 
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunnerError(f"the file is damaged, not JSON: {error}", where=path, fix=fix) from error
+    with explain_damage(path, fix):
+        value = json.loads(path.read_bytes().decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     if format is None:
         return value
     found = value.pop("format", None) if isinstance(value, dict) else None
     if found != format:
-        raise RunnerError(
-            f"the file has {'no format version' if found is None else f'format {found}'}; "
+        raise DamagedFileError(
+            f"the file has {'no format version' if found is None else f'format {found!r:.80}'}; "
             f"this version of the runner reads format {format}",
             where=path,
             fix=fix,
         )
+    # Files of earlier versions have no checksum.
+    if "checksum" in value and value.pop("checksum") != _checksum({"format": format, **value}):
+        raise DamagedFileError("the file is damaged: its content does not fit its checksum", where=path, fix=fix)
     return value
 
 
-def _flush_to_disk(path: Path) -> None:
-    # Without the flush a power cut after the rename can leave the new name with no content.
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
+@contextmanager
+def explain_damage(path: Path, fix: str | None, what: str = "the file") -> Iterator[None]:
+    """Turn whatever goes wrong while a file of ours is read into a DamagedFileError with its name and `fix`."""
+    try:
+        yield
+    except (RunnerError, FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # each library has errors of its own, and a damaged file brings out any of them
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, RecursionError):
+            reason = "it is nested too deeply"
+        if isinstance(error, KeyError):
+            reason = f"it has no {reason}"
+        raise DamagedFileError(f"{what} is damaged: {reason[:300]}", where=path, fix=fix) from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no number")
+    return value
+
+
+def _checksum(content: Any) -> str:
+    """A digest of a JSON value, however it is laid out in its file."""
+    import hashlib
+    import json
+
+    plain = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def locked(path: Path) -> AbstractContextManager[None]:

@@ -28,6 +28,7 @@ SHAPES = Competition(
 _FILE = '''"""The height of a bright band."""
 
 from runner.contract import *
+from runner.contract.recipe import recipe_from_dict
 
 COMPETITION = Competition(
     slug={slug!r},
@@ -39,7 +40,7 @@ COMPETITION = Competition(
     preset={preset},
     metric={metric},
     extra_metrics=({extra_metrics}),
-    recipe=Recipe.from_dict({recipe}),
+    recipe=recipe_from_dict({recipe}),
 )
 '''
 

@@ -22,6 +22,7 @@ FLOORS = (
         "runner.errors",
         "runner.full_disk",
         "runner.console",
+        "runner.fields",
         "runner.gc_disabled",
         "runner.locks",
         "runner.workspace",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
+
+from runner.fields import checked
 
 FORMAT = 1  # of recipe.json
 
@@ -116,16 +118,6 @@ class Recipe:
         stages = [{**asdict(stage), "mode": stage.mode.value} for stage in self.stages]
         return {"kind": "recipe", **asdict(self), "stages": stages}
 
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote; ValueError if a field is unknown, missing or out of its limits."""
-        values = _field_values(cls, plain)
-        stages = [_field_values(Stage, stage) for stage in values["stages"]]
-        values["stages"] = tuple(Stage(**{**stage, "mode": TrainMode(stage["mode"])}) for stage in stages)
-        if values.get("group_lrs"):
-            values["group_lrs"] = tuple(values["group_lrs"])
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class EnsembleRecipe:
@@ -146,33 +138,19 @@ class EnsembleRecipe:
         """A plain value for recipe.json."""
         return {"kind": "ensemble", "members": list(self.members)}
 
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> EnsembleRecipe:
-        """The recipe that `to_dict` wrote; ValueError if a field is unknown or missing."""
-        return cls(tuple(_field_values(cls, plain)["members"]))
-
 
 def recipe_from_dict(plain: Mapping[str, Any]) -> Recipe | EnsembleRecipe:
     """The recipe in a recipe.json, of the kind that it names; ValueError if it is none."""
-    kinds: dict[str, type[Recipe] | type[EnsembleRecipe]] = {"recipe": Recipe, "ensemble": EnsembleRecipe}
+    kinds: dict[Any, type[Recipe] | type[EnsembleRecipe]] = {"recipe": Recipe, "ensemble": EnsembleRecipe}
     kind = plain.get("kind")
-    if kind not in kinds:
-        raise ValueError(f"kind: {kind!r} is neither 'recipe' nor 'ensemble'")
-    return kinds[kind].from_dict(plain)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"kind: {kind!r:.80} is neither 'recipe' nor 'ensemble'")
+    return checked(kinds[kind], without_kind(plain))
 
 
-def _field_values(cls: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a dataclass's fields; ValueError names an unknown or a missing field."""
-    values = {name: value for name, value in plain.items() if name != "kind"}
-    known = {field.name: field for field in fields(cls)}
-    unknown = ", ".join(values.keys() - known.keys())
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no field {unknown}")
-    required = [name for name, field in known.items() if field.default is field.default_factory]
-    missing = ", ".join(name for name in required if name not in values)
-    if missing:
-        raise ValueError(f"{cls.__name__} needs the field {missing}")
-    return values
+def without_kind(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe alone."""
+    return {name: value for name, value in plain.items() if name != "kind"}
 
 
 def _check_count(field: str, value: Any, least: int, most: int | None = None) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from runner.contract import Competition
 from runner.csv_file import CsvError, read_csv, write_csv
 from runner.errors import DataError
-from runner.workspace import Workspace, locked, read_json, write_bytes, write_json
+from runner.workspace import Workspace, locked, read_json, remove_file, write_bytes, write_json
 
 Integers = NDArray[np.int64]
 
@@ -81,6 +81,12 @@ def digest(ids: Sequence[str], labels: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()
 
 
+def assignment_digest(fold_of: Mapping[str, int]) -> str:
+    """The SHA-256 of which row is in which fold, in whatever order the rows come."""
+    lines = sorted(f"{name}\t{fold}" for name, fold in fold_of.items())
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def locked_folds(path: Path) -> AbstractContextManager[None]:
     """Let one process at a time write this folds.csv."""
     return locked(path.with_name(".folds.lock"))
@@ -91,14 +97,16 @@ def write_folds(
 ) -> None:
     """Write folds.csv and, beside it, folds.json: `metadata` (how it was made), the rows, their SHA-256."""
     # folds.csv last: whenever a crash comes, a folds.csv that exists has its own metadata.
-    path.unlink(missing_ok=True)
-    content = {**metadata, "rows": len(ids), "sha256": digest(ids, labels)}
+    remove_file(path)
+    assigned = assignment_digest(dict(zip(ids, folds.tolist(), strict=True)))
+    content = {**metadata, "rows": len(ids), "sha256": digest(ids, labels), "folds_sha256": assigned}
     write_json(path.with_suffix(".json"), content, format=_FORMAT)
     write_csv(path, _HEADER, zip(ids, folds.tolist(), strict=True))
 
 
 def copy_folds(source: Path, target: Path) -> None:
     """Copy a split, folds.json first: a folds.csv that exists has its metadata beside it."""
+    remove_file(target)
     for suffix in (".json", ".csv"):
         if source.with_suffix(suffix).exists():
             write_bytes(target.with_suffix(suffix), source.with_suffix(suffix).read_bytes())
@@ -115,7 +123,26 @@ def read_folds(path: Path, *, competition: str = "COMPETITION") -> Folds:
         raise DataError(f"the split cannot be read: {error}", where=path, fix=fix) from error
     metadata_file = path.with_suffix(".json")
     metadata = read_json(metadata_file, format=_FORMAT, fix=fix) if metadata_file.exists() else {}
-    return Folds(path, fold_of, metadata, competition)
+    folds = Folds(path, fold_of, metadata, competition)
+    if metadata.get("folds_sha256") not in (None, assignment_digest(fold_of)):
+        raise DataError(
+            "the rows' folds have changed since the split was made: scores would be of rows that were trained on",
+            where=path,
+            fix=_fix_of_changed(path, metadata, fix),
+        )
+    return folds
+
+
+def _fix_of_changed(path: Path, metadata: Mapping[str, Any], split: str) -> str:
+    """A run's copy is made whole from the shared split if that is the same one; nothing else was trained with it."""
+    if not path.with_name("recipe.json").exists():
+        return f"`{split}`; or, if you changed it on purpose, delete {path.with_suffix('.json')}"
+    shared = path.parent.parent / path.name
+    try:
+        same = assignment_digest(_parse(shared)) == metadata["folds_sha256"]
+    except (OSError, ValueError, CsvError):
+        same = False
+    return f"copy {shared} over it" if same else f"train a new run: `{split.replace(' split', ' train')}`"
 
 
 def _parse(path: Path) -> dict[str, int]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypedDict
 
-from runner.workspace import read_json, write_json
+from runner.workspace import read_record, write_json
 
 SKIPPED = "skipped_images.json"
 _FORMAT = 1
+
+
+class _Skipped(TypedDict):
+    paths: list[str]
 
 
 def write_skipped_images(data_dir: Path, paths: Iterable[str]) -> None:
@@ -22,4 +27,4 @@ def read_skipped_images(data_dir: Path) -> frozenset[str]:
     if not path.exists():
         return frozenset()
     fix = f"delete that file, and choose again: `runner {data_dir.name} download --skip-unreadable`"
-    return frozenset(read_json(path, format=_FORMAT, fix=fix)["paths"])
+    return frozenset(read_record(path, _Skipped, format=_FORMAT, fix=fix, name="the list")["paths"])

@@ -13,7 +13,7 @@ from runner.commands import command
 from runner.console import log
 from runner.data.folds import TRAIN_ONLY, Folds, read_folds
 from runner.errors import RunnerError, UsageError
-from runner.prediction.out_of_fold import Member, OofTargets, find_members, read_oof_targets
+from runner.prediction.out_of_fold import Member, OofTargets, check_validation_rows, find_members, read_oof_targets
 from runner.prediction.postprocess import read_scored_views
 from runner.prediction.predictions import predict_command, predicted_names, predictions_file, read_common_views
 from runner.training.run import Run
@@ -47,7 +47,7 @@ def read_blend(runs: Sequence[Run], build_targets: Callable[[], OofTargets]) -> 
         _check_has_validation_rows(run)
     folds = {run.name: read_folds(run.folds_file, competition=run.competition) for run in runs}
     check_same_folds(folds)
-    members = [member for run in runs for member in _members(run, folds[run.name].count, prefixed=len(runs) > 1)]
+    members = [member for run in runs for member in _members(run, folds[run.name], prefixed=len(runs) > 1)]
     return Blend(tuple(members), _common_targets(runs) or build_targets(), folds[runs[0].name])
 
 
@@ -66,8 +66,8 @@ def _check_has_validation_rows(run: Run) -> None:
         )
 
 
-def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
-    folders = [run.fold_dir(number) for number in range(count)]
+def _members(run: Run, folds: Folds, *, prefixed: bool) -> tuple[Member, ...]:
+    folders = [run.fold_dir(number) for number in range(folds.count)]
     predicted = [folder for folder in folders if predicted_names(folder)]
     fix = predict_command(run.folder)
     if not predicted:
@@ -87,7 +87,9 @@ def _members(run: Run, count: int, *, prefixed: bool) -> tuple[Member, ...]:
         names = [name for name in names if name in scored_views]
         scored = {view for views_of_member in scored_views.values() for view in views_of_member}
         views = tuple(view for view in views if view in scored)
-    return find_members(predicted, names, views, prefix=f"{run.name}:" if prefixed else "")
+    members = find_members(predicted, names, views, prefix=f"{run.name}:" if prefixed else "")
+    check_validation_rows(members, folds)
+    return members
 
 
 def _common_targets(runs: Sequence[Run]) -> OofTargets | None:

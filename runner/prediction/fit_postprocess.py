@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from math import isfinite
 
 import numpy as np
 
 from runner.contract import Competition
+from runner.errors import RunnerError
+from runner.fields import checked
 from runner.prediction.averaging import TTAMode
 from runner.prediction.nested_cv import NestedCV
 from runner.prediction.out_of_fold import Member, OofTargets, OutOfFold, read_out_of_fold
 from runner.prediction.postprocess import Postprocess, task_of
 from runner.prediction.score import score_rows
+from runner.training.score_record import RunScore
 
 
 def fit_postprocess(
     competition: Competition, members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int]
-) -> tuple[Postprocess, dict[str, Any]]:
+) -> tuple[Postprocess, RunScore]:
     """The fitted postprocess, and the content of score.json."""
     task = task_of(competition, targets.classes)
 
@@ -32,20 +35,22 @@ def fit_postprocess(
     return cv.postprocess(), report
 
 
-def score_report(competition: Competition, cv: NestedCV) -> dict[str, Any]:
-    """The content of score.json: nested and in-sample scores, TTA, ensemble methods and members."""
+def score_report(competition: Competition, cv: NestedCV) -> RunScore:
+    """The content of score.json: nested and in-sample scores, TTA, ensemble methods and members.
+
+    A RunnerError if the metric is undefined on these rows, as the ROC AUC of one class is.
+    """
     nested, plan, tta_gain = cv.nested_score(), cv.select_plan(), cv.tta_gain()
     methods, members = cv.score_methods(), cv.contributions()
     by_id = np.argsort(cv.order)  # from the rows by fold to the rows as read
     targets, groups = cv.rows.targets[by_id], [cv.rows.groups[row] for row in by_id]
-    extra_metrics = {
-        metric.key: asdict(score_rows(metric, targets, nested.values, groups=groups))
-        for metric in competition.extra_metrics
+    extra = {
+        metric.key: score_rows(metric, targets, nested.values, groups=groups) for metric in competition.extra_metrics
     }
-    return {
+    report = {
         "cv": asdict(nested.score),
-        "extra_metrics": extra_metrics,
-        "folds": {str(fold): score for fold, score in nested.folds.items()},
+        "extra_metrics": {key: asdict(score) for key, score in extra.items() if isfinite(score.value)},
+        "folds": {str(fold): score for fold, score in nested.folds.items() if isfinite(score)},
         "in_sample": nested.in_sample,
         "postprocess": str(plan),
         "tta": {
@@ -64,3 +69,10 @@ def score_report(competition: Competition, cv: NestedCV) -> dict[str, Any]:
         ],
         "members": [asdict(member) for member in members],
     }
+    try:
+        return checked(RunScore, report, "score")
+    except ValueError as error:
+        raise RunnerError(
+            f"{competition.metric.title} has no value on the validation rows: {error}",
+            fix=f"a split with more validation rows: runner {competition.name} split",
+        ) from error

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Outputs
+from runner.data.folds import Folds
 from runner.data.index import Index
 from runner.errors import RunnerError
+from runner.prediction.arrays import open_arrays, write_arrays
 from runner.prediction.averaging import Matrix, TTAMode
 from runner.prediction.predictions import (
     align,
@@ -22,7 +24,6 @@ from runner.prediction.predictions import (
     read_ids,
     read_predictions,
 )
-from runner.workspace import atomic_path
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,37 @@ def oof_targets(index: Index) -> OofTargets:
 
 def write_oof_targets(path: Path, targets: OofTargets) -> None:
     """Write one .npz without pickles."""
-    with atomic_path(path) as part:
-        np.savez(
-            part,
-            ids=np.array(targets.ids, dtype=np.str_),
-            classes=np.array(targets.classes, dtype=np.str_),
-            targets=targets.targets,
-            groups=np.array(targets.groups, dtype=np.str_),
-        )
+    arrays = {
+        "ids": np.array(targets.ids, dtype=np.str_),
+        "classes": np.array(targets.classes, dtype=np.str_),
+        "targets": targets.targets,
+        "groups": np.array(targets.groups, dtype=np.str_),
+    }
+    write_arrays(path, arrays)
 
 
 def read_oof_targets(path: Path) -> OofTargets:
-    """The targets that `write_oof_targets` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        ids, classes, groups = (tuple(arrays[name].tolist()) for name in ("ids", "classes", "groups"))
-        return OofTargets(ids, classes, arrays["targets"], groups)
+    """The targets that `write_oof_targets` wrote; a DamagedFileError if they are not those."""
+    with open_arrays(path, what="the file of targets", fix=predict_command(path.parent)) as arrays:
+        ids, classes, groups = (arrays.strings(name) for name in ("ids", "classes", "groups"))
+        targets = arrays.read("targets", kind="fiub", dimensions=2)
+        if targets.shape != (len(ids), len(classes)) or len(groups) != len(ids):
+            raise ValueError(f"targets are shaped {targets.shape}, not {(len(ids), len(classes))}")
+        return OofTargets(ids, classes, targets, groups)
+
+
+def check_validation_rows(members: Sequence[Member], folds: Folds) -> None:
+    """A RunnerError if a file of fold K predicts rows that are not the validation rows of fold K of this split."""
+    for path in dict.fromkeys(path for member in members for path in member.valid):
+        fold = path.parent.name.rpartition("-")[2]
+        others = [name for name in read_ids(path) if str(folds.fold_of.get(name)) != fold]
+        if others:
+            raise RunnerError(
+                f"{len(others):,} rows that fold {fold} has predicted are not its validation rows: "
+                f"{', '.join(others[:3])}",
+                where=path,
+                fix=f"put the folds.csv and folds.json back that the run was trained with: {folds.path}",
+            )
 
 
 @dataclass(frozen=True)

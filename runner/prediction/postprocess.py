@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from runner.contract import Competition, Metric, Outputs
-from runner.contract.outputs import outputs_of
+from runner.contract.outputs import Activation, Block, outputs_of
 from runner.prediction.averaging import Matrix, Mean, TTAMode, average
 from runner.prediction.calibration import Calibration, CalibrationMethod, calibration_methods
 from runner.prediction.decisions import DecisionRule, FittedDecision, decide, rule_without_fit, rules_for
@@ -18,7 +18,7 @@ from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints, label_constraints
 from runner.prediction.out_of_fold import Member, read_test
 from runner.prediction.predictions import predict_command
-from runner.workspace import read_json, write_json
+from runner.workspace import read_record, write_json
 
 FORMAT = 2  # of postprocess.json
 
@@ -155,19 +155,6 @@ class Postprocess:
             "decision": None if self.decision is None else self.decision.to_dict(),
         }
 
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Postprocess:
-        """The postprocess that `to_dict` wrote."""
-        return cls(
-            members=tuple(plain["weights"]),
-            weights=tuple(plain["weights"].values()),
-            mean=Mean(plain["mean"]),
-            outputs=Outputs.from_list(plain["outputs"]),
-            calibration=Calibration(**plain["calibration"]),
-            decision=plain["decision"] and FittedDecision.from_dict(plain["decision"]),
-            tta=TTAMode(plain["tta"]),
-        )
-
 
 def write_postprocess(path: Path, postprocess: Postprocess, members: Sequence[Member], tta_option: str = "") -> None:
     """Write postprocess.json, with each member's views and the value of `--tta` that chose them."""
@@ -177,15 +164,43 @@ def write_postprocess(path: Path, postprocess: Postprocess, members: Sequence[Me
 
 def read_postprocess(path: Path) -> Postprocess:
     """The postprocess in a postprocess.json."""
-    return Postprocess.from_dict(read_json(path, format=FORMAT, fix=predict_command(path.parent)))
+    record = _read_record(path)
+    return Postprocess(
+        members=tuple(record.weights),
+        weights=tuple(record.weights.values()),
+        mean=record.mean,
+        outputs=Outputs(tuple(Block(activation, size) for activation, size in record.outputs)),
+        calibration=record.calibration,
+        decision=record.decision,
+        tta=record.tta,
+    )
 
 
 def read_scored_views(path: Path) -> dict[str, tuple[str, ...]]:
     """The views of each member in a postprocess.json, by the member's name."""
-    plain = read_json(path, format=FORMAT, fix=predict_command(path.parent))
-    return {name: tuple(views) for name, views in plain["views"].items()}
+    return _read_record(path).views
 
 
 def read_tta_option(path: Path) -> str:
     """The value of `--tta` in a postprocess.json; empty for an ensemble of several runs."""
-    return str(read_json(path, format=FORMAT, fix=predict_command(path.parent))["tta_option"])
+    return _read_record(path).tta_option
+
+
+@dataclass(frozen=True)
+class _PostprocessRecord:
+    """What a postprocess.json holds."""
+
+    tta: TTAMode
+    mean: Mean
+    outputs: tuple[tuple[Activation, int], ...]
+    weights: dict[str, float]
+    calibration: Calibration
+    decision: FittedDecision | None
+    views: dict[str, tuple[str, ...]]
+    tta_option: str
+
+
+def _read_record(path: Path) -> _PostprocessRecord:
+    return read_record(
+        path, _PostprocessRecord, format=FORMAT, fix=predict_command(path.parent), name="the postprocess"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +25,7 @@ from runner.training.fold import FoldRun, RowSet, load_snapshot, worker_count
 from runner.training.learner import predict_logits
 from runner.training.loaders import AllViewsFeatureLoader, ImageLoader, Loader, inference_batch_size
 from runner.training.model import Network
-from runner.training.snapshots import Snapshot, read_snapshots
+from runner.training.snapshots import Snapshot, file_sha256, train_fold_again, weights_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class RefitModels:
 
 def most_trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     """The folds with the most snapshots; a warning names the others. A fold may be trained on another machine."""
-    counts = [len(read_snapshots(fold.folder)) for fold in folds]
+    counts = [len(fold.read_snapshots()) for fold in folds]
     run, resume = folds[0].run, folds[0].session.command("train", "--run", folds[0].run.name, "--resume")
     if not max(counts):
         raise RunnerError(f"{run.name} has no snapshot to predict with", where=run.folder, fix=resume)
@@ -87,8 +86,8 @@ def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> Vi
 
 def weights_digest(fold: FoldRun, model: Snapshot) -> str:
     """A digest of a snapshot's weights file; empty if it was deleted."""
-    path = fold.folder / f"{model.name}.safetensors"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else ""
+    path = weights_file(fold.folder, model)
+    return file_sha256(path)[:32] if path.exists() else ""
 
 
 def _merged(known: ViewPredictions | None, new: ViewPredictions, wanted: Sequence[View]) -> ViewPredictions:
@@ -125,6 +124,9 @@ def _predict(
         logits = predict_logits(module, loader, rows.rows, batch_size, title=title)
     flat = fold.to_predictions(logits.flatten(0, 1)).astype(np.float32)
     probabilities = flat.reshape(logits.shape)
+    if not np.isfinite(probabilities).all():
+        weights = weights_file(fold.folder, model)
+        raise RunnerError(f"{title}: the network predicts NaN", where=weights, fix=train_fold_again(weights))
     # Of unreadable test images nothing is known but the mean of the others.
     probabilities[np.isin(rows.rows, sorted(rows.skipped))] = fold.mean_target
     return ViewPredictions(

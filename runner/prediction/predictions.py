@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from runner.commands import command
 from runner.contract import Outputs
 from runner.errors import RunnerError
+from runner.prediction.arrays import Arrays, open_arrays, write_arrays
 from runner.prediction.averaging import Matrix, TTAMode, average
-from runner.workspace import atomic_path
 
 _PLAIN = ("plain",)
 
@@ -74,47 +73,50 @@ def _training_order(name: str) -> tuple[bool, int, str]:
 
 def write_view_predictions(path: Path, predictions: ViewPredictions) -> None:
     """Write one .npz without pickles; in single precision, whose seven digits no score depends on."""
-    with atomic_path(path) as part:
-        np.savez(
-            part,
-            ids=np.array(predictions.ids, dtype=np.str_),
-            classes=np.array(predictions.classes, dtype=np.str_),
-            views=np.array(predictions.views, dtype=np.str_),
-            view_ids=np.array(predictions.view_ids, dtype=np.str_),
-            weights_digest=np.array(predictions.weights_digest, dtype=np.str_),
-            probabilities=predictions.probabilities.astype(np.float32),
-        )
+    arrays = {
+        "ids": np.array(predictions.ids, dtype=np.str_),
+        "classes": np.array(predictions.classes, dtype=np.str_),
+        "views": np.array(predictions.views, dtype=np.str_),
+        "view_ids": np.array(predictions.view_ids, dtype=np.str_),
+        "weights_digest": np.array(predictions.weights_digest, dtype=np.str_),
+        "probabilities": predictions.probabilities.astype(np.float32),
+    }
+    write_arrays(path, arrays)
 
 
 def read_view_predictions(path: Path) -> ViewPredictions:
-    """The predictions in a file; a RunnerError if it cannot be read."""
-    with _open_arrays(path) as arrays:
-        return ViewPredictions(
-            _strings(arrays, "ids"),
-            _strings(arrays, "classes"),
-            _strings(arrays, "views"),
-            _strings(arrays, "view_ids"),
-            arrays["probabilities"],
-            str(arrays["weights_digest"]),
+    """The predictions in a file; a DamagedFileError if they are not those that were written, or hold NaN."""
+    with _open(path) as arrays:
+        predictions = ViewPredictions(
+            arrays.strings("ids"),
+            arrays.strings("classes"),
+            arrays.strings("views"),
+            arrays.strings("view_ids"),
+            arrays.read("probabilities", kind="f", dimensions=3),
+            str(arrays.read("weights_digest", kind="U", dimensions=0)),
         )
+        shape = len(predictions.ids), len(predictions.views), len(predictions.classes)
+        if predictions.probabilities.shape != shape or len(predictions.view_ids) != len(predictions.views):
+            raise ValueError(f"probabilities are shaped {predictions.probabilities.shape}, not {shape}")
+        return predictions
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
     """The ids in a prediction file."""
-    with _open_arrays(path) as arrays:
-        return _strings(arrays, "ids")
+    with _open(path) as arrays:
+        return arrays.strings("ids")
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """The classes in a prediction file."""
-    with _open_arrays(path) as arrays:
-        return _strings(arrays, "classes")
+    with _open(path) as arrays:
+        return arrays.strings("classes")
 
 
 def read_weights_digest(path: Path) -> str:
     """The digest of the weights that a file was predicted with; empty if it is not known."""
-    with _open_arrays(path) as arrays:
-        return str(arrays["weights_digest"])
+    with _open(path) as arrays:
+        return str(arrays.read("weights_digest", kind="U", dimensions=0))
 
 
 def read_common_views(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -124,27 +126,13 @@ def read_common_views(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _read_view_names(path: Path) -> tuple[str, ...]:
-    with _open_arrays(path) as arrays:
-        return _strings(arrays, "views")
+    with _open(path) as arrays:
+        return arrays.strings("views")
 
 
-def _strings(arrays: Any, name: str) -> tuple[str, ...]:
-    return tuple(arrays[name].tolist())
-
-
-@contextmanager
-def _open_arrays(path: Path) -> Iterator[Any]:
-    """The arrays of a prediction file; an unreadable file is a RunnerError that names it."""
-    try:
-        # Opened here: if the zip is corrupt, numpy would leave its own handle open.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-            yield arrays
-    except Exception as error:  # a truncated zip fails in many ways
-        raise RunnerError(
-            f"these predictions cannot be read: {error}",
-            where=path,
-            fix=f"delete the file, then: `{predict_command(path.parent.parent)}`",
-        ) from error
+def _open(path: Path) -> AbstractContextManager[Arrays]:
+    fix = f"delete the file, then: `{predict_command(path.parent.parent)}`"
+    return open_arrays(path, what="the file of predictions", fix=fix)
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from runner.console import progress
@@ -26,8 +26,14 @@ from runner.training.loaders import ImageLoader, shuffled_batches
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing
 from runner.training.snapshot_list import choose_snapshots
-from runner.training.snapshots import FORMAT, Snapshot, read_snapshots, write_snapshot
-from runner.workspace import read_json
+from runner.training.snapshots import (
+    Snapshot,
+    file_sha256,
+    read_snapshot,
+    read_weights,
+    weights_file,
+    write_snapshot,
+)
 
 NAME = "swa"
 
@@ -45,7 +51,7 @@ class AveragedSnapshot(Snapshot):
 
 def choose_models(fold: FoldRun, choice: PredictOptions | RefitModels) -> tuple[Snapshot, ...]:
     """The models to predict with: the SWA model, if there is one, then snapshots; the last snapshot comes last."""
-    snapshots = read_snapshots(fold.folder)
+    snapshots = fold.read_snapshots()
     if isinstance(choice, PredictOptions):
         return build_swa(fold, choose_snapshots(snapshots, choice))
     repeated = tuple(snapshot for snapshot in snapshots if snapshot.name in choice.names)
@@ -61,7 +67,7 @@ def build_swa(fold: FoldRun, snapshots: Sequence[Snapshot]) -> tuple[Snapshot, .
     if len(averaged) < 2 or fold.recipe.stages[last.stage].mode is not TrainMode.UNFROZEN:
         return tuple(snapshots)
     digests = tuple(weights_digest(fold, snapshot) for snapshot in averaged)
-    swa = AveragedSnapshot(last.cycle, last.stage, last.size, None, {}, digests)
+    swa = AveragedSnapshot(last.cycle, last.stage, last.size, None, {}, last.folds, of=digests)
     if not broadcast_from_main(lambda: _is_current(fold, swa)):
         accelerator = get_accelerator(fold.session.compute)
         network = _mean_network(fold, averaged).to(accelerator.device)
@@ -69,16 +75,24 @@ def build_swa(fold: FoldRun, snapshots: Sequence[Snapshot]) -> tuple[Snapshot, .
         if accelerator.is_main_process:
             write_snapshot(fold.folder, swa, network)
         accelerator.wait_for_everyone()
-    return (swa, *snapshots)
+    return (read_snapshot(_json_file(fold), AveragedSnapshot), *snapshots)
 
 
 def _is_current(fold: FoldRun, swa: AveragedSnapshot) -> bool:
     """Whether the file is the average of these weights; if snapshots were deleted, no other can be made."""
     try:
-        written = read_json(fold.folder / f"{NAME}.json", format=FORMAT)
+        written = read_snapshot(_json_file(fold), AveragedSnapshot)
     except (RunnerError, OSError):
         return False
-    return "" in swa.of or tuple(written["of"]) == swa.of
+    if "" in swa.of:
+        return True
+    path = weights_file(fold.folder, written)
+    is_whole = path.exists() and written.sha256 in ("", file_sha256(path))
+    return is_whole and (written.of, written.folds) == (swa.of, swa.folds)
+
+
+def _json_file(fold: FoldRun) -> Path:
+    return fold.folder / f"{NAME}.json"
 
 
 def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
@@ -86,7 +100,7 @@ def _mean_network(fold: FoldRun, snapshots: Sequence[Snapshot]) -> Network:
     network.set_size(snapshots[-1].size)
     total: dict[str, Tensor] = {}
     for snapshot in snapshots:
-        for name, tensor in load_file(fold.folder / f"{snapshot.name}.safetensors").items():
+        for name, tensor in read_weights(weights_file(fold.folder, snapshot), snapshot.sha256).items():
             # Counters are integers: the last snapshot's stay.
             share = tensor.double() / len(snapshots) if tensor.is_floating_point() else tensor
             total[name] = total[name] + share if name in total and tensor.is_floating_point() else share

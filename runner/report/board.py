@@ -15,7 +15,7 @@ from runner.hosts.ledger import Entry, readable_entries
 from runner.report.page.figures import COLOURS, MARKERS, ReportFigure, new_figure, put_legend, style
 from runner.report.page.page import Block, Cell, Page, Section, Table, Text, write_page
 from runner.report.run.page import link_to
-from runner.training.run import Run, find_runs
+from runner.training.run import Run, RunOverview, find_runs, read_overview
 from runner.workspace import Workspace
 
 
@@ -50,13 +50,15 @@ class CompetitionHistory:
         return self.plugin.metric.best(scores, key=float) if scores and self.plugin.metric else None
 
     @property
-    def scored_runs(self) -> list[tuple[Run, dict[str, float]]]:
-        """Runs with the CV part of their score, the best first; runs without a score last, newest first."""
-        scores = [(run, (run.read_score() or {}).get("cv", {})) for run in reversed(self.runs)]
+    def scored_runs(self) -> list[RunOverview]:
+        """The runs, the best CV score first; runs without a score last, newest first."""
         metric = self.plugin.metric
-        return sorted(
-            scores, key=lambda pair: (not pair[1], metric.sort_key(pair[1]["value"]) if metric and pair[1] else 0.0)
-        )
+
+        def order(overview: RunOverview) -> tuple[bool, float]:
+            cv = overview.cv
+            return cv is None, metric.sort_key(cv["value"]) if metric and cv else 0.0
+
+        return sorted((read_overview(run) for run in reversed(self.runs)), key=order)
 
 
 def board_file(workspace: Workspace) -> Path:
@@ -98,7 +100,7 @@ def _sections(known: Sequence[CompetitionHistory], page: Path) -> list[Section]:
 
 
 def _no_submission(known: Sequence[CompetitionHistory]) -> Text:
-    scored = [(each, run) for each in known for run, cv in each.scored_runs if cv]
+    scored = [(each, overview.run) for each in known for overview in each.scored_runs if overview.cv]
     if not scored:
         return Text("There is no submission yet, and no run to submit.")
     best, run = scored[0]
@@ -113,7 +115,7 @@ def best_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
 
 
 def _best_row(known: CompetitionHistory, page: Path) -> list[Cell]:
-    scored = [(run, cv["value"]) for run, cv in known.scored_runs if cv]
+    scored = [(overview.run, overview.cv["value"]) for overview in known.scored_runs if overview.cv]
     private = [float(entry.private) for entry in known.entries if entry.private]
     ranks = sorted((percent, entry.rank) for entry in known.entries if (percent := _top_percent(entry.rank)))
     return [
@@ -131,23 +133,24 @@ def _best_row(known: CompetitionHistory, page: Path) -> list[Cell]:
 def runs_table(known: Sequence[CompetitionHistory], page: Path) -> Table:
     """Every run with its CV score and its last submission; the best CV of each competition first."""
     header = ["competition", "host", "run", "CV", "±", "public", "private", "rank", "recipe"]
-    rows = [_run_row(each, run, cv, page) for each in known for run, cv in each.scored_runs]
+    rows = [_run_row(each, overview, page) for each in known for overview in each.scored_runs]
     return Table(header, rows, "Every run, the best CV of each competition first; scores of its last submission")
 
 
-def _run_row(known: CompetitionHistory, run: Run, cv: dict[str, float], page: Path) -> list[Cell]:
+def _run_row(known: CompetitionHistory, overview: RunOverview, page: Path) -> list[Cell]:
+    run, cv = overview.run, overview.cv
     entries = [entry for entry in known.entries if entry.run == run.name]
     last = entries[-1] if entries else None
     return [
         known.plugin.name,
         known.host,
         link_to(run, page),
-        cv.get("value"),
-        cv.get("error"),
+        cv["value"] if cv else None,
+        cv["error"] if cv else None,
         _number(last.public) if last else None,
         _number(last.private) if last else None,
         last.rank if last else "",
-        run.summary,
+        overview.recipe,
     ]
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 from runner.contract import EnsembleRecipe
 from runner.data.folds import copy_folds
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
 from runner.prediction.fit_postprocess import fit_postprocess
@@ -81,6 +81,14 @@ def _options_of(run: Run) -> PredictOptions:
 def _ensemble_run(session: Session, runs: Sequence[Run], name: str | None) -> AbstractContextManager[Run]:
     """A run for these members; an ensemble of the same members is used again unless another name is given."""
     recipe = EnsembleRecipe(tuple(run.name for run in runs))
-    same = [run for run in find_runs(session.workspace, session.name) if run.read_members() == recipe.members]
+    same = [run for run in find_runs(session.workspace, session.name) if _members_of(run) == recipe.members]
     name = name or (same[-1].name if same else None)
     return started_run(session.workspace, session.name, recipe, name, "ensemble")
+
+
+def _members_of(run: Run) -> tuple[str, ...]:
+    """The members of an ensemble; none of a run whose recipe cannot be read."""
+    try:
+        return run.read_members()
+    except RunnerError:
+        return ()

@@ -14,7 +14,13 @@ from runner.images.views import View, choose_views
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file
 from runner.prediction.fit_postprocess import fit_postprocess
-from runner.prediction.out_of_fold import Member, find_members, oof_targets, write_oof_targets
+from runner.prediction.out_of_fold import (
+    Member,
+    check_validation_rows,
+    find_members,
+    oof_targets,
+    write_oof_targets,
+)
 from runner.prediction.postprocess import (
     Postprocess,
     read_postprocess,
@@ -129,8 +135,9 @@ def _write_results(session: Session, run: Run, members: Sequence[Member], option
 def _fit_and_score(session: Session, run: Run, members: Sequence[Member]) -> Postprocess:
     targets = oof_targets(session.index)
     write_oof_targets(oof_targets_file(run), targets)
-    fold_of = read_folds(run.folds_file, competition=session.name).fold_of
-    postprocess, score = fit_postprocess(session.competition, members, targets, fold_of)
+    folds = read_folds(run.folds_file, competition=session.name)
+    check_validation_rows(members, folds)
+    postprocess, score = fit_postprocess(session.competition, members, targets, folds.fold_of)
     run.write_score(score)
     return postprocess
 

@@ -15,7 +15,7 @@ from runner.options import SubmitOptions
 from runner.prediction.sources import predict_again, stale_reason, warn_if_stale
 from runner.session import Session
 from runner.steps.check import check
-from runner.training.run import Run, find_run, find_runs
+from runner.training.run import Run, find_run, find_runs, read_overview
 
 
 def find_submission(session: Session, what: str | None) -> Path | Run:
@@ -97,11 +97,13 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
     submitted |= _recorded_tags(session, rejected={entry.ref for entry in submissions if entry.status is Status.ERROR})
     scored = []
     for run in find_runs(session.workspace, session.name):
-        path, score = session.submission_file(run.name), run.read_score()
-        if score and stale_reason(session.workspace, run):
+        path, overview = session.submission_file(run.name), read_overview(run)
+        if overview.damage:
+            log.warning(f"run {run.name} is left out: {overview.damage}")
+        elif overview.cv and stale_reason(session.workspace, run):
             warn_if_stale(session.workspace, run)
-        elif score and path.is_file() and file_tag(file_sha256(path)) not in submitted:
-            scored.append((score["cv"]["value"], run))
+        elif overview.cv and path.is_file() and file_tag(file_sha256(path)) not in submitted:
+            scored.append((overview.cv["value"], run))
     scored.sort(key=lambda pair: session.competition.metric.sort_key(pair[0]))
     limits = session.host.fetch_limits(session.competition.slug)
     if scored and limits.left_today <= 0:

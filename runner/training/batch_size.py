@@ -13,6 +13,7 @@ from runner.commands import again
 from runner.console import log
 from runner.contract import Recipe
 from runner.errors import RunnerError, TrainingError
+from runner.fields import checked
 from runner.training.distributed import any_process
 from runner.training.fold import FoldRun
 from runner.training.learner import Learner, forward
@@ -113,7 +114,7 @@ def _file(cache_dir: Path) -> Path:
 
 def _read(cache_dir: Path) -> dict[str, int]:
     try:
-        fitted: dict[str, int] = read_json(_file(cache_dir), format=_FORMAT)
-    except (RunnerError, OSError):
+        fitted = read_json(_file(cache_dir), format=_FORMAT)
+        return {name: checked(int, size, name) for name, size in fitted.items()}
+    except (RunnerError, OSError, ValueError):
         return {}  # a cache: what is missing or damaged is found out again
-    return fitted

@@ -63,6 +63,15 @@ def _build_accelerator(on_cpu: bool, on_mps: bool) -> Accelerator:
     return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[timeout])
 
 
+def set_scaler(accelerator: Accelerator, state: dict[str, float] | None) -> None:
+    """Give the scaler of fp16 gradients, if there is one, a state that it had; or, if None, the state of a new one.
+
+    It would else go on from the stage or fold before, which a resumed run does not train again.
+    """
+    if accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(state or torch.amp.GradScaler(accelerator.device.type).state_dict())
+
+
 def gpu_precision() -> str:
     """Mixed precision for training: "bf16" where the GPU computes in it, "fp16" where it would be emulated."""
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

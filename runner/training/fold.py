@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMode
 from runner.contract.outputs import outputs_of
+from runner.data.folds import assignment_digest
 from runner.data.tabular import read_tabular, standardise_and_impute
+from runner.errors import TrainingError
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
@@ -29,10 +31,16 @@ from runner.training.losses import NumberScale, to_predictions
 from runner.training.model import Network, build_network
 from runner.training.run import Run
 from runner.training.seeds import seed_for
-from runner.training.snapshots import FORMAT, Snapshot, load_weights
+from runner.training.snapshots import (
+    CheckpointMeta,
+    Snapshot,
+    load_weights,
+    read_checkpoint_meta,
+    read_snapshots,
+    weights_file,
+)
 from runner.training.unreadable import SkippedImages, blank_skipped
 from runner.training.weights_files import missing_weights_error
-from runner.workspace import read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,15 @@ class RowSet:
         return blank_skipped(images, paths, self.skipped, size)
 
 
+@dataclass(frozen=True)
+class StartWeights:
+    """The weights file of another run's snapshot, its checksum, and the image size of its stage."""
+
+    file: Path
+    sha256: str
+    size: int
+
+
 @dataclass(frozen=True, eq=False)
 class FoldRun:
     """What one fold trains on, and the folder for its results."""
@@ -72,7 +89,7 @@ class FoldRun:
     recipe: Recipe
     number: int
     fold_of: NDArray[np.int64]  # the fold of each labelled row: those of this fold are its validation rows
-    start: Path | None = None  # a snapshot's weights to start from, instead of pretrained ones
+    start: StartWeights | None = None  # to start from, instead of pretrained ones
     skipped: SkippedImages = SkippedImages()  # noqa: RUF009  (frozen)
 
     def seed(self, *names: object) -> int:
@@ -90,6 +107,36 @@ class FoldRun:
     @property
     def checkpoint_file(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    @cached_property
+    def folds_digest(self) -> str:
+        """A digest of the split: weights that were trained with another one have learned from other rows."""
+        return assignment_digest(dict(zip(self.session.index.train["id"], self.fold_of.tolist(), strict=True)))
+
+    def read_snapshots(self) -> tuple[Snapshot, ...]:
+        """The fold's finished snapshots, oldest first; a TrainingError if they were trained with another split."""
+        snapshots = read_snapshots(self.folder)
+        for snapshot in snapshots:
+            self._check_split(snapshot.folds, snapshot.name)
+        return snapshots
+
+    def read_checkpoint(self) -> CheckpointMeta | None:
+        """What is known of the checkpoint; None if there is none."""
+        if not self.checkpoint_file.exists():
+            return None
+        meta = read_checkpoint_meta(self.checkpoint_file)
+        self._check_split(meta.folds, "the checkpoint")
+        return meta
+
+    def _check_split(self, trained_with: str, name: str) -> None:
+        if trained_with in ("", self.folds_digest):  # files of an earlier version do not tell
+            return
+        raise TrainingError(
+            f"{name} of fold {self.number} was trained with another split: it would be scored on rows that it knows",
+            where=self.run.folds_file,
+            fix="put the folds.csv and folds.json back that the run was trained with, or train a new one: "
+            f"`{self.session.command('train')}`",
+        )
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -193,8 +240,8 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
     )
     if fold.start is not None:
         # A backbone of fixed input size has weights of that size; the stage then sets its own.
-        network.set_size(int(read_json(fold.start.with_suffix(".json"), format=FORMAT)["size"]))
-        load_weights(fold.start, network)
+        network.set_size(fold.start.size)
+        load_weights(fold.start.file, network, fold.start.sha256)
     return network
 
 
@@ -202,7 +249,7 @@ def load_snapshot(fold: FoldRun, snapshot: Snapshot) -> Network:
     """The network with a snapshot's weights; nothing is downloaded or measured."""
     network = uninitialised_network(fold)
     network.set_size(snapshot.size)
-    load_weights(fold.folder / f"{snapshot.name}.safetensors", network)
+    load_weights(weights_file(fold.folder, snapshot), network, snapshot.sha256)
     return network
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,16 @@ from runner.errors import UsageError
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.distributed import broadcast_from_main, main_process_first
-from runner.training.fold import FoldRun
+from runner.training.fold import FoldRun, StartWeights
 from runner.training.lr_finder import FORMAT as LR_FORMAT
+from runner.training.lr_finder import read_lr_file
 from runner.training.progress import fold_count
 from runner.training.run import Run, find_run
-from runner.training.snapshots import read_snapshots
+from runner.training.snapshots import read_snapshots, weights_file
 from runner.training.time_budget import fit_to_budget, measure_costs, total_seconds
 from runner.training.unreadable import SkippedImages, check_images, copy_skipped, read_skipped
 from runner.training.weights_files import resolve_weights
-from runner.workspace import read_json, write_json
+from runner.workspace import write_json
 
 
 def resolve_start(session: Session, recipe: Recipe, options: TrainOptions) -> tuple[Recipe, TrainOptions]:
@@ -80,14 +80,15 @@ def copy_score(session: Session, run: Run) -> None:
             f"{run.name} is a refit of {original.name} and keeps its score, but {original.name} has no score yet",
             fix=session.command("predict", "--run", original.name),
         )
-    run.write_score({**score, "refit_of": original.name})
+    score["refit_of"] = original.name
+    run.write_score(score)
 
 
 def copy_choices(original: Run, run: Run) -> None:
     """Copy the lrs that the finder suggested, and the skipped images: a refit trains with the same ones."""
     copy_skipped(original, run)
     for path in original.fold_dir(0).glob("find-lr-*.json"):
-        write_json(run.fold_dir(0) / path.name, read_json(path, format=LR_FORMAT), format=LR_FORMAT)
+        write_json(run.fold_dir(0) / path.name, asdict(read_lr_file(path)), format=LR_FORMAT)
 
 
 def check_only_fold(session: Session, recipe: Recipe, options: TrainOptions, run: Run | None = None) -> None:
@@ -160,11 +161,11 @@ def _with_snapshot(session: Session, from_run: str) -> str:
     return f"{run_name}:{wanted or names[-1]}"
 
 
-def _start(session: Session, recipe: Recipe, fold_of: NDArray[np.int64], number: int) -> Path | None:
+def _start(session: Session, recipe: Recipe, fold_of: NDArray[np.int64], number: int) -> StartWeights | None:
     """The snapshot that a fold starts from; refused if it was trained on the fold's validation rows."""
     if recipe.from_run is None:
         return None
-    run_name, _, snapshot = recipe.from_run.partition(":")
+    run_name, _, name = recipe.from_run.partition(":")
     run = find_run(session.workspace, session.name, run_name)
     source = run.read_recipe()
     if source.backbone != recipe.backbone:
@@ -177,7 +178,14 @@ def _start(session: Session, recipe: Recipe, fold_of: NDArray[np.int64], number:
             where=run.folds_file,
             fix="start from a run with the same folds, or from pretrained weights",
         )
-    return run.fold_dir(number) / f"{snapshot}.safetensors"
+    for snapshot in read_snapshots(run.fold_dir(number)):
+        if snapshot.name == name:
+            return StartWeights(weights_file(run.fold_dir(number), snapshot), snapshot.sha256, snapshot.size)
+    raise UsageError(
+        f"fold {number} of {run_name} has no {name}",
+        where=run.fold_dir(number),
+        fix=session.command("train", "--run", run_name, "--resume"),
+    )
 
 
 def _same_validation_rows(session: Session, run: Run, source: Recipe, fold_of: NDArray[np.int64], number: int) -> bool:

@@ -7,13 +7,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
+from zlib import crc32
 
 from runner.contract import Recipe
 from runner.errors import UsageError
+from runner.fields import checked
 from runner.full_disk import telling_full_disk
 from runner.training.run import Run
-from runner.workspace import locked, write_text
+from runner.workspace import explain_damage, flush_to_disk, locked, write_bytes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,19 +23,71 @@ if TYPE_CHECKING:
 Line = dict[str, Any]
 
 
+class LogLine(TypedDict):
+    """What a line holds."""
+
+    fold: int
+    epoch: int
+    stage: int
+    size: int
+    mode: str
+    cycle: int
+    ends_cycle: bool
+    batch_size: int
+    train_loss: float
+    valid_rows: NotRequired[int]
+    valid_loss: float | None
+    valid_error: NotRequired[float | None]
+    prior_loss: NotRequired[float | None]
+    prior_error: NotRequired[float | None]
+    scores: dict[str, float]
+    seconds: float
+    data_seconds: NotRequired[float]
+    images_per_second: float
+    losses: list[float]
+    lrs: list[float]
+    checksum: NotRequired[int]
+
+
 def append_line(path: Path, line: Line) -> None:
     """Add one line; it is on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(_lock_of(path)), telling_full_disk(path), path.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
+    with locked(_lock_of(path)), telling_full_disk(path):
+        is_new = not path.exists()
+        with path.open("ab") as log:
+            log.write(_encoded(line))
+            log.flush()
+            os.fsync(log.fileno())
+        if is_new:
+            flush_to_disk(path.parent)
 
 
 def read_log(path: Path) -> list[Line]:
     """Every complete line; a last one that a power cut left half written is dropped."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [_decoded(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _encoded(line: Line) -> bytes:
+    text = json.dumps({**line, "checksum": _checksum(line)}, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _decoded(path: Path, number: int, text: bytes) -> Line:
+    with explain_damage(path, f"delete line {number} of the file: its epoch is then missing in the curves alone"):
+        try:
+            line = cast(Line, checked(LogLine, json.loads(text.decode("utf-8")), "it"))
+        except ValueError as error:
+            raise ValueError(f"line {number} cannot be read: {error}") from error
+        if "checksum" in line and line.pop("checksum") != _checksum(line):  # earlier versions wrote none
+            raise ValueError(f"line {number} does not fit its checksum")
+        return line
+
+
+def _checksum(line: Line) -> int:
+    return crc32(json.dumps(line, sort_keys=True, allow_nan=False).encode())
 
 
 def keep_lines(path: Path, wanted: Callable[[Line], bool]) -> None:
@@ -41,7 +95,7 @@ def keep_lines(path: Path, wanted: Callable[[Line], bool]) -> None:
     if path.exists():
         # Another process may train another fold of this run, and append a line at this moment.
         with locked(_lock_of(path)):
-            write_text(path, "".join(json.dumps(line) + "\n" for line in read_log(path) if wanted(line)))
+            write_bytes(path, b"".join(_encoded(line) for line in read_log(path) if wanted(line)))
 
 
 def check_tracker(tracker: str | None) -> None:

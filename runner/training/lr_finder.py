@@ -18,12 +18,12 @@ import torch
 from runner.console import log, progress, sparkline
 from runner.contract import Stage
 from runner.options import TrainOptions
-from runner.training.distributed import broadcast_from_main, get_accelerator
+from runner.training.distributed import broadcast_from_main, get_accelerator, set_scaler
 from runner.training.fold import FoldRun, initial_network, stage_loaders
 from runner.training.learner import Learner, build_learner, prepared, read_shards, set_lrs
 from runner.training.loaders import Batch, Loader, shuffled_batches
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
-from runner.workspace import read_json, write_json
+from runner.workspace import read_record, write_json
 
 FORMAT = 1  # of find-lr-N.json
 
@@ -92,8 +92,12 @@ def load_or_find_lr(fold: FoldRun, number: int, learner: Learner, loader: Loader
             write_json(path, asdict(result), format=FORMAT)
             log.info(describe(result))
         learner.accelerator.wait_for_everyone()
-    found: float | None = read_json(path, format=FORMAT, fix="delete the file: the finder then runs again")["minimum"]
-    return found
+    return read_lr_file(path).minimum
+
+
+def read_lr_file(path: Path) -> LRFindResult:
+    """What the finder found for a stage."""
+    return read_record(path, LRFindResult, format=FORMAT, fix="delete the file: the finder then runs again")
 
 
 def lr_file(folder: Path, stage: int) -> Path:
@@ -174,10 +178,11 @@ def _endless_batches(fold: FoldRun, loader: Loader, batch_size: int) -> Iterator
 
 @contextmanager
 def _restored(learner: Learner) -> Iterator[None]:
-    """Weights, optimizer and random state are the same after the block as before it."""
+    """Weights, optimizer, gradient scaler and random state are the same after the block as before it."""
     weights = {name: tensor.clone() for name, tensor in learner.module.state_dict().items()}
     optimizer = copy.deepcopy(learner.optimizer.state_dict())
-    random = torch.get_rng_state()
+    scaler, random = learner.accelerator.scaler, torch.get_rng_state()
+    scaling = scaler.state_dict() if scaler else None
     try:
         with torch.random.fork_rng():
             yield
@@ -185,6 +190,7 @@ def _restored(learner: Learner) -> Iterator[None]:
         learner.module.load_state_dict(weights)
         learner.optimizer.load_state_dict(optimizer)
         learner.optimizer.zero_grad(set_to_none=True)
+        set_scaler(learner.accelerator, scaling)
         torch.set_rng_state(random)
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from runner.contract import Recipe
+from runner.contract.recipe import without_kind
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path, parse_array_path
 from runner.data.index import Index
 from runner.data.splits import SplitPlan
 from runner.errors import RunnerError, UsageError
+from runner.fields import checked
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.progress import read_progress
 from runner.training.run import REQUEST_FORMAT, Run, find_runs
-from runner.workspace import read_json
+from runner.workspace import explain_damage, read_json
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,8 @@ def read_request(run: Run) -> Request | None:
         return None
     fix = f"runner {run.competition} train --run {run.name} --resume"
     plain = read_json(run.request_file, format=REQUEST_FORMAT, fix=fix)
-    try:
-        return Request(**{**plain, "recipe": Recipe.from_dict(plain["recipe"])})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunnerError(f"the request cannot be read: {error}", where=run.request_file, fix=fix) from error
+    with explain_damage(run.request_file, fix, "the request"):
+        return checked(Request, {**plain, "recipe": without_kind(plain["recipe"])}, "request")
 
 
 def find_requested(session: Session, request: Request) -> Run | None:

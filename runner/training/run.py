@@ -18,7 +18,8 @@ from runner.contract.recipe import FORMAT as RECIPE_FORMAT
 from runner.contract.recipe import recipe_from_dict
 from runner.errors import InUseError, RunnerError, UsageError
 from runner.locks import hold, wait_for
-from runner.workspace import Workspace, read_json, write_json
+from runner.training.score_record import RunScore, ScoreRecord
+from runner.workspace import Workspace, explain_damage, read_json, read_record, write_json
 
 SCORE_FORMAT = 1  # of score.json
 REQUEST_FORMAT = 1  # of request.json
@@ -96,21 +97,54 @@ class Run:
     def _read_recipe_file(self) -> Recipe | EnsembleRecipe:
         fix = f"train it again, as a new run: `{command(self.competition, 'train')}`"
         plain = read_json(self.recipe_file, format=RECIPE_FORMAT, fix=fix)
-        try:
+        with explain_damage(self.recipe_file, fix, "the recipe"):
             return recipe_from_dict(plain)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunnerError(f"the recipe cannot be read: {error}", where=self.recipe_file, fix=fix) from error
 
-    def read_score(self) -> dict[str, Any] | None:
+    def read_score(self) -> RunScore | None:
         """The CV score and how it was computed; None before there are predictions."""
         if not self.score_file.exists():
             return None
         fix = command(self.competition, "predict", "--run", self.name)
-        return read_json(self.score_file, format=SCORE_FORMAT, fix=fix)  # type: ignore[no-any-return]
+        return read_record(self.score_file, RunScore, format=SCORE_FORMAT, fix=fix, name="score")
 
-    def write_score(self, score: dict[str, Any]) -> None:
+    def write_score(self, score: RunScore) -> None:
         """Write score.json."""
         write_json(self.score_file, score, format=SCORE_FORMAT)
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """A run as one row of a table: a damaged file is told in place of the recipe, and hides nothing else."""
+
+    run: Run
+    recipe: str
+    score: RunScore | None
+    damage: str = ""  # empty if every file can be read
+
+    @property
+    def cv(self) -> ScoreRecord | None:
+        """The CV score; None before `predict`, and if it cannot be read."""
+        return self.score["cv"] if self.score else None
+
+
+def read_overview(run: Run) -> RunOverview:
+    """The run's recipe in a line and its score."""
+    recipe, score, damages = "", None, []
+    try:
+        recipe = run.summary
+    except (RunnerError, OSError) as error:
+        damages.append(_damage(run.recipe_file, error))
+    try:
+        score = run.read_score()
+    except (RunnerError, OSError) as error:
+        damages.append(_damage(run.score_file, error))
+    damage = "; ".join(damages)
+    return RunOverview(run, damage or recipe, score, damage)
+
+
+def _damage(file: Path, error: RunnerError | OSError) -> str:
+    fix = getattr(error, "fix", None)
+    return f"damaged {file.name}" + (f"; fix: {fix}" if fix else "")
 
 
 def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:

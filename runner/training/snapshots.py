@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from runner.errors import TrainingError
+from runner.commands import command
+from runner.errors import RunnerError, TrainingError
+from runner.fields import checked
 from runner.training.model import Network
-from runner.workspace import atomic_path, read_json, write_json
+from runner.workspace import atomic_path, read_record, remove_file, write_json
 
 FORMAT = 1  # of a snapshot's JSON file
-_TRAIN_AGAIN = "delete the run's folder and train it again"
+_RESTART_FOLD = "delete it and run the same command: this fold is then trained from its start"
 
 
 @dataclass(frozen=True)
@@ -31,77 +34,161 @@ class Snapshot:
     size: int
     valid_loss: float | None  # None without validation rows
     scores: dict[str, float]
+    folds: str = ""  # the digest of the split whose training rows the weights have learned from
+    sha256: str = ""  # of the weights file; empty in a file of an earlier version
 
     @property
     def name(self) -> str:
         return f"snapshot-{self.cycle}"
 
 
+AnySnapshot = TypeVar("AnySnapshot", bound=Snapshot)
+
+
 def write_snapshot(folder: Path, snapshot: Snapshot, network: Network) -> None:
-    """Write the weights, then the JSON file: where that is, the weights are."""
-    _save(folder / f"{snapshot.name}.safetensors", network.state_dict(), {})
-    write_json(folder / f"{snapshot.name}.json", asdict(snapshot), format=FORMAT)
+    """Write the weights, then the JSON file with their checksum: where that is, the weights are."""
+    weights = weights_file(folder, snapshot)
+    remove_file(folder / f"{snapshot.name}.json")
+    _save(weights, network.state_dict(), {})
+    write_json(folder / f"{snapshot.name}.json", {**asdict(snapshot), "sha256": file_sha256(weights)}, format=FORMAT)
+
+
+def weights_file(folder: Path, snapshot: Snapshot) -> Path:
+    """The weights of a snapshot in a fold's folder."""
+    return folder / f"{snapshot.name}.safetensors"
 
 
 def read_snapshots(folder: Path) -> tuple[Snapshot, ...]:
     """The finished snapshots of a fold, oldest first."""
-    snapshots = [_read_snapshot(path) for path in folder.glob("snapshot-*.json")]
+    snapshots = [read_snapshot(path, Snapshot) for path in folder.glob("snapshot-*.json")]
     return tuple(sorted(snapshots, key=lambda snapshot: snapshot.cycle))
+
+
+def read_snapshot(path: Path, kind: type[AnySnapshot]) -> AnySnapshot:
+    """What the JSON file beside a snapshot's weights holds."""
+    with _unreadable("the snapshot's JSON file", path, train_fold_again(path)):
+        snapshot = read_record(path, kind, format=FORMAT, name="snapshot")
+        if path.stem != snapshot.name:
+            raise ValueError(f"it is of {snapshot.name}")
+    return snapshot
 
 
 def drop_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """Delete a snapshot: first the JSON file, which is never without its weights."""
-    (folder / f"{snapshot.name}.json").unlink(missing_ok=True)
-    (folder / f"{snapshot.name}.safetensors").unlink(missing_ok=True)
+    remove_file(folder / f"{snapshot.name}.json")
+    remove_file(weights_file(folder, snapshot))
 
 
-def load_weights(path: Path, network: Network) -> None:
-    """Load a snapshot's weights into a network of the same shape."""
-    with _unreadable("the snapshot's weights", path, _TRAIN_AGAIN):
-        network.load_state_dict(load_file(path))
+def load_weights(path: Path, network: Network, sha256: str) -> None:
+    """Load a snapshot's weights into a network of the same shape; a TrainingError if they are not what was written."""
+    tensors = read_weights(path, sha256)
+    with _unreadable("the snapshot's weights", path, train_fold_again(path)):
+        network.load_state_dict(tensors)
 
 
-def write_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer, meta: dict[str, Any]) -> None:
+def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a snapshot; a TrainingError if the file has another checksum, or holds NaN."""
+    with _unreadable("the snapshot's weights", path, train_fold_again(path)):
+        if sha256 and file_sha256(path) != sha256:
+            raise ValueError("the file has changed since it was written")
+        tensors: dict[str, Tensor] = load_file(path)
+        for name, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{name} holds NaN or infinite values")
+    return tensors
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def train_fold_again(path: Path) -> str:
+    """The fix for a damaged file RUNS/COMPETITION/RUN/fold-K/FILE."""
+    run_dir = path.parent.parent
+    again = command(run_dir.parent.name, "train", "--run", run_dir.name, "--resume")
+    return f"delete {path.parent}, then: `{again}`"
+
+
+def write_checkpoint(
+    path: Path,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    meta: Mapping[str, Any],
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
     """Everything the next epoch starts from, in one file: no part of it can be newer than another.
 
-    A frozen backbone is not written: it is still that of the last snapshot, or of the start.
+    A frozen backbone is not written: it is still that of the last snapshot, or of the start. With mixed precision in
+    fp16 the scale of the gradients is part of it.
     """
     trained = network.head if network.frozen else network
     tensors = {f"network.{name}": tensor for name, tensor in trained.state_dict().items()}
     for number, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items()}
-    _save(path, tensors, {"meta": json.dumps({**meta, "head_only": network.frozen})})
+    meta = {**meta, "head_only": network.frozen, "scaler": scaler.state_dict() if scaler else None}
+    text = json.dumps(meta, allow_nan=False)
+    _save(path, tensors, {"meta": text, "sha256": _content_sha256(text, tensors)})
 
 
-def read_checkpoint_meta(path: Path) -> dict[str, Any]:
-    """The checkpoint's metadata: the last finished epoch, its stage and batch size."""
-    fix = "delete it; this fold is then trained from its start by: `...`"
-    with _unreadable("the checkpoint", path, fix), safe_open(path, framework="pt") as file:
-        meta: dict[str, Any] = json.loads(file.metadata()["meta"])
-    return meta
+@dataclass(frozen=True)
+class CheckpointMeta:
+    """What a checkpoint was written after."""
+
+    epoch: int
+    stage: int
+    batch_size: int
+    head_only: bool
+    folds: str = ""  # as in a snapshot
+    scaler: dict[str, float] | None = None  # the state of the gradients' scaler in fp16
+
+
+def read_checkpoint_meta(path: Path) -> CheckpointMeta:
+    """The last finished epoch, its stage and batch size."""
+    with _unreadable("the checkpoint", path, _RESTART_FOLD), safe_open(path, framework="pt") as file:
+        return checked(CheckpointMeta, json.loads(file.metadata()["meta"]), "meta")
 
 
 def load_network_checkpoint(path: Path, network: Network) -> None:
     """Load the trained weights: those of the head alone if the backbone was frozen."""
-    trained = network.head if read_checkpoint_meta(path)["head_only"] else network
-    tensors = load_file(path)
-    trained.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
+    trained = network.head if read_checkpoint_meta(path).head_only else network
+    tensors = _read_checkpoint(path)
+    with _unreadable("the checkpoint", path, _RESTART_FOLD):
+        trained.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
 
 
 def load_optimizer_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Load the optimizer's moments, in its parameters' memory order."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in load_file(path).items():
-        if name.startswith("optimizer."):
-            _, number, slot = name.split(".", 2)
-            slots.setdefault(int(number), {})[slot] = _in_memory_order_of(parameters[int(number)], tensor)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+    tensors = _read_checkpoint(path)
+    with _unreadable("the checkpoint", path, _RESTART_FOLD):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, slot = name.split(".", 2)
+                slots.setdefault(int(number), {})[slot] = _in_memory_order_of(parameters[int(number)], tensor)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
-def _read_snapshot(path: Path) -> Snapshot:
-    with _unreadable("the snapshot's JSON file", path, _TRAIN_AGAIN):
-        return Snapshot(**read_json(path, format=FORMAT))
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors, which must fit the checksum in the header; files of an earlier version have none."""
+    with _unreadable("the checkpoint", path, _RESTART_FOLD):
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        tensors: dict[str, Tensor] = load_file(path)
+        if header.keys() != {"meta"} and header["sha256"] != _content_sha256(header["meta"], tensors):
+            raise ValueError("its content does not fit its checksum")
+    return tensors
+
+
+def _content_sha256(meta: str, tensors: Mapping[str, Tensor]) -> str:
+    """A digest of a checkpoint's metadata and of the names, types, shapes and values of its tensors."""
+    content = hashlib.sha256(meta.encode())
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()
 
 
 @contextmanager
@@ -110,7 +197,8 @@ def _unreadable(what: str, path: Path, fix: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors, json and torch each have their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        text = error.message if isinstance(error, RunnerError) else str(error)
+        reason = (text or type(error).__name__).splitlines()[0]
         raise TrainingError(f"{what} cannot be read: {reason}", where=path, fix=fix) from error
 
 

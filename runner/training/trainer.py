@@ -6,6 +6,7 @@ it is how any stage starts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,7 +30,7 @@ from runner.training.batch_size import (
     starting_batch_size,
 )
 from runner.training.diagnosis import diagnose
-from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first
+from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first, set_scaler
 from runner.training.fold import FoldRun, initial_network, load_snapshot, oversampled_rows, stage_loaders, worker_count
 from runner.training.learner import (
     EpochStats,
@@ -53,8 +54,6 @@ from runner.training.snapshots import (
     drop_snapshot,
     load_network_checkpoint,
     load_optimizer_checkpoint,
-    read_checkpoint_meta,
-    read_snapshots,
     write_checkpoint,
     write_snapshot,
 )
@@ -82,7 +81,7 @@ def train_fold(fold: FoldRun, options: TrainOptions = TrainOptions()) -> tuple[S
     if accelerator.is_main_process:
         fold.checkpoint_file.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    return read_snapshots(fold.folder)
+    return fold.read_snapshots()
 
 
 def train_stage(fold: FoldRun, options: TrainOptions, epochs: Sequence[Epoch], batch_size: int) -> None:
@@ -138,16 +137,28 @@ class StageTrainer:
         stats = self._train(epoch)
         valid = self._validate()
         if self.learner.accelerator.is_main_process:
-            _report_epoch(epoch, stats, valid.loss, valid.scores)
+            _report_epoch(epoch, stats, valid.loss, valid.scores, [metric.key for metric in self.fold.metrics])
             line = self._log_line(epoch, stats, valid)
             append_line(self.fold.run.log_file, line)
             track_line(self.learner.accelerator, line)
             if epoch.ends_cycle:
-                snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid.loss, valid.scores)
+                folds = self.fold.folds_digest
+                snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid.loss, valid.scores, folds)
                 write_snapshot(self.fold.folder, snapshot, self.network)
-            meta = {"epoch": epoch.number, "stage": epoch.stage, "batch_size": self.batch_size}
-            write_checkpoint(self.fold.checkpoint_file, self.network, self.learner.optimizer, meta)
+            self._write_checkpoint(epoch)
         self.learner.accelerator.wait_for_everyone()
+
+    def _write_checkpoint(self, epoch: Epoch) -> None:
+        meta = {
+            "epoch": epoch.number,
+            "stage": epoch.stage,
+            "batch_size": self.batch_size,
+            "folds": self.fold.folds_digest,
+        }
+        learner = self.learner
+        write_checkpoint(
+            self.fold.checkpoint_file, self.network, learner.optimizer, meta, scaler=learner.accelerator.scaler
+        )
 
     def _train(self, epoch: Epoch) -> EpochStats:
         fold, optimizer = self.fold, self.learner.optimizer
@@ -178,9 +189,17 @@ class StageTrainer:
         logits = predict_logits(self.learner.module, self.valid_loader, rows, self.batch_size, title="validating")
         learned = torch.from_numpy(fold.valid.targets.targets[rows])
         loss = float(label_loss(fold.outputs, logits, learned))
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the validation loss is {loss}: the network predicts no numbers",
+                where=fold.folder,
+                fix=fold.session.command("train", "--lr", f"{self.lrs[-1] / 10:.2g}"),
+            )
         of_rows, of_prior = row_losses(fold.outputs, logits, learned), self._prior_row_losses
         targets, predictions = fold.index_targets[rows], fold.to_predictions(logits)
         scores = {metric.key: metric.score(targets, scored_values(metric, predictions)) for metric in fold.metrics}
+        # A metric may be undefined on these rows, as the ROC AUC of one class is.
+        scores = {key: score for key, score in scores.items() if math.isfinite(score)}
         prior_loss = float(of_prior.mean())
         return Validation(loss, _error_of_mean(of_rows), prior_loss, _error_of_mean(of_rows - of_prior), scores)
 
@@ -242,7 +261,7 @@ class StageTrainer:
 
 def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> TrainingError:
     """The loss became NaN: the error names the lr, and the snapshot to start from with a smaller one."""
-    snapshots = read_snapshots(fold.folder)
+    snapshots = fold.read_snapshots()
     kept = f"the weights of {snapshots[-1].name} are kept" if snapshots else "no weights are kept"
     recipe = replace(fold.recipe, lr=float(f"{error.lr / 10:.2g}"), group_lrs=None, find_lr=False)
     if snapshots:
@@ -270,7 +289,7 @@ def _error_of_mean(values: NDArray[Any]) -> float | None:
 
 def _epochs_left(fold: FoldRun, epochs: Sequence[Epoch]) -> list[Epoch]:
     """The epochs left of the first unfinished stage."""
-    if len(read_snapshots(fold.folder)) == epochs[-1].cycle + 1:
+    if len(fold.read_snapshots()) == epochs[-1].cycle + 1:
         return []
     first = _first_epoch(fold)
     left = [epoch for epoch in epochs if epoch.number >= first]
@@ -279,20 +298,21 @@ def _epochs_left(fold: FoldRun, epochs: Sequence[Epoch]) -> list[Epoch]:
 
 def _first_epoch(fold: FoldRun) -> int:
     """The epoch to start with: 0, or the one after the last that finished."""
-    return int(read_checkpoint_meta(fold.checkpoint_file)["epoch"]) + 1 if fold.checkpoint_file.exists() else 0
+    checkpoint = fold.read_checkpoint()
+    return checkpoint.epoch + 1 if checkpoint else 0
 
 
 def _batch_size(fold: FoldRun) -> int:
     """The interrupted call's batch size if there was one, else the one to try first."""
-    if fold.checkpoint_file.exists():
-        return int(read_checkpoint_meta(fold.checkpoint_file)["batch_size"])
+    if checkpoint := fold.read_checkpoint():
+        return checkpoint.batch_size
     return starting_batch_size(fold.recipe, fold.session.cache_dir)
 
 
 def _drop_unfinished(fold: FoldRun) -> None:
     """Delete log lines and snapshots of epochs that did not finish, and will be trained again."""
     ends = {epoch.cycle: epoch.number for epoch in plan_epochs(fold.recipe.stages) if epoch.ends_cycle}
-    snapshots = read_snapshots(fold.folder)
+    snapshots = fold.read_snapshots()
     if len(snapshots) == len(ends):
         return
     first = _first_epoch(fold)
@@ -308,7 +328,7 @@ def _drop_unfinished(fold: FoldRun) -> None:
 
 def _resumed_network(fold: FoldRun, options: TrainOptions, stage: Stage) -> Network:
     """The network after the last finished epoch, at the stage's size and freezing."""
-    snapshots, checkpoint = read_snapshots(fold.folder), fold.checkpoint_file
+    snapshots, checkpoint = fold.read_snapshots(), fold.checkpoint_file
     if snapshots:
         network = load_snapshot(fold, snapshots[-1])
     else:
@@ -324,7 +344,10 @@ def _resumed_network(fold: FoldRun, options: TrainOptions, stage: Stage) -> Netw
 def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
     """The learner after the last finished epoch; a new stage starts with a fresh optimizer."""
     learner = build_learner(fold, network, fold.recipe.stages[first.stage])
-    if fold.checkpoint_file.exists() and read_checkpoint_meta(fold.checkpoint_file)["stage"] == first.stage:
+    checkpoint = fold.read_checkpoint()
+    goes_on = checkpoint is not None and checkpoint.stage == first.stage
+    set_scaler(learner.accelerator, checkpoint.scaler if checkpoint and goes_on else None)
+    if goes_on:
         load_optimizer_checkpoint(fold.checkpoint_file, learner.optimizer)
     if fold.session.compute.compile:
         network.fused_backbone()  # a compiler that meets the fusing would follow it, again at every step
@@ -332,8 +355,10 @@ def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
     return prepared(learner)
 
 
-def _report_epoch(epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float]) -> None:
+def _report_epoch(
+    epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float], metrics: Sequence[str]
+) -> None:
     valid = f"{valid_loss:10.4f}" if valid_loss is not None else f"{'-':>10}"
     end = "  snapshot" if epoch.ends_cycle else ""
-    values = "".join(f"{score:10.4f}" for score in scores.values())
+    values = "".join(f"{scores[key]:10.4f}" if key in scores else f"{'-':>10}" for key in metrics)
     log.info(f"{epoch.number + 1:>7}{stats.loss:10.4f}{valid}{values}{end}")

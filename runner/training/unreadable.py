@@ -25,7 +25,7 @@ from runner.images.unreadable import UnreadableImage, find_unreadable, read_all
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.run import Run
-from runner.workspace import read_json, write_json
+from runner.workspace import read_record, write_json
 
 _FORMAT = 1
 _LISTED = 5  # images in the message
@@ -122,8 +122,9 @@ def read_skipped(run: Run) -> SkippedImages:
     """The images that a run skips; none if it was trained without --skip-unreadable."""
     if not run.skipped_file.exists():
         return SkippedImages()
-    plain = read_json(run.skipped_file, format=_FORMAT, fix="delete the run's folder and train it again")
-    return SkippedImages(tuple(plain["labelled"]), tuple(plain["test"]))
+    return read_record(
+        run.skipped_file, SkippedImages, format=_FORMAT, fix="delete the run's folder and train it again"
+    )
 
 
 def copy_skipped(original: Run, run: Run) -> None:

@@ -75,9 +75,12 @@ def test_an_ensemble_comes_back_equal_from_its_json():
     [
         ({"lr_divisor": 10}, "Recipe has no field lr_divisor"),
         ({"backbone": None, "kind": "model"}, "kind: 'model' is neither 'recipe' nor 'ensemble'"),
-        ({"stages": [{"size": 64, "mode": "frozen", "state": 1}]}, "Stage has no field state"),
-        ({"stages": [{"size": 64}]}, "Stage needs the field mode"),
-        ({"stages": [{"size": 64, "mode": "head"}]}, "'head' is not a valid TrainMode"),
+        ({"stages": [{"size": 64, "mode": "frozen", "state": 1}]}, "Recipe.stages[0] has no field state"),
+        ({"stages": [{"size": 64}]}, "Recipe.stages[0] needs the field mode"),
+        (
+            {"stages": [{"size": 64, "mode": "head"}]},
+            "Recipe.stages[0].mode is 'head', not one of: features, frozen, unfrozen",
+        ),
         ({"lr": -1}, "Recipe.lr: -1 is not a number above 0"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from runner.data.folds import (
     TRAIN_ONLY,
     ClassCounts,
+    assignment_digest,
     class_counts_per_fold,
     digest,
     read_folds,
@@ -39,6 +40,7 @@ def test_a_split_is_read_as_it_was_written(path):
         "seed": 42,
         "rows": 4,
         "sha256": digest(IDS, LABELS),
+        "folds_sha256": assignment_digest(dict(zip(IDS, FOLDS.tolist(), strict=True))),
     }
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.contract import MEAN_F2, Multiclass, Multilabel
+from runner.fields import checked
 from runner.prediction.decisions import DecisionRule, FittedDecision, decide, fit_decision, fit_thresholds
 from runner.prediction.expected_f import best_labels, best_labels_constrained, expected_f
 from runner.prediction.label_constraints import LabelConstraints, apply_constraints, label_constraints
@@ -203,4 +204,4 @@ def test_a_decision_comes_back_equal_from_its_file(tmp_path, rule, constraints):
     probabilities = random.random((50, 6))
     decision = fitted(rule, probabilities, (probabilities > 0.5).astype(float), constraints)
     write_json(tmp_path / "decision.json", decision.to_dict())
-    assert FittedDecision.from_dict(read_json(tmp_path / "decision.json")) == decision
+    assert checked(FittedDecision, read_json(tmp_path / "decision.json")) == decision

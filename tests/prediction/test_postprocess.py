@@ -77,6 +77,7 @@ def test_the_keys_of_a_postprocess_file(tmp_path: Path):
         "decision",
         "views",
         "tta_option",
+        "checksum",
     ]
 
 

@@ -86,7 +86,7 @@ def test_from_run_starts_from_the_last_snapshot(session: Session, tiny_recipe: R
     recipe, _ = resolve_start(session, replace(tiny_recipe, from_run="one"), TrainOptions())
     assert recipe.from_run == "one:snapshot-2"
     (second,) = build_folds(session, start(session, recipe, "two"))
-    assert second.start == fold.folder / "snapshot-2.safetensors"
+    assert second.start is not None and second.start.file == fold.folder / "snapshot-2.safetensors"
     shutil.rmtree(session.folds_file.parent / "two")
     session.folds_file.unlink()
     with pytest.raises(UsageError, match="one was trained on validation rows of this run"):

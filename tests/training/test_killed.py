@@ -148,7 +148,7 @@ def test_a_checkpoint_that_is_cut_short_is_named_and_not_used(
 ) -> None:
     broken = make_fold(tmp_path, three_modes)
     interrupt(3, lambda: train_fold(broken))
-    assert read_checkpoint_meta(broken.checkpoint_file)["epoch"] == 2
+    assert read_checkpoint_meta(broken.checkpoint_file).epoch == 2
     cut(broken.checkpoint_file, seed)
     with pytest.raises(TrainingError, match="the checkpoint cannot be read") as caught:
         train_fold(broken)

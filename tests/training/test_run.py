@@ -36,10 +36,10 @@ def test_an_ensemble_has_members_and_nothing_to_train(workspace: Workspace) -> N
 
 def test_an_unknown_field_in_recipe_json_is_a_runner_error(workspace: Workspace, tiny_recipe: Recipe) -> None:
     run = start_run(workspace, "shapes", tiny_recipe, "one")
-    write_json(run.recipe_file, {**read_json(run.recipe_file), "lr_divisor": 10})
+    write_json(run.recipe_file, {**read_json(run.recipe_file, format=1), "lr_divisor": 10}, format=1)
     with pytest.raises(RunnerError) as caught:
         run.read_recipe()
-    assert caught.value.message == "the recipe cannot be read: Recipe has no field lr_divisor"
+    assert caught.value.message == "the recipe is damaged: Recipe has no field lr_divisor"
     assert caught.value.where == str(run.recipe_file)
     assert caught.value.fix == "train it again, as a new run: `runner shapes train`"
 

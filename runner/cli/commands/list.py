@@ -10,7 +10,6 @@ from runner.cli.global_options import HOSTS, GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 from runner.console import log
-from runner.errors import RunnerError
 
 if TYPE_CHECKING:
     from competitions._parse import PluginSummary
@@ -92,12 +91,12 @@ def _overview(plugin: PluginSummary, host: str, workspace: Workspace) -> Overvie
 
 def _cv(run: Run) -> float | None:
     """The run's CV score; a run that cannot be read is told and left out, not the end of the list."""
-    try:
-        score = run.read_score()
-    except RunnerError as error:
-        log.warning(f"run {run.name} is left out: {error}")
-        return None
-    return float(score["cv"]["value"]) if score else None
+    from runner.training.run import read_overview
+
+    overview = read_overview(run)
+    if overview.damage:
+        log.warning(f"run {run.name} is left out: {overview.damage}")
+    return overview.cv["value"] if overview.cv else None
 
 
 def _data_state(competition: str, workspace: Workspace) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +165,7 @@ class RunData:
     @cached_property
     def score(self) -> dict[str, Any] | None:
         """score.json; None before `predict`."""
-        return self.run.read_score()
+        return cast("dict[str, Any] | None", self.run.read_score())
 
     @cached_property
     def environment(self) -> dict[str, Any]:

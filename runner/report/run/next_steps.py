@@ -208,12 +208,20 @@ def _ensemble_steps(data: RunData) -> Iterator[str]:
         return
     other = _best_other_run(data)
     if other is not None:
-        value = (other.read_score() or {})["cv"]["value"]
+        value = _cv_value(other)
         both = data.command("ensemble", data.run.name, other.name)
         yield f"An ensemble of both runs usually scores better ({other.name}: CV {value:.4f}): {both}"
     elif len(used) == 1:
         command = _train_command(data, _with_other_backbone(data))
         yield f"Only one model is used. For an ensemble, train another backbone: {command}"
+
+
+def _cv_value(run: Run) -> float:
+    """The run's CV score; a RunnerError before `predict`."""
+    score = run.read_score()
+    if score is None:
+        raise RunnerError(f"{run.name} has no score yet", where=run.score_file)
+    return score["cv"]["value"]
 
 
 def _best_other_run(data: RunData) -> Run | None:
@@ -222,8 +230,8 @@ def _best_other_run(data: RunData) -> Run | None:
     for run in find_runs(data.session.workspace, data.session.name):
         try:
             if run.name != data.run.name and not run.read_members() and _has_same_folds(run, data.run):
-                others.append((run, (run.read_score() or {})["cv"]["value"]))
-        except (RunnerError, OSError, KeyError):
+                others.append((run, _cv_value(run)))
+        except (RunnerError, OSError):
             continue  # not predicted yet, or damaged
     return data.competition.metric.best(others, key=lambda pair: pair[1])[0] if others else None
 

@@ -34,7 +34,7 @@ from runner.report.run.summary import (
     summarise,
 )
 from runner.session import Session
-from runner.training.run import Run
+from runner.training.run import Run, read_overview
 
 _Draw = Callable[..., list[Block]]  # figures, or None for those that there is no data for
 
@@ -134,9 +134,10 @@ def _member_runs(data: RunData, path: Path) -> Table:
     rows: list[list[Cell]] = []
     for name, run in data.member_runs.items():
         weight = sum(member["weight"] for member in members if member["name"].partition(":")[0] == name)
-        score = ((run and run.read_score()) or {}).get("cv", {})
-        recipe = run.summary if run else "missing"
-        rows.append([link_to(run, path) if run else name, score.get("value"), score.get("error"), weight, recipe])
+        overview = read_overview(run) if run else None
+        cv, recipe = (overview.cv, overview.recipe) if overview else (None, "missing")
+        of_cv = (cv["value"], cv["error"]) if cv else (None, None)
+        rows.append([link_to(run, path) if run else name, *of_cv, weight, recipe])
     header = ["run", f"CV {data.competition.metric.title}", "±", "weight", "recipe"]
     return Table(header, rows, "The averaged runs")
 
