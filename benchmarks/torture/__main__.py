@@ -17,7 +17,7 @@ from benchmarks.torture.attack import Attack
 from benchmarks.torture.campaign import Plan, run_attack, table
 
 # Modules of this package with a constant ATTACK.
-CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak")
+CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak", "processes")
 
 _KAGGLE_MODULES = ("kagglesdk.competitions.types.competition_api_service", "kagglesdk.kaggle_http_client")
 # What the commands of a small campaign import: no torch.

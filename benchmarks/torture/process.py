@@ -157,7 +157,7 @@ def start_runner(
     texts = tuple(str(word) for word in words)
     workspace.mkdir(parents=True, exist_ok=True)
     output = workspace / output_name
-    output.unlink(missing_ok=True)
+    output.write_bytes(b"")  # a child that is killed at once has not opened it
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
