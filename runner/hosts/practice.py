@@ -8,9 +8,7 @@ if the rest is complete.
 from __future__ import annotations
 
 import csv
-import json
 import shutil
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -93,32 +91,13 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
         "origin": dict(data.origin),
         "sha256": {name: file_sha256(folder / name) for name in (_SAMPLE, _SOLUTION, _LEADERBOARD)},
     }
-    write_json(folder / _MARKER, _with_check(marker), format=_MARKER_FORMAT)
-
-
-def _with_check(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file, with a checksum of it."""
-    return content | {"check": _checksum(content)}
-
-
-def _without_check(content: Any) -> dict[str, Any]:
-    """The content that `_with_check` was given; ValueError if it is another by now."""
-    if not isinstance(content, dict):
-        raise ValueError("it has no fields")
-    check = content.pop("check", None)  # earlier versions wrote none
-    if check is not None and check != _checksum(content):
-        raise ValueError("its content is not what was written")
-    return content
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return f"crc32:{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+    write_json(folder / _MARKER, marker, format=_MARKER_FORMAT)
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
     """The `origin` of a practice folder; None if there is no complete folder of the present format."""
     try:
-        origin: dict[str, Any] = _without_check(read_json(folder / _MARKER, format=_MARKER_FORMAT))["origin"]
+        origin: dict[str, Any] = read_json(folder / _MARKER, format=_MARKER_FORMAT)["origin"]
     except (OSError, RunnerError, ValueError, KeyError):
         return None
     return origin
@@ -228,7 +207,7 @@ class PracticeHost:
                 f"there is no practice data for {self._name}", where=self.folder, fix=f"runner demo {self._name}"
             )
         try:
-            marker = _without_check(read_json(path, format=_MARKER_FORMAT, fix=self._remake))
+            marker = read_json(path, format=_MARKER_FORMAT, fix=self._remake)
             found = (marker["slug"], marker["metric"])
             _ = str(marker["title"]), list(marker["classes"]), int(marker["daily_limit"])
         except (ValueError, KeyError, TypeError) as error:
@@ -291,7 +270,7 @@ class PracticeHost:
     def _write_record(self, submission: Submission) -> None:
         record = asdict(submission)
         record |= {"submitted": submission.submitted.isoformat(), "status": submission.status.value}
-        write_json(self._submissions / f"{submission.ref}.json", _with_check(record), format=_RECORD_FORMAT)
+        write_json(self._submissions / f"{submission.ref}.json", record, format=_RECORD_FORMAT)
 
 
 def _graded(submission: Submission, grader: Grader, path: Path) -> Submission:
@@ -305,11 +284,10 @@ def _graded(submission: Submission, grader: Grader, path: Path) -> Submission:
 
 def _read_record(path: Path) -> Submission:
     fix = f"remove {path}: the practice host then forgets this submission"
-    record = read_json(path, fix=fix)
     try:
-        if record.pop("format", _RECORD_FORMAT) != _RECORD_FORMAT:  # version 0.1.0 wrote none
-            raise ValueError("it has another format")
-        record = _without_check(record)
+        record = read_json(path, fix=fix)
+        if "format" in record:  # version 0.1.0 wrote none, and no checksum
+            record = read_json(path, format=_RECORD_FORMAT, fix=fix)
         submitted = datetime.fromisoformat(record["submitted"])
         submission = Submission(**{**record, "submitted": submitted, "status": Status(record["status"])})
         if submission.ref != path.stem or submitted.tzinfo is None:

@@ -381,7 +381,7 @@ def test_no_changed_byte_changes_a_practice_score_in_silence(
             assert host.fetch_submissions(DOGS.slug) == graded
         except RunnerError as error:
             assert error.where == str(path), at
-            assert error.fix == f"remove {host.folder}, then: runner demo dog-breed"
+            assert error.fix == f"remove {host.folder}, then: `runner demo dog-breed`"
         else:
             assert name == "competition.json", at  # the others are compared as a whole
         assert pending.read_bytes() == record
@@ -404,7 +404,7 @@ def test_no_changed_byte_changes_a_submission_in_silence(host: PracticeHost, tex
 def test_practice_data_without_checksums_is_used(host: PracticeHost) -> None:
     path = host.folder / "competition.json"
     marker = json.loads(path.read_text())
-    del marker["check"], marker["sha256"]
+    del marker["checksum"], marker["sha256"]
     path.write_text(json.dumps(marker))
     assert host.fetch_info(DOGS.slug).title == DOGS.title
 
