@@ -87,7 +87,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except (RunnerError, click.ClickException) as error:
         return _print_error(error, error.exit_code, invocation)
     except Exception as error:
-        return _print_error(error, 1, invocation)
+        return _print_error(_of_lost_process(error), 1, invocation)
 
 
 def _check_words(invocation: Invocation) -> None:
@@ -102,6 +102,13 @@ def _leave_process_group() -> None:
     """End torch's process group, if the command has used one."""
     if distributed := sys.modules.get("runner.training.distributed"):
         distributed.shutdown()
+
+
+def _of_lost_process(error: Exception) -> Exception:
+    """The error, or if the end of another process caused it, one that says so."""
+    distributed = sys.modules.get("runner.training.distributed")
+    lost: Exception | None = distributed.lost_process_error(error) if distributed else None
+    return lost or error
 
 
 def _print_error(error: Exception, code: int, invocation: Invocation) -> int:

@@ -207,7 +207,7 @@ class PracticeHost:
                 f"there is no practice data for {self._name}", where=self.folder, fix=f"runner demo {self._name}"
             )
         try:
-            marker = read_json(path, format=_MARKER_FORMAT, fix=self._remake)
+            marker: dict[str, Any] = read_json(path, format=_MARKER_FORMAT, fix=self._remake)
             found = (marker["slug"], marker["metric"])
             _ = str(marker["title"]), list(marker["classes"]), int(marker["daily_limit"])
         except (ValueError, KeyError, TypeError) as error:

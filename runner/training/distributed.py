@@ -160,6 +160,19 @@ def shutdown() -> None:
         torch.distributed.destroy_process_group()
 
 
+def lost_process_error(error: Exception) -> TrainingError | None:
+    """What to tell of an error that another process caused by its end; None for any other error."""
+    is_of_network = isinstance(error, torch.distributed.DistError) or any(
+        word in str(error) for word in ("gloo", "NCCL", "closed by peer", "reset by peer")
+    )
+    if not (_is_distributed() and isinstance(error, RuntimeError) and is_of_network):
+        return None
+    return TrainingError(
+        "another of the processes has ended",
+        fix="read its own message, then start the same command again: finished work is kept",
+    )
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory: the next mini-batch asks for exactly that again.
 

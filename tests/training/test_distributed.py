@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from runner.cli import run_command
 from runner.contract import Recipe, Stage, TrainMode
+from runner.training import distributed
 from runner.training.log import read_log
 from tests.competitions import SHAPES, write_plugin
 
@@ -209,3 +211,18 @@ def test_two_processes_find_the_lr_of_one(tmp_path: Path, shapes_folder: Path) -
         name = Path("runs", "shapes", "tiny", "fold-0", f"find-lr-{stage}.json")
         found, expected = (json.loads((top / name).read_text()) for top in (launched.workspace, alone))
         assert found["minimum"] == pytest.approx(expected["minimum"])
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:29358"), True),
+        (torch.distributed.DistBackendError("NCCL communicator was aborted"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("reset by peer"), False),
+    ],
+)
+def test_the_end_of_another_process_is_no_bug(error: Exception, is_told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distributed.lost_process_error(error) is None  # of one process alone
+    monkeypatch.setattr(distributed, "_is_distributed", lambda: True)
+    assert (distributed.lost_process_error(error) is not None) == is_told
