@@ -62,7 +62,7 @@ class Run:
     @property
     def setup_lock(self) -> Path:
         """The lock of the files that all folds of the run share, while they are written."""
-        return self.folder.with_name(f".{self.name}.setup.lock")
+        return self.folder.with_name(f".setup-{self.name}.lock")
 
     def fold_dir(self, number: int) -> Path:
         return self.folder / f"fold-{number}"
@@ -204,13 +204,13 @@ def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = 
     With `fold` this fold alone is locked: others of the run may be trained at the same time. With `shared` the block
     only reads.
     """
-    lock, what = run.folder.with_name(f".{run.name}.lock"), f"run {run.name}"
+    lock, what = run.folder.with_name(f".run-{run.name}.lock"), f"run {run.name}"
     fix = "give this run another name with --run"
     with hold(lock, command, what=what, fix=fix, shared=shared or fold is not None):
         if fold is None:
             yield
             return
-        of_fold = run.folder.with_name(f".{run.name}.fold-{fold}.lock")
+        of_fold = run.folder.with_name(f".fold-{fold}-{run.name}.lock")
         with hold(of_fold, command, what=f"fold {fold} of {what}", fix=fix):
             yield
 

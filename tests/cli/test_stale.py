@@ -255,6 +255,8 @@ def test_each_command_names_the_one_that_the_run_needs_next(
     assert "next: runner shapes report half; to submit it: runner shapes submit half\n" in predicted.err
     blended = ok(cli("shapes", "ensemble", "half", "whole", "--name", "both"))
     assert "next: runner shapes report both; to submit it: runner shapes submit both\n" in blended.err
+    partly = ok(cli("shapes", "train", "--folds", 2, "--only-fold", 0, "--run", "folds", *NO_WORKERS))
+    assert "next: runner shapes train --run folds --resume" in partly.err
 
 
 def test_the_report_says_what_is_stale(workspace_dir: Path, cli: Runner) -> None:
