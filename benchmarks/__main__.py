@@ -26,6 +26,7 @@ BENCHMARKS = (
     "images tta",
     "images headers",
     "images arrival",
+    "images checksums",
     "quality demo",
     "scale growth",
     "scale submission",

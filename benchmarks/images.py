@@ -1,6 +1,6 @@
 """Speed of images: loading beside other libraries, test-time augmentation, headers, the check of what has arrived.
 
-python -m benchmarks.images loading|tta|headers|arrival [--images N] ...
+python -m benchmarks.images loading|tta|headers|arrival|checksums [--images N] ...
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.harness import claim, main, median_seconds, write_dataset, write_images
 from runner.contract import SIDE_ON, TOP_DOWN
+from runner.data.checksums import CHECKSUMS, write_checksums
 from runner.explore.image_stats import compute_image_stats, read_sizes
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
@@ -242,5 +243,41 @@ def arrival(images: int = 100_000, repeats: int = 3) -> None:
     claim("download: checking every image / its size alone", f"{seconds['check'] / seconds['stat']:.1f} x")
 
 
+# --- checksums ----------------------------------------------------------------------------------
+
+MAX_CHECKSUM_RATIO = 1.1
+
+
+def checksums(images: int = 600, size: int = 224, repeats: int = 3) -> None:
+    """Time to decode images whose checksums are compared, beside the same without; and to write the checksums."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"{number:06d}.jpg" for number in range(images)]
+        write_images([folder / name for name in names])
+
+        def decode() -> None:
+            reader = open_cached_images(folder, names, SIDE_ON, size)
+            for row in range(images):
+                _ = reader[row]
+
+        def without() -> None:
+            (folder / CHECKSUMS).unlink(missing_ok=True)
+            decode()
+
+        def compared() -> None:
+            write_checksums(folder, names)
+            started = time.perf_counter()
+            decode()
+            seconds_compared.append(time.perf_counter() - started)
+
+        seconds_compared: list[float] = []
+        seconds = median_seconds({"without": without, "compared": compared}, repeats)
+        ratio = statistics.median(seconds_compared[-repeats:]) / seconds["without"]
+        writing = seconds["compared"] - statistics.median(seconds_compared[-repeats:])
+    holds = ratio <= MAX_CHECKSUM_RATIO
+    claim("decoding with checksums compared / without", f"{ratio:.2f} x", f"<= {MAX_CHECKSUM_RATIO:g} x", holds)
+    claim(f"writing checksums / decoding, {images:,} JPEGs", f"{writing / seconds['without']:.2f} x")
+
+
 if __name__ == "__main__":
-    main(loading, tta, headers, arrival)
+    main(loading, tta, headers, arrival, checksums)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from runner.commands import command
 from runner.contract.competition import Competition
 from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import FileNames, aliases
 from runner.csv_file import Columns, CsvError, CsvFile, add_csv_error, read_columns, read_csv
+from runner.data.checksums import changed_files
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.data.source import redownload_command
 from runner.problems import ProblemList
@@ -41,6 +43,10 @@ class CsvFiles:
         except CsvError as error:
             add_csv_error(error, name, self._problems)
             return None
+        if changed_files(self._data_dir, [name]):
+            accept = command(self._data_dir.name, "download", "--accept-changes")
+            message = f"the file has changed since it was downloaded; if that is wanted: `{accept}`"
+            self._problems.warn("changed file", message, file=name)
         if file.has_bom:
             self._problems.warn("byte order mark", "the file begins with a byte order mark", file=name, line=1)
         return file

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from runner.data.checksums import CHECKSUMS, write_checksums
 from runner.data.skipped_images import SKIPPED
 from runner.data.source import SOURCE, redownload_command
 from runner.errors import RunnerError
@@ -15,7 +16,7 @@ from runner.workspace import read_json, write_json, write_text
 MARKER = ".complete"
 MANIFEST = "manifest.json"
 # What the runner writes beside the data.
-_OWN_FILES = (MANIFEST, MARKER, SOURCE, SKIPPED)
+_OWN_FILES = (MANIFEST, MARKER, SOURCE, SKIPPED, CHECKSUMS)
 _FORMAT = 1
 
 
@@ -25,7 +26,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def write_manifest(folder: Path, slug: str, source: str, sources: list[dict[str, Any]]) -> None:
-    """Write manifest.json (where the data is from, the files per folder), and the marker last."""
+    """Write manifest.json (where the data is from, the files per folder), the checksums, and the marker last."""
+    write_checksums(folder, data_files(folder))
     manifest = {"competition": slug, "source": source, "sources": sources, "files": _count_files(folder)}
     write_json(folder / MANIFEST, manifest, format=_FORMAT)
     if hasattr(os, "sync"):
@@ -55,9 +57,11 @@ def _read(folder: Path) -> Any:
 
 def _count_files(folder: Path) -> dict[str, int]:
     """The number of files in each folder, by its path, without the runner's own."""
-    counts: Counter[str] = Counter()
-    own = {folder / name for name in _OWN_FILES}
-    for path in folder.rglob("*"):
-        if path.is_file() and path not in own:
-            counts[f"{path.parent.relative_to(folder).as_posix()}/"] += 1
+    counts = Counter(f"{name.rpartition('/')[0] or '.'}/" for name in data_files(folder))
     return dict(sorted(counts.items()))
+
+
+def data_files(folder: Path) -> list[str]:
+    """The path of every file in the data folder, without the runner's own."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [name for name in files if name not in _OWN_FILES]

@@ -64,9 +64,9 @@ def open_cached_images(
     return CachedImages(data_dir, paths, target, open_cache(options, paths, repr(target), target.max_pixels))
 
 
-def read_reduced(path: Path, target: TargetSize) -> NDArray[np.uint8]:
+def read_reduced(path: Path, target: TargetSize, content: bytes | None = None) -> NDArray[np.uint8]:
     """The image with its short side near the target; never enlarged."""
-    image = read_image(path, min_side=target.min_decode)
+    image = read_image(path, min_side=target.min_decode, content=content)
     height, width = image.shape[:2]
     scale = target.resize_to / min(height, width)
     if scale >= 1 / _KEEP_UP_TO:
@@ -86,10 +86,10 @@ class CachedImages(ImageFiles):
         path = self.path(row)
         stamp = stamp_of(path) if self._cache else None
         if self._cache is None or stamp is None:
-            return read_reduced(path, self._target)
+            return read_reduced(path, self._target, self._verified_content(row))
         cached = self._cache.get(row, stamp)
         if cached is not None:
             return cached
-        image = read_reduced(path, self._target)
+        image = read_reduced(path, self._target, self._verified_content(row))
         self._cache.put(row, stamp, image)
         return image

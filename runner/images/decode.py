@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from runner.archives.content import HEAD, title_of
+from runner.data.checksums import Digests, expected_digests, file_digest, require_same
 from runner.data.image_arrays import is_array_path, open_array, parse_array_path
 from runner.data.manifest import fix_of_file
 from runner.errors import DataError
@@ -71,13 +73,13 @@ def open_images(data_dir: Path, paths: Sequence[str], *, min_side: int | None = 
     return ImageFiles(data_dir, paths, min_side)
 
 
-def read_image(path: Path, *, min_side: int | None = None) -> NDArray[np.uint8]:
-    """Decode a file to (height, width, 3) RGB, upright; DataError if it is broken or truncated.
+def read_image(path: Path, *, min_side: int | None = None, content: bytes | None = None) -> NDArray[np.uint8]:
+    """Decode a file, or its content, to (height, width, 3) RGB, upright; DataError if it is broken or truncated.
 
     With `min_side` a JPEG is decoded at the smallest of its scales (1, 1/2, 1/4, 1/8) whose short side
     still has that many pixels: several times faster if a small image is made of a large file.
     """
-    with open_header(path) as image:
+    with open_header(path, content) as image:
         orientation = _orientation(image)
         if min_side:
             image.draft(None, (min_side, min_side))  # has an effect on JPEG only
@@ -94,11 +96,11 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def open_header(path: Path) -> Iterator[Image.Image]:
+def open_header(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """The image with its header read and its size checked; any failure in the block becomes a DataError."""
     try:
         with _no_warnings():
-            opened = Image.open(path, formats=_FORMATS)
+            opened = Image.open(path if content is None else BytesIO(content), formats=_FORMATS)
         with opened as image:
             _require_possible_size(image, path)
             yield image
@@ -126,12 +128,25 @@ class ImageFiles:
 
     def __init__(self, data_dir: Path, paths: Sequence[str], min_side: int | None = None) -> None:
         self._data_dir, self._paths, self._min_side = data_dir, tuple(paths), min_side
+        self._expected: Digests | None = expected_digests(data_dir, paths)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
-        return read_image(self.path(row), min_side=self._min_side)
+        return read_image(self.path(row), min_side=self._min_side, content=self._verified_content(row))
+
+    def _verified_content(self, row: int) -> bytes | None:
+        """The file's content, if there is a checksum to compare it with; DataError if it has another one."""
+        if self._expected is None:
+            return None
+        path = self.path(row)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None  # the decoder says what is wrong
+        require_same(path, hashlib.sha256(content).digest(), self._expected[row].tobytes(), self._data_dir)
+        return content
 
     def path(self, row: int) -> Path:
         """The file of a row."""
@@ -139,12 +154,21 @@ class ImageFiles:
 
     def digest(self, row: int) -> bytes:
         """SHA-256 of the file; computed once a process while the file does not change."""
-        return _digest(self.path(row), stamp_of(self.path(row)))
+        path = self.path(row)
+        digest = _digest(path, stamp_of(path))
+        if self._expected is not None:
+            require_same(path, digest, self._expected[row].tobytes(), self._data_dir)
+        return digest
 
 
 @cache
 def _digest(path: Path, _stamp: FileStamp | None) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
+
+
+@cache
+def _array_digest(path: Path, _stamp: FileStamp | None) -> bytes:
+    return file_digest(path)
 
 
 class ImageArrays:
@@ -184,7 +208,11 @@ class ImageArrays:
 
     def _array(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
-            self._arrays[name] = open_array(self._data_dir / name)
+            path = self._data_dir / name
+            expected = expected_digests(self._data_dir, [name])
+            self._arrays[name] = open_array(path)
+            if expected is not None:
+                require_same(path, _array_digest(path, stamp_of(path)), expected[0].tobytes(), self._data_dir)
         return self._arrays[name]
 
 

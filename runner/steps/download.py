@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runner.console import log
 from runner.data import download as data_download
+from runner.data.checksums import changed_files, read_checksums, write_checksums
+from runner.data.manifest import data_files
 from runner.hosts.open_host import open_mirror
 from runner.session import Session
 from runner.training.unreadable import remember_unreadable, report_unreadable
@@ -27,6 +30,16 @@ def check_images(session: Session, *, skip_unreadable: bool = False) -> None:
         remember_unreadable(session)
     else:
         report_unreadable(session)
+
+
+def accept_changes(session: Session) -> list[str]:
+    """Take the files of the data as they are now: their checksums are written anew; the files that had changed."""
+    folder = data_download.data_folder(session.competition, session.workspace)
+    known, files = read_checksums(folder), data_files(folder)
+    changed = [*changed_files(folder, files), *(name for name in files if name not in known)]
+    write_checksums(folder, files)
+    log.info(f"{len(changed):,} changed or new files are accepted as they are")
+    return changed
 
 
 def is_downloaded(session: Session) -> bool:

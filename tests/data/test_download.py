@@ -19,6 +19,7 @@ import pytest
 import competitions
 from runner.console import Advance
 from runner.contract import Competition, Multiclass
+from runner.data.checksums import CHECKSUMS
 from runner.data.download import data_folder, download, is_downloaded
 from runner.data.index import build_index
 from runner.data.manifest import MANIFEST, MARKER, verify_manifest
@@ -219,7 +220,9 @@ def workspace(workspace_folder: Path) -> Workspace:
 
 def content(folder: Path) -> dict[str, bytes]:
     """The files of a data folder without those that the runner writes beside them."""
-    return {name: data for name, data in read_files(folder).items() if name not in (MARKER, MANIFEST, SOURCE)}
+    return {
+        name: data for name, data in read_files(folder).items() if name not in (MARKER, MANIFEST, SOURCE, CHECKSUMS)
+    }
 
 
 @pytest.mark.parametrize(("competition", "files", "layout"), CASES)

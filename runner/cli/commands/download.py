@@ -23,13 +23,26 @@ from runner.cli.print_json import print_json
 @click.option(
     "--skip-unreadable", is_flag=True, help="Go on without images that cannot be read: every later run skips them."
 )
-def download(options: GlobalOptions, source: Path | None, mirror: bool, force: bool, skip_unreadable: bool) -> None:
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Take the files as they are now, those that were changed by hand too; nothing is downloaded.",
+)
+def download(
+    options: GlobalOptions, source: Path | None, mirror: bool, force: bool, skip_unreadable: bool, accept_changes: bool
+) -> None:
     """Download, verify and extract the data into the layout that Kaggle shows, and check every image."""
     from runner.steps import download as step
 
     if mirror and source:
         raise click.UsageError("--mirror and --from exclude each other")
+    if accept_changes and (source or mirror or force):
+        raise click.UsageError("--accept-changes keeps the data that is here: leave out --from, --mirror and --force")
     session = options.session()
+    if accept_changes:
+        changed = step.accept_changes(session)
+        print_json({"accepted": changed}) if options.as_json else click.echo("\n".join(changed[:20]))
+        return
     folder = step.download_mirror(session, force=force) if mirror else step.download(session, source, force=force)
     step.check_images(session, skip_unreadable=skip_unreadable)
     if options.as_json:
