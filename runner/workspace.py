@@ -6,7 +6,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,6 +62,11 @@ class Workspace:
     def leaderboards_dir(self, competition: str) -> Path:
         """Downloaded leaderboards, a file each, named by its date."""
         return self.root / "leaderboards" / competition
+
+    def result_dirs(self, competition: str) -> tuple[Path, ...]:
+        """The folders of a competition's runs, submissions and leaderboards."""
+        folders = (self.runs_dir, self.submissions_dir, self.leaderboards_dir)
+        return tuple(folder(competition) for folder in folders)
 
     @property
     def ledger_file(self) -> Path:
@@ -159,6 +164,12 @@ def remove_leftovers(folder: Path, *, once: bool = False) -> int:
     for name in dead:
         (folder / name).unlink(missing_ok=True)
     return len(dead)
+
+
+def remove_leftovers_below(folders: Iterable[Path]) -> int:
+    """`remove_leftovers` of these folders and of all folders in them."""
+    below = [path for folder in folders if folder.is_dir() for path in (folder, *folder.rglob("*"))]
+    return sum(remove_leftovers(path) for path in below if path.is_dir() and not path.is_symlink())
 
 
 def _has_ended(part: re.Match[str]) -> bool:

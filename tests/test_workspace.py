@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import RunnerError, UsageError
-from runner.workspace import Workspace, atomic_path, locked, read_json, write_bytes, write_json, write_text
+from runner.workspace import (
+    Workspace,
+    _host_key,
+    atomic_path,
+    locked,
+    read_json,
+    remove_leftovers_below,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_flag_variable_and_current_folder_choose_in_this_order(tmp_path, monkeypatch):
@@ -250,3 +260,20 @@ def test_a_lock_is_released_by_an_error_in_its_block(tmp_path):
         raise RuntimeError
     with locked(tmp_path / ".lock"):
         pass
+
+
+def test_leftovers_of_ended_writers_are_removed_and_no_others(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    killed = (
+        "import os, sys, pathlib; from runner.workspace import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])) as part: part.touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(folder / "score.json")], check=False)
+    (left,) = folder.iterdir()
+    other_host = folder / left.name.replace(_host_key(), "0" * 8)
+    other_host.touch()
+    with atomic_path(folder / "log.jsonl") as part:
+        part.touch()
+        assert remove_leftovers_below([tmp_path / "runs", tmp_path / "nothing"]) <= 1
+        assert part.exists()
+    assert {path.name for path in folder.iterdir()} == {"log.jsonl", other_host.name}

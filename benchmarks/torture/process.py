@@ -34,7 +34,7 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Bounds:
     """What a command may take: beyond it, it is killed or reported."""
 
-    seconds: float = 120.0
+    seconds: float = 300.0
     memory_mb: float = 2500.0  # of the process, the imports included
 
 

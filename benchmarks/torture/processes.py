@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -96,7 +95,10 @@ class _Launched:
                 victim.kill()
                 self.killed = f"process {children.index(victim)} of {len(children)} after {seconds:.1f} s"
             else:
-                os.killpg(self.launcher.pid, signal.SIGKILL)
+                self.launcher.kill()
+                for child in children:
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
                 self.killed = f"all after {seconds:.1f} s"
         return self.wait()
 
@@ -107,8 +109,10 @@ class _Launched:
             self.launcher.wait(_LONGEST)
         except subprocess.TimeoutExpired:
             over = f"more than {_LONGEST:.0f} s"
-        with suppress(ProcessLookupError):
-            os.killpg(self.launcher.pid, signal.SIGKILL)
+            # Not its process group: each of its processes leads one of its own.
+            for process in [psutil.Process(self.launcher.pid), *psutil.Process(self.launcher.pid).children(True)]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         code = self.launcher.wait()
         # The launcher prints a traceback of its own when a process of its is killed.
         output = self.output.read_text(errors="replace").partition("accelerate/commands/launch.py")[0]
