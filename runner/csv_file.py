@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from runner.problems import Problem, ProblemList, did_you_mean, quote
 from runner.workspace import atomic_path
@@ -38,16 +39,35 @@ class CsvFile:
     has_blanks: bool = False  # around its names, or before a value
     content: bytes = field(default=b"", repr=False)
     lenient: bool = False
+    delimiter: str = ","
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        rows = _parse(self.content, self.lenient)
+        rows = _parse(self.content, self.lenient, self.delimiter)
         next(rows)
         return rows
 
 
+class TableFile(Protocol):
+    """A table with its header; iterating gives (line or number, cells) of each row below."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def header(self) -> tuple[str, ...]: ...
+
+    @property
+    def has_bom(self) -> bool: ...
+
+    @property
+    def has_blanks(self) -> bool: ...
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]: ...
+
+
 @dataclass(frozen=True)
 class Columns:
-    """Some columns of a CSV file, stripped, and the line of each row."""
+    """Some columns of a table, stripped, and the line of each row."""
 
     file: str
     values: dict[str, list[str]]
@@ -55,7 +75,7 @@ class Columns:
 
     def numbers(self, column: str, problems: ProblemList) -> list[float]:
         """The column as numbers, NaN for an empty cell; an error for a cell that is not a finite number."""
-        numbers = [_number(cell) for cell in self.values[column]]
+        numbers = [parse_number(cell) for cell in self.values[column]]
         for number, cell, line in zip(numbers, self.values[column], self.lines, strict=True):
             if number is None:
                 problems.error("not a number", f"{column} is {quote(cell)}, not a number", file=self.file, line=line)
@@ -66,7 +86,8 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"))
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def _number(cell: str) -> float | None:
+def parse_number(cell: str) -> float | None:
+    """The number in a cell: NaN if it is blank or marked as missing, None if it is no finite number."""
     if cell.casefold() in _MISSING:
         return math.nan
     number = float(cell) if _NUMBER.fullmatch(cell) else math.inf
@@ -74,26 +95,28 @@ def _number(cell: str) -> float | None:
 
 
 def read_csv(path: Path, *, name: str = "", lenient: bool = False) -> CsvFile:
-    """Read a comma-separated UTF-8 file; CsvError if it is not one.
+    """Read a comma-separated UTF-8 file, or one with tabs if its name ends in .tsv; CsvError if it is not one.
 
     A lenient reader drops blanks around cells, blank lines, and a blank before a quote; a strict one keeps all
     as it is written, and checks that every row can be parsed.
     """
     content = _read_content(path)
     has_bom, content = content.startswith(BOM), content.removeprefix(BOM)
-    rows = _parse(content, lenient)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    rows = _parse(content, lenient, delimiter)
     first_line, header = next(rows, (0, []))
     if not any(name.strip() for name in header):
         raise _no_header(content)
     if lenient and any("\n" in name for name in header):
         raise _open_quote(first_line)
-    _refuse_other_separators(header, first_line)
+    _refuse_other_separators(header, first_line, delimiter)
     if not lenient:
         for _ in rows:
             pass
     names = [name.strip() for name in header]
-    has_blanks = names != header or _has_blank_before_a_value(content)
-    return CsvFile(name or path.name, tuple(names if lenient else header), has_bom, has_blanks, content, lenient)
+    has_blanks = names != header or (delimiter == "," and _has_blank_before_a_value(content))
+    names = names if lenient else header
+    return CsvFile(name or path.name, tuple(names), has_bom, has_blanks, content, lenient, delimiter)
 
 
 _SAVE_AS = "save it as CSV UTF-8, separated by commas"
@@ -139,16 +162,16 @@ def _require_utf8(content: bytes) -> None:
         raise CsvError(Problem("not UTF-8", message, line=line, fix="save it as CSV UTF-8")) from error
 
 
-def _parse(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]]:
+def _parse(content: bytes, lenient: bool, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """(first line, cells) of each row, the header first; CsvError if a quote is never closed."""
-    return _filled_rows(content) if lenient else _parse_rows(content, lenient=False)
+    return _filled_rows(content, delimiter) if lenient else _parse_rows(content, delimiter, lenient=False)
 
 
-def _parse_rows(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]]:
+def _parse_rows(content: bytes, delimiter: str, *, lenient: bool) -> Iterator[tuple[int, list[str]]]:
     line = 1
     # Decoded line by line: a StringIO of the file would take four bytes a character.
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
-    reader = csv.reader(text, strict=not lenient, skipinitialspace=lenient)
+    reader = csv.reader(text, delimiter=delimiter, strict=not lenient, skipinitialspace=lenient)
     try:
         for row in reader:
             yield line, row
@@ -165,10 +188,10 @@ def _parse_rows(content: bytes, lenient: bool) -> Iterator[tuple[int, list[str]]
         ) from error
 
 
-def _filled_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+def _filled_rows(content: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows without blank lines."""
     line, row = 0, list[str]()
-    for next_line, next_row in _parse_rows(content, lenient=True):
+    for next_line, next_row in _parse_rows(content, delimiter, lenient=True):
         if len(next_row) > 1 or any(cell.strip() for cell in next_row):
             if line:
                 yield line, row
@@ -191,11 +214,15 @@ def _no_header(content: bytes) -> CsvError:
     return CsvError(Problem("missing header", "the first line has no column names", line=1, fix="begin with a header"))
 
 
-def _refuse_other_separators(header: Sequence[str], line: int) -> None:
-    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(header) == 1 and separator in header[0].strip():
-            message = f"the values are separated by {name}, not by commas"
-            raise CsvError(Problem("wrong separator", message, line=line, fix="save it with commas"))
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+
+
+def _refuse_other_separators(header: Sequence[str], line: int, delimiter: str) -> None:
+    wanted = _SEPARATORS[delimiter]
+    for separator, name in _SEPARATORS.items():
+        if len(header) == 1 and separator != delimiter and separator in header[0].strip():
+            message = f"the values are separated by {name}, not by {wanted}"
+            raise CsvError(Problem("wrong separator", message, line=line, fix=f"save it with {wanted}"))
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -203,8 +230,8 @@ def _refuse_other_separators(header: Sequence[str], line: int) -> None:
 _BLANK_BEFORE_A_VALUE = re.compile(rb'^ |^[^"\n]*, |, +"', re.MULTILINE)
 
 
-def read_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -> Columns | None:
-    """These columns of a lenient file, stripped; None after an error, which is added to `problems`."""
+def read_columns(file: TableFile, columns: Sequence[str], problems: ProblemList) -> Columns | None:
+    """These columns of a lenient file or other table, stripped; None after an error, which is added to `problems`."""
     if not _has_columns(file, columns, problems):
         return None
     positions = [file.header.index(column) for column in columns]
@@ -238,7 +265,7 @@ def add_csv_error(error: CsvError, name: str, problems: ProblemList) -> None:
     problems.error(problem.kind, problem.message, file=name, line=problem.line, fix=fix)
 
 
-def _has_columns(file: CsvFile, columns: Sequence[str], problems: ProblemList) -> bool:
+def _has_columns(file: TableFile, columns: Sequence[str], problems: ProblemList) -> bool:
     for column in columns:
         count = file.header.count(column)
         if count > 1:

@@ -10,23 +10,19 @@ from pathlib import Path
 from runner.contract.decisions import Grade, OneClass, TagSet, TopClasses
 from runner.contract.images import Hdf5, ImageArray, Images, Level, Pixels, Stack, folder_of, templates_of
 from runner.contract.labels import (
-    Coco,
     FileNames,
     Labels,
     Multiclass,
     Multilabel,
     Ordinal,
-    Regression,
     SeveralTargets,
     Table,
     aliases,
 )
 from runner.contract.metrics import METRICS, Metric
+from runner.contract.patterns import FIELD
 from runner.contract.presets import Preset
 from runner.contract.recipe import PHOTOGRAPHS, Recipe
-
-# A column of the row, `{id}`, or a character of it, `{id[0]}`.
-_FIELD = re.compile(r"\{\w+(?:\[\d+\])?\}")
 
 
 @dataclass(frozen=True)
@@ -121,18 +117,13 @@ def _find_errors(competition: Competition) -> list[tuple[str, str]]:
 
 def _unread_errors(competition: Competition) -> list[tuple[str, str]]:
     """What the contract can say and the index or the submission cannot read yet."""
-    labels, errors = competition.labels, []
-    said = (labels.columns, labels.rows, isinstance(labels.csv, Coco), "{" in labels.id, "{" in (labels.group or ""))
-    if any(said) or isinstance(labels, Regression | SeveralTargets | Ordinal):
-        errors.append(("labels", "these are not read yet"))
+    errors = []
     if competition.submission_rows or competition.submission_sep != " " or competition.decimals:
         errors.append(("submission_rows", "not written yet"))
     if not isinstance(competition.metric.decision, OneClass | TagSet | None):
         errors.append(("metric", f"the decision of {competition.metric.key} is not written yet"))
     for field in ("train_images", "test_images"):
-        images = getattr(competition, field)
-        plain = all(set(_FIELD.findall(t)) <= {"{id}", "{label}"} and "*" not in t for t in templates_of(images))
-        if not plain or isinstance(images, Stack | Pixels | Hdf5 | Level):
+        if isinstance(getattr(competition, field), Stack | Pixels | Hdf5 | Level):
             errors.append((field, "these are not read yet"))
     return errors
 
@@ -141,7 +132,7 @@ def _image_errors(competition: Competition) -> list[tuple[str, str]]:
     errors = []
     for field in ("train_images", "test_images"):
         for template in templates_of(getattr(competition, field)):
-            if not _FIELD.search(template) or "/" not in template:
+            if not FIELD.search(template) or "/" not in template:
                 errors.append((field, f"{template!r} does not have the form 'folder/{{id}}.jpg'"))
             elif field == "test_images" and "{label}" in template:
                 errors.append((field, f"{template!r} asks for the label of a test image, which is not known"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from runner.contract.labels import Table
@@ -77,4 +78,4 @@ def templates_of(images: Images) -> tuple[str, ...]:
 
 def folder_of(template: str) -> str:
     """The folder of a template's images: `train` for `train/{id}.jpg`."""
-    return template.split("{", 1)[0].rpartition("/")[0]
+    return re.split(r"[{*]", template, maxsplit=1)[0].rpartition("/")[0]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from runner.commands import command
 from runner.contract import Competition
-from runner.contract.labels import aliases
-from runner.csv_file import CsvError, read_csv
+from runner.contract.labels import Table
+from runner.csv_file import CsvError
 from runner.data.collect_files import Source
 from runner.data.index import build_index
+from runner.data.index_inputs import existing_name
+from runner.data.tables import read_table
 from runner.errors import DataError, WrongDataError
 from runner.problems import Problem, ProblemsError
 
@@ -19,6 +21,8 @@ _OF_WRONG_DATA = frozenset(
     (
         "missing file",
         "not a CSV",
+        "not a table",
+        "not JSON",
         "missing column",
         "missing header",
         "empty folder",
@@ -55,14 +59,14 @@ def _is_wrong(competition: Competition, folder: Path, problems: Sequence[Problem
 
 
 def _count_ids(competition: Competition, folder: Path) -> int:
-    names = [competition.sample_submission, *([competition.labels.csv] if competition.labels.csv else [])]
-    return sum(_count_rows(folder, aliases(table)) for table in names)
+    tables = (competition.sample_submission, competition.labels.csv)
+    return sum(_count_rows(folder, table) for table in tables if table)
 
 
-def _count_rows(folder: Path, names: Sequence[str]) -> int:
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+def _count_rows(folder: Path, table: Table) -> int:
+    name = existing_name(folder, table)
     try:
-        return sum(1 for _ in read_csv(path, lenient=True)) if path else 0
+        return sum(1 for _ in read_table(folder / name, table, name))
     except CsvError:
         return 0
 

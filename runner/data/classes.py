@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from runner.contract.labels import Binary, Labels, Multiclass, Multilabel
+from runner.contract.labels import Binary, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
+from runner.contract.targets import names_of
+from runner.data.table_rows import NO_FIELDS
 from runner.problems import KEPT_PER_KIND, ProblemList, did_you_mean, quote
 
 _MIN_SIMILARITY = 0.85  # difflib's ratio above which a rare name may be a typo of a frequent one
@@ -26,6 +28,7 @@ class IndexRow(NamedTuple):
     group: str
     path: str = ""
     subset: str = "train"
+    fields: Mapping[str, str] = NO_FIELDS  # the row's other columns that the images' names or the head need
 
 
 def own_group(id: str) -> str:
@@ -33,32 +36,25 @@ def own_group(id: str) -> str:
     return f"alone:{id}"  # splits are made from this text: another one would change every split
 
 
-def names_in(labels: Labels, label: str) -> list[str]:
-    """The classes or tags of a label's text."""
-    return label.split() if isinstance(labels, Multilabel) else [label]
+def declared_classes(labels: Labels, columns: Sequence[str], sample_columns: Sequence[str]) -> tuple[str, ...] | None:
+    """The classes, tags or numbers that the competition file, the labels' columns or the sample submission declare.
 
-
-def normalise_label(labels: Labels, label: str) -> str:
-    """The canonical label: tags deduplicated and single-spaced, a binary label as 0 or 1."""
-    if isinstance(labels, Multilabel):
-        return " ".join(dict.fromkeys(label.split()))
-    if isinstance(labels, Binary) and re.fullmatch(r"[01](\.0*)?", label):
-        return label[0]
-    return label
-
-
-def declared_classes(labels: Labels, sample_columns: Sequence[str]) -> tuple[str, ...] | None:
-    """The classes that the competition file or the sample submission declares; None if neither does."""
-    if isinstance(labels, Binary):
-        return (labels.label,)
-    if isinstance(labels, Multilabel):
+    None if none of them does.
+    """
+    if isinstance(labels, SeveralTargets):
+        return labels.class_names
+    if isinstance(labels, Ordinal):
+        return tuple(map(str, range(labels.grades)))
+    if isinstance(labels, Binary | Regression) or labels.columns:
+        return tuple(columns)
+    if isinstance(labels, Multiclass | Multilabel) and labels.classes:
         return labels.classes
     return tuple(sample_columns) if len(sample_columns) > 1 else None
 
 
 def observed_classes(labels: Labels, rows: Iterable[IndexRow]) -> tuple[str, ...]:
     """The classes of the training rows, sorted."""
-    return tuple(sorted({name for row in rows for name in names_in(labels, row.label)}))
+    return tuple(sorted({name for label in {row.label for row in rows} for name in names_of(labels, label)}))
 
 
 def check_labels(
@@ -67,6 +63,8 @@ def check_labels(
     """Add a problem for every label that is not a class, and for labels that leave nothing to learn."""
     if isinstance(labels, Binary):
         _check_binary(rows, problems)
+    elif isinstance(labels, Regression) or (isinstance(labels, Multiclass) and labels.soft):
+        pass  # numbers are no names
     elif declared:
         _check_declared(labels, declared, rows, problems)
         _warn_unobserved(labels, declared, rows, problems)
@@ -85,8 +83,9 @@ def _check_binary(rows: Iterable[IndexRow], problems: ProblemList) -> None:
 def _check_declared(labels: Labels, declared: tuple[str, ...], rows: Iterable[IndexRow], problems: ProblemList) -> None:
     multilabel = isinstance(labels, Multilabel)
     noun = "tag" if multilabel else "class"
-    source = "the names in the competition file" if multilabel else "the sample submission's columns"
-    unknown = {name for row in rows for name in names_in(labels, row.label)}.difference(declared)
+    listed = multilabel or bool(getattr(labels, "classes", None))
+    source = "the names in the competition file" if listed else "the sample submission's columns"
+    unknown = {name for row in rows for name in names_of(labels, row.label)}.difference(declared)
     for number, (row, name) in enumerate(_rows_with(unknown, labels, rows)):
         message = f"the {noun} {quote(name)} of {row.id!r} is not among {source}"
         # The search is slow, and only the first few are listed.
@@ -99,7 +98,7 @@ def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[IndexRow]) -
     """Each row with one of these names, and the name; a class folder only once."""
     wanted, folders = set(names), set[str]()
     for row in rows:
-        for name in names_in(labels, row.label):
+        for name in names_of(labels, row.label):
             if name in wanted and not (row.line is None and name in folders):
                 folders.add(name)
                 yield row, name
@@ -120,7 +119,7 @@ def _check_typos(labels: Labels, rows: Sequence[IndexRow], problems: ProblemList
 
     For tags an error, since the competition file can allow the name by listing it; else a warning.
     """
-    typos = probable_typos(Counter(name for row in rows for name in names_in(labels, row.label)))
+    typos = probable_typos(Counter(name for row in rows for name in names_of(labels, row.label)))
     multilabel = isinstance(labels, Multilabel)
     add = problems.error if multilabel else problems.warn
     noun, hint = ("tag", ", or list it in Multilabel(classes=...)") if multilabel else ("class", "")
@@ -150,7 +149,8 @@ def _may_be_meant(name: str, other: str) -> bool:
 
 
 def _check_more_than_one(labels: Labels, rows: Sequence[IndexRow], problems: ProblemList) -> None:
-    observed = observed_classes(labels, rows)
-    if isinstance(labels, Multiclass | Binary) and len(observed) == 1:
-        message = f"every training row has the same label, {observed[0]!r}: there is nothing to learn"
-        problems.error("one class only", message, file=rows[0].file)
+    observed = {row.label for row in rows}
+    if not isinstance(labels, Multilabel) and len(observed) == 1:
+        message = f"every training row has the same label, {rows[0].label!r}: there is nothing to learn"
+        fix = "name the labels that are positive as they are written" if getattr(labels, "positive", ()) else None
+        problems.error("one class only", message, file=rows[0].file, fix=fix)

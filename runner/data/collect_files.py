@@ -24,7 +24,7 @@ from runner.data.find_files import (
     required_items,
     scan,
 )
-from runner.data.place_images import place_images, read_table_ids
+from runner.data.place_images import place_images, read_table_images
 from runner.errors import ArchiveError
 from runner.full_disk import telling_full_disk
 
@@ -112,7 +112,7 @@ class _Unpacker:
         if named := self._pending_of(found.packed.values()):
             return named
         if not SearchResult(found.items).missing(self._required):
-            is_complete = place_images(found, read_table_ids(self._competition, found))
+            is_complete = place_images(found, read_table_images(self._competition, found))
             return [] if is_complete else self._pending_of(found.spare)
         after_slug = [archive for archive in self._pending if without_suffixes(archive.name) == self._source.slug]
         return after_slug or list(self._pending)

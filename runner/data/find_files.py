@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from runner.archives.names import has_archive_name, is_junk, without_suffixes
 from runner.archives.readers import kind_of
 from runner.contract import Competition
-from runner.contract.images import templates_of
+from runner.contract.images import folder_of, templates_of
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.errors import DataError, WrongDataError
 
@@ -96,11 +96,11 @@ def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
     items = []
     for names in competition.required_files:
         bare, is_folder = tuple(name.rstrip("/") for name in names), names[0].endswith("/")
-        templates = tuple(template for template in (*train, *test) if template.split("{", 1)[0] == names[0])
+        templates = tuple(template for template in (*train, *test) if f"{folder_of(template)}/" == names[0])
         is_test_folder = any(template in test for template in templates)
         items.append(RequiredItem(bare, is_folder, is_test_folder=is_test_folder, templates=templates))
     if competition.valid_images:
-        valid = competition.valid_images.split("{", 1)[0].rstrip("/")
+        valid = folder_of(competition.valid_images)
         items.append(RequiredItem((valid,), is_folder=True, is_optional=True, templates=(competition.valid_images,)))
     return tuple(items)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from runner.contract.images import ImageArray, Images, folder_of, templates_of
+from runner.contract.patterns import fill
 from runner.csv_file import Columns
 from runner.data.classes import IndexRow
 from runner.data.image_arrays import IMAGE_SUFFIXES, array_path, open_array
@@ -34,15 +35,20 @@ def warn_unused_images(train: Sequence[IndexRow], test: Sequence[IndexRow], inpu
 
 def _resolve_files(rows: Sequence[IndexRow], templates: Sequence[str], inputs: IndexInputs) -> list[IndexRow]:
     resolved, missing, other_suffix = [], [], 0
+    with_folder = [(template, folder_of(template)) for template in templates]
     for row in rows:
-        # If several folders have the id, the first that the competition names is meant.
-        paths = (inputs.listing.find(template, row.id) for template in templates)
-        path = row.path or next(filter(None, paths), None)
-        if path is None:
-            missing.append(row)
+        if row.path:
+            resolved.append(row)
             continue
-        resolved.append(_with_path(row, path))
-        other_suffix += not row.path and all(path != template.replace("{id}", row.id) for template in templates)
+        # If several folders have the id, the first that the competition names is meant.
+        for template, folder in with_folder:
+            path = image_path(template, row)
+            if found := inputs.listing.find(folder, path):
+                resolved += [_with_path(row, name) for name in found]
+                other_suffix += found[0] != path and "*" not in path
+                break
+        else:
+            missing.append(row)
     if other_suffix:
         message = f"{other_suffix:,} images have another suffix than {templates[0]}"
         inputs.problems.warn("other suffix", message, file=folder_of(templates[0]))
@@ -50,9 +56,20 @@ def _resolve_files(rows: Sequence[IndexRow], templates: Sequence[str], inputs: I
     return resolved
 
 
+def image_path(template: str, row: IndexRow) -> str:
+    """The path of a row's image by a template."""
+    if not row.fields:  # quicker, and there may be a million rows
+        return template.replace("{id}", row.id)
+    path = fill(template, {**row.fields, "id": row.id})
+    # A column may have the whole path already, folder included.
+    folder = folder_of(template)
+    twice = f"{folder}/{folder}/"
+    return path.removeprefix(f"{folder}/") if folder and path.startswith(twice) else path
+
+
 def _with_path(row: IndexRow, path: str) -> IndexRow:
     # Not `_replace`, which takes five times as long: there may be a million rows.
-    return IndexRow(row.file, row.line, row.id, row.label, row.group, path, row.subset)
+    return IndexRow(row.file, row.line, row.id, row.label, row.group, path, row.subset, row.fields)
 
 
 def _add_missing(
@@ -66,21 +83,22 @@ def _add_missing(
             inputs.problems.error("missing folder", message, file=folder_of(template))
         return
     for row in rows:
-        paths = " or ".join(template.replace("{id}", row.id) for template in templates)
-        fix = None if template_is_right else _suffix_fix(row.id, templates, inputs.listing)
+        paths = " or ".join(image_path(template, row) for template in templates)
+        fix = None if template_is_right else _suffix_fix(row, templates, inputs.listing)
         message = f"{row.id!r} has no image {paths}"
         inputs.problems.error("id without an image", message, file=row.file, line=row.line, fix=fix)
 
 
-def _suffix_fix(id: str, templates: Sequence[str], listing: FileListing) -> str | None:
+def _suffix_fix(row: IndexRow, templates: Sequence[str], listing: FileListing) -> str | None:
     """The template to write in the competition file, if an image differs by one suffix too many or too few."""
     for template in templates:
         files, bare = listing.files(folder_of(template)), template[: template.rindex("}") + 1]
-        if bare.replace("{id}", id) in files:
-            suffix = PurePosixPath(id).suffix
+        path = image_path(bare, row)
+        if path in files:
+            suffix = PurePosixPath(path).suffix
             return f"the ids end in {suffix} already: write {bare!r} in the competition file, not {template!r}"
         for suffix in sorted(IMAGE_SUFFIXES):
-            if bare.replace("{id}", id) + suffix in files:
+            if path + suffix in files:
                 return f"the images end in {suffix}: write {bare + suffix!r} in the competition file, not {template!r}"
     return None
 
@@ -108,7 +126,7 @@ def _array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] | Non
 
 def _read_array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] | None:
     problems = inputs.problems
-    columns = inputs.csv_files.read(images.table, [images.id])
+    columns = inputs.tables.read(images.table, [images.id])
     if columns is None:
         return None
     try:

@@ -14,23 +14,25 @@ from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
 from runner.contract.images import folder_of, templates_of
-from runner.contract.labels import Labels, Multiclass, aliases
+from runner.contract.labels import Labels, Multiclass
 from runner.contract.targets import targets_of
 from runner.data.classes import (
     IndexRow,
     check_labels,
     declared_classes,
-    normalise_label,
     observed_classes,
     own_group,
 )
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
 from runner.data.index_inputs import IndexInputs, is_image
-from runner.data.sample import SampleSubmission, read_sample_submission
+from runner.data.label_texts import LabelError, label_columns, label_text
+from runner.data.sample import SampleSubmission, check_sample_columns, read_sample_submission
+from runner.data.table_rows import TableRows, id_group, label_rows, label_table_columns, template_columns
 from runner.gc_disabled import gc_disabled
 from runner.problems import Problem, ProblemList
 
 COLUMNS = ("id", "path", "label", "group", "subset")
+_MAX_BLANK = 0.01  # of the labels: a row or two, as happens in real data, and no column of another meaning
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Index:
     """Every image of a competition: id, path under `data_dir`, label, group, subset.
 
     `subset` is train, valid (the competition's own validation images) or test. Rows with the same `group` are
-    never in two folds; a row without one has its own group.
+    never in two folds; a row without one has its own group. Rows with the same `id` are several images of one thing.
     """
 
     data_dir: Path
@@ -69,11 +71,12 @@ def build_index(competition: Competition, data_dir: Path) -> Index:
     sample = read_sample_submission(inputs)
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)
-    classes = _classes(competition.labels, sample, train, inputs.problems)
+    classes = _classes(competition.labels, inputs.label_columns(), sample, train, inputs.problems)
     _check_tabular(inputs)
     warn_unused_images(train, test, inputs)
     inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)
-    return Index(data_dir, competition.labels, _table([*train, *test]), classes, inputs.problems.warnings)
+    rows = [*train, *test]
+    return Index(data_dir, competition.labels, _table(rows, competition.tabular), classes, inputs.problems.warnings)
 
 
 def _check_tabular(inputs: IndexInputs) -> None:
@@ -81,25 +84,37 @@ def _check_tabular(inputs: IndexInputs) -> None:
     competition = inputs.competition
     for table in (competition.labels.csv, competition.test_csv):
         if competition.tabular and table:
-            columns = inputs.csv_files.read(aliases(table), [competition.labels.id, *competition.tabular])
+            columns = inputs.tables.read(table, competition.tabular)
             if columns:
                 for name in competition.tabular:
                     columns.numbers(name, inputs.problems)
 
 
 def _classes(
-    labels: Labels, sample: SampleSubmission, train: Sequence[IndexRow], problems: ProblemList
+    labels: Labels,
+    columns: Sequence[str],
+    sample: SampleSubmission,
+    train: Sequence[IndexRow],
+    problems: ProblemList,
 ) -> tuple[str, ...]:
-    declared = declared_classes(labels, sample.columns)
+    declared = declared_classes(labels, columns, sample.columns)
     # Without a sample submission the classes are not known, and that is an error already.
     if sample.columns or not isinstance(labels, Multiclass):
         check_labels(labels, declared, train, problems)
+    if declared:
+        check_sample_columns(labels, declared, sample, problems)
     return declared or observed_classes(labels, train)
 
 
-def _table(rows: Sequence[IndexRow]) -> pd.DataFrame:
+def _table(rows: Sequence[IndexRow], tabular: Sequence[str]) -> pd.DataFrame:
     columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns.update({tabular_column(name): [row.fields[name] for row in rows] for name in tabular})
     return pd.DataFrame(columns, dtype=str)
+
+
+def tabular_column(name: str) -> str:
+    """The name in the table of a column that is an input of the head."""
+    return f"tabular {name}"
 
 
 # --- training rows ------------------------------------------------------------------------------
@@ -111,52 +126,85 @@ def _training_rows(inputs: IndexInputs) -> list[IndexRow]:
 
 
 def _rows_of_csv(inputs: IndexInputs) -> list[IndexRow]:
-    labels = inputs.competition.labels
+    competition, labels, problems = inputs.competition, inputs.competition.labels, inputs.problems
     assert labels.csv
-    columns = inputs.csv_files.read(
-        aliases(labels.csv), [labels.id, labels.label, *([labels.group] if labels.group else [])]
-    )
-    if columns is None:
+    file = inputs.tables.open(labels.csv)
+    columns = inputs.tables.read(labels.csv, label_table_columns(competition, file.header)) if file else None
+    if file is None or columns is None:
         return []
-    ids, label_texts = columns.values[labels.id], columns.values[labels.label]
-    groups = columns.values[labels.group] if labels.group else [""] * len(ids)
-    # A few labels in a million rows: each is normalised, and kept in memory, once.
-    normal = {label: normalise_label(labels, label) for label in set(label_texts)}
+    table = label_rows(competition, columns, file.header, problems)
+    texts = _label_texts(labels, label_columns(labels, file.header), table, problems)
     rows = [
-        IndexRow(columns.file, line, id, normal[label], group or own_group(id))
-        for id, label, group, line in zip(ids, label_texts, groups, columns.lines, strict=True)
+        IndexRow(table.file, line, id, text or "", group or own_group(id), fields=fields)
+        for id, text, group, fields, line in zip(table.ids, texts, table.groups, table.fields, table.lines, strict=True)
     ]
-    return _without_duplicates(_without_gaps(rows, inputs.problems), inputs.problems)
+    is_blank = [text is None for text in texts]
+    in_names = template_columns(competition.train_images)
+    return _without_duplicates(_without_gaps(rows, is_blank, problems), in_names, problems)
 
 
-def _without_gaps(rows: Iterable[IndexRow], problems: ProblemList) -> list[IndexRow]:
-    """The rows that have an id and a label; an error for each other row."""
+def _label_texts(labels: Labels, names: Sequence[str], table: TableRows, problems: ProblemList) -> list[str | None]:
+    """The text of each row's label, None if it is blank; an error for each that is no label."""
+    # A few labels in a million rows: each is read, and kept in memory, once.
+    known: dict[tuple[str, ...], str | LabelError | None] = {}
+    texts: list[str | None] = []
+    for cells, id, line in zip(table.cells, table.ids, table.lines, strict=True):
+        if cells not in known:
+            known[cells] = _label_text(labels, names, cells)
+        text = known[cells]
+        if isinstance(text, LabelError):
+            problems.error(text.kind, f"{id!r} {text}", file=table.file, line=line, fix=text.fix)
+            text = ""
+        texts.append(text)
+    return texts
+
+
+def _label_text(labels: Labels, names: Sequence[str], cells: tuple[str, ...]) -> str | LabelError | None:
+    try:
+        return label_text(labels, names, cells)
+    except LabelError as error:
+        return error
+
+
+def _without_gaps(rows: Sequence[IndexRow], is_blank: Sequence[bool], problems: ProblemList) -> list[IndexRow]:
+    """The rows that have an id and a label. A row without is an error, but for a few labels among many."""
     complete, fix = [], "fill it in, or delete the row"
-    for row in rows:
+    few = sum(is_blank) <= _MAX_BLANK * len(rows)
+    for row, blank in zip(rows, is_blank, strict=True):
         if not row.id:
             problems.error("empty id", "the row has no id", file=row.file, line=row.line, fix=fix)
-        elif not row.label:
+        elif blank and few:
+            problems.warn("empty label", f"{row.id!r} has no label, and is left out", file=row.file, line=row.line)
+        elif blank:
             problems.error("empty label", f"{row.id!r} has no label", file=row.file, line=row.line, fix=fix)
         else:
             complete.append(row)
     return complete
 
 
-def _without_duplicates(rows: Iterable[IndexRow], problems: ProblemList) -> list[IndexRow]:
-    """The first row of each id; a warning for a repeated row, an error for two labels of one id."""
+def _without_duplicates(rows: Iterable[IndexRow], in_names: Sequence[str], problems: ProblemList) -> list[IndexRow]:
+    """The rows without repetitions; a warning for each, an error for two labels or groups of one id.
+
+    Rows of one id whose images have other names are several images of one thing.
+    """
     first: dict[str, IndexRow] = {}
+    images: dict[tuple[str, ...], IndexRow] = {}
     for row in rows:
-        earlier = first.setdefault(row.id, row)
-        if earlier is row:
+        of_id = first.setdefault(row.id, row)
+        key = (row.id, *(row.fields[name] for name in in_names)) if in_names else (row.id,)
+        if images.setdefault(key, row) is row and of_id is row:
             continue
-        message = f"the id {row.id!r} is on line {earlier.line} already"
-        if earlier.label == row.label:
-            problems.warn("duplicate id", message, file=row.file, line=row.line)
-        else:
-            message += f", with another label: {earlier.label!r} there, {row.label!r} here"
+        message = f"the id {row.id!r} is on line {of_id.line} already"
+        if of_id.label != row.label:
+            message += f", with another label: {of_id.label!r} there, {row.label!r} here"
             fix = "delete the row that is wrong"
             problems.error("two labels for one id", message, file=row.file, line=row.line, fix=fix)
-    return list(first.values())
+        elif images[key] is not row:
+            problems.warn("duplicate id", message, file=row.file, line=row.line)
+        elif of_id.group != row.group:
+            message += f", in another group: {of_id.group!r} there, {row.group!r} here"
+            problems.error("two groups for one id", message, file=row.file, line=row.line)
+    return list(images.values())
 
 
 def _rows_of_folders(inputs: IndexInputs) -> list[IndexRow]:
@@ -179,20 +227,34 @@ def _rows_below(template: str, subset: str, inputs: IndexInputs) -> list[IndexRo
     if not inputs.listing.has_folder(template):
         inputs.problems.error("missing folder", "the folder does not exist", file=folder)
         return []
-    pattern = _pattern(template)
+    labels, pattern = inputs.competition.labels, _pattern(template)
+    texts: dict[str, str] = {}
     rows = []
     for path in sorted(filter(is_image, inputs.listing.files(folder))):
         match = pattern.fullmatch(path)
         if match:
             id = f"{match['label']}/{match['id']}"
-            class_folder = path[: match.end("label")]
-            rows.append(IndexRow(class_folder, None, id, match["label"], own_group(id), path, subset))
+            class_folder, label = path[: match.end("label")], match["label"]
+            if label not in texts:
+                texts[label] = _text_in_name(labels, label, class_folder, inputs.problems)
+            group = id_group(labels.group, id, path, None, inputs.problems) if labels.group else ""
+            rows.append(IndexRow(class_folder, None, id, texts[label], group or own_group(id), path, subset))
     _check_class_folders(template, rows, inputs)
     return rows
 
 
+def _text_in_name(labels: Labels, label: str, class_folder: str, problems: ProblemList) -> str:
+    try:
+        return label_text(labels, (labels.label,), (label,)) or ""
+    except LabelError as error:
+        problems.error(error.kind, f"its label {error}", file=class_folder, fix=error.fix)
+        return ""
+
+
 def _pattern(template: str) -> re.Pattern[str]:
-    pattern = re.escape(template).replace(r"\{label\}", "(?P<label>[^/]+)", 1)
+    """A template as a pattern of paths; only in its suffix capitals are small letters."""
+    # The shortest label: `{label}.{id}.jpg` is parted at the first point.
+    pattern = re.escape(template).replace(r"\*", "[^/]*").replace(r"\{label\}", "(?P<label>[^/]+?)", 1)
     before, _, suffix = pattern.replace(r"\{id\}", "(?P<id>[^/]+)", 1).rpartition(")")
     return re.compile(f"{before})(?i:{suffix})")
 
@@ -204,7 +266,8 @@ def _check_class_folders(template: str, rows: Sequence[IndexRow], inputs: IndexI
         return
     if not template.startswith(f"{folder}/{{label}}/"):
         return
-    for name in set(inputs.listing.folders(folder)).difference(row.label for row in rows):
+    used = {row.file.rpartition("/")[2] for row in rows}
+    for name in sorted(set(inputs.listing.folders(folder)) - used):
         fix = f"delete the folder if it is not a class, or: `{problems.default_fix}`"
         problems.error("empty class folder", "the class has no image", file=f"{folder}/{name}", fix=fix)
 

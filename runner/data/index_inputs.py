@@ -1,8 +1,10 @@
-"""What an index is built from: the competition's CSV files and image folders, each read once."""
+"""What an index is built from: the competition's tables and image folders, each read once."""
 
 from __future__ import annotations
 
+import bisect
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -10,36 +12,37 @@ from pathlib import Path, PurePosixPath
 from runner.commands import command
 from runner.contract.competition import Competition
 from runner.contract.images import ImageArray, folder_of
-from runner.contract.labels import FileNames, aliases
-from runner.csv_file import Columns, CsvError, CsvFile, add_csv_error, read_columns, read_csv
+from runner.contract.labels import Table, aliases
+from runner.csv_file import Columns, CsvError, TableFile, add_csv_error, read_columns
 from runner.data.checksums import changed_files
 from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.label_texts import label_columns
 from runner.data.source import redownload_command
+from runner.data.tables import read_table
 from runner.problems import ProblemList
 
 # Suffixes of one format: cameras and disks write them as they like.
 _SAME_FORMAT = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))
 
 
-class CsvFiles:
-    """The CSV files of a data folder; each is opened, and its problems are added, once."""
+class Tables:
+    """The tables of a data folder; each is opened, and its problems are added, once."""
 
     def __init__(self, data_dir: Path, problems: ProblemList) -> None:
         self._data_dir, self._problems = data_dir, problems
-        self._files: dict[str, CsvFile | None] = {}
+        self._files: dict[str, TableFile | None] = {}
         self._columns: list[Columns] = []
 
-    def open(self, names: FileNames) -> CsvFile | None:
-        """The file under the first of its names that exists; None if it is not a CSV."""
-        known = aliases(names)
-        name = next((name for name in known if (self._data_dir / name).is_file()), known[0])
+    def open(self, table: Table) -> TableFile | None:
+        """The file under the first of its names that exists; None if it is not a table."""
+        name = existing_name(self._data_dir, table)
         if name not in self._files:
-            self._files[name] = self._open(name)
+            self._files[name] = self._open(table, name)
         return self._files[name]
 
-    def _open(self, name: str) -> CsvFile | None:
+    def _open(self, table: Table, name: str) -> TableFile | None:
         try:
-            file = read_csv(self._data_dir / name, name=name, lenient=True)
+            file = read_table(self._data_dir / name, table, name)
         except CsvError as error:
             add_csv_error(error, name, self._problems)
             return None
@@ -51,9 +54,9 @@ class CsvFiles:
             self._problems.warn("byte order mark", "the file begins with a byte order mark", file=name, line=1)
         return file
 
-    def read(self, names: FileNames, columns: Sequence[str]) -> Columns | None:
+    def read(self, table: Table, columns: Sequence[str]) -> Columns | None:
         """These columns, stripped; None if they cannot be read."""
-        file = self.open(names)
+        file = self.open(table)
         if file is None:
             return None
         # One file may name both the labels and the rows of an array: it is parsed once.
@@ -72,6 +75,7 @@ class FileListing:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._folders: dict[str, frozenset[str]] = {}
+        self._sorted: dict[str, list[str]] = {}
 
     def has_folder(self, template: str) -> bool:
         """Whether the folder of the template's images exists."""
@@ -88,15 +92,36 @@ class FileListing:
         with os.scandir(self._data_dir / folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
 
-    def find(self, template: str, id: str) -> str | None:
-        """The path of an id's image; if the suffix differs, one of the same format."""
-        files = self.files(folder_of(template))
-        path = template.replace("{id}", id)
+    def find(self, folder: str, path: str) -> tuple[str, ...]:
+        """The image at a path below a folder; if the suffix differs, one of the same format. A `*` may be several."""
+        if "*" in path:
+            return self._find_all(folder, path)
+        files = self.files(folder)
         if path in files:
-            return path
+            return (path,)
         suffix = PurePosixPath(path).suffix
         stem = path.removesuffix(suffix)
-        return next((stem + other for other in _same_format(suffix) if stem + other in files), None)
+        return next(((stem + other,) for other in _same_format(suffix) if stem + other in files), ())
+
+    def _find_all(self, folder: str, pattern: str) -> tuple[str, ...]:
+        """The files of a pattern, sorted; a `*` is any text without a slash."""
+        if folder not in self._sorted:
+            self._sorted[folder] = sorted(self.files(folder))
+        files, prefix = self._sorted[folder], pattern.split("*", 1)[0]
+        is_one = re.compile("[^/]*".join(map(re.escape, pattern.split("*")))).fullmatch
+        found = []
+        for number in range(bisect.bisect_left(files, prefix), len(files)):
+            if not files[number].startswith(prefix):
+                break
+            if is_one(files[number]):
+                found.append(files[number])
+        return tuple(found)
+
+
+def existing_name(folder: Path, table: Table) -> str:
+    """The first of a table's names that is a file in the folder; the first of all if none is."""
+    names = aliases(table)
+    return next((name for name in names if (folder / name).is_file()), names[0])
 
 
 def is_image(path: str) -> bool:
@@ -132,10 +157,10 @@ def _same_format(suffix: str) -> list[str]:
 
 @dataclass(frozen=True)
 class IndexInputs:
-    """The competition, its files, and the problems found in them."""
+    """The competition, its tables and images, and the problems found in them."""
 
     competition: Competition
-    csv_files: CsvFiles
+    tables: Tables
     listing: FileListing
     problems: ProblemList
     data_dir: Path
@@ -146,4 +171,10 @@ class IndexInputs:
     def of(cls, competition: Competition, data_dir: Path) -> IndexInputs:
         """The inputs in a data folder, none of them read yet."""
         problems = ProblemList(redownload_command(data_dir, competition.name or competition.slug))
-        return cls(competition, CsvFiles(data_dir, problems), FileListing(data_dir), problems, data_dir)
+        return cls(competition, Tables(data_dir, problems), FileListing(data_dir), problems, data_dir)
+
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of the labels, by the header of their table."""
+        labels = self.competition.labels
+        file = self.tables.open(labels.csv) if labels.csv else None
+        return label_columns(labels, file.header if file else ())

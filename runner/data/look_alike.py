@@ -8,8 +8,10 @@ import competitions
 from runner.archives.readers import kind_of, open_archive
 from runner.contract import Competition
 from runner.contract.labels import aliases
-from runner.csv_file import CsvError, read_csv
+from runner.csv_file import CsvError
 from runner.data.find_files import Location, RequiredItem, SearchResult, find, listed, required_items, scan
+from runner.data.table_rows import label_table_columns
+from runner.data.tables import read_table
 from runner.errors import RunnerError
 
 
@@ -51,10 +53,10 @@ def _has_columns(found: SearchResult, other: Competition) -> bool:
     match = next(
         (match for item, match in found.items.items() if labels.csv and item.names == aliases(labels.csv)), None
     )
-    if match is None or match.location.folder == Path():
+    if labels.csv is None or match is None or match.location.folder == Path():
         return True
     try:
-        header = read_csv(match.location.folder / match.path, lenient=True).header
+        header = read_table(match.location.folder / match.path, labels.csv, match.path).header
     except CsvError:
         return False
-    return {labels.id, labels.label} <= set(header)
+    return set(label_table_columns(other, header)) <= set(header)

@@ -7,38 +7,48 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from runner.contract import Competition
-from runner.contract.images import Images, templates_of
-from runner.contract.labels import FileNames, aliases
-from runner.csv_file import CsvError, read_columns, read_csv
+from runner.contract import Competition, Lookup
+from runner.contract.images import Images, folder_of, templates_of
+from runner.contract.labels import Table, aliases
+from runner.contract.patterns import fill, row_pattern
+from runner.csv_file import CsvError, read_columns
 from runner.data.find_files import Match, RequiredItem, SearchResult, require_one
 from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.table_rows import id_columns, read_fields, read_ids, template_columns
+from runner.data.tables import read_table
 from runner.problems import ProblemList
 
 
 @dataclass(frozen=True)
-class TableIds:
-    """The ids of a table, and the templates of their images: each id has one image, of any of them."""
+class TableImages:
+    """The images of a table's rows: of each row the paths by the templates; the image is at one of them."""
 
     templates: tuple[str, ...]
-    ids: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
-def read_table_ids(competition: Competition, found: SearchResult) -> tuple[TableIds, ...]:
-    """The ids of the labels and of the sample submission, as far as these tables are found and readable."""
-    labels = competition.labels
-    tables: list[tuple[FileNames, Images]] = [(competition.sample_submission, competition.test_images)]
+def read_table_images(competition: Competition, found: SearchResult) -> tuple[TableImages, ...]:
+    """The images that the labels and the sample submission name, as far as these tables are found and readable."""
+    labels, train, test = competition.labels, competition.train_images, competition.test_images
+    rows = competition.submission_rows
+    tables: list[tuple[Table, str, str, Images]] = []
+    if isinstance(rows, Lookup):
+        tables.append((rows.csv, rows.id, "", test))
+    elif competition.test_csv and template_columns(test):
+        tables.append((competition.test_csv, labels.id, labels.rows, test))
+    else:
+        tables.append((competition.sample_submission, labels.id, rows, test))
     if labels.csv:
-        tables.append((aliases(labels.csv), competition.train_images))
+        tables.append((labels.csv, labels.id, labels.rows, train))
     return tuple(
-        TableIds(templates_of(images), tuple(_ids_of(names, labels.id, found)))
-        for names, images in tables
+        TableImages(templates_of(images), tuple(_images_of(table, id, pattern, images, found)))
+        for table, id, pattern, images in tables
         if templates_of(images)
     )
 
 
-def place_images(found: SearchResult, tables: Sequence[TableIds]) -> bool:
-    """Give each image folder the place where its images are; whether there is one for every id."""
+def place_images(found: SearchResult, tables: Sequence[TableImages]) -> bool:
+    """Give each image folder the place where its images are; whether there is one for every row."""
     images = dict[str, frozenset[str]]()
     for item, matches in found.folders.items():
         if not matches:
@@ -50,30 +60,38 @@ def place_images(found: SearchResult, tables: Sequence[TableIds]) -> bool:
         require_one(item, best)
         found.items[item] = best[0]
         images.update(dict.fromkeys(item.templates, frozenset(_names_in(best[0]))))
-    return all(_has_image(id, table.templates, images) for table in tables for id in table.ids)
+    return all(_has_image(paths, table.templates, images) for table in tables for paths in table.rows)
 
 
-def _ids_of(names: FileNames, id_column: str, found: SearchResult) -> list[str]:
-    match = next((match for item, match in found.items.items() if item.names == aliases(names)), None)
+def _images_of(table: Table, id: str, rows: str, images: Images, found: SearchResult) -> Iterator[tuple[str, ...]]:
+    """The paths of each row's image by the templates; none if the table cannot be read: the index will tell it."""
+    match = next((match for item, match in found.items.items() if item.names == aliases(table)), None)
     if match is None:
-        return []
+        return
     try:
-        file = read_csv(match.location.folder / match.path, lenient=True)
+        file = read_table(match.location.folder / match.path, table, match.path)
     except CsvError:
-        return []  # told when the index is built
-    column = id_column if id_column in file.header else file.header[0]
-    columns = read_columns(file, [column], ProblemList())
-    return columns.values[column] if columns else []
+        return
+    id = id if set(id_columns(id)) <= set(file.header) else file.header[0]
+    fields = template_columns(images)
+    columns = read_columns(file, list(dict.fromkeys((*id_columns(id), *fields))), ProblemList())
+    if columns is None:
+        return
+    of_row = row_pattern(rows, ()) if rows else None
+    for text, values in zip(read_ids(id, columns), read_fields(columns, fields), strict=True):
+        row = of_row.fullmatch(text) if of_row else None
+        name = {**values, "id": row["id"] if row else text}
+        yield tuple(fill(template, name) for template in templates_of(images))
 
 
-def _wanted(item: RequiredItem, tables: Sequence[TableIds]) -> frozenset[str]:
-    """The images of the ids, as paths in the item's folder without suffixes."""
+def _wanted(item: RequiredItem, tables: Sequence[TableImages]) -> frozenset[str]:
+    """The images of the rows, as paths in the item's folder without suffixes."""
     return frozenset(
-        _name(template, id)
+        _name(template, path)
         for table in tables
-        for template in table.templates
+        for number, template in enumerate(table.templates)
         if template in item.templates
-        for id in table.ids
+        for path in (paths[number] for paths in table.rows)
     )
 
 
@@ -90,8 +108,12 @@ def _best_place(item: RequiredItem, match: Match, wanted: frozenset[str]) -> tup
     return replace(match, path=place), count
 
 
-def _has_image(id: str, templates: Sequence[str], images: dict[str, frozenset[str]]) -> bool:
-    return any(_name(template, id) in images.get(template, ()) for template in templates)
+def _has_image(paths: Sequence[str], templates: Sequence[str], images: dict[str, frozenset[str]]) -> bool:
+    # What a `*` stands for is not known.
+    return any(
+        "*" in path or _name(template, path) in images.get(template, ())
+        for template, path in zip(templates, paths, strict=True)
+    )
 
 
 def _names_in(match: Match) -> Iterator[str]:
@@ -100,9 +122,9 @@ def _names_in(match: Match) -> Iterator[str]:
     return (_without_suffix(file[start:]) for file in match.location.below(match.path))
 
 
-def _name(template: str, id: str) -> str:
-    """An id's image as a path in the template's folder, without its suffix."""
-    return _without_suffix(template[template.index("{") :].replace("{id}", id))
+def _name(template: str, path: str) -> str:
+    """An image as a path in the template's folder, without its suffix."""
+    return _without_suffix(path.removeprefix(f"{folder_of(template)}/"))
 
 
 def _without_suffix(path: str) -> str:

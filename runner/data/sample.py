@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.contract.labels import Multiclass
-from runner.csv_file import Columns, CsvFile
+from runner.contract.competition import Lookup
+from runner.contract.images import ImageArray
+from runner.contract.labels import Binary, Labels, Multilabel, Regression
+from runner.contract.patterns import row_pattern
+from runner.csv_file import Columns, TableFile
 from runner.data.classes import IndexRow, own_group
 from runner.data.index_inputs import IndexInputs
+from runner.data.table_rows import field_columns, id_columns, read_fields, read_ids, template_columns
 from runner.problems import ProblemList, quote
 
 # More classes than any competition's table has: each is an output of the network, and a column of every row.
@@ -26,7 +31,7 @@ class SampleSubmission:
 def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
     """The sample submission; errors go to the problems of the inputs."""
     competition, problems = inputs.competition, inputs.problems
-    file = inputs.csv_files.open(competition.sample_submission)
+    file = inputs.tables.open(competition.sample_submission)
     if file is None:
         return SampleSubmission()
     # The id column is named as in the labels, or it is the first.
@@ -37,18 +42,25 @@ def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
         message = f"it has {len(columns):,} columns beside the id; {most}"
         problems.error("sample submission's columns", message, file=file.name, line=1)
         return SampleSubmission()
-    _check_columns(file, columns, isinstance(competition.labels, Multiclass), problems)
-    ids = inputs.csv_files.read(competition.sample_submission, [id_column])
-    return SampleSubmission(_rows(ids, id_column, problems) if ids else (), columns)
+    _check_columns(file, columns, competition.labels, bool(competition.submission_rows), problems)
+    cells = inputs.tables.read(competition.sample_submission, [id_column])
+    if cells is None:
+        return SampleSubmission((), columns)
+    lines = _line_of_ids(cells, id_column, problems)
+    if competition.submission_rows:
+        lines = _ids_of_rows(lines, file.name, inputs)
+    return SampleSubmission(tuple(_with_fields(lines, file.name, id_column, inputs)), columns)
 
 
-def _check_columns(file: CsvFile, columns: tuple[str, ...], several: bool, problems: ProblemList) -> None:
+def _check_columns(
+    file: TableFile, columns: tuple[str, ...], labels: Labels, is_long: bool, problems: ProblemList
+) -> None:
     def error(message: str) -> None:
         problems.error("sample submission's columns", message, file=file.name, line=1)
 
     if not columns:
         error(f"there is no column beside the id: {', '.join(file.header)}")
-    elif len(columns) > 1 and not several:
+    elif len(columns) > 1 and (is_long or _has_one_value(labels)):
         error(f"there are {len(columns)} columns beside the id, but one value to predict")
     if "" in columns:
         error(f"column {file.header.index('') + 1} has no name; is it an index column?")
@@ -57,13 +69,108 @@ def _check_columns(file: CsvFile, columns: tuple[str, ...], several: bool, probl
             error(f"{count:,} columns are named {quote(name)}")
 
 
-def _rows(ids: Columns, id_column: str, problems: ProblemList) -> tuple[IndexRow, ...]:
+def _has_one_value(labels: Labels) -> bool:
+    if isinstance(labels, Multilabel):
+        # A list of tags in a cell of the labels is one in the submission, unless its separator says otherwise.
+        return not labels.columns and not labels.classes and labels.sep == " "
+    return isinstance(labels, Binary) or (isinstance(labels, Regression) and not labels.columns)
+
+
+def check_sample_columns(
+    labels: Labels, classes: Sequence[str], sample: SampleSubmission, problems: ProblemList
+) -> None:
+    """Add an error if the sample submission has a column a class, and they are not the labels' classes."""
+    names, columns = set(classes), set(sample.columns)
+    if len(columns) < 2 or names == columns or not sample.rows:
+        return
+    if isinstance(labels, Regression) and len(names) == len(columns) and names.isdisjoint(columns):
+        return  # other names of the same numbers, in the order of the competition file
+    only_labels = [name for name in classes if name not in columns]
+    only_sample = [name for name in sample.columns if name not in names]
+    message = (
+        f"its columns are not those of the labels: {len(only_labels):,} are only in the labels "
+        f"{only_labels[:3]}, {len(only_sample):,} only in it {only_sample[:3]}"
+    )
+    fix = "list in the competition file the columns that are asked for"
+    problems.error("sample submission's columns", message, file=sample.rows[0].file, line=1, fix=fix)
+
+
+def _line_of_ids(cells: Columns, id_column: str, problems: ProblemList) -> dict[str, int]:
+    """The line of each id; an error for one that is blank or repeated."""
     first: dict[str, int] = {}
-    for id, line in zip(ids.values[id_column], ids.lines, strict=True):
+    for id, line in zip(cells.values[id_column], cells.lines, strict=True):
         if not id:
-            problems.error("empty id", "the row has no id", file=ids.file, line=line)
+            problems.error("empty id", "the row has no id", file=cells.file, line=line)
         elif id in first:
-            problems.error("duplicate id", f"the id {id!r} is on line {first[id]} already", file=ids.file, line=line)
+            problems.error("duplicate id", f"the id {id!r} is on line {first[id]} already", file=cells.file, line=line)
         else:
             first[id] = line
-    return tuple(IndexRow(ids.file, line, id, "", own_group(id), subset="test") for id, line in first.items())
+    return first
+
+
+def _ids_of_rows(lines: Mapping[str, int], file: str, inputs: IndexInputs) -> dict[str, int]:
+    """The first line of each id, of a sample submission with a row per id and column."""
+    rows, problems = inputs.competition.submission_rows, inputs.problems
+    if isinstance(rows, Lookup):
+        looked_up = inputs.tables.read(rows.csv, [rows.row, rows.id, rows.column])
+        if looked_up is None:
+            return {}
+        id_of: Mapping[str, str | None] = dict(zip(looked_up.values[rows.row], looked_up.values[rows.id], strict=True))
+        reason = f"is not among the rows of {rows.csv}"
+    else:
+        pattern = row_pattern(rows, inputs.label_columns())
+        id_of = {row: match["id"] if (match := pattern.fullmatch(row)) else None for row in lines}
+        reason = f"does not have the form {rows!r} with one of the labels' columns"
+    first: dict[str, int] = {}
+    for row, line in lines.items():
+        id = id_of.get(row)
+        if id is None:
+            problems.error("row of another form", f"the row {quote(row)} {reason}", file=file, line=line)
+        else:
+            first.setdefault(id, line)
+    return first
+
+
+def _with_fields(lines: Mapping[str, int], file: str, id_column: str, inputs: IndexInputs) -> Iterator[IndexRow]:
+    """A row for each image of each id: several if the table of test rows has several."""
+    competition = inputs.competition
+    if not field_columns(competition, competition.test_images):
+        for id, line in lines.items():
+            yield IndexRow(file, line, id, "", own_group(id), subset="test")
+        return
+    fields_of = _read_test_fields(id_column, inputs)
+    blank = dict.fromkeys(field_columns(competition, competition.test_images), "")
+    for id, line in lines.items():
+        images = fields_of.get(id, [])
+        if isinstance(competition.test_images, ImageArray):
+            images = images or [blank]  # the array's own table will tell that it lacks the id
+        elif fields_of and not images:
+            message = f"{id!r} is not among the ids of {competition.test_csv or file}"
+            inputs.problems.error("id without a row", message, file=file, line=line)
+        for fields in images:
+            yield IndexRow(file, line, id, "", own_group(id), subset="test", fields=fields)
+
+
+def _read_test_fields(id_column: str, inputs: IndexInputs) -> dict[str, list[Mapping[str, str]]]:
+    """The other columns of each id's images, from the table of test rows, or else from the sample submission."""
+    competition, labels = inputs.competition, inputs.competition.labels
+    table = competition.test_csv or competition.sample_submission
+    file = inputs.tables.open(table)
+    if file is None:
+        return {}
+    names = field_columns(competition, competition.test_images)
+    # Named as in the labels, or as in the sample submission.
+    is_named_otherwise = id_column in file.header and not set(id_columns(labels.id)) <= set(file.header)
+    id = id_column if is_named_otherwise else labels.id
+    columns = inputs.tables.read(table, list(dict.fromkeys((*id_columns(id), *names))))
+    if columns is None:
+        return {}
+    ids = read_ids(id, columns)
+    if labels.rows:
+        pattern = row_pattern(labels.rows, labels.columns)
+        ids = [match["id"] if (match := pattern.fullmatch(text)) else text for text in ids]
+    in_names = template_columns(competition.test_images)
+    images: dict[str, dict[tuple[str, ...], Mapping[str, str]]] = {}
+    for id, fields in zip(ids, read_fields(columns, names), strict=True):
+        images.setdefault(id, {}).setdefault(tuple(fields[name] for name in in_names), fields)
+    return {id: list(of_id.values()) for id, of_id in images.items()}

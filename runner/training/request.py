@@ -12,7 +12,7 @@ from runner.contract import Recipe
 from runner.contract.recipe import without_kind
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path, parse_array_path
-from runner.data.index import Index
+from runner.data.index import COLUMNS, Index
 from runner.data.splits import SplitPlan
 from runner.errors import RunnerError, UsageError
 from runner.fields import checked
@@ -123,7 +123,7 @@ def has_current_folds(session: Session, run: Run) -> bool:
 def data_digest(index: Index) -> str:
     """A digest of every row of the index and of the size of every image file."""
     table = hashlib.sha256()
-    for row in index.table.itertuples(index=False, name=None):
+    for row in index.table[list(COLUMNS)].itertuples(index=False, name=None):
         table.update("\t".join(map(str, row)).encode() + b"\n")
     for path in sorted({_file_of(path) for path in index.table["path"]}):
         table.update(f"{path}\t{_size(index.data_dir / path)}\n".encode())
