@@ -101,7 +101,8 @@ def write_folds(
     assigned = assignment_digest(dict(zip(ids, folds.tolist(), strict=True)))
     content = {**metadata, "rows": len(ids), "sha256": digest(ids, labels), "folds_sha256": assigned}
     write_json(path.with_suffix(".json"), content, format=_FORMAT)
-    write_csv(path, _HEADER, zip(ids, folds.tolist(), strict=True))
+    # Several images of one id have the same fold.
+    write_csv(path, _HEADER, dict(zip(ids, folds.tolist(), strict=True)).items())
 
 
 def copy_folds(source: Path, target: Path) -> None:

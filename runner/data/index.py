@@ -25,8 +25,9 @@ from runner.data.classes import (
 )
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
 from runner.data.index_inputs import IndexInputs, is_image
-from runner.data.label_texts import LabelError, label_columns, label_text
-from runner.data.sample import SampleSubmission, check_sample_columns, read_sample_submission
+from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
+from runner.data.sample import SampleSubmission, read_sample_submission
+from runner.data.strata import Strata, strata_of
 from runner.data.table_rows import TableRows, id_group, label_rows, label_table_columns, template_columns
 from runner.gc_disabled import gc_disabled
 from runner.problems import Problem, ProblemList
@@ -63,6 +64,10 @@ class Index:
         """The labels of `train` as numbers, shaped (rows, classes)."""
         return targets_of(self.labels, self.classes, self.train["label"].tolist())
 
+    def strata(self) -> Strata:
+        """What the rows of `train` are counted and stratified by."""
+        return strata_of(self.labels, self.classes, self.targets())
+
 
 @gc_disabled()
 def build_index(competition: Competition, data_dir: Path) -> Index:
@@ -97,12 +102,12 @@ def _classes(
     train: Sequence[IndexRow],
     problems: ProblemList,
 ) -> tuple[str, ...]:
+    if any(row.label == BAD_LABEL for row in train):
+        return ()
     declared = declared_classes(labels, columns, sample.columns)
     # Without a sample submission the classes are not known, and that is an error already.
     if sample.columns or not isinstance(labels, Multiclass):
         check_labels(labels, declared, train, problems)
-    if declared:
-        check_sample_columns(labels, declared, sample, problems)
     return declared or observed_classes(labels, train)
 
 
@@ -154,7 +159,7 @@ def _label_texts(labels: Labels, names: Sequence[str], table: TableRows, problem
         text = known[cells]
         if isinstance(text, LabelError):
             problems.error(text.kind, f"{id!r} {text}", file=table.file, line=line, fix=text.fix)
-            text = ""
+            text = BAD_LABEL
         texts.append(text)
     return texts
 
@@ -248,7 +253,7 @@ def _text_in_name(labels: Labels, label: str, class_folder: str, problems: Probl
         return label_text(labels, (labels.label,), (label,)) or ""
     except LabelError as error:
         problems.error(error.kind, f"its label {error}", file=class_folder, fix=error.fix)
-        return ""
+        return BAD_LABEL
 
 
 def _pattern(template: str) -> re.Pattern[str]:

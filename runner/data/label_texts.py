@@ -12,6 +12,9 @@ from runner.csv_file import parse_number
 
 Cells = Sequence[str]
 
+# In the place of a label that is none, and an error already; no table has this text.
+BAD_LABEL = "\0"
+
 
 class LabelError(ValueError):
     """Cells that are no label: the kind of problem, what it is, and its fix."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from runner.contract.competition import Lookup
 from runner.contract.images import ImageArray
-from runner.contract.labels import Binary, Labels, Multilabel, Regression
+from runner.contract.labels import Binary
 from runner.contract.patterns import row_pattern
 from runner.csv_file import Columns, TableFile
 from runner.data.classes import IndexRow, own_group
@@ -42,57 +41,27 @@ def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
         message = f"it has {len(columns):,} columns beside the id; {most}"
         problems.error("sample submission's columns", message, file=file.name, line=1)
         return SampleSubmission()
-    _check_columns(file, columns, competition.labels, bool(competition.submission_rows), problems)
+    _check_columns(file, columns, not isinstance(competition.labels, Binary), problems)
     cells = inputs.tables.read(competition.sample_submission, [id_column])
     if cells is None:
         return SampleSubmission((), columns)
     lines = _line_of_ids(cells, id_column, problems)
-    if competition.submission_rows:
-        lines = _ids_of_rows(lines, file.name, inputs)
     return SampleSubmission(tuple(_with_fields(lines, file.name, id_column, inputs)), columns)
 
 
-def _check_columns(
-    file: TableFile, columns: tuple[str, ...], labels: Labels, is_long: bool, problems: ProblemList
-) -> None:
+def _check_columns(file: TableFile, columns: tuple[str, ...], several: bool, problems: ProblemList) -> None:
     def error(message: str) -> None:
         problems.error("sample submission's columns", message, file=file.name, line=1)
 
     if not columns:
         error(f"there is no column beside the id: {', '.join(file.header)}")
-    elif len(columns) > 1 and (is_long or _has_one_value(labels)):
+    elif len(columns) > 1 and not several:
         error(f"there are {len(columns)} columns beside the id, but one value to predict")
     if "" in columns:
         error(f"column {file.header.index('') + 1} has no name; is it an index column?")
     for name, count in sorted(Counter(columns).items()):
         if name and count > 1:
             error(f"{count:,} columns are named {quote(name)}")
-
-
-def _has_one_value(labels: Labels) -> bool:
-    if isinstance(labels, Multilabel):
-        # A list of tags in a cell of the labels is one in the submission, unless its separator says otherwise.
-        return not labels.columns and not labels.classes and labels.sep == " "
-    return isinstance(labels, Binary) or (isinstance(labels, Regression) and not labels.columns)
-
-
-def check_sample_columns(
-    labels: Labels, classes: Sequence[str], sample: SampleSubmission, problems: ProblemList
-) -> None:
-    """Add an error if the sample submission has a column a class, and they are not the labels' classes."""
-    names, columns = set(classes), set(sample.columns)
-    if len(columns) < 2 or names == columns or not sample.rows:
-        return
-    if isinstance(labels, Regression) and len(names) == len(columns) and names.isdisjoint(columns):
-        return  # other names of the same numbers, in the order of the competition file
-    only_labels = [name for name in classes if name not in columns]
-    only_sample = [name for name in sample.columns if name not in names]
-    message = (
-        f"its columns are not those of the labels: {len(only_labels):,} are only in the labels "
-        f"{only_labels[:3]}, {len(only_sample):,} only in it {only_sample[:3]}"
-    )
-    fix = "list in the competition file the columns that are asked for"
-    problems.error("sample submission's columns", message, file=sample.rows[0].file, line=1, fix=fix)
 
 
 def _line_of_ids(cells: Columns, id_column: str, problems: ProblemList) -> dict[str, int]:
@@ -105,29 +74,6 @@ def _line_of_ids(cells: Columns, id_column: str, problems: ProblemList) -> dict[
             problems.error("duplicate id", f"the id {id!r} is on line {first[id]} already", file=cells.file, line=line)
         else:
             first[id] = line
-    return first
-
-
-def _ids_of_rows(lines: Mapping[str, int], file: str, inputs: IndexInputs) -> dict[str, int]:
-    """The first line of each id, of a sample submission with a row per id and column."""
-    rows, problems = inputs.competition.submission_rows, inputs.problems
-    if isinstance(rows, Lookup):
-        looked_up = inputs.tables.read(rows.csv, [rows.row, rows.id, rows.column])
-        if looked_up is None:
-            return {}
-        id_of: Mapping[str, str | None] = dict(zip(looked_up.values[rows.row], looked_up.values[rows.id], strict=True))
-        reason = f"is not among the rows of {rows.csv}"
-    else:
-        pattern = row_pattern(rows, inputs.label_columns())
-        id_of = {row: match["id"] if (match := pattern.fullmatch(row)) else None for row in lines}
-        reason = f"does not have the form {rows!r} with one of the labels' columns"
-    first: dict[str, int] = {}
-    for row, line in lines.items():
-        id = id_of.get(row)
-        if id is None:
-            problems.error("row of another form", f"the row {quote(row)} {reason}", file=file, line=line)
-        else:
-            first.setdefault(id, line)
     return first
 
 

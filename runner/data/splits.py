@@ -1,8 +1,8 @@
 """Splits: which fold validates each training row.
 
-Stratified by class, iteratively stratified by tag (Sechidis et al. 2011), and a group is never divided. By hand,
-because scikit-learn stratifies neither several tags at once nor tags with groups, and iterative-stratification
-has no groups.
+Stratified by class or by ranges of a number, iteratively stratified by tag (Sechidis et al. 2011), and neither a
+group nor an id is ever divided. By hand, because scikit-learn stratifies neither several tags at once nor tags with
+groups, and iterative-stratification has no groups.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
     table, folds = index.train, split_rows(index, plan)
     with locked_folds(path):
         write_folds(path, table["id"].tolist(), table["label"].tolist(), folds, asdict(plan))
-    counts = class_counts_per_fold(index.classes, index.targets(), folds)
+    counts = class_counts_per_fold(*index.strata(), folds)
     for warning in split_warnings(counts, table["group"].tolist(), folds):
         log.warning(warning)
     return counts
@@ -80,7 +80,7 @@ def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
 
 def split_rows(index: Index, plan: SplitPlan) -> Integers:
     """The fold of each labelled row by this plan."""
-    table, targets = index.train, index.targets()
+    table, targets = index.train, index.strata().members
     ids, groups = table["id"].tolist(), table["group"].tolist()
     if plan.folds is not None:
         return split_folds(ids, targets, groups, folds=plan.folds, seed=plan.seed)
@@ -144,11 +144,11 @@ def _assign(unit_of_row: Integers, units: int, targets: NDArray[Any], shares: Se
 
 def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Integers, int]:
     """Each row's unit (a group, or a row without one), numbered in an order that the seed shuffles; their number."""
-    if len(set(ids)) != len(ids):
-        raise ValueError("ids must be unique to be split")
     # The flag keeps a group apart from a row whose id is the group's name.
     names = [(bool(group), group or name) for name, group in zip(ids, groups, strict=True)]
     units = list(dict.fromkeys(names))
+    if len(set(zip(ids, names, strict=True))) != len(set(ids)):
+        raise ValueError("rows of one id must have the same group")
     # A hash, not a random generator: its order is the same in every version, for any row order.
     hashes = b"".join(hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in units)
     # Compared as four numbers: a million are sorted far faster than as bytes.

@@ -254,9 +254,9 @@ def _fold_of(competition: Competition, index: Index, folds_file: Path) -> NDArra
 
 
 def _classes(index: Index, fold_of: NDArray[np.int64] | None) -> tuple[ClassCounts, ...]:
-    targets = index.targets()
-    folds = np.full(len(targets), TRAIN_ONLY) if fold_of is None else fold_of
-    return tuple(class_counts_per_fold(index.classes, targets, folds))
+    names, members = index.strata()
+    folds = np.full(len(members), TRAIN_ONLY) if fold_of is None else fold_of
+    return tuple(class_counts_per_fold(names, members, folds))
 
 
 def _cooccurrence(index: Index) -> NDArray[np.int64] | None:

@@ -67,7 +67,7 @@ def choose_hidden_rows(index: Index, options: RehearsalOptions) -> Mask:
     table = index.train
     folds = split_holdout(
         table["id"].tolist(),
-        index.targets(),
+        index.strata().members,
         table["group"].tolist(),
         fraction=options.test_fraction,
         seed=options.seed,

@@ -69,9 +69,10 @@ class OofTargets:
 
 
 def oof_targets(index: Index) -> OofTargets:
-    """The targets of all labelled rows of an index."""
-    table = index.train
-    return OofTargets(tuple(table["id"]), index.classes, index.targets(), tuple(table["group"]))
+    """The targets of all labelled ids of an index."""
+    is_first = ~index.train["id"].duplicated()  # an id may have several images, with one label
+    table = index.train[is_first]
+    return OofTargets(tuple(table["id"]), index.classes, index.targets()[is_first], tuple(table["group"]))
 
 
 def write_oof_targets(path: Path, targets: OofTargets) -> None:

@@ -134,7 +134,7 @@ def _predict(
         fold.session.index.classes,
         tuple(view.name for view in views),
         tuple(map(repr, views)),
-        probabilities,
+        rows.mean_by_id(probabilities),
         weights_digest(fold, model),
     )
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMode
 from runner.contract.outputs import outputs_of
+from runner.data.by_id import mean_by_id
 from runner.data.folds import assignment_digest
 from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.errors import TrainingError
@@ -61,7 +63,12 @@ class RowSet:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        return tuple(self.table["id"].iloc[self.rows])
+        """The ids, each once: one may have several images."""
+        return tuple(dict.fromkeys(self.table["id"].iloc[self.rows]))
+
+    def mean_by_id(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The mean over the images of each id, of values with a row an image."""
+        return mean_by_id(self.table["id"].iloc[self.rows].tolist(), values)
 
     def images(self, size: int) -> ImageReader:
         """The table's images, reduced to what a network of this input size needs; skipped ones are black."""

@@ -162,7 +162,8 @@ class StageTrainer:
 
     def _train(self, epoch: Epoch) -> EpochStats:
         fold, optimizer = self.fold, self.learner.optimizer
-        rows = oversampled_rows(fold.train.rows, fold.train.targets.targets, fold.recipe.oversample)
+        limit = 1.0 if fold.outputs.are_numbers else fold.recipe.oversample  # a number has no rare class
+        rows = oversampled_rows(fold.train.rows, fold.train.targets.targets, limit)
         batches = shuffled_batches(rows, self.batch_size, fold.seed("order", epoch.number))
 
         def lrs(batch: int) -> list[float]:
@@ -196,7 +197,8 @@ class StageTrainer:
                 fix=fold.session.command("train", "--lr", f"{self.lrs[-1] / 10:.2g}"),
             )
         of_rows, of_prior = row_losses(fold.outputs, logits, learned), self._prior_row_losses
-        targets, predictions = fold.index_targets[rows], fold.to_predictions(logits)
+        targets = fold.valid.mean_by_id(fold.index_targets[rows])
+        predictions = fold.valid.mean_by_id(fold.to_predictions(logits))
         scores = {metric.key: metric.score(targets, scored_values(metric, predictions)) for metric in fold.metrics}
         # A metric may be undefined on these rows, as the ROC AUC of one class is.
         scores = {key: score for key, score in scores.items() if math.isfinite(score)}

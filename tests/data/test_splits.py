@@ -220,9 +220,15 @@ def test_a_holdout_that_is_not_a_fraction_is_refused(fraction):
         split_holdout(make_ids(6), np.ones((6, 1)), no_groups(6), fraction=fraction, seed=0)
 
 
-def test_duplicate_ids_are_refused():
-    with pytest.raises(ValueError, match="unique"):
-        split_folds(["a", "a", "b"], np.ones((3, 1)), no_groups(3), folds=2, seed=0)
+def test_images_of_one_id_are_in_one_fold():
+    ids = [f"id {row // 3}" for row in range(60)]
+    folds = split_folds(ids, one_hot(0, 60, 3), no_groups(60), folds=4, seed=0)
+    assert len(set(zip(ids, folds.tolist(), strict=True))) == 20
+
+
+def test_one_id_in_two_groups_is_refused():
+    with pytest.raises(ValueError, match="one id"):
+        split_folds(["a", "a", "b"], np.ones((3, 1)), ["g", "h", ""], folds=2, seed=0)
 
 
 def test_the_competitions_validation_images_are_the_holdout():

@@ -202,7 +202,7 @@ def _edges(values: Floats) -> Floats:
 
 def _class_members(exploration: Exploration) -> NDArray[Any]:
     """(labelled images, classes): 1 for the image's classes; a binary target has two columns."""
-    targets = exploration.index.targets()
+    targets = exploration.index.strata().members
     return np.hstack([targets, 1 - targets]) if targets.shape[1] == 1 else targets
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.contract import Regression
 from runner.explore.explore import Exploration, ImageStatistic, Quantiles, SizeEffect
 
 _RARE = 20  # images: with fewer, some folds may hold none of a class
@@ -25,13 +26,15 @@ def notes(exploration: Exploration) -> list[str]:
 
 
 def class_word(exploration: Exploration) -> str:
-    """What a column of the targets is called: class, or label if an image may have several."""
+    """What images are counted by: class, label if an image may have several, or range of a number."""
+    if isinstance(exploration.index.labels, Regression):
+        return "range"
     return "label" if exploration.is_multilabel else "class"
 
 
 def classes_word(exploration: Exploration) -> str:
     """The plural of `class_word`."""
-    return "labels" if exploration.is_multilabel else "classes"
+    return "classes" if class_word(exploration) == "class" else f"{class_word(exploration)}s"
 
 
 def describe_size(effect: SizeEffect) -> str:
