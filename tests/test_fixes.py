@@ -14,6 +14,12 @@ from tests.fixes import find_faults
 ROOT = Path(runner.__file__).parents[1]
 SOURCES = sorted([*(ROOT / "runner").rglob("*.py"), *(ROOT / "competitions").glob("*.py")])
 _ANY = "64"  # stands for a value that only running the program would tell: a name, a path, or a number
+# Functions that return a command.
+_WHOLE_COMMANDS = {
+    "predict_again": f"runner {_ANY} predict",
+    "predict_command": f"runner {_ANY} predict",
+    "redownload_command": f"runner {_ANY} download",
+}
 
 
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -38,6 +44,8 @@ def _texts(node: ast.expr) -> Iterator[str]:
         yield node.value
     elif isinstance(node, ast.JoinedStr):
         yield "".join(_piece(value) for value in node.values)
+    elif isinstance(node, ast.BinOp):
+        yield next(_texts(node.left), _ANY) + next(_texts(node.right), _ANY)
     elif isinstance(node, ast.Call) and (made := _made(node)):
         yield made
 
@@ -53,6 +61,8 @@ def _made(node: ast.Call) -> str:
     """The text of a command that `command`, `again` or a session makes; nothing for other calls."""
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     words = [_word(each) for each in node.args]
+    if called in _WHOLE_COMMANDS:
+        return _WHOLE_COMMANDS[called]
     beginnings = {"command": "runner", "again": "...", "command_line": "runner"}
     is_unknown = called == "again" and words[:1] == [_ANY]
     if called not in beginnings or is_unknown or any(isinstance(each, ast.Starred) for each in node.args):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from runner.cli.global_options import GlobalOptions
+from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.commands import TYPED
 
 # These are about all hosts, or choose one themselves.
@@ -62,10 +62,16 @@ class Invocation:
         found += [word.partition("=")[2] for word in self.words if word.startswith(f"{flag}=")]
         return found[-1] if found else None
 
+    @property
+    def _host(self) -> str:
+        """The typed host, even if click has not come to it; one that there is not is of no use in a command."""
+        typed = self.typed("--host")
+        return typed if typed in HOSTS else self.chosen.host_name
+
     def _missing_flags(self, words: Sequence[str]) -> list[str]:
         """The global flags in effect that a command does not name itself."""
         flags = []
-        workspace, host = self.typed("--workspace"), self.typed("--host") or self.chosen.host_name
+        workspace, host = self.typed("--workspace"), self._host
         if workspace and not names(words, "--workspace"):
             flags += ["--workspace", workspace]
         if host != "kaggle" and not names(words, "--host") and not (words and words[0] in _WITHOUT_HOST):

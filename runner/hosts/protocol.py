@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from runner.commands import TYPED
 from runner.console import Advance
 from runner.contract import Competition
 from runner.errors import HostError
@@ -157,8 +158,8 @@ class Host(FileSource, Protocol):
 
 def limit_error(competition: Competition, limits: SubmissionLimits, now: datetime) -> HostError:
     """The error for a submission that the host's limit does not allow, with the time of the reset."""
-    name = competition.name or competition.slug
     if limits.total_used_up:
+        name = competition.name or competition.slug
         return HostError(
             f"all submissions that {competition.title} allows are used up",
             fix=f"none is left; those that were made: `runner {name} standings`",
@@ -167,5 +168,5 @@ def limit_error(competition: Competition, limits: SubmissionLimits, now: datetim
     return HostError(
         f"today's {limits.per_day} submissions are used up; the limit resets at "
         f"{limits.resets_at:%Y-%m-%d %H:%M} UTC, in {minutes // 60} h {minutes % 60} min",
-        fix=f"wait until then: `runner {name} submit`",
+        fix=f"wait until then: `{TYPED}`",
     )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from runner.commands import TYPED, command
 from runner.console import log
 from runner.contract import Competition
 from runner.errors import HostError
@@ -110,8 +111,9 @@ class Sender:
     def _begun(self) -> list[Unconfirmed]:
         return read_unconfirmed(self._folder, self.competition.name, self.host.name)
 
-    def _command(self, step: str) -> str:
-        return f"runner {self.competition.name} {step}"
+    @property
+    def _refresh_command(self) -> str:
+        return command(self.competition.name, "standings", "--refresh")
 
     # --- what the host has -----------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Sender:
             if parse_file_tag(submission.message) == tag and submission.status is not Status.ERROR:
                 return submission.ref
         listed = {submission.ref for submission in submissions}
-        for entry in reversed(read_ledger(self.ledger_file, refresh=self._command("standings --refresh"))):
+        for entry in reversed(read_ledger(self.ledger_file, refresh=self._refresh_command)):
             is_of_file = (entry.competition, entry.host, entry.tag) == (self.competition.name, self.host.name, tag)
             if is_of_file and entry.ref not in listed and entry.status != Status.ERROR.value and self._has(entry):
                 return entry.ref
@@ -138,7 +140,7 @@ class Sender:
                 f"the ledger has this file as submission {entry.ref} of {entry.submitted[:10]}, "
                 "which the host does not show now",
                 where=self.ledger_file,
-                fix=f"{self._command('submit')} later, or with --resubmit if it was never there",
+                fix=f"later: `{TYPED}`; if it was never there, submit it with --resubmit",
             ) from None
         return submission.status is not Status.ERROR and parse_file_tag(submission.message) in ("", entry.tag)
 
@@ -168,7 +170,7 @@ class Sender:
             raise UnconfirmedError(
                 f"the host counts more submissions of today than it lists: {begun.entry.file}, which an earlier "
                 "command has sent, may be among them",
-                fix=f"{self._command('submit')} later, or with --resubmit to send it now",
+                fix=f"later: `{TYPED}`; to send it now, submit it with --resubmit",
             )
 
     # --- sending ---------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ class Sender:
 
     def _record_known(self, entry: Entry) -> Entry:
         """Record a submission of before: what the ledger knows of it stays, what it lacks is added."""
-        entries = read_ledger(self.ledger_file, refresh=self._command("standings --refresh"))
+        entries = read_ledger(self.ledger_file, refresh=self._refresh_command)
         earlier = next((known for known in entries if known.is_same_submission(entry)), None)
         entry = fill_missing(earlier, entry) if earlier else entry
         record_entry(self.ledger_file, entry)

@@ -54,7 +54,7 @@ def _check_members(session: Session, runs: Sequence[Run], name: str | None) -> N
         raise UsageError(
             f"{', '.join(twice)} is named twice",
             fix="name each run once; a weight of its own is fitted for each model: "
-            + session.command("ensemble", *dict.fromkeys(names)),
+            f"`{session.command('ensemble', *dict.fromkeys(names))}`",
         )
     taken = existing_run(session.workspace, session.name, name) if name else None
     if taken is not None and taken.read_members() != tuple(names):

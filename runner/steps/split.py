@@ -32,7 +32,7 @@ def _refuse_to_orphan_runs(session: Session, plan: SplitPlan) -> None:
     raise UsageError(
         f"new runs could be neither compared nor blended with those of the present split: {listed}",
         where=session.folds_file,
-        fix=session.command("split", *_flags(plan), "--force") + " to split all the same",
+        fix=f"to split all the same: `{session.command('split', *_flags(plan), '--force')}`",
     )
 
 

@@ -86,7 +86,8 @@ def _require_current(session: Session, run: Run) -> None:
         raise RunnerError(
             f"the submission of {run.name} is stale: {reason}",
             where=session.submission_file(run.name),
-            fix=f"{predict_again(session.workspace, run)}; or, to submit it as it is, name the file",
+            fix=f"`{predict_again(session.workspace, run)}`; or, to submit it as it is: "
+            f"`{session.command('submit', str(session.submission_file(run.name)))}`",
         )
 
 

@@ -91,8 +91,8 @@ def check_same_request(session: Session, run: Run, request: Request) -> None:
         raise UsageError(
             f"run {run.name!r} exists already, and was asked for something else: {', '.join(differences)}",
             where=run.recipe_file,
-            fix="another --run NAME, or go on with it as it is: "
-            + session.command("train", "--run", run.name, "--resume"),
+            fix="give this run another name with --run, or go on with that one as it is: "
+            f"`{session.command('train', '--run', run.name, '--resume')}`",
         )
 
 
@@ -103,7 +103,7 @@ def check_same_data(session: Session, run: Run) -> None:
         raise UsageError(
             f"the data has changed since {run.name} began",
             where=session.index.data_dir,
-            fix=f"train a new run, or bring the old data back: {session.command('train', '--new')}",
+            fix=f"bring the old data back, or train a new run: `{session.command('train', '--new')}`",
         )
 
 

@@ -233,7 +233,7 @@ def _write_start(
             f"run {run.name!r} exists already, with another recipe",
             where=run.recipe_file,
             fix="give this one another name with --run, or go on with that one by its own recipe: "
-            + workspace.command_line(run.competition, "train", "--run", run.name, "--resume"),
+            f"`{workspace.command_line(run.competition, 'train', '--run', run.name, '--resume')}`",
         )
     # recipe.json last: where it is, the others are.
     if request is not None:

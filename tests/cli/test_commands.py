@@ -81,7 +81,7 @@ def test_global_flags_may_stand_behind_the_command(shapes: Path, shapes_folder: 
 
 
 def test_split_counts_every_class_and_is_repeatable(trained: Path, cli: Runner) -> None:
-    result = cli("shapes", "split", "--folds", 4, "--json")
+    result = cli("shapes", "split", "--folds", 4, "--force", "--json")
     text = json.loads(result.out)
     assert {item["name"]: sum(item["valid_per_fold"]) for item in text["classes"]} == {
         "akita": 20,
@@ -233,7 +233,7 @@ def test_a_full_disk_is_an_error_with_a_fix(cli: Runner, monkeypatch: pytest.Mon
     monkeypatch.setattr("competitions.summaries", full)
     result = cli("list")
     assert result.code == 1
-    assert "free some disk space" in result.err
+    assert "free some space, or choose another disk" in result.err
 
 
 def test_a_bug_shows_its_traceback_only_with_v(

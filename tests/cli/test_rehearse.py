@@ -203,7 +203,7 @@ def test_a_run_outside_the_rehearsal_is_no_start_for_it(workspace: Path, cli: Ru
     ("flags", "message"),
     [
         (("--hidden", "0.02"), "--hidden 0.2"),
-        (("--hidden", "1.5"), "0<x<1"),
+        (("--hidden", "1.5"), "must be above 0 and below 1"),
         (("--leaderboard", "none.csv"), "leaderboard file cannot be read"),
         (("--hidden", "0.3", "--tta", "some"), "must be none, default, all or random:N"),
     ],

@@ -182,8 +182,8 @@ WRONG = [
     (("shapes", "download", "--mirror"), 2, "names no mirror"),
     (("shapes", "download", "--mirror", "--from", "x"), 2, "exclude each other"),
     (("shapes", "submit", "--best", 2, "x.csv"), 2, "name none"),
-    (("shapes", "submit", "--best", 0), 2, "x>=1"),
-    (("shapes", "standings", "--watch", 0), 2, "x>0"),
+    (("shapes", "submit", "--best", 0), 2, "must be at least 1"),
+    (("shapes", "standings", "--watch", 0), 2, "must be above 0"),
     (("https://www.kaggle.com/c/unknown", "download"), 2, "no command or competition"),
 ]
 

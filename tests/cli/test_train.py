@@ -141,7 +141,9 @@ def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Run
         json.loads((workspace_dir / "runs" / "shapes" / run / "score.json").read_text())
         for run in ("split", "split-all")
     ]
+    checksums = [each.pop("checksum") for each in score]
     assert score[1] == {**score[0], "refit_of": "split"}
+    assert checksums[0] != checksums[1]
     lines = [lines_of(workspace_dir, run) for run in ("split", "split-all")]
     assert [line["lrs"][0] for line in lines[0]] == [line["lrs"][0] for line in lines[1]]  # type: ignore[index]
     assert {line["valid_loss"] for line in lines[1]} == {None}

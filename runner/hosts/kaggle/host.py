@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from runner.commands import TYPED
 from runner.console import Advance, log
 from runner.contract import Competition
 from runner.errors import HostError, RunnerError
@@ -143,7 +144,7 @@ class KaggleHost:
         raise UnconfirmedError(
             f"{outcome}: {reason}",
             where=f"{SITE}/competitions/{slug}/submissions",
-            fix=f"a file that has arrived is not sent again: `{self._context(slug).command('submit')}`",
+            fix=f"a file that has arrived is not sent again: `{TYPED}`",
         )
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
