@@ -15,6 +15,8 @@ from runner.commands import TYPED
 
 # These are about all hosts, or choose one themselves.
 _WITHOUT_HOST = {"list", "board", "demo"}
+# A download with one of these says where the data is: there, or here already.
+_SOURCE_FLAGS = ("--from", "--mirror", "--accept-changes")
 
 
 class Invocation:
@@ -88,7 +90,7 @@ class Invocation:
     def _missing_source(self, words: Sequence[str]) -> list[str]:
         """The words; a download of data that came from this disk or a mirror takes it from there again."""
         positional = [word for word in _without(words, _value_options(self._root)) if not word.startswith("-")]
-        if positional[1:2] != ["download"] or names(words, "--from") or names(words, "--mirror"):
+        if positional[1:2] != ["download"] or any(names(words, flag) for flag in _SOURCE_FLAGS):
             return list(words)
         from runner.data.source import read_source
 

@@ -15,14 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from runner.commands import command
+from runner.commands import TYPED, command
 from runner.errors import RunnerError, TrainingError
 from runner.fields import checked
 from runner.training.model import Network
 from runner.workspace import atomic_path, read_record, remove_file, write_json
 
 FORMAT = 1  # of a snapshot's JSON file
-_RESTART_FOLD = "delete it and run the same command: this fold is then trained from its start"
+_RESTART_FOLD = f"delete it; this fold is then trained from its start: `{TYPED}`"
 
 
 @dataclass(frozen=True)

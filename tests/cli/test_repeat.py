@@ -127,6 +127,10 @@ def test_changed_data_is_not_gone_on_with(workspace_dir: Path, cli: Runner, inte
     assert (resumed.code, "the data has changed since test-resnet-1 began" in resumed.err) == (2, True)
     named = cli("shapes", "train", "--run", "test-resnet-1", "--workers", 0)
     assert (named.code, "was asked for something else: other data" in named.err) == (2, True)
+    changed = cli("shapes", "train", "--workers", 0)
+    command = changed.err.split("if the change is wanted: ")[1].strip()
+    assert command == "runner shapes download --accept-changes", "with --from it would be refused"
+    assert cli(*command.split()[1:]).code == 0
     assert train(cli).out == "test-resnet-2\n"
 
 
