@@ -1,51 +1,38 @@
-"""The baselines of a practice leaderboard: simple models, fitted on the training rows and graded as any submission."""
+"""Fit the baselines of a practice leaderboard and make their submissions.
+
+Every team is a real model. It is trained on four fifths of the training rows; the last fifth tunes its probabilities
+or its threshold, and tells whether it beats guessing. Only a team that does would submit, so only it gets a rank.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from runner.console import track
 from runner.contract.competition import Competition
-from runner.contract.labels import Multiclass
 from runner.contract.metrics import Metric
 from runner.contract.targets import targets_of
-from runner.hosts.grading import Grader
-from runner.hosts.practice import PracticeTeam
-from runner.practice.features import (
-    Features,
-    Images,
-    channel_statistics,
-    edge_histograms,
-    histograms,
-    mean_colours,
-    thumbnails,
-)
+from runner.practice.features import Features, Images, mean_colours
+from runner.practice.models import SEED, Fit, Matrix, Task, fit_class_frequencies
 from runner.practice.synthetic_data import SyntheticData
-from runner.prediction.submission import write_submission
-from runner.submission_format.submission_format import read_submission_format
 
-Matrix = NDArray[np.floating[Any]]  # (rows, classes)
-Predict = Callable[[Features], Matrix]
-Fit = Callable[[Features, Matrix, bool], Predict]  # features, targets, whether each row has exactly one class
-
-SAMPLE_TEAM = "Sample submission"
-
-_FIRST_SUBMITTED = datetime(2017, 11, 6, 9, 0, tzinfo=UTC)
-_SEED = 0
+_VALID_SHARE = 1 / 5
+_MIN_GAIN = 0.05  # of the score of class frequencies: a model that is no better is noise, not a team
+_TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
+_FREQUENCY_SHARES = (
+    0.01,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+    0.6,
+    0.8,
+)  # never 0: a certain and wrong prediction costs 34 in log loss
+_THRESHOLDS = np.linspace(0.05, 0.6, 23)
 
 
 @dataclass(frozen=True)
@@ -55,121 +42,122 @@ class Baseline:
     name: str
     features: Callable[[Images], Features]
     fit: Fit
+    share: float = 1.0  # of the rows to train on
 
 
-def submit_baselines(competition: Competition, data: SyntheticData, grader: Grader) -> list[PracticeTeam]:
-    """Fit every baseline and grade its submission; the sample submission is the first team."""
-    teams = [PracticeTeam(SAMPLE_TEAM, grader.grade(grader.sample), _FIRST_SUBMITTED)]
-    with tempfile.TemporaryDirectory() as folder:
-        for number, baseline in enumerate(track("fitting baselines", BASELINES, len(BASELINES)), start=1):
-            path = Path(folder) / f"{number}.csv"
-            _write_submission(baseline, competition, data, grader.sample, path)
-            submitted = _FIRST_SUBMITTED + timedelta(days=number)
-            teams.append(PracticeTeam(_team_name(baseline, data), grader.grade(path), submitted))
-    return teams
+@dataclass(frozen=True)
+class Blend:
+    """The mean of the predictions of other teams."""
+
+    name: str
+    members: tuple[Baseline, ...]
 
 
-def _team_name(baseline: Baseline, data: SyntheticData) -> str:
-    is_rgb = data.train.images[0].shape[2] == 3
-    return baseline.name.format(channel="colour" if is_rgb else "band")
+Team = Baseline | Blend
+
+CLASS_FREQUENCIES = Baseline("Class frequencies", mean_colours, fit_class_frequencies)
 
 
-def _write_submission(
-    baseline: Baseline, competition: Competition, data: SyntheticData, sample: Path, path: Path
-) -> None:
-    targets = targets_of(competition.labels, data.classes, data.train.labels).astype(np.float64)
-    multiclass = isinstance(competition.labels, Multiclass)
-    features = baseline.features([*data.train.images, *data.test.images])
-    train, test = features[: len(targets)], features[len(targets) :]
-    values = baseline.fit(train, targets, multiclass)(test)
-    if competition.metric.scores_tags:
-        values = (values >= _choose_threshold(baseline, train, targets, competition.metric)).astype(float)
-    else:
-        values = _smooth(values, targets, multiclass)
-    submission_format = read_submission_format(competition.labels, sample, competition=competition.name)
-    write_submission(submission_format, path, classes=data.classes, ids=data.test.ids, values=values)
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for the rows that tune a model, and for the test rows; both (rows, classes)."""
+
+    valid: Matrix
+    test: Matrix
 
 
-def _choose_threshold(baseline: Baseline, features: Features, targets: Matrix, metric: Metric) -> float:
-    """The best threshold on a quarter of the training rows, for a model fitted on the other three quarters."""
-    order = np.random.default_rng(_SEED).permutation(len(targets))
-    valid, train = order[: len(order) // 4], order[len(order) // 4 :]
-    predicted = baseline.fit(features[train], targets[train], False)(features[valid])
-    thresholds = np.linspace(0.05, 0.6, 23)
-    scores = [metric.score(targets[valid], (predicted >= threshold).astype(float)) for threshold in thresholds]
-    best = metric.best(scores, key=float)
-    return float(thresholds[scores.index(best)])
+class BaselineModels:
+    """The baselines of one competition's data; each feature is computed and each model is fitted once."""
+
+    def __init__(self, competition: Competition, data: SyntheticData):
+        self.data = data
+        self._metric = competition.metric
+        self._task = Task.of(competition.labels, competition.preset)
+        self._targets = targets_of(competition.labels, data.classes, data.train.labels).astype(np.float64)
+        order = np.random.default_rng(SEED).permutation(len(self._targets))
+        count = max(round(len(order) * _VALID_SHARE), 1)
+        self._valid, self._train = order[:count], order[count:]
+        self._features: dict[Callable[[Images], Features], Features] = {}
+        self._predictions: dict[str, Predictions] = {}
+
+    def display_name(self, team: Team) -> str:
+        """The team's name on the leaderboard."""
+        is_rgb = self.data.train.images[0].shape[2] == 3
+        return team.name.format(channel="colour" if is_rgb else "band")
+
+    def takes_part(self, team: Team) -> bool:
+        """Whether the team is on the leaderboard: it beats class frequencies clearly on the tuning rows, or is them."""
+        return team is CLASS_FREQUENCIES or self._beats_guessing(team)
+
+    def submission(self, team: Team) -> Matrix:
+        """The values that the team submits for the test rows: probabilities, or decisions of 0 and 1."""
+        predictions = self.predict(team)
+        return self._decide(predictions.valid, predictions.test)
+
+    def predict(self, team: Team) -> Predictions:
+        """The team's tuned probabilities."""
+        if team.name not in self._predictions:
+            self._predictions[team.name] = self._blend(team) if isinstance(team, Blend) else self._fit(team)
+        return self._predictions[team.name]
+
+    def remember(self, team: Team, predictions: Predictions) -> None:
+        """Take a team's probabilities as predicted elsewhere, in another process."""
+        self._predictions[team.name] = predictions
+
+    def _beats_guessing(self, team: Team) -> bool:
+        score, guess = self._valid_score(team), self._valid_score(CLASS_FREQUENCIES)
+        return self._metric.gain(score, guess) >= _MIN_GAIN * abs(guess)
+
+    def _valid_score(self, team: Team) -> float:
+        valid = self.predict(team).valid
+        return self._metric.score(self._targets[self._valid], self._decide(valid, valid))
+
+    def _blend(self, blend: Blend) -> Predictions:
+        members = [self.predict(member) for member in blend.members]
+        return Predictions(
+            np.mean([member.valid for member in members], axis=0), np.mean([member.test for member in members], axis=0)
+        )
+
+    def _fit(self, baseline: Baseline) -> Predictions:
+        if baseline.features not in self._features:
+            self._features[baseline.features] = baseline.features([*self.data.train.images, *self.data.test.images])
+        features, targets = self._features[baseline.features], self._targets
+        rows = self._train[: max(round(len(self._train) * baseline.share), 1)]
+        predict = baseline.fit(features[rows], targets[rows], self._task)
+        valid, test = predict(features[self._valid]), predict(features[len(targets) :])
+        if baseline.fit is fit_class_frequencies or self._metric.scores_tags:
+            return Predictions(valid, test)
+        return self._tune(valid, test)
+
+    def _tune(self, valid: Matrix, test: Matrix) -> Predictions:
+        """Both with the temperature and the share of class frequencies that score best on the tuning rows."""
+        frequencies = self._targets[self._train].mean(axis=0)
+        candidates = [
+            partial(_temper, task=self._task, temperature=temperature, frequencies=frequencies, share=share)
+            for temperature in _TEMPERATURES
+            for share in _FREQUENCY_SHARES
+        ]
+        targets = self._targets[self._valid]
+        scores = [self._metric.score(targets, candidate(valid)) for candidate in candidates]
+        best = candidates[scores.index(self._metric.best(scores, key=float))]
+        return Predictions(best(valid), best(test))
+
+    def _decide(self, valid: Matrix, predicted: Matrix) -> Matrix:
+        """The predictions as the metric takes them; a threshold is chosen on the tuning rows."""
+        if not self._metric.scores_tags:
+            return predicted
+        threshold = _best_threshold(self._metric, self._targets[self._valid], valid)
+        return np.asarray(predicted >= threshold, dtype=float)
 
 
-def _smooth(values: Matrix, targets: Matrix, multiclass: bool) -> Matrix:
-    """Mix in a tenth of the class frequencies: a certain and wrong prediction costs 34 in log loss."""
-    mixed = 0.9 * np.clip(values, 0, 1) + 0.1 * targets.mean(axis=0)
-    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True) if multiclass else mixed)
+def _temper(
+    probabilities: Matrix, *, task: Task, temperature: float, frequencies: NDArray[np.floating], share: float
+) -> Matrix:
+    clipped = np.clip(probabilities, 1e-4, 1 - 1e-4)
+    logits = np.log(clipped) if task.one_class else np.log(clipped / (1 - clipped))
+    return np.asarray((1 - share) * task.probabilities(logits / temperature) + share * frequencies)
 
 
-# --- models -------------------------------------------------------------------------------------
-
-
-def fit_class_frequencies(_features: Features, targets: Matrix, _one_class: bool) -> Predict:
-    """Predict the frequency of each class for every image."""
-    frequency = targets.mean(axis=0)
-    return lambda features: np.tile(frequency, (len(features), 1))
-
-
-def fit_logistic(features: Features, targets: Matrix, multiclass: bool, *, C: float = 1.0) -> Predict:  # noqa: N803
-    """Logistic regression: multinomial if each row has exactly one class, else one model a class."""
-    scaler = StandardScaler().fit(features)
-    scaled = scaler.transform(features)
-
-    def fit(labels: NDArray[Any]) -> Any:
-        return LogisticRegression(C=C, max_iter=300, tol=1e-3).fit(scaled, labels)
-
-    if multiclass:
-        model = make_pipeline(scaler, fit(targets.argmax(axis=1)))
-        present = model[-1].classes_
-        return lambda features: _all_classes(model.predict_proba(features), present, targets.shape[1])
-    models = [_ConstantModel(column) if np.ptp(column) == 0 else fit(column) for column in targets.T]
-    return lambda features: np.stack(
-        [model.predict_proba(scaler.transform(features))[:, 1] for model in models], axis=1
-    )
-
-
-def fit_neighbours(features: Features, targets: Matrix, _one_class: bool, *, neighbours: int) -> Predict:
-    """The mean targets of the nearest training images."""
-    model = KNeighborsRegressor(min(neighbours, len(features))).fit(features, targets)
-    return lambda features: np.asarray(model.predict(features)).reshape(len(features), -1)
-
-
-def fit_extra_trees(features: Features, targets: Matrix, _one_class: bool) -> Predict:
-    """A hundred extremely randomised trees."""
-    trees = ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.4, random_state=_SEED, n_jobs=1)
-    model = trees.fit(features, targets if targets.shape[1] > 1 else targets[:, 0])
-    return lambda features: np.asarray(model.predict(features)).reshape(len(features), -1)
-
-
-class _ConstantModel:
-    """Stands for a logistic regression on a class that all training rows have, or none."""
-
-    def __init__(self, column: NDArray[Any]):
-        self._value = float(column[0])
-
-    def predict_proba(self, features: Features) -> Matrix:
-        return np.tile([1 - self._value, self._value], (len(features), 1))
-
-
-def _all_classes(probabilities: Matrix, present: Sequence[int], classes: int) -> Matrix:
-    """Probabilities with a column of zeros for each class without training rows."""
-    complete = np.zeros((len(probabilities), classes))
-    complete[:, present] = probabilities
-    return complete
-
-
-BASELINES = (
-    Baseline("Class frequencies", mean_colours, fit_class_frequencies),
-    Baseline("Logistic regression, mean {channel}", mean_colours, fit_logistic),
-    Baseline("Nearest neighbours, 8 px", partial(thumbnails, side=8), partial(fit_neighbours, neighbours=20)),
-    Baseline("Nearest neighbours, 16 px", partial(thumbnails, side=16), partial(fit_neighbours, neighbours=20)),
-    Baseline("Logistic regression, {channel} statistics", channel_statistics, fit_logistic),
-    Baseline("Extra trees, {channel} histograms", histograms, fit_extra_trees),
-    Baseline("Logistic regression, edge histograms", edge_histograms, partial(fit_logistic, C=0.1)),
-)
+def _best_threshold(metric: Metric, targets: Matrix, predicted: Matrix) -> float:
+    scores = [metric.score(targets, (predicted >= threshold).astype(float)) for threshold in _THRESHOLDS]
+    return float(_THRESHOLDS[scores.index(metric.best(scores, key=float))])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Generate = Callable[[int, float], "SyntheticData"]  # seed, scale
 
 _SEED = 2017
+_LEADERBOARD_VERSION = 2  # a host with an earlier leaderboard is built anew
 
 
 def practice_names() -> tuple[str, ...]:
@@ -47,35 +48,46 @@ def build_practice(session: Session, *, seed: int = _SEED, scale: float = 1.0) -
     competition = session.competition
     require_practice_data(competition)
     folder = session.workspace.practice_host_dir(competition.name)
-    origin = {"seed": seed, "scale": scale}
+    origin = {"seed": seed, "scale": scale, "leaderboard": _LEADERBOARD_VERSION}
     with locked(folder.parent / f".{competition.name}.lock"):
         if read_origin(folder) == origin:
             return
         log.info(f"generating practice data for {competition.title}")
-        data = _GENERATORS[competition.name]()(seed, scale)
+        data = generate(competition, seed=seed, scale=scale)
         with tempfile.TemporaryDirectory() as temporary:
             _create_host(competition, data, folder, Path(temporary), origin)
+
+
+def generate(competition: Competition, *, seed: int = _SEED, scale: float = 1.0) -> SyntheticData:
+    """The practice data of a competition; HostError if it has none."""
+    require_practice_data(competition)
+    return _GENERATORS[competition.name]()(seed, scale)
+
+
+def create_grader(competition: Competition, data: SyntheticData, folder: Path, *, seed: int = _SEED) -> Grader:
+    """The grader of practice data; its sample submission is written into `folder`."""
+    sample = folder / "sample_submission.csv"
+    write_bytes(sample, data.sample_submission)
+    solution = split_public_private(data.test.ids, data.test.labels, seed=seed, ignored=data.ignored)
+    return Grader(competition, data.classes, sample, solution)
 
 
 def _create_host(
     competition: Competition, data: SyntheticData, folder: Path, temporary: Path, origin: dict[str, float]
 ) -> None:
     from runner.practice.archives import write_archive
-    from runner.practice.baselines import submit_baselines
+    from runner.practice.leaderboard import practice_leaderboard
 
-    sample = temporary / "sample_submission.csv"
-    write_bytes(sample, data.sample_submission)
-    solution = split_public_private(data.test.ids, data.test.labels, seed=int(origin["seed"]), ignored=data.ignored)
-    teams = submit_baselines(competition, data, Grader(competition, data.classes, sample, solution))
+    grader = create_grader(competition, data, temporary, seed=int(origin["seed"]))
     create_practice_competition(
         competition,
         folder,
         PracticeData(
             files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
-            sample=sample,
+            sample=grader.sample,
             classes=data.classes,
-            solution=solution,
-            leaderboard=teams,
+            solution=grader.solution,
+            leaderboard=practice_leaderboard(competition, data, grader),
             origin=origin,
         ),
     )

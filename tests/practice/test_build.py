@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import os
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from competitions import load
-from runner.contract.targets import targets_of
 from runner.data.download import download
 from runner.data.index import build_index
 from runner.errors import HostError
-from runner.hosts.grading import Usage, read_solution
+from runner.hosts.grading import read_solution
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
-from runner.practice.baselines import (
-    BASELINES,
-    SAMPLE_TEAM,
-    fit_class_frequencies,
-    fit_logistic,
-    fit_neighbours,
-)
 from runner.practice.build import build_practice, practice_names
+from runner.practice.leaderboard import SAMPLE_TEAM
 from runner.practice.recipes import practice_recipe
 from runner.session import Session
 from runner.workspace import Workspace
@@ -88,7 +78,19 @@ def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> N
     assert first[LEADERBOARD] != contents(host_of(dog_breed).folder)[LEADERBOARD]
     build_practice(session, scale=0.01, seed=2)
     assert contents(host_of(session).folder)[SOLUTION] != first[SOLUTION]
-    assert read_origin(host_of(session).folder) == {"seed": 2, "scale": 0.01}
+    origin = read_origin(host_of(session).folder)
+    assert origin is not None and (origin["seed"], origin["scale"]) == (2, 0.01)
+
+
+def test_a_host_with_an_earlier_leaderboard_is_built_again(dog_breed: Session) -> None:
+    folder = host_of(dog_breed).folder
+    before = contents(folder)
+    marker = json.loads((folder / "competition.json").read_text())
+    marker["origin"] = {"seed": 2017, "scale": 0.01}  # as written before leaderboards had a version
+    (folder / "competition.json").write_text(json.dumps(marker))
+    (folder / LEADERBOARD).write_text("team,public,private,submitted\n")
+    build_practice(dog_breed, scale=0.01)
+    assert contents(folder) == before
 
 
 def test_a_competition_without_practice_data_is_refused(tmp_path: Path) -> None:
@@ -123,29 +125,14 @@ def test_listing_practice_names_imports_nothing_heavy() -> None:
 # --- baselines ----------------------------------------------------------------------------------
 
 
-def test_every_baseline_is_on_both_leaderboards(practice_host: PracticeHost) -> None:
+def test_every_team_is_on_both_leaderboards(practice_host: PracticeHost) -> None:
     slug = practice_host.competition.slug
     public, private = (practice_host.fetch_leaderboard(slug, private=private) for private in (False, True))
-    assert len(public.rows) == len(private.rows) == len(BASELINES) + 1
     teams = {row.team for row in public.rows}
     assert teams == {row.team for row in private.rows}
-    assert SAMPLE_TEAM in teams
+    assert len(teams) == len(public.rows) == len(private.rows)
+    assert {SAMPLE_TEAM, "Class frequencies"} < teams
     assert all("{" not in team for team in teams)
-
-
-def test_the_class_frequencies_score_as_computed_by_hand(practice_sessions: dict[str, Session]) -> None:
-    host = host_of(practice_sessions["dog-breed"])
-    with zipfile.ZipFile(host.folder / "files" / "labels.csv.zip") as archive:
-        rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
-    classes = sorted({row["breed"] for row in rows})
-    frequencies = targets_of(DOG_BREED.labels, classes, [row["breed"] for row in rows]).astype(float).mean(axis=0)
-    solution = read_solution(host.folder / SOLUTION)
-    for usage, private in ((Usage.PUBLIC, False), (Usage.PRIVATE, True)):
-        targets = targets_of(DOG_BREED.labels, classes, [row.label for row in solution if row.usage is usage])
-        expected = DOG_BREED.metric.score(targets, np.tile(frequencies, (len(targets), 1)))
-        leaderboard = host.fetch_leaderboard(DOG_BREED.slug, private=private)
-        (score,) = (row.score for row in leaderboard.rows if row.team == "Class frequencies")
-        assert score == pytest.approx(expected)
 
 
 def test_submitting_the_sample_scores_as_its_baseline_did(practice_host: PracticeHost) -> None:
@@ -156,34 +143,6 @@ def test_submitting_the_sample_scores_as_its_baseline_did(practice_host: Practic
     for score, private in ((submission.public, False), (submission.private, True)):
         leaderboard = practice_host.fetch_leaderboard(slug, private=private)
         assert [row.score for row in leaderboard.rows if row.team == SAMPLE_TEAM] == [score]
-
-
-def test_class_frequencies_are_the_shares_of_the_classes() -> None:
-    targets = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    predict = fit_class_frequencies(np.zeros((4, 1), np.float32), targets, True)
-    assert predict(np.zeros((2, 1), np.float32)).tolist() == [[0.75, 0.25]] * 2
-
-
-def test_logistic_regression_learns_from_one_feature() -> None:
-    features = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-    targets = np.stack([features[:, 0] > 0, np.ones(40)], axis=1).astype(float)
-    predicted = fit_logistic(features, targets, False)(np.array([[-1.0], [1.0]], np.float32))
-    assert predicted[0, 0] < 0.2 < 0.8 < predicted[1, 0]
-    assert predicted[:, 1].tolist() == [1, 1]  # a class that every row has
-
-
-def test_a_class_without_training_rows_is_predicted_as_zero() -> None:
-    features = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
-    targets = np.zeros((20, 3))
-    targets[:10, 0], targets[10:, 2] = 1, 1
-    assert fit_logistic(features, targets, True)(features)[:, 1].tolist() == [0] * 20
-
-
-def test_nearest_neighbours_average_the_nearest_targets() -> None:
-    features = np.array([[0.0], [1.0], [10.0], [11.0]], np.float32)
-    targets = np.array([[1.0], [1.0], [0.0], [0.0]])
-    predict = fit_neighbours(features, targets, False, neighbours=2)
-    assert predict(np.array([[0.4], [10.4]], np.float32)).tolist() == [[1.0], [0.0]]
 
 
 # --- what a user does next ----------------------------------------------------------------------
