@@ -135,7 +135,7 @@ def test_recorded_scores_are_used_for_their_own_data_only(
     assert [(team.team, team.scores) for team in practice_leaderboard(competition, data, grader)] == [
         ("Recorded", Scores(0.12346, 0.2))
     ]
-    images = tuple(np.full_like(image, 128) for image in data.train.images)
+    images = tuple(255 - image for image in data.train.images)
     other_images = replace(data, train=replace(data.train, images=images))
     assert len(practice_leaderboard(competition, other_images, grader)) > 1
     other_solution = replace(grader, solution=(*grader.solution[1:], grader.solution[0]))
