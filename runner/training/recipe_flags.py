@@ -63,9 +63,7 @@ def _has_flags(recipe: Recipe, declared: Recipe) -> bool:
     drops_start = not (recipe.weights or recipe.from_run) and bool(declared.weights or declared.from_run)
     return not (
         (recipe.pretrained and not declared.pretrained)
-        or (declared.find_lr and not recipe.find_lr)
         or (declared.auto_batch and not recipe.auto_batch)
-        or (declared.group_lrs and not recipe.group_lrs)
         or (declared.folds and not recipe.folds)
         or (drops_start and recipe.pretrained and recipe.backbone == declared.backbone)
     )
@@ -130,14 +128,15 @@ def _optimizer_flags(recipe: Recipe, declared: Recipe, *, finds_lr: bool) -> Fla
         flags["--batch-size"] = "auto"
     elif recipe.batch_size != declared.batch_size:
         flags["--batch-size"] = recipe.batch_size
-    if recipe.find_lr and not finds_lr:
-        flags["--lr"] = "find"
-    elif recipe.group_lrs and recipe.group_lrs != declared.group_lrs:
-        flags["--lr"] = ",".join(f"{lr:g}" for lr in recipe.group_lrs)
-    elif recipe.lr != declared.lr:
-        flags["--lr"] = f"{recipe.lr:g}"
+    if _lrs(recipe, finds_lr=recipe.find_lr) != _lrs(declared, finds_lr=finds_lr):
+        flags["--lr"] = "find" if recipe.find_lr else ",".join(f"{lr:g}" for lr in recipe.group_lrs or (recipe.lr,))
     if recipe.dropout != declared.dropout:
         flags["--dropout"] = f"{recipe.dropout:g}"
     if recipe.oversample != declared.oversample:
         flags["--oversample"] = f"{recipe.oversample:g}"
     return flags
+
+
+def _lrs(recipe: Recipe, *, finds_lr: bool) -> tuple[object, ...]:
+    """All that `--lr` sets: it replaces each of them."""
+    return (finds_lr, recipe.group_lrs, None if finds_lr or recipe.group_lrs else recipe.lr)

@@ -194,7 +194,7 @@ class StageTrainer:
             raise TrainingError(
                 f"the validation loss is {loss}: the network predicts no numbers",
                 where=fold.folder,
-                fix=fold.session.command("train", "--lr", f"{self.lrs[-1] / 10:.2g}"),
+                fix=_with_smaller_lr(fold, self.stage, self.lrs[-1] / 10),
             )
         of_rows, of_prior = row_losses(fold.outputs, logits, learned), self._prior_row_losses
         targets = fold.valid.mean_by_id(fold.index_targets[rows])
@@ -262,18 +262,24 @@ class StageTrainer:
 
 
 def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> TrainingError:
-    """The loss became NaN: the error names the lr, and the snapshot to start from with a smaller one."""
+    """The loss became NaN: the error names the lr, and the command that trains with a smaller one."""
     snapshots = fold.read_snapshots()
     kept = f"the weights of {snapshots[-1].name} are kept" if snapshots else "no weights are kept"
-    recipe = replace(fold.recipe, lr=float(f"{error.lr / 10:.2g}"), group_lrs=None, find_lr=False)
-    if snapshots:
-        recipe = replace(recipe, from_run=f"{fold.run.name}:{snapshots[-1].name}", weights=None)
-    words = train_words(fold.session, fold.run, recipe)
     return TrainingError(
         f"the loss became NaN in epoch {epoch.number + 1}, mini-batch {error.batch + 1}, at lr {error.lr:.3g}; {kept}",
         where=fold.folder,
-        fix=fold.session.command(*words) if words else f"the same command with --lr {recipe.lr:g} and --new",
+        fix=_with_smaller_lr(fold, fold.recipe.stages[epoch.stage], error.lr / 10),
     )
+
+
+def _with_smaller_lr(fold: FoldRun, stage: Stage, lr: float) -> str:
+    """The command whose stage has this lr; it starts from the last snapshot, if there is one."""
+    snapshots = fold.read_snapshots()
+    recipe = replace(fold.recipe, lr=float(f"{lr / stage.lr_scale:.2g}"), group_lrs=None, find_lr=False)
+    if snapshots:
+        recipe = replace(recipe, from_run=f"{fold.run.name}:{snapshots[-1].name}", weights=None)
+    words = train_words(fold.session, fold.run, recipe)
+    return fold.session.command(*words) if words else again("--lr", f"{recipe.lr:g}")
 
 
 def prior_row_losses(fold: FoldRun) -> NDArray[Any]:

@@ -79,13 +79,23 @@ def test_the_flags_of_a_recipe_make_that_recipe(session: Session, name: str) -> 
     [
         (replace(DECLARED, stages=DECLARED.stages[1:]), DECLARED),  # no flag drops a stage
         (DECLARED, replace(DECLARED, pretrained=False)),
-        (DECLARED, replace(DECLARED, find_lr=True)),
         (DECLARED, replace(DECLARED, folds=5)),
         (DECLARED, replace(DECLARED, weights="w.safetensors")),
     ],
 )
 def test_a_recipe_that_no_flags_make_has_none(recipe: Recipe, declared: Recipe) -> None:
     assert recipe_flags(recipe, declared) is None
+
+
+@pytest.mark.parametrize("change", [{"find_lr": True}, {"group_lrs": (1e-4, 1e-3, 0.01)}])
+def test_the_flag_of_an_lr_replaces_a_declared_finder_and_lrs_of_groups(
+    session: Session, change: dict[str, Any]
+) -> None:
+    declared = replace(DECLARED, **change)
+    for wanted in (DECLARED, RECIPES["lr"], RECIPES["lr finder"], RECIPES["lr of each group"]):
+        flags = recipe_flags(wanted, declared)
+        assert flags is not None
+        assert parsed(Session(replace(session.competition, recipe=declared), session.workspace), flags) == wanted
 
 
 def steps_of(session: Session, run: Run, kind: str | None = None, **log: Any) -> list[str]:

@@ -20,7 +20,7 @@ from runner.training import trainer as trainer_module
 from runner.training.fold import FoldRun, load_snapshot
 from runner.training.learner import predict_logits
 from runner.training.loaders import ImageLoader
-from runner.training.log import append_line, keep_lines, read_log
+from runner.training.log import Line, append_line, keep_lines, read_log
 from runner.training.losses import constant_logits, label_loss, row_losses
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
@@ -35,6 +35,13 @@ def weights(fold: FoldRun, cycle: int) -> dict[str, torch.Tensor]:
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def log_line(epoch: int) -> Line:
+    """An epoch's line, as a training writes it."""
+    stage = {"stage": 0, "size": 24, "mode": "frozen", "cycle": 0, "ends_cycle": False, "batch_size": 16}
+    losses = {"train_loss": 0.9, "valid_loss": 1.1, "scores": {"accuracy": 0.5}, "losses": [1.0, 0.8]}
+    return {"fold": 0, "epoch": epoch, **stage, **losses, "seconds": 1.5, "images_per_second": 32.0, "lrs": [0.01]}
 
 
 def test_a_fold_leaves_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: Path) -> None:
@@ -198,22 +205,24 @@ def test_broken_weights_of_a_snapshot_are_an_error_that_names_the_file(make_fold
 
 @pytest.mark.parametrize("content", ['{"cycle": 0}', '{"format": 1, "cycle": 0, "body": 3}', '{"format": 2}'])
 def test_a_snapshot_of_another_version_is_an_error_with_a_fix(content: str, tmp_path: Path) -> None:
-    (tmp_path / "snapshot-0.json").write_text(content)
+    folder = tmp_path / "dog-breed" / "tiny" / "fold-0"
+    folder.mkdir(parents=True)
+    (folder / "snapshot-0.json").write_text(content)
     with pytest.raises(TrainingError) as caught:
-        read_snapshots(tmp_path)
-    assert caught.value.where == str(tmp_path / "snapshot-0.json")
-    assert caught.value.fix == "delete the run's folder and train it again"
+        read_snapshots(folder)
+    assert caught.value.where == str(folder / "snapshot-0.json")
+    assert caught.value.fix == f"delete {folder}, then: `runner dog-breed train --run tiny --resume`"
 
 
 def test_a_half_written_log_line_is_dropped(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    append_line(log, {"epoch": 0})
+    append_line(log, log_line(epoch=0))
     with log.open("a") as file:
         file.write('{"epoch": 1, "tra')
-    assert read_log(log) == [{"epoch": 0}]
+    assert read_log(log) == [log_line(epoch=0)]
     keep_lines(log, lambda line: line["epoch"] < 5)
-    append_line(log, {"epoch": 1})
-    assert read_log(log) == [{"epoch": 0}, {"epoch": 1}]
+    append_line(log, log_line(epoch=1))
+    assert read_log(log) == [log_line(epoch=0), log_line(epoch=1)]
 
 
 def test_an_image_without_a_probable_label_gets_the_most_probable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from runner.training.fold import FoldRun, oversampled_rows
 from runner.training.log import read_log
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
+from tests.builders import start_run
 
 MakeFold = Callable[..., FoldRun]
 
@@ -27,12 +29,22 @@ def test_a_loss_that_becomes_nan_names_the_lr_and_keeps_the_last_snapshot(
 ) -> None:
     stages = (tiny_recipe.stages[0], replace(tiny_recipe.stages[1], lr_scale=1e30))
     fold = make_fold(tmp_path, replace(tiny_recipe, stages=stages))
+    start_run(fold.session.workspace, fold.session.name, fold.recipe, fold.run.name)
     with pytest.raises(TrainingError, match=r"NaN in epoch \d, mini-batch \d, at lr .*snapshot-0 are kept") as caught:
         train_fold(fold)
-    assert str(caught.value.fix).startswith("runner dog-breed train --lr ")
-    assert str(caught.value.fix).endswith("--from-run tiny:snapshot-0")
+    words = r"runner dog-breed train --recipe-of tiny --from-run tiny:snapshot-0 --lr \S+"
+    assert re.fullmatch(words, str(caught.value.fix))
     assert [snapshot.name for snapshot in read_snapshots(fold.folder)] == ["snapshot-0"]
     assert all(np.isfinite(line["train_loss"]) for line in read_log(fold.run.log_file))
+
+
+def test_a_loss_that_becomes_nan_before_a_run_is_kept_asks_for_the_same_command_with_a_smaller_lr(
+    make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    fold = make_fold(tmp_path, replace(tiny_recipe, stages=(replace(tiny_recipe.stages[0], lr_scale=1e30),)))
+    with pytest.raises(TrainingError, match=r"NaN in epoch 1, .* no weights are kept") as caught:
+        train_fold(fold)
+    assert re.fullmatch(r"\.\.\. --lr \S+", str(caught.value.fix))
 
 
 def test_rare_classes_are_repeated_to_the_commonest_up_to_the_limit() -> None:

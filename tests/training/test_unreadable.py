@@ -72,7 +72,8 @@ def test_a_truncated_image_stops_training_with_one_message(
     counts = "0 of 60 labelled and 1 of 21 test" if subset == "test" else "1 of 60 labelled and 0 of 21 test"
     assert f"{counts} images cannot be read:" in err
     assert path.name in err
-    assert "... --skip-unreadable" in err
+    words = f"--workspace {workspace} shapes train --run one --workers {workers} --skip-unreadable"
+    assert f"or without them this once:\n    runner {words}\n" in err
     assert not (workspace / "runs" / "shapes" / "one").exists()
 
 
@@ -149,7 +150,9 @@ def test_broken_images_are_told_when_the_data_arrives(
     assert "warning: 1 of 60 labelled and 1 of 21 test images cannot be read:\n" in err
     assert "train/train003.jpg: the file is not an image but an HTML page" in err
     assert "test/test004.jpg: the image is empty: 0 bytes" in err
-    assert f"runner shapes download --from {source} --force; or go on without them: runner shapes download" in err
+    here = f"runner --workspace {tmp_path} shapes download"
+    replaced, skipped = f"`{here} --from {source} --force`", f"`{here} --skip-unreadable --from {source}`"
+    assert f"replace the files: {replaced}; or go on without them: {skipped}\n" in err
 
 
 @pytest.fixture

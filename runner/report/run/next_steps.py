@@ -93,7 +93,9 @@ def _smaller_lr(data: RunData) -> RecipeChange | None:
 def _find_lr(data: RunData) -> RecipeChange | None:
     if data.recipe.find_lr:
         return None
-    return RecipeChange(f"The LR finder's lr instead of {data.recipe.lr:g}", replace(data.recipe, find_lr=True))
+    return RecipeChange(
+        f"The LR finder's lr instead of {data.recipe.lr:g}", replace(data.recipe, find_lr=True, group_lrs=None)
+    )
 
 
 def _pretrained(data: RunData) -> RecipeChange | None:
