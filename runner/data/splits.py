@@ -95,7 +95,7 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
     if not 2 <= folds <= units:
         raise UsageError(
             f"{folds} folds cannot be made of {units} rows or groups of rows",
-            fix=f"at most {units} folds can be made: `{again('--folds', min(5, units))}`",
+            fix=f"from 2 to {units} folds can be made: `{again('--folds', min(5, units))}`",
         )
     return _assign(unit_of_row, units, targets, [1 / folds] * folds)
 

@@ -64,7 +64,7 @@ def test_a_flipped_bit_of_an_image_is_told_with_its_name_and_what_to_run(folder:
     flip(folder / NAMES[1], 30)  # of the header's checksum, which a decoder may ignore
     with pytest.raises(DataError) as caught:
         reader[1]
-    assert caught.value.where == folder / NAMES[1]
+    assert caught.value.where == str(folder / NAMES[1])
     assert "runner shapes download --accept-changes" in (caught.value.fix or "")
     with pytest.raises(DataError):
         reader.digest(1)

@@ -172,7 +172,7 @@ def test_a_damaged_leaderboard_is_named_and_the_one_before_is_used(
     assert saved.saved_at == START
     message = capsys.readouterr().err
     assert f"damaged and left out: {path}: its rows are not those that were written" in message
-    assert f"(fix: remove {path}, then: runner --host practice dogs standings --refresh)" in message
+    assert f"(fix: remove {path}, then: `runner --host practice dogs standings --refresh`)" in message
 
 
 def test_a_saved_leaderboard_without_a_checksum_is_read(tmp_path: Path) -> None:

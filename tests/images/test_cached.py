@@ -75,9 +75,9 @@ def spy_on_decoding(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are decoded from now on."""
     paths: list[Path] = []
 
-    def spy(path: Path, *, min_side: int | None = None) -> Any:
+    def spy(path: Path, **options: Any) -> Any:
         paths.append(path)
-        return read_image(path, min_side=min_side)
+        return read_image(path, **options)
 
     monkeypatch.setattr(cached_module, "read_image", spy)
     return paths

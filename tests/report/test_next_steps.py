@@ -101,7 +101,8 @@ def test_the_flag_of_an_lr_replaces_a_declared_finder_and_lrs_of_groups(
 def steps_of(session: Session, run: Run, kind: str | None = None, **log: Any) -> list[str]:
     """The suggestions, after a training whose losses were of that kind."""
     if kind is not None:
-        fields = {"size": 32, "mode": "unfrozen", "cycle": 0, "scores": {}, "lrs": [0.01], "seconds": 1.0}
+        fields = {"size": 32, "mode": "unfrozen", "cycle": 0, "scores": {}, "lrs": [0.01], "losses": [1.0], "seconds": 1.0}
+        fields |= {"batch_size": 64, "images_per_second": 10.0, "ends_cycle": False}
         lines = make_log(kind, **log)
         run.log_file.write_text("".join(json.dumps(fields | line) + "\n" for line in lines), encoding="utf-8")
     return next_steps(read_run_data(session, run))
@@ -109,7 +110,7 @@ def steps_of(session: Session, run: Run, kind: str | None = None, **log: Any) ->
 
 def suggested(session: Session, step: str) -> Recipe:
     """The recipe that a step's command trains."""
-    command = re.search(r"`runner shapes train ([^`]*)`", step)
+    command = re.search(r"`runner (?:--workspace \S+ )?shapes train ([^`]*)`", step)
     assert command is not None, step
     return parsed(session, shlex.split(command[1]))
 
@@ -181,11 +182,11 @@ def test_the_weights_of_the_run_are_in_its_commands(make_run: Any, session: Sess
 
 def test_another_run_with_the_same_folds_is_suggested_for_an_ensemble(make_run: Any, session: Session) -> None:
     run = make_run("first")
-    assert any("train another backbone: `runner shapes train " in step for step in steps_of(session, run))
+    assert any("train another backbone: `runner " in step and " shapes train " in step for step in steps_of(session, run))
     make_run("second", draw=6)
     make_run("other-folds", folds=3)
     steps = steps_of(session, run)
-    assert any(step.endswith("`runner shapes ensemble first second`") for step in steps)
+    assert any(step.endswith(" shapes ensemble first second`") for step in steps)
 
 
 def test_confident_errors_point_to_wrong_labels(make_run: Any, session: Session) -> None:

@@ -165,7 +165,7 @@ def _all_data(make: Any, session: Session) -> Run:
     for path in (*run.folder.glob("fold-0/*.valid.npz"), run.folds_file):
         path.unlink()
     lines = run.log_file.read_text(encoding="utf-8")
-    run.log_file.write_text(re.sub(r'"valid_loss": [0-9.]+', '"valid_loss": null', lines), encoding="utf-8")
+    run.log_file.write_text(re.sub(r'"valid_loss": [0-9.]+(.*), "checksum": [0-9]+', r'"valid_loss": null\1', lines), encoding="utf-8")
     return run
 
 
@@ -242,7 +242,7 @@ def test_a_killed_run_has_a_report_of_its_epochs(make_run: Any, session: Session
     text = _page(session, run)
     assert "Unfinished: 2 of 3 epochs are done." in text
     assert "figure-loss" in text and "figure-confusion" not in text
-    assert "runner shapes train --run first --resume" in text
+    assert " shapes train --run first --resume" in text
 
 
 def test_a_run_with_only_a_recipe_has_a_report(make_run: Any, session: Session) -> None:

@@ -18,7 +18,7 @@ def test_the_soak_notices_a_file_that_arrived_twice(tmp_path: Path) -> None:
     from benchmarks.torture.soak import _problems
 
     record = json.loads((folder / "host" / "submissions" / "1.json").read_text())
-    del record["check"]
+    del record["checksum"]
     (folder / "host" / "submissions" / "3.json").write_text(json.dumps(record | {"ref": "3"}))
     (folder / "host" / "submissions" / "3.csv").write_bytes((folder / "host" / "submissions" / "1.csv").read_bytes())
     problems = list(_problems(folder, sorted((folder / "files").iterdir())))
