@@ -56,7 +56,11 @@ def test_every_command_line_in_a_page_parses(page: Path, plugin_workspace: Path)
 
 
 def test_an_unknown_flag_or_command_does_not_parse() -> None:
-    for words in (["dog-breed", "train", "--no-such-flag"], ["dog-breed", "fly"], ["dog-breed", "check", "a.csv", "b.csv"]):
+    for words in (
+        ["dog-breed", "train", "--no-such-flag"],
+        ["dog-breed", "fly"],
+        ["dog-breed", "check", "a.csv", "b.csv"],
+    ):
         with pytest.raises((click.ClickException, runner.errors.UsageError)):
             parse(words)
 

@@ -101,7 +101,15 @@ def test_the_flag_of_an_lr_replaces_a_declared_finder_and_lrs_of_groups(
 def steps_of(session: Session, run: Run, kind: str | None = None, **log: Any) -> list[str]:
     """The suggestions, after a training whose losses were of that kind."""
     if kind is not None:
-        fields = {"size": 32, "mode": "unfrozen", "cycle": 0, "scores": {}, "lrs": [0.01], "losses": [1.0], "seconds": 1.0}
+        fields = {
+            "size": 32,
+            "mode": "unfrozen",
+            "cycle": 0,
+            "scores": {},
+            "lrs": [0.01],
+            "losses": [1.0],
+            "seconds": 1.0,
+        }
         fields |= {"batch_size": 64, "images_per_second": 10.0, "ends_cycle": False}
         lines = make_log(kind, **log)
         run.log_file.write_text("".join(json.dumps(fields | line) + "\n" for line in lines), encoding="utf-8")
@@ -182,7 +190,9 @@ def test_the_weights_of_the_run_are_in_its_commands(make_run: Any, session: Sess
 
 def test_another_run_with_the_same_folds_is_suggested_for_an_ensemble(make_run: Any, session: Session) -> None:
     run = make_run("first")
-    assert any("train another backbone: `runner " in step and " shapes train " in step for step in steps_of(session, run))
+    assert any(
+        "train another backbone: `runner " in step and " shapes train " in step for step in steps_of(session, run)
+    )
     make_run("second", draw=6)
     make_run("other-folds", folds=3)
     steps = steps_of(session, run)

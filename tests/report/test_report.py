@@ -165,7 +165,9 @@ def _all_data(make: Any, session: Session) -> Run:
     for path in (*run.folder.glob("fold-0/*.valid.npz"), run.folds_file):
         path.unlink()
     lines = run.log_file.read_text(encoding="utf-8")
-    run.log_file.write_text(re.sub(r'"valid_loss": [0-9.]+(.*), "checksum": [0-9]+', r'"valid_loss": null\1', lines), encoding="utf-8")
+    run.log_file.write_text(
+        re.sub(r'"valid_loss": [0-9.]+(.*), "checksum": [0-9]+', r'"valid_loss": null\1', lines), encoding="utf-8"
+    )
     return run
 
 
