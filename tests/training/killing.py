@@ -25,6 +25,7 @@ from typing import Any
 import runner
 import runner.workflow
 from runner.cli import run_command
+from tests.epoch_log import without_times
 
 _TRACED = tuple(
     str(Path(runner.__file__).parent / name) for name in ("training", "prediction", "steps", "workspace", "workflow")
@@ -113,7 +114,8 @@ def differences(first: Path, second: Path) -> list[str]:
 
 def _result_files(top: Path) -> list[Path]:
     paths = [*top.glob("runs/**/*"), *top.glob("submissions/**/*"), *top.glob("cache/**/*.npy")]
-    return [path for path in paths if path.is_file() and ".part" not in path.name]
+    # A temporary file or a lock that a killed process left behind is no result.
+    return [path for path in paths if path.is_file() and ".part" not in path.name and not path.name.endswith(".lock")]
 
 
 def _content(path: Path) -> Any:
@@ -125,14 +127,8 @@ def _content(path: Path) -> Any:
         with np.load(path) as arrays:
             return {name: arrays[name].tobytes() for name in arrays.files}
     if path.name == "log.jsonl":
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return [{name: value for name, value in line.items() if not _is_timed(name)} for line in lines]
+        return without_times(path.read_bytes())
     return path.read_bytes()
-
-
-def _is_timed(name: str) -> bool:
-    """Whether a value of the log depends on how long an epoch took."""
-    return "second" in name or name == "checksum"
 
 
 @dataclass
