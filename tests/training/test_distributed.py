@@ -80,7 +80,7 @@ def launch(folder: Path, shapes_folder: Path, *words: str, failure: str = "none"
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,  # three processes that import torch take minutes on a busy machine
     )
     return Launched(workspace, records, done.returncode, done.stdout, done.stderr)
 
