@@ -39,7 +39,9 @@ from runner.contract import (
 from runner.data.manifest import MARKER
 from runner.prediction.predictions import Predictions, write_predictions
 from runner.session import Session
-from runner.submission_format.submission_format import find_problems, read_submission, read_submission_format
+from runner.submission_format.check import find_problems
+from runner.submission_format.submission_format import read_submission_format
+from runner.submission_format.values import read_submission
 from runner.workspace import Workspace
 
 # --- growth -------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Session:
     def submission_format(self) -> SubmissionFormat:
         """Ids, columns and cells of a submission, from the sample submission."""
         try:
-            return read_submission_format(self.competition.labels, self.sample_file, competition=self.name)
+            return read_submission_format(self.competition, self.sample_file)
         except DataError as error:
             raise DataError(error.message, where=error.where, fix=self.redownload_command) from error
 

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from runner import contract
-from runner.contract import ACCURACY, LOG_LOSS, SIDE_ON, Competition, Multiclass, Recipe, Stage, TrainMode
+from runner.contract import (
+    ACCURACY,
+    BINARY_LOG_LOSS,
+    LOG_LOSS,
+    RMSE,
+    SIDE_ON,
+    Binary,
+    Competition,
+    Labels,
+    Metric,
+    Multiclass,
+    Multilabel,
+    Recipe,
+    Regression,
+    Stage,
+    TrainMode,
+)
 from runner.workspace import write_text
 
 # Tests change fields with `replace`, mostly the recipe.
@@ -24,6 +42,14 @@ SHAPES = Competition(
     ),
     name="shapes",
 )
+
+
+def competition_of(labels: Labels, metric: Metric | None = None, **fields: Any) -> Competition:
+    """A competition with these labels, and the plainest metric that scores their probabilities or numbers."""
+    plainest = {Binary: BINARY_LOG_LOSS, Multilabel: BINARY_LOG_LOSS, Regression: RMSE}
+    metric = metric or plainest.get(type(labels), LOG_LOSS)
+    return replace(SHAPES, **{"name": "", "labels": labels, "metric": metric, "extra_metrics": (), **fields})
+
 
 _FILE = '''"""The height of a bright band."""
 

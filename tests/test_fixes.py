@@ -119,7 +119,7 @@ def test_a_fix_that_can_be_pasted_passes(fix: str) -> None:
 def test_the_program_names_the_competition_of_what_it_reads(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     for call in calls:
-        if ast.unparse(call.func) in ("read_folds", "read_submission_format"):
+        if ast.unparse(call.func) == "read_folds":
             assert "competition" in [keyword.arg for keyword in call.keywords], f"{path}:{call.lineno}"
 
 

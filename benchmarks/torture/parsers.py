@@ -46,7 +46,8 @@ from runner.hosts.leaderboards import read_leaderboard_file
 from runner.hosts.ledger import read_ledger
 from runner.images.decode import read_image, read_size
 from runner.prediction.predictions import read_view_predictions
-from runner.submission_format.submission_format import find_problems, read_submission_format
+from runner.submission_format.check import find_problems
+from runner.submission_format.submission_format import read_submission_format
 from runner.training.log import read_log
 from runner.training.run import Run
 from runner.training.snapshots import read_checkpoint_meta, read_snapshots
@@ -198,7 +199,7 @@ def _read_iceberg(path: Path) -> None:
 
 
 def _check_submission(path: Path) -> None:
-    expected = read_submission_format(COMPETITION.labels, path.with_name("sample.csv"))
+    expected = read_submission_format(COMPETITION, path.with_name("sample.csv"))
     find_problems(expected, path)
 
 
@@ -253,7 +254,7 @@ PARSERS: dict[str, Parser] = {
     "csv": Parser(lambda path: list(read_csv(path, lenient=True)), "a.csv", (CsvError, RunnerError), (_CSV,)),
     "strict csv": Parser(lambda path: list(read_csv(path)), "a.csv", (CsvError, RunnerError), (_CSV,)),
     "sample submission": Parser(
-        lambda path: read_submission_format(COMPETITION.labels, path), "sample.csv", (RunnerError,), (_CSV,)
+        lambda path: read_submission_format(COMPETITION, path), "sample.csv", (RunnerError,), (_CSV,)
     ),
     "submission": Parser(_check_submission, "a.csv", (RunnerError,), (_CSV,)),
     "leaderboard": Parser(read_leaderboard_file, "a.csv", (RunnerError,), (_LEADERBOARD,)),

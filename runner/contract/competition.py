@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.decisions import Grade, OneClass, TagSet, TopClasses
+from runner.contract.decisions import Grade, OneClass, TopClasses
 from runner.contract.images import Hdf5, ImageArray, Images, Level, Pixels, Stack, folder_of, templates_of
 from runner.contract.labels import (
     FileNames,
@@ -116,12 +116,8 @@ def _find_errors(competition: Competition) -> list[tuple[str, str]]:
 
 
 def _unread_errors(competition: Competition) -> list[tuple[str, str]]:
-    """What the contract can say and the index or the submission cannot read yet."""
+    """What the contract can say and the index cannot read yet."""
     errors = []
-    if competition.submission_rows or competition.submission_sep != " " or competition.decimals:
-        errors.append(("submission_rows", "not written yet"))
-    if not isinstance(competition.metric.decision, OneClass | TagSet | None):
-        errors.append(("metric", f"the decision of {competition.metric.key} is not written yet"))
     for field in ("train_images", "test_images"):
         if isinstance(getattr(competition, field), Stack | Pixels | Hdf5 | Level):
             errors.append((field, "these are not read yet"))
@@ -198,6 +194,8 @@ def _submission_errors(competition: Competition) -> list[tuple[str, str]]:
         errors.append(("submission_rows", message))
     if isinstance(labels, SeveralTargets) and not rows:
         errors.append(("submission_rows", "with several targets the submission has a row per id and column: say which"))
+    if not competition.submission_sep:
+        errors.append(("submission_sep", "an empty text separates nothing"))
     if competition.decimals is not None and not 1 <= competition.decimals <= 17:
         errors.append(("decimals", f"{competition.decimals} is not from 1 to 17"))
     return errors

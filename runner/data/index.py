@@ -26,7 +26,7 @@ from runner.data.classes import (
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
 from runner.data.index_inputs import IndexInputs, is_image
 from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
-from runner.data.sample import SampleSubmission, read_sample_submission
+from runner.data.sample import SampleSubmission, check_form, read_sample_submission
 from runner.data.strata import Strata, strata_of
 from runner.data.table_rows import TableRows, id_group, label_rows, label_table_columns, template_columns
 from runner.gc_disabled import gc_disabled
@@ -77,6 +77,7 @@ def build_index(competition: Competition, data_dir: Path) -> Index:
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)
     classes = _classes(competition.labels, inputs.label_columns(), sample, train, inputs.problems)
+    check_form(inputs, sample, classes)
     _check_tabular(inputs)
     warn_unused_images(train, test, inputs)
     inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)

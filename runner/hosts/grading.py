@@ -8,13 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from runner.contract import Competition
+from runner.contract import Competition, TopClasses
 from runner.contract.targets import targets_of
 from runner.csv_file import write_csv
-from runner.submission_format.submission_format import read_submission, read_submission_format
+from runner.submission_format.submission_format import read_submission_format
+from runner.submission_format.values import read_submission
+
+Matrix = NDArray[Any]
 
 _HEADER = ["id", "label", "usage"]
 
@@ -55,10 +60,8 @@ class Grader:
 
     def grade(self, path: Path) -> Scores:
         """The scores of a submission file; SubmissionFormatError if its format is wrong."""
-        submission_format = read_submission_format(
-            self.competition.labels, self.sample, competition=self.competition.name
-        )
-        ids, predictions = read_submission(submission_format, path, classes=self.classes)
+        form = read_submission_format(self.competition, self.sample)
+        ids, predictions = read_submission(form, path, classes=self.classes)
         row_of = {id: row for row, id in enumerate(ids)}
         return Scores(
             public=self._score(predictions, row_of, Usage.PUBLIC),
@@ -68,7 +71,22 @@ class Grader:
     def _score(self, predictions: np.ndarray, row_of: dict[str, int], usage: Usage) -> float:
         solution = [row for row in self.solution if row.usage is usage]
         targets = targets_of(self.competition.labels, self.classes, [row.label for row in solution])
-        return self.competition.metric.score(targets, predictions[[row_of[row.id] for row in solution]])
+        values = predictions[[row_of[row.id] for row in solution]]
+        return self.competition.metric.score(*_scored(self.competition, targets, values))
+
+
+def _scored(competition: Competition, targets: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
+    """The targets and values without what the sample submission does not ask for, and with the places left empty."""
+    unasked = np.isnan(values)
+    if unasked.any():
+        return np.where(unasked, np.nan, targets), np.where(unasked, 0, values)
+    decision = competition.metric.decision
+    if isinstance(decision, TopClasses):
+        # A class that a short list leaves out must rank behind its empty places, which are classes of nothing.
+        listed = (values > 0).sum(axis=1, keepdims=True)
+        empty = np.where(np.arange(decision.k) < decision.k - listed, 0.5, -1.0)
+        return np.hstack([targets, np.zeros_like(empty)]), np.hstack([values, empty])
+    return targets, values
 
 
 def split_public_private(

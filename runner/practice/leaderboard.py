@@ -72,7 +72,7 @@ def score_teams(
 ) -> list[TeamScores]:
     """The sample submission, class frequencies, and each team that beats them, graded as any submission is."""
     scores = [(SAMPLE_TEAM, grader.grade(grader.sample))]
-    submission_format = read_submission_format(competition.labels, grader.sample, competition=competition.name)
+    submission_format = read_submission_format(competition, grader.sample)
     data = models.data
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "submission.csv"

@@ -209,7 +209,7 @@ class _RehearsalData:
     def _write_sample(self) -> None:
         """Write a sample submission of the hidden rows, each with the cells of the real one's first row."""
         path = self.index.data_dir / aliases(self.competition.sample_submission)[0]
-        sample = read_submission_format(self.competition.labels, path, competition=self.competition.name)
+        sample = read_submission_format(self.competition, path)
         _, first_row = next(iter(read_csv(path)))
         column = sample.header.index(sample.id_column)
         rows = ([*first_row[:column], id, *first_row[column + 1 :]] for id in sorted(self.hidden_ids))

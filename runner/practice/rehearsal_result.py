@@ -14,7 +14,7 @@ from runner.hosts.standings import Standing, find_standing
 from runner.practice.rehearsal import HiddenRows
 from runner.prediction.score import Score, score_rows
 from runner.session import Session
-from runner.submission_format.submission_format import read_submission
+from runner.submission_format.values import read_submission
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import competitions
-from runner.contract import Competition, Multiclass
+from runner.contract import ACCURACY, GAP, LOG_LOSS, LWLRAP, Competition, Metric, Multiclass, map_at
 from runner.data.classes import probable_typos
 from runner.data.index import Index, build_index
 from runner.data.tabular import read_tabular
@@ -84,6 +85,8 @@ FOLDERS = replace(
     train_images="train/{label}/{id}",
     valid_images="valid/{label}/{id}",
     test_images="test/{id}",
+    metric=ACCURACY,
+    extra_metrics=(),
 )
 
 
@@ -158,7 +161,58 @@ def test_the_classes_are_the_sample_submissions_columns_in_order(dog: Path) -> N
 
 def test_with_one_sample_column_the_classes_are_the_labels_sorted(dog: Path) -> None:
     (dog / "sample_submission.csv").write_text("id,breed\nz,boxer\ny,boxer\n")
-    assert build_index(DOG, dog).classes == ("beagle", "boxer")
+    assert build_index(replace(DOG, metric=ACCURACY), dog).classes == ("beagle", "boxer")
+
+
+# The metric and the sample submission, then of the error: the line, and what names both.
+CONTRADICTIONS = [
+    (LOG_LOSS, "id,breed\nz,boxer\ny,boxer\n", 1, "log_loss scores a probability for each class, and.*: 'breed'"),
+    (ACCURACY, "id,breed\nz,beagle boxer\ny,\n", 2, "accuracy scores one class, and the cell is a list of 2"),
+    (ACCURACY, "id,breed\nz,\ny,0.5\n", 3, "accuracy scores one class, and the cell is a number: '0.5'"),
+    (ACCURACY, "id,breed\nz,1\ny,1\n", 2, "one class, and the cell is a number, and no class is one: '1'"),
+    (ACCURACY, "id,breed\nz,boxer 0.5\ny,boxer 0\n", 2, "the cell is a class with a number: 'boxer 0.5'"),
+    (ACCURACY, "id,beagle,boxer\nz,0,1\ny,0,1\n", 1, "scores one class, and there are 2 columns.*: beagle, boxer"),
+    (map_at(1), "id,breed\nz,beagle boxer\ny,\n", 2, "map_at_1 scores up to 1 classes, and the cell is a list of 2"),
+    (map_at(2), 'id,breed\nz,"beagle,boxer"\ny,\n', 2, "the cell is a list with ',' between its names"),
+    (GAP, "id,breed\nz,boxer\ny,boxer\n", 2, "gap scores a class with its confidence, and the cell is a class alone"),
+    (LOG_LOSS, "id,beagle,boxer\nz,0,boxer\ny,0,1\n", 2, "a probability for each class, and the cell is not a number"),
+]
+
+
+@pytest.mark.parametrize(("metric", "sample", "line", "words"), CONTRADICTIONS)
+def test_a_metric_that_the_sample_submission_cannot_hold_is_an_error(
+    dog: Path, metric: Metric, sample: str, line: int, words: str
+) -> None:
+    (dog / "sample_submission.csv").write_text(sample)
+    found = [error for error in errors(replace(DOG, metric=metric, extra_metrics=()), dog) if error.line == line]
+    assert any(re.search(words, error.message) for error in found), found
+
+
+def test_columns_that_the_labels_lack_are_an_error_that_names_both(planet: Path) -> None:
+    (planet / "sample_submission_v2.csv").write_text("image_name,agriculture,clear,hase,road\nt0,0,0,0,0\n")
+    (error,) = errors(replace(PLANET, metric=LWLRAP), planet)[:1]
+    assert error.message.startswith("it asks for 4 columns, and the labels have 5; not asked for: haze, primary")
+    assert "not in the labels: hase (did you mean 'haze'?)" in error.message
+
+
+def test_a_list_of_one_class_where_several_are_scored_is_a_warning(dog: Path) -> None:
+    (dog / "sample_submission.csv").write_text("id,breed\nz,boxer\ny,boxer\n")
+    (warning,) = build_index(replace(DOG, metric=map_at(2), extra_metrics=()), dog).problems
+    assert warning.message == "the metric map_at_2 scores up to 2 classes, and every cell has one"
+
+
+def test_the_images_of_a_sample_with_a_row_per_id_and_column_are_its_distinct_ids(dog: Path) -> None:
+    rows = "".join(f"{id}_{name},0\n" for id in ("z", "y") for name in ("boxer", "beagle"))
+    (dog / "sample_submission.csv").write_text(f"row,p\n{rows}")
+    index = build_index(replace(DOG, submission_rows="{id}_{column}"), dog)
+    assert index.test["id"].tolist() == ["z", "y"]
+    assert index.classes == ("boxer", "beagle")
+
+
+def test_a_row_without_the_form_of_a_long_submission_is_an_error(dog: Path) -> None:
+    (dog / "sample_submission.csv").write_text("row,p\nz_boxer,0\nz_beagle,0\ny,0\n")
+    found = errors(replace(DOG, submission_rows="{id}_{column}"), dog)
+    assert ("sample_submission.csv:4", "row without an image") in [(error.place, error.kind) for error in found]
 
 
 def test_the_tags_are_those_of_the_training_rows_sorted(planet: Path) -> None:
@@ -627,7 +681,7 @@ def test_impossible_columns_of_the_sample_submission_are_an_error(dog: Path, tex
 
 def test_a_binary_sample_submission_has_one_column(iceberg: Path) -> None:
     (iceberg / "sample_submission.csv").write_text("id,ship,iceberg\nt0,0,1\n")
-    message = "there are 2 columns beside the id, but one value to predict"
+    message = "the metric binary_log_loss scores one probability, and there are 2 columns beside the id: ship, iceberg"
     assert message in [error.message for error in errors(ICEBERG, iceberg)]
 
 

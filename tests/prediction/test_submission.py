@@ -9,24 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Binary, Multiclass, Multilabel
+from runner.contract import ACCURACY, BINARY_LOG_LOSS, LOG_LOSS, MEAN_F2, Binary, Multiclass, Multilabel
 from runner.errors import SubmissionFormatError
 from runner.prediction.submission import check_submission, write_submission
-from runner.submission_format.submission_format import (
-    SubmissionFormat,
-    find_problems,
-    read_submission,
-    read_submission_format,
-)
+from runner.submission_format.check import find_problems
+from runner.submission_format.submission_format import SubmissionFormat, read_submission_format
+from runner.submission_format.values import read_submission
+from tests.competitions import competition_of
 
 BREEDS = Multiclass(csv="labels.csv", label="breed")
+TAGS = Multilabel(csv="train.csv", id="image_name")
 CLASSES = ("boxer", "pug", "whippet")
 
 
-def form_of(folder: Path, labels, header: str, rows: list[str]) -> SubmissionFormat:
+def form_of(folder: Path, labels, header: str, rows: list[str], metric=None) -> SubmissionFormat:
     sample = folder / "sample.csv"
     sample.write_text("\n".join([header, *rows]) + "\n")
-    return read_submission_format(labels, sample)
+    return read_submission_format(competition_of(labels, metric), sample)
 
 
 @pytest.fixture
@@ -36,8 +35,7 @@ def dogs(tmp_path) -> SubmissionFormat:
 
 @pytest.fixture
 def tiles(tmp_path) -> SubmissionFormat:
-    labels = Multilabel(csv="train.csv", id="image_name")
-    return form_of(tmp_path, labels, "image_name,tags", ["t0,clear", "t1,clear"])
+    return form_of(tmp_path, TAGS, "image_name,tags", ["t0,clear", "t1,clear"], MEAN_F2)
 
 
 def test_ids_and_classes_are_written_in_the_order_of_the_sample(dogs, tmp_path):
@@ -93,7 +91,7 @@ def test_labels_are_joined_by_blanks(tiles, tmp_path):
 
 
 def test_a_single_class_is_written_as_the_likeliest_name(tmp_path):
-    form = form_of(tmp_path, BREEDS, "id,breed", ["a,pug", "b,pug"])
+    form = form_of(tmp_path, BREEDS, "id,breed", ["a,pug", "b,pug"], ACCURACY)
     values = np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])
     path = write_submission(form, tmp_path / "submission.csv", classes=CLASSES, ids=["a", "b"], values=values)
     assert path.read_text() == "id,breed\na,whippet\nb,boxer\n"

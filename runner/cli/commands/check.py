@@ -13,7 +13,8 @@ from runner.cli.print_json import print_json
 
 @command("check")
 @click.argument("what", metavar="[FILE|RUN]", required=False, shell_complete=complete_runs)
-def check(options: GlobalOptions, what: str | None) -> None:
+@click.option("--strict", is_flag=True, help="Refuse what is only a warning, such as rows that do not sum to 1.")
+def check(options: GlobalOptions, what: str | None, strict: bool) -> None:
     """Check whether the host would accept a file, or a run's submission: ids, columns, values, encoding.
 
     Without a name: the submission of the newest run.
@@ -24,7 +25,7 @@ def check(options: GlobalOptions, what: str | None) -> None:
     session = options.session()
     file = find_submission(session, what)
     file = file if isinstance(file, Path) else session.submission_file(file.name)
-    rows = check_file(session, file)
+    rows = check_file(session, file, strict=strict)
     if options.as_json:
         print_json({"file": file, "rows": rows, "valid": True})
     else:
