@@ -299,7 +299,7 @@ def prepare_submission(folder: Path, rows: int, classes: int) -> Callable[[], tu
 def write_and_check(sample: Path, path: Path, names: list[str], values: np.ndarray) -> tuple[float, float]:
     from runner.prediction.submission import write_submission
 
-    form = read_submission_format(Multiclass(csv="labels.csv", label="breed"), sample)
+    form = read_submission_format(growth_competition("files"), sample)
     timed("write", lambda: write_submission(form, path, classes=names, ids=form.ids, values=values))
     timed("check", lambda: find_problems(form, path))
     _, read = timed("read", lambda: read_submission(form, path, classes=names))

@@ -45,8 +45,9 @@ def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
         message = f"it has {len(columns):,} columns beside the id; {most}"
         problems.error("sample submission's columns", message, file=file.name, line=1)
         return SampleSubmission()
-    _check_columns(inputs, file, id_column, columns)
     cells = inputs.tables.read(competition.sample_submission, [id_column])
+    if cells is not None:  # what is wrong with a file that cannot be read is told already
+        _check_columns(inputs, file, id_column, columns)
     if competition.submission_rows:
         return _read_long(inputs, file, cells, id_column)
     if cells is None:
@@ -58,7 +59,7 @@ def read_sample_submission(inputs: IndexInputs) -> SampleSubmission:
 def check_form(inputs: IndexInputs, sample: SampleSubmission, classes: Sequence[str]) -> None:
     """Add an error if the sample submission asks for something else than the metric scores."""
     file = inputs.tables.open(inputs.competition.sample_submission)
-    if file is None or not sample.columns or not classes:
+    if file is None or not sample.rows or not sample.columns or not classes:
         return
     problems, kind = inputs.problems, "form of the submission"
     _, columns = _columns_of(inputs, file)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import competitions
-from runner.contract import ACCURACY, GAP, LOG_LOSS, LWLRAP, Competition, Metric, Multiclass, map_at
+from runner.contract import ACCURACY, GAP, LOG_LOSS, LWLRAP, Competition, Metric, Multiclass, Multilabel, map_at
 from runner.data.classes import probable_typos
 from runner.data.index import Index, build_index
 from runner.data.tabular import read_tabular
@@ -189,9 +189,11 @@ def test_a_metric_that_the_sample_submission_cannot_hold_is_an_error(
 
 
 def test_columns_that_the_labels_lack_are_an_error_that_names_both(planet: Path) -> None:
-    (planet / "sample_submission_v2.csv").write_text("image_name,agriculture,clear,hase,road\nt0,0,0,0,0\n")
-    found = errors(replace(PLANET, metric=LWLRAP), planet)
-    (error,) = [error for error in found if error.kind == "form of the submission"]
+    (planet / "sample_submission_v2.csv").write_text("image_name,agriculture,clear,hase,road\ntest_0,0,0,0,0\n")
+    tags = ("agriculture", "clear", "haze", "primary", "road")
+    labels = Multilabel(csv="train_v2.csv", id="image_name", label="tags", classes=tags)
+    error = only_error(replace(PLANET, labels=labels, metric=LWLRAP), planet)
+    assert (error.kind, error.place) == ("form of the submission", "sample_submission_v2.csv:1")
     assert error.message.startswith("it asks for 4 columns, and the labels have 5; not asked for: haze, primary")
     assert "not in the labels: hase (did you mean 'haze'?)" in error.message
 
@@ -319,7 +321,7 @@ def test_a_folder_that_is_not_a_class_is_one_error_with_a_guess(pets: Path) -> N
     (pets / "sample_submission.csv").write_text("id,cat,dog\n1.jpg,0,1\n")
     (pets / "train/cat").rename(pets / "train/catt")
     shutil.rmtree(pets / "valid/cat")
-    error = only_error(FOLDERS, pets)
+    error = only_error(replace(FOLDERS, metric=LOG_LOSS), pets)
     assert (error.kind, error.place) == ("unknown class", "train/catt")
     assert error.fix == "did you mean 'cat'? correct the label, or: `runner pets download --force`"
 
@@ -646,6 +648,11 @@ def test_a_file_that_is_not_a_csv_is_one_error(dog: Path, name: str, content: by
     assert (error.kind, error.file) == (kind, name)
     assert words in error.message
     assert error.fix and error.fix.strip("`").endswith("runner dog-breed download --force")
+
+
+def test_a_sample_submission_that_ends_in_a_quote_is_one_error_with_columns_of_the_classes_too(dog: Path) -> None:
+    (dog / "sample_submission.csv").write_text('id,beagle,boxer\nz,0.5,0.5\n"y,0.5,0.5\n')
+    assert only_error(DOG, dog).kind == "open quote"
 
 
 def test_a_missing_csv_is_an_error(dog: Path) -> None:

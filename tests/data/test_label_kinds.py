@@ -30,7 +30,6 @@ from runner.contract import (
     SeveralTargets,
     weighted_recall,
 )
-from runner.contract import competition as contract
 from runner.data.index import Index, build_index
 from runner.data.splits import SplitPlan, write_split
 from runner.data.tabular import read_tabular
@@ -110,13 +109,15 @@ def test_a_column_a_class_is_one_class(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_without_exactly_one_class_is_an_error(tmp_path: Path, row: str, kind: str, words: str) -> None:
-    (error,) = errors(tmp_path, ONE_HOT, f"id,healthy,rust,scab\na,0,1,0\nb,{row}\nc,1,0,0\n")
+    table = f"id,healthy,rust,scab\na,0,1,0\nb,{row}\nc,1,0,0\n"
+    (error,) = errors(tmp_path, ONE_HOT, table, "id,healthy,rust,scab\nt,0.25,0.25,0.25\n")
     assert (error.kind, error.message, error.place) == (kind, words, "train.csv:3")
 
 
 def test_votes_are_shares(tmp_path: Path) -> None:
     labels = Multiclass(csv="train.csv", columns=("seizure_vote", "lpd_vote"), soft=True)
-    index = build(tmp_path, labels, "id,seizure_vote,lpd_vote\na,3,1\nb,0,2\nc,1,1\n")
+    table = "id,seizure_vote,lpd_vote\na,3,1\nb,0,2\nc,1,1\n"
+    index = build(tmp_path, labels, table, "id,seizure_vote,lpd_vote\nt,0.5,0.5\n")
     assert index.targets().tolist() == [[0.75, 0.25], [0, 1], [0.5, 0.5]]
     assert [stratum.tolist() for stratum in index.strata().members] == [[1, 0], [0, 1], [1, 0]]
 
@@ -124,7 +125,7 @@ def test_votes_are_shares(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ["0,0", "-1,2", "x,1"])
 def test_votes_that_are_none_are_an_error(tmp_path: Path, row: str) -> None:
     labels = Multiclass(csv="train.csv", columns=("p", "q"), soft=True)
-    (error,) = errors(tmp_path, labels, f"id,p,q\na,1,0\nb,{row}\n")
+    (error,) = errors(tmp_path, labels, f"id,p,q\na,1,0\nb,{row}\n", "id,p,q\nt,0.5,0.5\n")
     assert (error.kind, error.place) == ("not a share", "train.csv:3")
 
 
@@ -149,22 +150,18 @@ def test_a_cell_that_is_neither_0_nor_1_is_an_error(tmp_path: Path, cell: str) -
 
 def test_tags_between_commas(tmp_path: Path) -> None:
     labels = Multilabel(csv="train.csv", sep=",")
-    index = build(
-        tmp_path, labels, 'id,tags\na,"Bark,Male speech"\nb,"Male speech, Bark,Bark"\nc,Bark\n', "id,x\nt,0\n"
-    )
+    table = 'id,tags\na,"Bark,Male speech"\nb,"Male speech, Bark,Bark"\nc,Bark\n'
+    index = build(tmp_path, labels, table, "id,Bark,Male speech\nt,0,0\n")
     assert labels_of(index) == ["Bark,Male speech", "Male speech,Bark", "Bark"]
     assert index.classes == ("Bark", "Male speech")
     assert index.targets().tolist() == [[1, 1], [1, 1], [1, 0]]
 
 
 def test_a_list_may_be_empty_if_the_competition_says_so(tmp_path: Path) -> None:
-    table = "id,tags\na,1 2\nb,\nc,2\n"
-    assert build(tmp_path, Multilabel(csv="train.csv", may_be_empty=True), table).targets().sum(axis=1).tolist() == [
-        2,
-        0,
-        1,
-    ]
-    (error,) = errors(tmp_path, Multilabel(csv="train.csv"), table)
+    table, sample = "id,tags\na,1 2\nb,\nc,2\n", "id,1,2\nt,0,0\n"
+    index = build(tmp_path, Multilabel(csv="train.csv", may_be_empty=True), table, sample)
+    assert index.targets().sum(axis=1).tolist() == [2, 0, 1]
+    (error,) = errors(tmp_path, Multilabel(csv="train.csv"), table, sample)
     assert (error.kind, error.place) == ("empty label", "train.csv:3")
 
 
@@ -213,7 +210,8 @@ def test_many_blank_labels_are_errors(tmp_path: Path) -> None:
 
 def test_a_blank_number_is_not_known(tmp_path: Path) -> None:
     labels = Regression(csv="train.csv", columns=("left_*", "nose"), low=0, high=96)
-    index = build(tmp_path, labels, "id,left_x,left_y,nose\na,66.03,39,\nb,,NA,12.5\nc,1,2,3\n")
+    table = "id,left_x,left_y,nose\na,66.03,39,\nb,,NA,12.5\nc,1,2,3\n"
+    index = build(tmp_path, labels, table, "id,left_x,left_y,nose\nt,0,0,0\n")
     assert index.classes == ("left_x", "left_y", "nose")
     assert labels_of(index) == ["66.03|39|", "||12.5", "1|2|3"]
     np.testing.assert_allclose(index.targets(), [[66.03, 39, np.nan], [np.nan, np.nan, 12.5], [1, 2, 3]], rtol=1e-6)
@@ -239,17 +237,12 @@ def test_numbers_are_split_by_their_ranges(tmp_path: Path) -> None:
 
 def test_a_number_that_is_seldom_known_is_split_too(tmp_path: Path) -> None:
     table = "id,y,z\n" + "".join(f"i{n},{n if n % 4 == 0 else ''},{n}\n" for n in range(80))
-    index = build(tmp_path, Regression(csv="train.csv", columns=("y", "z")), table)
+    index = build(tmp_path, Regression(csv="train.csv", columns=("y", "z")), table, "id,y,z\nt,0,0\n")
     counts = write_split(index, SplitPlan(folds=4), tmp_path / "folds.csv")
     assert (counts[-1].name, counts[-1].valid_per_fold) == ("no y", (15,) * 4)
 
 
 # Several targets
-
-
-@pytest.fixture
-def all_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "_unread_errors", lambda _: [])
 
 
 SEVERAL = SeveralTargets(
@@ -258,14 +251,14 @@ SEVERAL = SeveralTargets(
 )
 
 
-@pytest.mark.usefixtures("all_is_written")
 def test_several_targets_are_blocks_of_columns(tmp_path: Path) -> None:
     recall = weighted_recall(2, 1, sizes=(3, 2))
     fields = {"submission_rows": "{id}_{column}", "metric": recall}
     write(tmp_path, "train.csv", "id,root,vowel\na,2,0\nb,0,1\nc,1,1\n")
-    write(tmp_path, "sample_submission.csv", "row_id,target\nt,0\n")
+    write(tmp_path, "sample_submission.csv", "row_id,target\nt_vowel,0\nt_root,0\n")
     touch(tmp_path, [*(f"train/{id}.png" for id in "abc"), "test/t.png"])
     index = build_index(competition(SEVERAL, **fields), tmp_path)
+    assert list(index.test["id"]) == ["t"]
     assert index.classes == ("root 0", "root 1", "root 2", "vowel 0", "vowel 1")
     assert index.targets().tolist() == [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 0, 1]]
     write(tmp_path, "train.csv", "id,root,vowel\na,2,0\nb,3,1\nc,1,1\n")
@@ -380,12 +373,13 @@ def test_a_group_is_a_part_of_the_id(tmp_path: Path) -> None:
 
 def test_a_path_has_any_column_of_the_row_and_its_characters(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "image,chain,hotel\nabc.jpg,7,1\nxyz.jpg,9,2\n")
-    write(tmp_path, "sample_submission.csv", "image,hotel\nt.jpg,0\n")
+    write(tmp_path, "sample_submission.csv", "image,hotel\nt.jpg,1\n")
     touch(tmp_path, ["train/7/a/abc.jpg", "train/9/x/xyz.jpg", "test/t.jpg"])
     some = competition(
         Multiclass(csv="train.csv", id="image", label="hotel"),
         train_images="train/{chain}/{id[0]}/{id}",
         test_images="test/{id}",
+        metric=ACCURACY,
     )
     assert list(build_index(some, tmp_path).train["path"]) == ["train/7/a/abc.jpg", "train/9/x/xyz.jpg"]
     write(tmp_path, "train.csv", "image,chain,hotel\nabc.jpg,7,1\nxyz.jpg,8,2\n")
@@ -397,7 +391,12 @@ def test_a_star_is_several_images_of_one_id(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "id,label\na,x\nab,y\n")
     write(tmp_path, "sample_submission.csv", "id,label\nt,x\n")
     touch(tmp_path, ["train/a_s1.png", "train/a_s2.png", "train/ab_s1.png", "test/t_s1.png", "test/t_s2.png"])
-    some = competition(Multiclass(csv="train.csv"), train_images="train/{id}_s*.png", test_images="test/{id}_s*.png")
+    some = competition(
+        Multiclass(csv="train.csv"),
+        train_images="train/{id}_s*.png",
+        test_images="test/{id}_s*.png",
+        metric=ACCURACY,
+    )
     index = build_index(some, tmp_path)
     assert list(zip(index.train["id"], index.train["path"], strict=True)) == [
         ("a", "train/a_s1.png"),
@@ -418,13 +417,14 @@ def test_a_column_may_have_the_whole_path(tmp_path: Path) -> None:
     }
     write(tmp_path, "train.json", json.dumps(document))
     write(tmp_path, "test.json", json.dumps({"images": [{"id": 7, "file_name": "test/7.png"}]}))
-    write(tmp_path, "sample_submission.csv", "Id,Predicted\n7,0\n")
+    write(tmp_path, "sample_submission.csv", "Id,Predicted\n7,elm\n")
     touch(tmp_path, ["train/x/1.png", "train/y/2.png", "test/7.png"])
     some = competition(
         Multiclass(csv=Coco("train.json"), id="id", label="category_name"),
         train_images="train/{file_name}",
         test_images="test/{file_name}",
         test_csv=Coco("test.json"),
+        metric=ACCURACY,
     )
     index = build_index(some, tmp_path)
     assert list(zip(index.train["id"], index.train["path"], labels_of(index), strict=True)) == [

@@ -302,12 +302,6 @@ def write(form: Form, folder: Path) -> Path:
     )
 
 
-@pytest.fixture(autouse=True)
-def every_label_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forms do not wait for the index to read their labels."""
-    monkeypatch.setattr("runner.contract.competition._unread_errors", lambda _: [], raising=False)
-
-
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
