@@ -91,8 +91,8 @@ def test_files_that_are_not_required_are_not_downloaded(
 
 def dog_files(count: int) -> dict[str, bytes]:
     return {
-        "labels.csv": b"id,breed\n" + b"".join(b"%d,pug\n" % n for n in range(count)),
-        "sample_submission.csv": b"id,pug\n0,1\n",
+        "labels.csv": b"id,breed\n" + b"".join(b"%d,%s\n" % (n, (b"pug", b"basset")[n % 2]) for n in range(count)),
+        "sample_submission.csv": b"id,basset,pug\n0,0.5,0.5\n",
         **{f"train/{n}.jpg": b"train %d" % n for n in range(count)},
         "test/0.jpg": b"test 0",
     }
