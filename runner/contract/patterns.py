@@ -32,8 +32,9 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 def row_pattern(rows: str, columns: Iterable[str]) -> re.Pattern[str]:
     """`{id}_{column}` as a pattern with the groups `id` and `column`; any column if none are known."""
-    known = "|".join(re.escape(name) for name in sorted(columns, key=len, reverse=True))
-    parts = {"id": "(?P<id>.+)", "column": f"(?P<column>{known or '.+'})"}
+    known = "|".join(map(re.escape, columns))
+    # The shortest id leaves the longest of the columns: `x_dry_green` is not `x_dry` and `green`.
+    parts = {"id": f"(?P<id>{'.+?' if known else '.+'})", "column": f"(?P<column>{known or '.+'})"}
     return re.compile(_regex(rows, lambda name: parts.get(name, ".+?")), re.DOTALL)
 
 

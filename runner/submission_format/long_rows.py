@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from runner.contract.competition import Competition, Lookup
 from runner.contract.labels import Labels, Multiclass, Multilabel, aliases
+from runner.contract.patterns import row_pattern
 from runner.csv_file import Columns, CsvError, read_columns, read_csv
 from runner.problems import ProblemList, quote
 
@@ -42,10 +42,7 @@ def long_rows(cells: Iterable[Cell]) -> LongRows:
 
 def split_by_pattern(pattern: str, columns: Sequence[str]) -> Split:
     """Split row names by a pattern such as `{id}_{column}`; without columns, the last possible one is taken."""
-    names = "|".join(map(re.escape, columns)) or ".+"
-    # The shortest id leaves the longest of the columns: `x_dry_green` is not `x_dry` and `green`.
-    text = re.escape(pattern).replace(r"\{id\}", "(?P<id>.+?)" if columns else "(?P<id>.+)", 1)
-    compiled = re.compile(text.replace(r"\{column\}", f"(?P<column>{names})", 1))
+    compiled = row_pattern(pattern, columns)
 
     def split(name: str) -> Cell | None:
         match = compiled.fullmatch(name)
