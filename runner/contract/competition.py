@@ -166,9 +166,7 @@ def _declared(labels: Labels) -> tuple[str, ...]:
 def can_score(metric: Metric, labels: Labels) -> bool:
     """Whether the metric says what these labels are scored by."""
     if isinstance(labels, SeveralTargets):
-        return metric.key == "weighted_recall" or not metric.labels
-    if metric.key == "weighted_recall":
-        return False
+        return SeveralTargets in metric.labels or not metric.labels
     if metric.scores_tags and not isinstance(labels, Multilabel):
         return False
     if isinstance(labels, Multiclass) and labels.soft and not (metric.labels == (Multiclass,) and not metric.decision):

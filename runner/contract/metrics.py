@@ -17,7 +17,7 @@ from runner.contract.decisions import (
     TagSet,
     TopClasses,
 )
-from runner.contract.labels import Binary, Multiclass, Multilabel, Ordinal, Regression
+from runner.contract.labels import Binary, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
 
 if TYPE_CHECKING:
     from runner.contract.metric_functions.arrays import Matrix, WeightedScore
@@ -304,7 +304,7 @@ def weighted_recall(*weights: float, sizes: tuple[int, ...]) -> Metric:
         "weighted_recall",
         "weighted recall",
         higher_is_better=True,
-        labels=(Multiclass,),
+        labels=(SeveralTargets,),
         decision=OneClass(rare_count_as_much=True),
         weighted=_Function("classes.weighted_recall", arguments),
         columns=sum(sizes),
