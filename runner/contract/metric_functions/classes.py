@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runner.contract.metric_functions.arrays import Matrix, WeightedScore, class_numbers, predicted_classes, ratio
+from runner.contract.metric_functions.arrays import (
+    Matrix,
+    WeightedScore,
+    class_numbers,
+    counts,
+    predicted_classes,
+    ratio,
+)
 
 
 def accuracy_per_row(targets: Matrix, values: Matrix) -> Matrix:
@@ -91,8 +98,9 @@ def micro_f1(targets: Matrix, decisions: Matrix) -> WeightedScore:
     sums = targets.sum(axis=1) + decisions.sum(axis=1)
 
     def score(weights: Matrix | None) -> float:
-        total = sums.sum() if weights is None else weights @ sums
-        return float(2 * (right.sum() if weights is None else weights @ right) / total) if total else 0.0
+        drawn = counts(weights, len(sums))
+        total = drawn @ sums
+        return float(2 * (drawn @ right) / total) if total else 0.0
 
     return score
 
@@ -102,7 +110,7 @@ def macro_f1_of_tags(targets: Matrix, decisions: Matrix) -> WeightedScore:
     right, sums = targets * decisions, targets + decisions
 
     def score(weights: Matrix | None) -> float:
-        drawn = np.ones(len(right)) if weights is None else weights
+        drawn = counts(weights, len(right))
         true, total = drawn @ right, drawn @ sums
         return float(np.divide(2 * true, total, out=np.zeros_like(true), where=total > 0).mean())
 

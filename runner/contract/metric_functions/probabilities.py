@@ -23,27 +23,19 @@ def log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     return -(targets * np.log(np.clip(probabilities / sums, CLIP, 1 - CLIP))).sum(axis=1)  # type: ignore[no-any-return]
 
 
-def log_loss(targets: Matrix, probabilities: Matrix) -> float:
-    """Mean multi-class log loss."""
-    return float(log_loss_per_row(targets, probabilities).mean())
-
-
 def binary_log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     """Binary log loss of each row, clipped."""
-    clipped = np.clip(probabilities, CLIP, 1 - CLIP)
-    return -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).mean(axis=1)  # type: ignore[no-any-return]
-
-
-def binary_log_loss(targets: Matrix, probabilities: Matrix) -> float:
-    """Mean binary log loss."""
-    return float(binary_log_loss_per_row(targets, probabilities).mean())
+    return np.asarray(_binary_losses(targets, probabilities).mean(axis=1))
 
 
 def weighted_log_loss_per_row(targets: Matrix, probabilities: Matrix, weights: Sequence[float]) -> Matrix:
     """Weighted mean over the columns of each row's binary log losses."""
+    return _binary_losses(targets, probabilities) @ (np.asarray(weights, dtype=float) / sum(weights))
+
+
+def _binary_losses(targets: Matrix, probabilities: Matrix) -> Matrix:
     clipped = np.clip(probabilities, CLIP, 1 - CLIP)
-    losses = -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped))
-    return losses @ (np.asarray(weights, dtype=float) / sum(weights))  # type: ignore[no-any-return]
+    return np.asarray(-(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)))
 
 
 def kl_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:

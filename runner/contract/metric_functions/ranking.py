@@ -49,6 +49,7 @@ class _Roc:
     """The order of the rows by their values, the greatest first, and where each group of equal values begins."""
 
     def __init__(self, targets: Matrix, values: Matrix):
+        self.rows = len(targets)
         known = np.flatnonzero(~np.isnan(targets))
         self.order = known[np.argsort(-values[known], kind="stable")]
         self.positive = targets[self.order] >= 0.5
@@ -59,7 +60,7 @@ class _Roc:
         """The weighted sum over bands of the true positive rate of the area to the right of the curve."""
         if len(self.order) == 0:
             return float("nan")
-        drawn = np.ones(len(self.order)) if weights is None else weights[self.order]
+        drawn = counts(weights, self.rows)[self.order]
         positives = np.add.reduceat(np.where(self.positive, drawn, 0), self.starts)
         negatives = np.add.reduceat(np.where(self.positive, 0, drawn), self.starts)
         if not positives.sum() or not negatives.sum():
@@ -112,7 +113,7 @@ def gap(targets: Matrix, values: Matrix) -> WeightedScore:
     right = (predicted == class_numbers(targets))[order].astype(float)
 
     def score(weights: Matrix | None) -> float:
-        drawn = counts(weights, len(right))[order] if weights is not None else np.ones(len(right))
+        drawn = counts(weights, len(right))[order]
         seen, correct = np.cumsum(drawn), np.cumsum(drawn * right)
         precision = np.divide(correct, seen, out=np.zeros_like(seen), where=seen > 0)
         return ratio(float((drawn * right * precision).sum()), float(drawn.sum()))
@@ -132,9 +133,8 @@ def lwlrap(targets: Matrix, values: Matrix) -> WeightedScore:
         sums[row] = (tags_before / all_before).sum()
 
     def score(weights: Matrix | None) -> float:
-        if weights is None:
-            return ratio(float(sums.sum()), float(tags.sum()))
-        return ratio(float(weights @ sums), float(weights @ tags))
+        drawn = counts(weights, len(sums))
+        return ratio(float(drawn @ sums), float(drawn @ tags))
 
     return score
 
