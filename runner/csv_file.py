@@ -135,14 +135,19 @@ _NOT_CSV = (
 )
 
 
-def _read_content(path: Path) -> bytes:
+def read_table_bytes(path: Path) -> bytes:
+    """The content of a table's file, of whatever format; CsvError if it is missing or cannot be read."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise CsvError(Problem(MISSING_FILE, "the file does not exist")) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CsvError(Problem("unreadable file", f"the file cannot be read: {reason}")) from error
+
+
+def _read_content(path: Path) -> bytes:
+    content = read_table_bytes(path)
     start = content[:200].removeprefix(BOM).lstrip()
     for magic, kind, fix in _NOT_CSV:
         if content.startswith(magic) or start.startswith(magic):

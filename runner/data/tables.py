@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from runner.contract.labels import Coco, Table
-from runner.csv_file import MISSING_FILE, CsvError, TableFile, read_csv
+from runner.csv_file import MISSING_FILE, CsvError, TableFile, read_csv, read_table_bytes
 from runner.problems import Problem
 
 Record = Mapping[str, Any]
@@ -66,13 +66,7 @@ def _cell(value: Any) -> str:
 
 def _read_json(path: Path) -> Any:
     """The document, with numbers as they are written; latin-1 if it is not UTF-8."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CsvError(Problem(MISSING_FILE, "the file does not exist")) from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CsvError(Problem("unreadable file", f"the file cannot be read: {reason}")) from error
+    content = read_table_bytes(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
