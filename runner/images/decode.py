@@ -163,11 +163,6 @@ class ImageFiles:
 
 @cache
 def _digest(path: Path, _stamp: FileStamp | None) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
-@cache
-def _array_digest(path: Path, _stamp: FileStamp | None) -> bytes:
     return file_digest(path)
 
 
@@ -212,7 +207,7 @@ class ImageArrays:
             expected = expected_digests(self._data_dir, [name])
             self._arrays[name] = open_array(path)
             if expected is not None:
-                require_same(path, _array_digest(path, stamp_of(path)), expected[0].tobytes(), self._data_dir)
+                require_same(path, _digest(path, stamp_of(path)), expected[0].tobytes(), self._data_dir)
         return self._arrays[name]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runner.console import log
 from runner.data import download as data_download
-from runner.data.checksums import changed_files, read_checksums, write_checksums
+from runner.data.checksums import read_checksums, write_checksums
 from runner.data.manifest import data_files
 from runner.hosts.open_host import open_mirror
 from runner.session import Session
@@ -33,11 +33,11 @@ def check_images(session: Session, *, skip_unreadable: bool = False) -> None:
 
 
 def accept_changes(session: Session) -> list[str]:
-    """Take the files of the data as they are now: their checksums are written anew; the files that had changed."""
+    """Take the files of the data as they are now: their checksums are written again; the files that had changed."""
     folder = data_download.data_folder(session.competition, session.workspace)
-    known, files = read_checksums(folder), data_files(folder)
-    changed = [*changed_files(folder, files), *(name for name in files if name not in known)]
-    write_checksums(folder, files)
+    known = read_checksums(folder)
+    write_checksums(folder, data_files(folder))
+    changed = [name for name, digest in read_checksums(folder).items() if known.get(name) != digest]
     log.info(f"{len(changed):,} changed or new files are accepted as they are")
     return changed
 
