@@ -15,10 +15,13 @@ from competitions import load
 from runner.hosts.grading import Scores, SolutionRow, Usage
 from runner.hosts.http.retry import RetryPolicy, TransferLimits
 from runner.hosts.kaggle import KaggleHost
+from runner.hosts.ledger import RunInfo
 from runner.hosts.practice import PracticeData, PracticeHost, PracticeTeam, create_practice_competition
+from runner.hosts.submit import Submitter
 from tests.kaggle_server import KaggleServer, use_server
 
 DOGS = load("dog-breed")
+RUN_INFO = RunInfo(run="resnet-1", recipe="resnet", commit="abc1234", cv="0.25", cv_error="0.01")
 SLUG = DOGS.slug
 GOOD = "id,basset,collie\na1,0.8,0.2\na2,0.4,0.6\na3,0.1,0.9\n"
 SAMPLE = "id,basset,collie\na1,0.5,0.5\na2,0.5,0.5\na3,0.5,0.5\n"
@@ -110,3 +113,15 @@ def submission(tmp_path: Path) -> Path:
     path = tmp_path / "submission.csv"
     path.write_text(GOOD)
     return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """The path of a ledger that does not exist yet."""
+    return tmp_path / "submissions" / "ledger.csv"
+
+
+@pytest.fixture
+def submitter(kaggle: KaggleHost, ledger: Path, recorded_sleeps: RecordedSleeps) -> Submitter:
+    """Submits to the server without sleeping."""
+    return Submitter(kaggle, DOGS, ledger, sleep=recorded_sleeps)

@@ -20,7 +20,7 @@ from runner.hosts.protocol import Status, UnconfirmedError, UnreachableError
 from runner.hosts.send import KnownFile
 from runner.hosts.submit import Submitter
 from runner.options import SubmitOptions
-from tests.hosts.kaggle.conftest import DOGS, SLUG, RecordedSleeps, build_dogs
+from tests.hosts.kaggle.conftest import DOGS, RUN_INFO, SLUG, RecordedSleeps, build_dogs
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import (
     drops_the_response,
@@ -33,18 +33,7 @@ from tests.kaggle_server.faults import (
 )
 from tests.kaggle_server.server import Fault
 
-RUN_INFO = RunInfo(run="resnet-1", recipe="resnet", commit="abc1234", cv="0.25", cv_error="0.01")
 Submit = Callable[..., str]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    return tmp_path / "submissions" / "ledger.csv"
-
-
-@pytest.fixture
-def submitter(kaggle: KaggleHost, ledger: Path, recorded_sleeps: RecordedSleeps) -> Submitter:
-    return Submitter(kaggle, DOGS, ledger, sleep=recorded_sleeps)
 
 
 @pytest.fixture

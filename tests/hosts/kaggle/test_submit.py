@@ -22,7 +22,7 @@ from runner.hosts.practice import PracticeHost
 from runner.hosts.protocol import Status, UnreachableError
 from runner.hosts.submit import SubmitResult, Submitter, require_open
 from runner.options import SubmitOptions
-from tests.hosts.kaggle.conftest import DOGS, GOOD, SLUG, RecordedSleeps, build_dogs
+from tests.hosts.kaggle.conftest import DOGS, GOOD, RUN_INFO, SLUG, RecordedSleeps, build_dogs
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import (
     drops_the_response,
@@ -35,20 +35,7 @@ from tests.kaggle_server.faults import (
 )
 from tests.kaggle_server.server import Fault
 
-RUN_INFO = RunInfo(run="resnet-1", recipe="resnet", commit="abc1234", cv="0.25", cv_error="0.01")
 Submit = Callable[..., SubmitResult]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    """The path of a ledger that does not exist yet."""
-    return tmp_path / "submissions" / "ledger.csv"
-
-
-@pytest.fixture
-def submitter(kaggle: KaggleHost, ledger: Path, recorded_sleeps: RecordedSleeps) -> Submitter:
-    """Submits to the server without sleeping."""
-    return Submitter(kaggle, DOGS, ledger, sleep=recorded_sleeps)
 
 
 @pytest.fixture
