@@ -93,7 +93,7 @@ SCENARIOS = (
         world="interrupted",
     ),
     Scenario(
-        "train anew",
+        "train again",
         (shapes("train", "--run", "n", *_SHORT), shapes("predict", "--run", "n", "--workers", "0")),
         (
             f"runs/{NAME}/folds.*",

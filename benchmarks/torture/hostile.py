@@ -107,7 +107,7 @@ def _board(row: str) -> bytes:
     return f"TeamId,TeamName,SubmissionDate,Score\n{row}\n".encode()
 
 
-# By a word that a trial prints; each is made anew for its trial.
+# By a word that a trial prints; each is made for its trial.
 SERVICE: dict[str, Callable[[random.Random], Fault]] = {
     "reset": lambda _: faults.drops_the_response,
     "silent": lambda _: faults.stalls(0),

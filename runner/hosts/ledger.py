@@ -76,7 +76,7 @@ class Entry:
         return file_tag(self.sha256) if self.sha256 else ""
 
     def is_same_submission(self, entry: Entry) -> bool:
-        """Whether both rows are about one submission. A practice host that is made anew counts from 1 again."""
+        """Whether both rows are about one submission. A practice host that is made again counts from 1 again."""
         is_same_file = not self.tag or not entry.tag or self.tag == entry.tag
         return is_same_file and (self.competition, self.host, self.ref) == (entry.competition, entry.host, entry.ref)
 

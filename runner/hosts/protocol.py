@@ -132,7 +132,7 @@ class Host(FileSource, Protocol):
 
     @property
     def keeps_submissions(self) -> bool:
-        """Whether no submission is ever gone; a practice host may be made anew, without those of before."""
+        """Whether no submission is ever gone; a practice host may be made again, without those of before."""
 
     def now(self) -> datetime:
         """The host's time: its days begin by it, even if this machine's clock is wrong."""

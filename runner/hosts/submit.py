@@ -120,7 +120,7 @@ class Submitter:
         for entry in read_ledger(self.ledger_file):
             is_ours = (entry.competition, entry.host) == (self.competition.name, self.host.name)
             submission = submissions.get(entry.ref) if is_ours else None
-            # A practice host that was made anew counts from 1 again, with other files.
+            # A practice host that was made again counts from 1 again, with other files.
             if submission and submission.status is not Status.PENDING and _is_of(entry, submission):
                 self._record_scores(entry, submission, leaderboards)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Generate = Callable[[int, float], "SyntheticData"]  # seed, scale
 
 _SEED = 2017
-_LEADERBOARD_VERSION = 2  # a host with an earlier leaderboard is built anew
+_LEADERBOARD_VERSION = 2  # a host with an earlier leaderboard is built again
 
 
 def practice_names() -> tuple[str, ...]:

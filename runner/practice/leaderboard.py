@@ -1,7 +1,7 @@
 """The leaderboard of a practice competition: fitted baselines, or the recorded scores of the default practice data.
 
 `recorded/` has a file for each competition whose slow teams have been fitted once. It is used if it was made from the
-same rows and images; `python -m runner.practice.record` makes it anew.
+same rows and images; `python -m runner.practice.record` makes it again.
 """
 
 from __future__ import annotations
