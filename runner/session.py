@@ -12,7 +12,7 @@ from runner.contract.labels import aliases
 from runner.data.download import data_folder
 from runner.data.folds import shared_folds_file
 from runner.data.index import Index, build_index
-from runner.data.source import redownload_words
+from runner.data.source import is_rehearsal, redownload_command, redownload_words
 from runner.errors import DataError
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
@@ -38,7 +38,8 @@ class Session:
     @cached_property
     def host(self) -> Host:
         """The host, opened when it is first needed: opening it may need an account."""
-        return open_host(self.host_name, self.competition, self.workspace)
+        remake = f"`{self.redownload_command}`" if is_rehearsal(self.workspace.data_dir(self.name)) else None
+        return open_host(self.host_name, self.competition, self.workspace, remake=remake)
 
     @cached_property
     def index(self) -> Index:
@@ -79,7 +80,10 @@ class Session:
     @property
     def redownload_command(self) -> str:
         """The command that replaces the data, from where it came: what every fix of damaged data names."""
-        return self.command(*redownload_words(self.workspace.data_dir(self.name)))
+        folder = self.workspace.data_dir(self.name)
+        if is_rehearsal(folder):
+            return redownload_command(folder)  # in the workspace that the rehearsal was asked for in
+        return self.command(*redownload_words(folder))
 
     def command(self, *words: str) -> str:
         """A command about this competition as the user would type it, with its host."""

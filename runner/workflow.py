@@ -109,11 +109,15 @@ def rehearse(
     run_options: RunOptions = RunOptions(),
     *,
     leaderboard: Path | None = None,
+    force: bool = False,
 ) -> tuple[SubmittedRun, RehearsalResult]:
-    """Run everything on a part of the labelled rows, and score it on the hidden rest."""
+    """Run everything on a part of the labelled rows, and score it on the hidden rest.
+
+    With `force` an earlier rehearsal of the same rows is removed first, with its runs.
+    """
     rank_on = find_leaderboard(session, leaderboard)
     rehearsal = Session(session.competition, rehearsal_workspace(session, options), "practice", session.compute)
-    hidden = _on_main(session, lambda: build_rehearsal(session, rehearsal, options))
+    hidden = _on_main(session, lambda: build_rehearsal(session, rehearsal, options, force=force))
     _on_main(session, lambda: _split_by_seed(rehearsal, recipe, options))
     name, recipe = _rehearsal_run(rehearsal, recipe)
     submitted = run_and_submit(rehearsal, recipe, run_options, name=name)

@@ -15,8 +15,10 @@ _TEXT = {".csv", ".json", ".jsonl", ".py", ".txt", ""}
 _FIGURE = re.compile(r"<svg.*?</svg>|data:image/[^\"']*", re.DOTALL)
 _NUMBER = re.compile(r"[-+−]?\d[\d.,e]*")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}[:-]?\d{2}(?:[:-]?\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
-# Of a file's own content with its times; in the ledger the last cell.
-_CHECKSUM = re.compile(r"\bcrc32:[0-9a-f]{8}\b|(?<=,)c[0-9a-f]{8}$", re.MULTILINE)
+# Of a file's or line's own content with its times; in the ledger the last cell.
+_CHECKSUM = re.compile(
+    r'(?<="checksum": )(?:\d+|"[0-9a-f]{16}")|\bcrc32:[0-9a-f]{8}\b|(?<=,)c[0-9a-f]{8}$', re.MULTILINE
+)
 _SECONDS = re.compile(r'("[a-z_]*(?:seconds|second)[a-z_]*": )[\d.e+-]+')
 _DURATION = re.compile(r"\b\d+(?:\.\d+)? ?(?:s|min|h|ms)\b(?: \d+ ?s\b)?")
 _IGNORED = re.compile(r"(^|/)(cache/|\.output|\.[^/]*\.lock$|\.lock$|[^/]*\.lock$|competitions/__pycache__)")

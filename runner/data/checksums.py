@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runner.commands import command
 from runner.console import progress
-from runner.data.source import redownload_command
+from runner.data.source import is_rehearsal, redownload_command
 from runner.errors import DataError
 from runner.workspace import write_text
 
@@ -86,10 +86,11 @@ def require_same(path: Path, digest: bytes, expected: bytes, folder: Path) -> No
     if digest == expected or not any(expected):
         return
     accept = command(folder.name, "download", "--accept-changes")
+    choice = "" if is_rehearsal(folder) else f"; if the change is wanted: `{accept}`"
     raise DataError(
         "the file has changed since it was downloaded",
         where=path,
-        fix=f"to get it again: `{redownload_command(folder)}`; if the change is wanted: `{accept}`",
+        fix=f"to get it again: `{redownload_command(folder)}`{choice}",
     )
 
 

@@ -14,24 +14,35 @@ SOURCE = "source.json"
 _FORMAT = 1
 
 
-def write_source(folder: Path, flags: Sequence[str]) -> None:
-    """Remember the flags of the `download` that filled the folder: none, `--mirror`, or `--from` and a path."""
-    write_json(folder / SOURCE, {"flags": list(flags)}, format=_FORMAT)
+def write_source(folder: Path, flags: Sequence[str], *, command: str = "download") -> None:
+    """Remember what filled the folder: a command and its flags (`download`'s: none, `--mirror`, or `--from` a path)."""
+    other = {} if command == "download" else {"command": command}
+    write_json(folder / SOURCE, {"flags": list(flags), **other}, format=_FORMAT)
 
 
 def read_source(folder: Path) -> tuple[str, ...]:
     """The flags of the `download` that filled the folder; none if that is not known."""
-    try:
-        flags = read_json(folder / SOURCE, format=_FORMAT)["flags"]
-    except (OSError, RunnerError, KeyError, TypeError):
-        return ()
-    known = isinstance(flags, list) and all(isinstance(flag, str) for flag in flags)
-    return tuple(flags) if known else ()
+    command, *flags = _read_source(folder)
+    return tuple(flags) if command == "download" else ()
 
 
 def redownload_words(folder: Path) -> tuple[str, ...]:
     """The words of a command that replaces the data, from where it came."""
-    return ("download", *read_source(folder), "--force")
+    return (*_read_source(folder), "--force")
+
+
+def is_rehearsal(folder: Path) -> bool:
+    """Whether `rehearse` made the data."""
+    return _read_source(folder)[0] == "rehearse"
+
+
+def _read_source(folder: Path) -> tuple[str, ...]:
+    try:
+        source = read_json(folder / SOURCE, format=_FORMAT)
+        words = (source.get("command", "download"), *source["flags"])
+    except (OSError, RunnerError, KeyError, TypeError, AttributeError):
+        return ("download",)
+    return words if all(isinstance(word, str) for word in words) else ("download",)
 
 
 def redownload_command(folder: Path, competition: str = "") -> str:

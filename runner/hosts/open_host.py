@@ -10,10 +10,13 @@ from runner.hosts.protocol import FileSource, Host
 from runner.workspace import Workspace
 
 
-def open_host(name: str, competition: Competition, workspace: Workspace) -> Host:
-    """The practice host if `name` is "practice", else Kaggle. Nothing is sent yet."""
+def open_host(name: str, competition: Competition, workspace: Workspace, *, remake: str | None = None) -> Host:
+    """The practice host if `name` is "practice", else Kaggle. Nothing is sent yet.
+
+    `remake` is the fix of a damaged practice host; without it, what brings a demo's host again.
+    """
     if name == "practice":
-        return PracticeHost(competition, workspace.practice_host_dir(competition.name))
+        return PracticeHost(competition, workspace.practice_host_dir(competition.name), remake=remake)
     return KaggleHost(competition, name=name)
 
 

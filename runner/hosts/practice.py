@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from runner.console import Advance
 from runner.contract import Competition
 from runner.csv_file import write_csv
-from runner.errors import HostError, RunnerError, SubmissionFormatError
+from runner.errors import HostError, SubmissionFormatError
 from runner.hosts.grading import Grader, Scores, SolutionRow, read_solution, write_solution
 from runner.hosts.leaderboards import sort_leaderboard
 from runner.hosts.ledger import file_sha256
@@ -33,7 +33,7 @@ from runner.hosts.protocol import (
     SubmissionLimits,
     limit_error,
 )
-from runner.workspace import atomic_path, locked, read_json, write_json
+from runner.workspace import atomic_path, explain_damage, locked, read_json, remove_file, write_json
 
 DAILY_LIMIT = 20
 
@@ -71,7 +71,7 @@ class PracticeData:
 def create_practice_competition(competition: Competition, folder: Path, data: PracticeData) -> None:
     """Create the folder of a practice host; an earlier one is removed."""
     # The marker goes first: until the end, a kill leaves a folder that is known to be incomplete.
-    (folder / _MARKER).unlink(missing_ok=True)
+    remove_host_marker(folder)
     for old in (folder / "files", folder / "submissions"):
         if old.exists():
             shutil.rmtree(old)
@@ -94,13 +94,24 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
     write_json(folder / _MARKER, marker, format=_MARKER_FORMAT)
 
 
-def read_origin(folder: Path) -> dict[str, Any] | None:
-    """The `origin` of a practice folder; None if there is no complete folder of the present format."""
-    try:
-        origin: dict[str, Any] = read_json(folder / _MARKER, format=_MARKER_FORMAT)["origin"]
-    except (OSError, RunnerError, ValueError, KeyError):
+def read_origin(folder: Path, *, fix: str) -> dict[str, Any] | None:
+    """The `origin` of a practice folder; None if it is not complete, a DamagedFileError with `fix` if damaged."""
+    path = folder / _MARKER
+    if not path.exists():
         return None
-    return origin
+    marker = read_json(path, format=_MARKER_FORMAT, fix=fix)
+    with explain_damage(path, fix):
+        return dict(marker["origin"])
+
+
+def remove_host_marker(folder: Path) -> None:
+    """Let the folder count as incomplete from now on."""
+    remove_file(folder / _MARKER)
+
+
+def remake_fix(folder: Path, name: str) -> str:
+    """What to do about damaged practice data that `demo` has made."""
+    return f"remove {folder}, then: `runner demo {name}`"
 
 
 class PracticeHost:
@@ -110,9 +121,17 @@ class PracticeHost:
     team = "you"
     keeps_submissions = False
 
-    def __init__(self, competition: Competition, folder: Path, *, clock: Callable[[], datetime] | None = None):
+    def __init__(
+        self,
+        competition: Competition,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        remake: str | None = None,
+    ):
         self.competition = competition
         self.folder = folder
+        self._remake = remake or remake_fix(folder, self._name)
         self._clock = clock or (lambda: datetime.now(UTC))
 
     def now(self) -> datetime:
@@ -227,10 +246,6 @@ class PracticeHost:
         if is_changed:
             raise HostError("the file was changed since the practice data was made", where=path, fix=self._remake)
         return path
-
-    @property
-    def _remake(self) -> str:
-        return f"remove {self.folder}, then: `runner demo {self._name}`"
 
     def _offered(self) -> dict[str, Path]:
         root = self.folder / "files"

@@ -11,7 +11,7 @@ from runner.console import log
 from runner.contract.competition import Competition
 from runner.errors import HostError
 from runner.hosts.grading import Grader, split_public_private
-from runner.hosts.practice import PracticeData, create_practice_competition, read_origin
+from runner.hosts.practice import PracticeData, create_practice_competition, read_origin, remake_fix
 from runner.workspace import locked, write_bytes
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def build_practice(session: Session, *, seed: int = _SEED, scale: float = 1.0) -
     folder = session.workspace.practice_host_dir(competition.name)
     origin = {"seed": seed, "scale": scale, "leaderboard": _LEADERBOARD_VERSION}
     with locked(folder.parent / f".{competition.name}.lock"):
-        if read_origin(folder) == origin:
+        if read_origin(folder, fix=remake_fix(folder, competition.name)) == origin:
             return
         log.info(f"generating practice data for {competition.title}")
         data = generate(competition, seed=seed, scale=scale)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.commands import again
+from runner.console import log
 from runner.contract import Competition, ImageArray
 from runner.contract.images import templates_of
 from runner.contract.labels import aliases
@@ -30,10 +31,11 @@ from runner.data.image_arrays import open_array
 from runner.data.index import Index
 from runner.data.manifest import write_manifest
 from runner.data.skipped_images import read_skipped_images
+from runner.data.source import write_source
 from runner.data.splits import split_holdout
-from runner.errors import UsageError
+from runner.errors import DamagedFileError, UsageError
 from runner.hosts.grading import split_public_private
-from runner.hosts.practice import PracticeData, create_practice_competition, read_origin
+from runner.hosts.practice import PracticeData, create_practice_competition, read_origin, remove_host_marker
 from runner.options import RehearsalOptions
 from runner.session import Session
 from runner.submission_format.submission_format import read_submission_format
@@ -87,23 +89,51 @@ def anonymous_id(id: str, seed: int) -> str:
     return hashlib.sha256(f"hidden/{seed}/{id}".encode()).hexdigest()[:16]
 
 
-def build_rehearsal(session: Session, rehearsal: Session, options: RehearsalOptions) -> HiddenRows:
-    """Write the rehearsal's data and build its host, unless they exist for the same labels; return the hidden rows."""
+def build_rehearsal(
+    session: Session, rehearsal: Session, options: RehearsalOptions, *, force: bool = False
+) -> HiddenRows:
+    """Write the rehearsal's data and build its host, unless they exist for the same labels; return the hidden rows.
+
+    With `force` they are made again, and the runs of the rehearsal go.
+    """
     index = _without_skipped(session.index)
     hidden = choose_hidden_rows(index, options)
     rows = _hidden_rows(index, options, hidden)
     workspace, host_dir = rehearsal.workspace, rehearsal.workspace.practice_host_dir(session.name)
     origin = {**asdict(options), "rows": digest(index.train["id"].tolist(), index.train["label"].tolist())}
     with locked(workspace.root.with_name(f".{workspace.root.name}.lock")):
-        if read_origin(host_dir) == origin:
+        found = None if force else _origin_of(rehearsal, host_dir)
+        if found == origin:
             return rows
-        if workspace.root.exists():
-            shutil.rmtree(workspace.root)  # built from other labels, or incomplete
+        if found is not None:
+            log.warning(f"the labels have changed: the rehearsal is made again, without its runs: {workspace.root}")
+        _remove(rehearsal, host_dir)
         # The host is built last: if it is complete, so is the data.
         data = _RehearsalData(session.competition, index, hidden, rows.ids, workspace.data_dir(session.name))
         data.write()
+        flags = ("--hidden", f"{options.test_fraction:g}", "--seed", str(options.seed))
+        write_source(data.folder, flags, command="rehearse")
         _build_host(session.competition, host_dir, rows, data.sample_file, origin)
     return rows
+
+
+def _origin_of(rehearsal: Session, host_dir: Path) -> dict[str, Any] | None:
+    """What the rehearsal was built from; None if it is not complete. A DamagedFileError rather than lose its runs."""
+    fix = f"`{again('--force')}` makes the rehearsal again, without its runs"
+    origin = read_origin(host_dir, fix=fix)
+    if origin is None and any(folder.exists() for folder in rehearsal.workspace.result_dirs(rehearsal.name)):
+        raise DamagedFileError("the rehearsal has runs, but no complete host", where=host_dir, fix=fix)
+    return origin
+
+
+def _remove(rehearsal: Session, host_dir: Path) -> None:
+    """Remove the rehearsal: its results first, then what marks it as complete."""
+    for folder in rehearsal.workspace.result_dirs(rehearsal.name):
+        if folder.exists():
+            shutil.rmtree(folder)
+    remove_host_marker(host_dir)
+    if rehearsal.workspace.root.exists():
+        shutil.rmtree(rehearsal.workspace.root)
 
 
 def _without_skipped(index: Index) -> Index:

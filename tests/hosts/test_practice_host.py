@@ -413,18 +413,19 @@ def test_practice_data_without_checksums_is_used(host: PracticeHost) -> None:
 
 
 def test_without_its_marker_the_folder_is_incomplete(host: PracticeHost) -> None:
-    assert read_origin(host.folder) == {"made": "by hand"}
+    assert read_origin(host.folder, fix="") == {"made": "by hand"}
     (host.folder / "competition.json").unlink()
-    assert read_origin(host.folder) is None
+    assert read_origin(host.folder, fix="") is None
 
 
 @pytest.mark.parametrize("marker", ['{"format": 99, "origin": {}}', '{"origin": {}}', "{"])
 def test_a_marker_of_another_format_is_refused_with_a_fix(host: PracticeHost, marker: str) -> None:
     (host.folder / "competition.json").write_text(marker)
-    assert read_origin(host.folder) is None
-    with pytest.raises(RunnerError) as caught:
-        host.list_files(DOGS.slug)
-    assert caught.value.fix == f"remove {host.folder}, then: `runner demo dog-breed`"
+    fix = f"remove {host.folder}, then: `runner demo dog-breed`"
+    for read in (lambda: read_origin(host.folder, fix=fix), lambda: host.list_files(DOGS.slug)):
+        with pytest.raises(RunnerError) as caught:
+            read()
+        assert caught.value.fix == fix
 
 
 def test_creating_it_again_removes_the_old_one(host: PracticeHost, text_file: TextFile) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from competitions import load
 from runner.data.download import download
 from runner.data.index import build_index
-from runner.errors import HostError
+from runner.errors import DamagedFileError, HostError
 from runner.hosts.grading import read_solution
 from runner.hosts.practice import PracticeHost, read_origin
 from runner.hosts.protocol import Status
@@ -71,6 +72,20 @@ def test_a_host_left_incomplete_is_built_again_with_the_same_bytes(dog_breed: Se
     assert contents(folder) == before
 
 
+def test_a_damaged_host_is_told_and_not_replaced_with_its_submissions(dog_breed: Session, tmp_path: Path) -> None:
+    session = Session(DOG_BREED, Workspace.at(tmp_path))
+    folder = session.workspace.practice_host_dir("dog-breed")
+    shutil.copytree(host_of(dog_breed).folder, folder)
+    marker = folder / "competition.json"
+    marker.write_text(marker.read_text().replace("2017", "2018"))
+    before = contents(folder)
+    with pytest.raises(DamagedFileError) as caught:
+        build_practice(session, scale=0.01)
+    assert caught.value.where == str(marker)
+    assert caught.value.fix == f"remove {folder}, then: `runner demo dog-breed`"
+    assert contents(folder) == before
+
+
 def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> None:
     session = Session(DOG_BREED, Workspace.at(tmp_path))
     build_practice(session, scale=0.01, seed=1)
@@ -78,7 +93,7 @@ def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> N
     assert first[LEADERBOARD] != contents(host_of(dog_breed).folder)[LEADERBOARD]
     build_practice(session, scale=0.01, seed=2)
     assert contents(host_of(session).folder)[SOLUTION] != first[SOLUTION]
-    origin = read_origin(host_of(session).folder)
+    origin = read_origin(host_of(session).folder, fix="")
     assert origin is not None and (origin["seed"], origin["scale"]) == (2, 0.01)
 
 
@@ -86,6 +101,7 @@ def test_a_host_with_an_earlier_leaderboard_is_built_again(dog_breed: Session) -
     folder = host_of(dog_breed).folder
     before = contents(folder)
     marker = json.loads((folder / "competition.json").read_text())
+    del marker["checksum"]
     marker["origin"] = {"seed": 2017, "scale": 0.01}  # as written before leaderboards had a version
     (folder / "competition.json").write_text(json.dumps(marker))
     (folder / LEADERBOARD).write_text("team,public,private,submitted\n")

@@ -11,7 +11,7 @@ import pytest
 
 from competitions import load
 from runner.data.download import download
-from runner.errors import UsageError
+from runner.errors import DamagedFileError, HostError, UsageError
 from runner.full_disk import DiskFullError
 from runner.hosts.leaderboards import save_leaderboard
 from runner.hosts.standings import find_standing
@@ -171,6 +171,36 @@ def test_changed_labels_build_the_rehearsal_again(shapes_session: Session) -> No
     labels.write_text(labels.read_text().replace("train000,akita", "train000,collie"))
     build()
     assert not old_file.exists()
+
+
+def test_a_damaged_host_is_told_and_costs_no_run(shapes_session: Session) -> None:
+    rehearsal = rehearsal_of(shapes_session)
+    build_rehearsal(shapes_session, rehearsal, QUARTER)
+    run_file = rehearsal.workspace.run_dir("shapes", "a") / "score.json"
+    run_file.parent.mkdir(parents=True)
+    run_file.write_text("days of work")
+    marker = rehearsal.workspace.practice_host_dir("shapes") / "competition.json"
+    for damage in (lambda: marker.write_text(marker.read_text().replace('"title"', '"titel"')), marker.unlink):
+        damage()
+        with pytest.raises(DamagedFileError) as caught:
+            build_rehearsal(shapes_session, rehearsal, QUARTER)
+        assert str(caught.value.where).startswith(str(marker.parent))
+        assert caught.value.fix == "`... --force` makes the rehearsal again, without its runs"
+        assert run_file.exists()
+    build_rehearsal(shapes_session, rehearsal, QUARTER, force=True)
+    assert marker.exists() and not run_file.exists()
+
+
+def test_damage_in_a_rehearsal_is_mended_by_the_rehearsal(shapes_session: Session) -> None:
+    build_rehearsal(shapes_session, rehearsal_of(shapes_session), QUARTER)
+    rehearsal = rehearsal_of(shapes_session)
+    fix = "runner shapes rehearse --hidden 0.25 --seed 42 --force"
+    assert rehearsal.redownload_command == fix
+    (rehearsal.workspace.practice_host_dir("shapes") / "solution.csv").write_text("id,label\n")
+    with pytest.raises(HostError) as caught:
+        rehearsal.host.submit_file("shapes", rehearsal.sample_file, "")
+        rehearsal.host.fetch_submissions("shapes")
+    assert caught.value.fix == f"`{fix}`"
 
 
 # --- result -------------------------------------------------------------------------------------

@@ -35,9 +35,10 @@ from runner.options import RehearsalOptions
     metavar="FILE",
     help="A leaderboard's zip or CSV to rank the hidden score in.  [default: the one that standings saved]",
 )
+@click.option("--force", is_flag=True, help="Begin again: remove the earlier rehearsal of these rows, with its runs.")
 @recipe_options
 @predict_options
-def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **flags: Any) -> None:
+def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, force: bool, **flags: Any) -> None:
     """Hide some labelled rows, run everything on the others, and compare the CV score with the hidden score.
 
     --seed chooses other hidden rows and trains differently. Your data, runs and submissions are not touched.
@@ -50,7 +51,7 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, **
     recipe = read_recipe(session, flags)
     rehearsal = RehearsalOptions(hidden) if flags["seed"] is None else RehearsalOptions(hidden, flags["seed"])
     run_options = RunOptions(read_train_options(flags), read_predict_options(flags))
-    finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard)
+    finished, result = rehearse_session(session, recipe, rehearsal, run_options, leaderboard=leaderboard, force=force)
     if options.as_json:
         plain = {**plain_run(session, finished.run), "submission": finished.path, **plain_submission(finished.result)}
         print_json({**plain, "rehearsal": result.to_dict()})
