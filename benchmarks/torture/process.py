@@ -165,7 +165,7 @@ def start_runner(
     if child == 0:
         code = 70
         try:
-            os.setsid()
+            os.setpgid(0, 0)  # no session of its own: that would lose the priority of this one
             os.close(reading)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -80,7 +80,7 @@ class _Launched:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,
             )
         return cls(launcher, output, time.monotonic())
 
