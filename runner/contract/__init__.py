@@ -51,6 +51,7 @@ from runner.contract.recipe import (
     Recipe,
     Stage,
     TrainMode,
+    with_sizes,
 )
 
 __all__ = [
@@ -121,4 +122,5 @@ __all__ = [
     "weighted_log_loss",
     "weighted_r2",
     "weighted_recall",
+    "with_sizes",
 ]
