@@ -8,15 +8,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import fbeta_score, precision_score, recall_score
+from sklearn.metrics import fbeta_score, precision_score, r2_score, recall_score, roc_auc_score
 
+from runner.contract import (
+    MEAN_COLUMNWISE_AUC,
+    MEAN_F1,
+    MEAN_F2,
+    Multiclass,
+    Multilabel,
+    Ordinal,
+    Regression,
+    SeveralTargets,
+)
 from runner.prediction.decisions import DecisionRule, FittedDecision
 from runner.report.run.calibration import calibration_bins, describe_calibration, expected_calibration_error
 from runner.report.run.confusion import ConfusedPair, Confusion, cluster_order
 from runner.report.run.data import OofPredictions
 from runner.report.run.examples import caption, example_rows
+from runner.report.run.number_figures import numbers_figure
+from runner.report.run.numbers import number_scores
 from runner.report.run.oof_figures import confidence_figure, labels_figure, labels_table
-from runner.report.run.per_class import THRESHOLDS, f2_by_threshold, per_class_scores, per_label_scores
+from runner.report.run.per_class import (
+    THRESHOLDS,
+    f_score_by_threshold,
+    label_rankings,
+    per_class_scores,
+    per_label_scores,
+)
 
 
 def multiclass(labels: list[int], probabilities: list[list[float]]) -> OofPredictions:
@@ -33,7 +51,7 @@ def multilabel(rows: int = 200, seed: int = 0) -> OofPredictions:
     decision = FittedDecision(DecisionRule.THRESHOLDS, 2, (0.3, 0.5, 0.7))
     values = (probabilities > decision.thresholds).astype(float)
     ids = tuple(f"id{row}" for row in range(rows))
-    return OofPredictions(ids, ("x", "y", "z"), targets, probabilities, values, is_multilabel=True, decision=decision)
+    return OofPredictions(ids, ("x", "y", "z"), targets, probabilities, values, Multilabel("t.csv"), decision, MEAN_F2)
 
 
 def test_class_scores_are_those_of_scikit_learn() -> None:
@@ -67,18 +85,119 @@ def test_a_binary_competition_has_two_classes() -> None:
     assert caption(oof, 2) == ("actual: iceberg = 1", "predicted: 0.400")
 
 
-def test_label_scores_are_those_of_scikit_learn() -> None:
+@pytest.mark.parametrize("beta", [1, 2])
+def test_label_scores_are_those_of_scikit_learn(beta: int) -> None:
     oof = multilabel()
-    f2 = dict(zip("xyz", fbeta_score(oof.targets, oof.values, beta=2, average=None), strict=True))
-    scores = per_label_scores(oof)
-    assert {score.name: score.f2 for score in scores} == pytest.approx(f2)
+    expected = dict(zip("xyz", fbeta_score(oof.targets, oof.values, beta=beta, average=None), strict=True))
+    scores = per_label_scores(oof, beta)
+    assert {score.name: score.f_score for score in scores} == pytest.approx(expected)
     assert {score.name: score.threshold for score in scores} == {"x": 0.3, "y": 0.5, "z": 0.7}
-    assert [score.f2 for score in scores] == sorted(f2.values())
+    assert [score.f_score for score in scores] == sorted(expected.values())
+
+
+def test_the_table_of_labels_has_the_f_score_that_the_metric_takes() -> None:
+    assert labels_table(multilabel()).header[5] == "F2"
+    assert labels_table(replace(multilabel(), metric=MEAN_F1)).header[5] == "F1"
+
+
+def test_labels_whose_probabilities_are_scored_have_their_auc_and_no_curve() -> None:
+    oof = replace(multilabel(), metric=MEAN_COLUMNWISE_AUC, decision=None)
+    expected = {
+        name: roc_auc_score(oof.targets[:, column], oof.probabilities[:, column]) for column, name in enumerate("xyz")
+    }
+    assert {label.name: label.auc for label in label_rankings(oof)} == pytest.approx(expected)
+    assert labels_table(oof).header[2] == "AUC"
+    assert labels_figure(oof) is None
+
+
+def test_a_label_that_no_image_has_is_without_an_auc_and_stands_last() -> None:
+    oof = replace(multilabel(), metric=MEAN_COLUMNWISE_AUC, decision=None)
+    oof.targets[:, 0] = 0
+    assert (label_rankings(oof)[-1].name, label_rankings(oof)[-1].auc) == ("x", None)
+
+
+def numbers(rows: int = 80) -> OofPredictions:
+    random = np.random.default_rng(3)
+    targets = random.normal((5.0, 100.0), (1.0, 40.0), (rows, 2))
+    predictions = targets + random.normal((0.5, 0.0), (1.0, 4.0), (rows, 2))
+    targets[::4, 1] = np.nan
+    ids = tuple(f"id{row}" for row in range(rows))
+    return OofPredictions(
+        ids, ("age", "mass"), targets, predictions, predictions, Regression("t.csv", columns=("age", "mass"))
+    )
+
+
+def test_the_errors_of_numbers_are_those_of_scikit_learn_over_known_rows() -> None:
+    oof = numbers()
+    age, mass = number_scores(oof)
+    known = np.isfinite(oof.targets[:, 1])
+    assert (age.name, age.rows, mass.name, mass.rows) == ("age", 80, "mass", 60)
+    assert age.r2 == pytest.approx(r2_score(oof.targets[:, 0], oof.values[:, 0]))
+    assert mass.r2 == pytest.approx(r2_score(oof.targets[known, 1], oof.values[known, 1]))
+    assert age.bias == pytest.approx(0.5, abs=0.3)
+
+
+def test_every_number_is_drawn_against_the_actual_one() -> None:
+    figure = numbers_figure(numbers())
+    assert figure is not None and [axes.get_title() for axes in figure.figure.axes] == [
+        f"{score.name}, R² {score.r2:.2f}" for score in number_scores(numbers())
+    ]
+
+
+def test_the_largest_error_of_numbers_counts_each_column_in_its_own_spread() -> None:
+    oof = numbers(8)
+    oof.values[:] = np.nan_to_num(oof.targets, nan=7.0)
+    oof.values[2, 0] += 3.0  # three deviations of age
+    oof.values[5, 1] += 9.0  # a quarter of a deviation of mass
+    assert example_rows(oof)["Largest errors"][:2].tolist() == [2, 5]
+    assert caption(oof, 2)[0].startswith("age actual: ")
+
+
+def test_rows_without_any_number_are_no_example() -> None:
+    oof = numbers(8)
+    oof.targets[3] = np.nan
+    assert 3 not in example_rows(oof)["Largest errors"] and 3 not in example_rows(oof)["Smallest errors"]
+
+
+def test_grades_keep_their_order_in_the_confusion_matrix_and_count_as_they_were_decided() -> None:
+    targets, probabilities = np.eye(3)[[0, 1, 2, 2]], np.array([[0.4, 0.3, 0.3]] * 4)
+    decided = np.eye(3)[[1, 1, 1, 2]]
+    oof = OofPredictions(
+        ("p", "q", "r", "s"), ("0", "1", "2"), targets, probabilities, decided, Ordinal("t.csv", grades=3)
+    )
+    assert oof.confusion.classes == ("0", "1", "2")
+    assert oof.confusion.counts.tolist() == [[0, 1, 0], [0, 1, 0], [0, 1, 1]]
+
+
+def several_targets() -> OofPredictions:
+    labels = SeveralTargets(
+        Multiclass("t.csv", label="root", classes=("a", "b")),
+        Multiclass("t.csv", label="mark", classes=("x", "y", "z")),
+    )
+    targets = np.array([[1, 0, 1, 0, 0], [0, 1, 0, 0, 1]], dtype=float)
+    probabilities = np.array([[0.9, 0.1, 0.2, 0.7, 0.1], [0.3, 0.7, 0.1, 0.1, 0.8]])
+    return OofPredictions(("p", "q"), labels.class_names, targets, probabilities, probabilities, labels)
+
+
+def test_several_targets_are_told_one_by_one() -> None:
+    oof = several_targets()
+    root, mark = (part for _, part in oof.by_target)
+    assert root.confusion.most_confused == []
+    assert mark.confusion.most_confused == [ConfusedPair("x", "y", 1, 1)]
+    assert oof.losses == pytest.approx(-np.log([0.9 * 0.2, 0.7 * 0.8]))
+    assert caption(oof, 0)[:2] == ("root actual: a 90.0\u00a0%", "root predicted: a 90.0\u00a0%")
+
+
+def test_the_loss_of_shares_counts_every_share() -> None:
+    targets, probabilities = np.array([[0.25, 0.75]]), np.array([[0.5, 0.5]])
+    labels = Multiclass("t.csv", columns=("a", "b"), soft=True)
+    oof = OofPredictions(("p",), ("a", "b"), targets, probabilities, probabilities, labels)
+    assert oof.losses == pytest.approx([np.log(2)])
 
 
 def test_labels_that_are_decided_together_have_no_threshold() -> None:
     oof = replace(multilabel(), decision=FittedDecision(DecisionRule.EXPECTED))
-    assert [score.threshold for score in per_label_scores(oof)] == [None, None, None]
+    assert [score.threshold for score in per_label_scores(oof, 2)] == [None, None, None]
 
 
 @pytest.mark.parametrize("rule", [DecisionRule.THRESHOLDS, DecisionRule.EXPECTED])
@@ -89,6 +208,7 @@ def test_labels_are_drawn_with_their_thresholds_if_they_have_some(rule: Decision
     has_thresholds = rule is DecisionRule.THRESHOLDS
     assert (labels_table(oof).header[-1] == "threshold") == has_thresholds
     figure = labels_figure(oof)
+    assert figure is not None
     assert ("Dashed" in figure.note) == has_thresholds
     assert figure.numbers is not None and [row[0] for row in figure.numbers.rows] == ["x", "y", "z"]
     assert figure.block().svg.startswith("<svg")
@@ -97,7 +217,7 @@ def test_labels_are_drawn_with_their_thresholds_if_they_have_some(rule: Decision
 
 def test_the_f2_curve_is_scikit_learns_at_every_threshold() -> None:
     oof = multilabel()
-    curves = f2_by_threshold(oof)
+    curves = f_score_by_threshold(oof, 2)
     for column in (0, 24, 40):
         predicted = oof.probabilities >= THRESHOLDS[column]
         expected = fbeta_score(oof.targets, predicted, beta=2, average=None, zero_division=0)

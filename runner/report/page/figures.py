@@ -11,7 +11,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -99,6 +99,17 @@ class ReportFigure:
 
     def _page_svg(self) -> str:
         return self.svg or svg_of(self.figure, self.name)
+
+
+def named(figure: ReportFigure, subject: str) -> ReportFigure:
+    """The figure of one of several subjects, with its name in title, words and file name."""
+    suffix = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
+    return replace(
+        figure,
+        name=f"{figure.name}-{suffix}",
+        title=f"{figure.title}: {subject}",
+        alt=f"{subject}. {figure.alt}",
+    )
 
 
 @contextmanager

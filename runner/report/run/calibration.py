@@ -42,8 +42,9 @@ def confidences(oof: OofPredictions) -> tuple[Matrix, Matrix]:
     """
     if oof.is_binary or oof.is_multilabel:
         return oof.probabilities.ravel(), oof.targets.ravel()
-    labels, predictions = oof.labels_and_predictions
-    return oof.probabilities.max(axis=1), (labels == predictions).astype(float)
+    likeliest = oof.probabilities.argmax(axis=1)
+    rows = np.arange(len(likeliest))
+    return oof.probabilities[rows, likeliest], oof.targets[rows, likeliest].astype(float)
 
 
 def calibration_bins(oof: OofPredictions) -> list[CalibrationBin]:

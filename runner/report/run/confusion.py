@@ -30,19 +30,22 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts by actual class (rows) and predicted class (columns), classes that are confused side by side."""
+    """Counts by actual class (rows) and predicted class (columns).
+
+    Classes that are confused are side by side, unless the classes have an order of their own.
+    """
 
     classes: tuple[str, ...]
     counts: Counts
     support: Counts  # images of each actual class, whether their column is included or not
 
     @classmethod
-    def of(cls, classes: Sequence[str], labels: Counts, predictions: Counts) -> Confusion:
+    def of(cls, classes: Sequence[str], labels: Counts, predictions: Counts, *, keep_order: bool = False) -> Confusion:
         """The matrix of class indices, row by row."""
         from sklearn.metrics import confusion_matrix  # half a second
 
         counts = confusion_matrix(labels, predictions, labels=np.arange(len(classes)))
-        order = cluster_order(counts)
+        order = list(range(len(counts))) if keep_order else cluster_order(counts)
         ordered = counts[np.ix_(order, order)]
         return cls(tuple(classes[index] for index in order), ordered, ordered.sum(axis=1))
 

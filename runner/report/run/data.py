@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,8 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.contract import Binary, Competition, Metric, Multilabel, Recipe
+from runner.contract import (
+    LOG_LOSS,
+    Binary,
+    Competition,
+    Labels,
+    Metric,
+    Multiclass,
+    Multilabel,
+    Ordinal,
+    Recipe,
+    Regression,
+    SeveralTargets,
+)
 from runner.contract.default_decisions import scored_values
+from runner.contract.outputs import outputs_of
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
@@ -37,7 +50,7 @@ if TYPE_CHECKING:
     from runner.training.lr_finder import LRFindResult
 
 Matrix = NDArray[Any]
-Labels = NDArray[np.int64]
+ClassIndices = NDArray[np.int64]
 
 _HEADERS_READ = 60  # image headers, to find the typical size
 _SAME = 1e-3  # relative; a metric this close to the validation loss is that loss
@@ -82,20 +95,60 @@ class OofPredictions:
     classes: tuple[str, ...]
     targets: Matrix
     probabilities: Matrix
-    values: Matrix  # what is scored: 0 or 1 if the metric takes decisions, else the probabilities
-    is_multilabel: bool = False
+    values: Matrix  # what is scored: 0 or 1 if the metric takes decisions, else the probabilities or numbers
+    labels: Labels = field(default_factory=Multiclass)
     decision: FittedDecision | None = None
+    metric: Metric = LOG_LOSS
 
     @property
     def is_binary(self) -> bool:
-        return self.targets.shape[1] == 1 and not self.is_multilabel
+        """Whether one column has 0 or 1."""
+        return self.targets.shape[1] == 1 and not self.is_multilabel and not self.is_numbers
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may have several of the labels, or none."""
+        return isinstance(self.labels, Multilabel) or (isinstance(self.labels, Binary) and self.targets.shape[1] > 1)
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether numbers are predicted."""
+        return isinstance(self.labels, Regression)
 
     @cached_property
-    def labels_and_predictions(self) -> tuple[Labels, Labels]:
-        """Class indices of the targets and of the likeliest classes, row by row."""
+    def by_target(self) -> list[tuple[str, OofPredictions]]:
+        """The predictions of each of several targets, as those of its classes alone; empty for one target."""
+        if not isinstance(self.labels, SeveralTargets):
+            return []
+        slices = [columns for _, columns in outputs_of(self.labels, self.targets.shape[1]).slices]
+        return [
+            (
+                target.label,
+                replace(
+                    self,
+                    classes=target.classes or (),
+                    targets=self.targets[:, columns],
+                    probabilities=self.probabilities[:, columns],
+                    values=self.values[:, columns],
+                    labels=target,
+                ),
+            )
+            for target, columns in zip(self.labels.targets, slices, strict=True)
+        ]
+
+    @property
+    def one_class_each(self) -> list[OofPredictions]:
+        """The predictions in which each image has one class: these, those of each target, or none."""
+        if self.is_multilabel or self.is_numbers:
+            return []
+        return [oof for _, oof in self.by_target] or [self]
+
+    @cached_property
+    def labels_and_predictions(self) -> tuple[ClassIndices, ClassIndices]:
+        """Class indices of the targets and of the predicted classes, row by row; as the metric's decision has them."""
         if self.is_binary:
-            return (self.targets[:, 0] > 0.5).astype(np.int64), (self.probabilities[:, 0] >= 0.5).astype(np.int64)
-        return self.targets.argmax(axis=1), self.probabilities.argmax(axis=1)
+            return (self.targets[:, 0] > 0.5).astype(np.int64), (self.values[:, 0] >= 0.5).astype(np.int64)
+        return self.targets.argmax(axis=1), self.values.argmax(axis=1)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -104,22 +157,34 @@ class OofPredictions:
 
     @cached_property
     def confusion(self) -> Confusion:
-        """The confusion matrix of a multiclass or binary competition."""
-        return Confusion.of(self.class_names, *self.labels_and_predictions)
+        """The confusion matrix of a multiclass or binary competition; grades stay in their order."""
+        keep_order = isinstance(self.labels, Ordinal)
+        return Confusion.of(self.class_names, *self.labels_and_predictions, keep_order=keep_order)
 
     @cached_property
     def losses(self) -> Matrix:
-        """Each row's log loss, whatever the metric."""
+        """Each row's log loss, whatever the metric; of numbers the squared error in variances of their column."""
+        if self.by_target:
+            of_targets: Matrix = np.sum([oof.losses for _, oof in self.by_target], axis=0)
+            return of_targets
+        if self.is_numbers:
+            return squared_errors(self.targets, self.values)
         inside = np.clip(self.probabilities, 1e-15, 1 - 1e-15)
         if self.is_binary or self.is_multilabel:
             loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
             return loss
+        if isinstance(self.labels, Multiclass) and self.labels.soft:
+            of_shares: Matrix = -(self.targets * np.log(inside)).sum(axis=1)
+            return of_shares
         of_target: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
         return of_target
 
     @cached_property
     def entropies(self) -> Matrix:
-        """Each row's predictive entropy: high where the model is uncertain."""
+        """Each row's predictive entropy: high where the model is uncertain. Numbers have none."""
+        if self.by_target:
+            of_targets: Matrix = np.sum([oof.entropies for _, oof in self.by_target], axis=0)
+            return of_targets
         inside = np.clip(self.probabilities, 1e-9, 1 - 1e-9)
         if self.is_binary or self.is_multilabel:
             entropy: Matrix = -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).mean(axis=1)
@@ -341,12 +406,13 @@ class RunData:
         predicted = fitted.apply(lambda name: (rows.members[rows.names.index(name)],))
         return OofPredictions(
             rows.ids,
-            (labels.label,) if isinstance(labels, Binary) else tuple(blend.targets.classes),
+            (labels.label,) if isinstance(labels, Binary) and not labels.columns else tuple(blend.targets.classes),
             rows.targets,
             predicted.probabilities,
             predicted.values,
-            isinstance(labels, Multilabel),
+            labels,
             fitted.decision,
+            self.competition.metric,
         )
 
     def _read_targets(self) -> OofTargets:
@@ -364,6 +430,16 @@ class RunData:
         decision = None if rule is None else fit_decision(rule, task.metric, task.outputs, _no_rows)
         weights = tuple(float(position == len(names) - 1) for position in range(len(names)))
         return Postprocess(names, weights, Mean.ARITHMETIC, task.outputs, decision=decision)
+
+
+def squared_errors(targets: Matrix, predictions: Matrix) -> Matrix:
+    """Each row's mean squared error in variances of the column; a gap has no error, a row of gaps NaN."""
+    scale = np.maximum(np.nanvar(targets, axis=0), np.finfo(np.float32).tiny)
+    errors = (predictions - targets) ** 2 / scale
+    known = np.isfinite(errors)
+    sums: Matrix = np.where(known, errors, 0.0).sum(axis=1)
+    means: Matrix = np.divide(sums, known.sum(axis=1), out=np.full(len(errors), np.nan), where=known.any(axis=1))
+    return means
 
 
 def _no_rows() -> tuple[Any, Any]:

@@ -20,7 +20,10 @@ _SIDE = 176  # pixels
 def example_rows(oof: OofPredictions) -> dict[str, NDArray[np.int64]]:
     """Row numbers by title, the most extreme first; at most 12 each."""
     ranked = {"Top losses": -oof.losses, "Most uncertain": -oof.entropies, "Lowest losses": oof.losses}
-    return {title: np.argsort(keys, kind="stable")[:_IMAGES] for title, keys in ranked.items()}
+    if oof.is_numbers:
+        ranked = {"Largest errors": -oof.losses, "Smallest errors": oof.losses}
+    rows = {title: np.argsort(keys, kind="stable") for title, keys in ranked.items()}  # what is not known comes last
+    return {title: order[np.isfinite(ranked[title][order])][:_IMAGES] for title, order in rows.items()}
 
 
 def example_galleries(data: RunData, oof: OofPredictions, page: Path) -> list[Gallery]:
@@ -47,9 +50,13 @@ def caption(oof: OofPredictions, row: int) -> tuple[str, ...]:
     target, probability = oof.targets[row], oof.probabilities[row]
     if oof.is_multilabel:
         return _labels_caption(oof, row)
+    if oof.is_numbers:
+        return _numbers_caption(oof, row)
+    if oof.by_target:
+        return tuple(f"{name} {text}" for name, part in oof.by_target for text in caption(part, row))
     if oof.is_binary:
         return f"actual: {oof.classes[0]} = {target[0]:.0f}", f"predicted: {probability[0]:.3f}"
-    actual, predicted = int(target.argmax()), int(probability.argmax())
+    actual, predicted = int(target.argmax()), int(oof.values[row].argmax())
     return (
         f"actual: {oof.classes[actual]} {100 * probability[actual]:.1f}\u00a0%",
         f"predicted: {oof.classes[predicted]} {100 * probability[predicted]:.1f}\u00a0%",
@@ -64,3 +71,11 @@ def _labels_caption(oof: OofPredictions, row: int) -> tuple[str, ...]:
 
     lines = (("actual", actual), ("missed", actual & ~predicted), ("false positive", predicted & ~actual))
     return tuple(f"{title}: {names(chosen)}" for title, chosen in lines if chosen.any())
+
+
+def _numbers_caption(oof: OofPredictions, row: int) -> tuple[str, ...]:
+    """The actual and the predicted number; of several numbers the one that is furthest off."""
+    errors = np.abs(oof.values[row] - oof.targets[row]) / np.maximum(np.nanstd(oof.targets, axis=0), 1e-30)
+    column = int(np.nanargmax(errors))
+    name = f"{oof.classes[column]} " if len(oof.classes) > 1 else ""
+    return f"{name}actual: {oof.targets[row, column]:.4g}", f"{name}predicted: {oof.values[row, column]:.4g}"

@@ -172,21 +172,20 @@ def _with_other_backbone(data: RunData) -> Recipe:
 
 def _label_steps(data: RunData) -> Iterator[str]:
     """Images whose label may be wrong, and the pairs that are confused most."""
-    oof = data.oof
-    if oof is None or oof.is_multilabel:
-        return
-    labels, predicted = oof.labels_and_predictions
-    confidence = oof.probabilities.max(axis=1) if not oof.is_binary else np.abs(oof.probabilities[:, 0] - 0.5) + 0.5
-    wrong = int(((labels != predicted) & (confidence >= _CONFIDENT)).sum())
-    if wrong >= _MIN_CONFIDENT:
-        yield (
-            f"{wrong:,} of {len(labels):,} validation images are predicted as another class with at least "
-            f"{100 * _CONFIDENT:.0f} %: look at the labels of the top losses, and for duplicates with other labels: "
-            f"{data.command('explore')}"
-        )
-    pairs = "; ".join(map(str, oof.confusion.most_confused[:3]))
-    if pairs:
-        yield f"Most confused: {pairs}."
+    for oof in data.oof.one_class_each if data.oof is not None else ():
+        of_target = f" of {oof.labels.label}" if data.oof is not oof else ""
+        labels, predicted = oof.labels_and_predictions
+        confidence = np.abs(oof.probabilities[:, 0] - 0.5) + 0.5 if oof.is_binary else oof.probabilities.max(axis=1)
+        wrong = int(((labels != predicted) & (confidence >= _CONFIDENT)).sum())
+        if wrong >= _MIN_CONFIDENT:
+            yield (
+                f"{wrong:,} of {len(labels):,} validation images are predicted as another class{of_target} with at "
+                f"least {100 * _CONFIDENT:.0f} %: look at the labels of the top losses, and for duplicates with other "
+                f"labels: {data.command('explore')}"
+            )
+        pairs = "; ".join(map(str, oof.confusion.most_confused[:3]))
+        if pairs:
+            yield f"Most confused{of_target}: {pairs}."
 
 
 def _precision_steps(data: RunData) -> Iterator[str]:

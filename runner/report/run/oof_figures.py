@@ -21,10 +21,19 @@ from runner.report.page.figures import (
 from runner.report.page.page import Cell, Table
 from runner.report.run.calibration import BINS, calibration_bins, confidences, describe_calibration
 from runner.report.run.data import OofPredictions
-from runner.report.run.per_class import THRESHOLDS, f2_by_threshold, per_class_scores, per_label_scores, thresholds_of
+from runner.report.run.per_class import (
+    THRESHOLDS,
+    beta_of,
+    f_score_by_threshold,
+    label_rankings,
+    per_class_scores,
+    per_label_scores,
+    thresholds_of,
+)
 
 _BARS = 40
-_COLUMNS = 4  # of the small F2 curves
+_COLUMNS = 4  # of the small curves
+_CURVES = 40
 
 
 def classes_table(oof: OofPredictions) -> Table:
@@ -56,8 +65,20 @@ def classes_figure(oof: OofPredictions) -> ReportFigure:
 
 
 def labels_table(oof: OofPredictions) -> Table:
-    """Recall, precision and F2 of every label, with its threshold if it has one."""
-    scores = per_label_scores(oof)
+    """Every label: recall, precision, F-score and threshold if tags are decided, else the AUC of its probabilities."""
+    beta = beta_of(oof)
+    return _rankings_table(oof) if beta is None else _decided_table(oof, beta)
+
+
+def _rankings_table(oof: OofPredictions) -> Table:
+    rows: list[list[Cell]] = [
+        [label.name, label.support, label.auc, label.mean_probability, label.share] for label in label_rankings(oof)
+    ]
+    return Table(["label", "support", "AUC", "mean probability", "share"], rows, "Every label, the lowest AUC first")
+
+
+def _decided_table(oof: OofPredictions, beta: int) -> Table:
+    scores = per_label_scores(oof, beta)
     has_thresholds = any(score.threshold is not None for score in scores)
     rows = [
         [
@@ -66,33 +87,41 @@ def labels_table(oof: OofPredictions) -> Table:
             score.predicted,
             _percent(score.recall),
             _percent(score.precision),
-            round(score.f2, 4),
+            round(score.f_score, 4),
             *([round(score.threshold, 3)] if score.threshold is not None else []),
         ]
         for score in scores
     ]
-    header = ["label", "support", "predicted", "recall, %", "precision, %", "F2"]
-    return Table([*header, *(["threshold"] if has_thresholds else [])], rows, "Every label, the lowest F2 first")
+    header = ["label", "support", "predicted", "recall, %", "precision, %", f"F{beta}"]
+    caption = f"Every label, the lowest F{beta} first"
+    return Table([*header, *(["threshold"] if has_thresholds else [])], rows, caption)
 
 
-def labels_figure(oof: OofPredictions) -> ReportFigure:
-    """F2 of each label by threshold, with the threshold that is used if it has one."""
-    curves, thresholds, count = f2_by_threshold(oof), thresholds_of(oof), len(oof.classes)
+def labels_figure(oof: OofPredictions) -> ReportFigure | None:
+    """The F-score of the worst labels by threshold, with the threshold that is used; None if nothing is decided."""
+    beta = beta_of(oof)
+    if beta is None:
+        return None
+    worst = [score.name for score in per_label_scores(oof, beta)[:_CURVES]]
+    shown = [index for index, name in enumerate(oof.classes) if name in worst]
+    curves, thresholds, names = f_score_by_threshold(oof, beta)[shown], thresholds_of(oof), oof.classes
+    used = [thresholds[index] for index in shown] if thresholds else []
     with style():
-        figure = new_figure(9.6, 0.5 + 1.55 * -(-count // _COLUMNS))
-        _draw_f2_curves(figure, oof.classes, curves, thresholds)
+        figure = new_figure(9.6, 0.5 + 1.55 * -(-len(shown) // _COLUMNS))
+        _draw_f_curves(figure, [names[index] for index in shown], curves, used, f"F{beta}")
     rows: list[list[Any]] = [
-        [name, float(THRESHOLDS[curve.argmax()]), float(curve.max()), thresholds[index] if thresholds else None]
-        for index, (name, curve) in enumerate(zip(oof.classes, curves, strict=True))
+        [names[index], float(THRESHOLDS[curve.argmax()]), float(curve.max()), used[position] if used else None]
+        for position, (index, curve) in enumerate(zip(shown, curves, strict=True))
     ]
-    numbers = Table(["label", "best threshold", "F2 there", "threshold used"], rows, "Best thresholds")
+    numbers = Table(["label", "best threshold", f"F{beta} there", "threshold used"], rows, "Best thresholds")
     rule = oof.decision.rule.value if oof.decision else "fixed threshold"
     note = f"Decision rule: {rule}." + (" Dashed: the threshold that is used." if thresholds else "")
-    alt = f"Curves of F2 by threshold of {count} labels."
-    return ReportFigure("labels", "F2 of each label, by threshold", alt, figure, numbers, note)
+    alt = f"Curves of F{beta} by threshold of {len(shown)} labels."
+    each = "each label" if len(shown) == len(names) else f"the {len(shown)} worst of {len(names)} labels"
+    return ReportFigure("labels", f"F{beta} of {each}, by threshold", alt, figure, numbers, note)
 
 
-def _draw_f2_curves(figure: Figure, names: Sequence[str], curves: Any, thresholds: Sequence[float]) -> None:
+def _draw_f_curves(figure: Figure, names: Sequence[str], curves: Any, thresholds: Sequence[float], score: str) -> None:
     grid = figure.subplots(-(-len(names) // _COLUMNS), _COLUMNS, squeeze=False, sharex=True, sharey=True)
     for index, axes in enumerate(grid.flat):
         if index >= len(names):
@@ -105,7 +134,7 @@ def _draw_f2_curves(figure: Figure, names: Sequence[str], curves: Any, threshold
         axes.set_title(plain_label(names[index], 32), fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
     figure.supxlabel("threshold on the probability", fontsize=10)
-    figure.supylabel("F2 of the label", fontsize=10)
+    figure.supylabel(f"{score} of the label", fontsize=10)
 
 
 def calibration_figure(oof: OofPredictions) -> ReportFigure:

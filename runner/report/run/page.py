@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from runner.report.page.figures import ReportFigure
+from runner.report.page.figures import ReportFigure, named
 from runner.report.page.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
 from runner.report.run.confusion_figures import confusion_figures, confusion_table
 from runner.report.run.curves import loss_figure, lr_finder_figures, metric_figures, schedule_figure
@@ -18,6 +18,7 @@ from runner.report.run.data import OofPredictions, RunData, read_run_data
 from runner.report.run.examples import example_galleries
 from runner.report.run.leaderboard import leaderboard_figures, standings_of
 from runner.report.run.next_steps import next_steps
+from runner.report.run.number_figures import numbers_figure, numbers_table
 from runner.report.run.oof_figures import (
     calibration_figure,
     classes_figure,
@@ -32,10 +33,15 @@ from runner.report.run.summary import (
     key_figures,
     stage_row,
     summarise,
+    weakest_target,
 )
 from runner.session import Session
 from runner.training.run import Run, read_overview
 
+_IN_SAMPLE = (
+    "From out-of-fold predictions. The postprocess was fitted on the same rows, so this may look slightly better than "
+    "the CV score."
+)
 _Draw = Callable[..., list[Block]]  # figures, or None for those that there is no data for
 
 
@@ -90,9 +96,18 @@ def terminal_report(data: RunData) -> TerminalReport:
         "validation": [line["valid_loss"] for line in lines if line["valid_loss"] is not None],
     }
     oof = data.oof
-    worst = None if oof is None else labels_table(oof) if oof.is_multilabel else confusion_table(oof.confusion)
+    worst = None if oof is None else _worst(oof)
     summary = "\n".join(filter(None, (summarise(data), describe_missing(data))))
     return TerminalReport(data.run.summary, summary, key_figures(data), losses, worst, next_steps(data))
+
+
+def _worst(oof: OofPredictions) -> Table:
+    """What is predicted worst: numbers, labels or pairs of classes; of several targets the pairs of the worst."""
+    if oof.is_numbers:
+        return numbers_table(oof)
+    if oof.is_multilabel:
+        return labels_table(oof)
+    return confusion_table(weakest_target(oof).confusion)
 
 
 def _sections(data: RunData, path: Path) -> tuple[list[Section], list[ReportFigure]]:
@@ -234,19 +249,30 @@ def _predictions(data: RunData, path: Path, draw: _Draw) -> list[Section]:
 
 
 def _scores(oof: OofPredictions, draw: _Draw) -> list[Section]:
-    calibration = Section("Calibration", draw(calibration_figure(oof), confidence_figure(oof)))
+    if oof.is_numbers:
+        return [Section("Predicted numbers", [Text(_IN_SAMPLE), numbers_table(oof), *draw(numbers_figure(oof))])]
+    if oof.by_target:
+        return [section for name, target in oof.by_target for section in _class_scores(target, draw, name)]
     if oof.is_multilabel:
-        return [Section("Per label", [labels_table(oof), *draw(labels_figure(oof))]), calibration]
-    first, *others = draw(*confusion_figures(oof.confusion))
-    in_sample = Text(
-        "Counted on out-of-fold predictions. The postprocess was fitted on the same rows, so the counts "
-        "may look slightly better than the CV score."
-    )
+        return [Section("Per label", [labels_table(oof), *draw(labels_figure(oof))]), _calibration(oof, draw)]
+    return [*_class_scores(oof, draw), _calibration(oof, draw)]
+
+
+def _class_scores(oof: OofPredictions, draw: _Draw, target: str = "") -> list[Section]:
+    """The confusion matrix and the table of classes; of one of several targets with its name."""
+    matrices, classes = confusion_figures(oof.confusion), classes_figure(oof)
+    if target:
+        matrices, classes = [named(figure, target) for figure in matrices], named(classes, target)
+    first, *others = draw(*matrices)
+    of_target = f" of {target}" if target else ""
     return [
-        Section("Confusion matrix", [in_sample, first, confusion_table(oof.confusion), *others]),
-        Section("Per class", [*draw(classes_figure(oof)), classes_table(oof)]),
-        calibration,
+        Section(f"Confusion matrix{of_target}", [Text(_IN_SAMPLE), first, confusion_table(oof.confusion), *others]),
+        Section(f"Per class{of_target}", [*draw(classes), classes_table(oof)]),
     ]
+
+
+def _calibration(oof: OofPredictions, draw: _Draw) -> Section:
+    return Section("Calibration", draw(calibration_figure(oof), confidence_figure(oof)))
 
 
 def _examples(data: RunData, oof: OofPredictions, path: Path) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Precision and recall of each class, and F2 of each label by threshold, as plain values."""
+"""Precision and recall of each class, the F-score of each label by threshold or its AUC, as plain values."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.contract import TagSet
+from runner.contract import ROC_AUC, TagSet
 from runner.prediction.decisions import DecisionRule
 from runner.report.run.data import OofPredictions
 
 Matrix = NDArray[Any]
 
-THRESHOLDS = np.arange(0.02, 1.0, 0.02)  # of the F2 curves
+THRESHOLDS = np.arange(0.02, 1.0, 0.02)  # of the curves of F-scores
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,19 @@ class LabelScore:
     predicted: int
     recall: float | None
     precision: float | None
-    f2: float
+    f_score: float
     threshold: float | None  # None if all labels of an image are decided together
+
+
+@dataclass(frozen=True)
+class LabelRanking:
+    """One label of a competition that scores probabilities; the AUC is None if all images have it, or none."""
+
+    name: str
+    support: int
+    auc: float | None
+    mean_probability: float
+    share: float  # of the images that have the label
 
 
 def per_class_scores(oof: OofPredictions) -> list[ClassScore]:
@@ -64,8 +75,14 @@ def per_class_scores(oof: OofPredictions) -> list[ClassScore]:
     return sorted(scores, key=lambda score: (score.recall is None, score.recall))
 
 
-def per_label_scores(oof: OofPredictions) -> list[LabelScore]:
-    """Scores of every label of a multilabel competition, the lowest F2 first."""
+def beta_of(oof: OofPredictions) -> int | None:
+    """Beta of the F-score that the metric takes of tags; None if it scores probabilities."""
+    decision = oof.metric.decision
+    return decision.beta if isinstance(decision, TagSet) else None
+
+
+def per_label_scores(oof: OofPredictions, beta: int) -> list[LabelScore]:
+    """Scores of every label whose tags are decided, the lowest F-score first."""
     actual, predicted = oof.targets > 0.5, oof.values > 0.5
     thresholds = thresholds_of(oof)
     scores = []
@@ -79,11 +96,23 @@ def per_label_scores(oof: OofPredictions) -> list[LabelScore]:
                 count,
                 true_positives / support if support else None,
                 true_positives / count if count else None,
-                f2_score(true_positives, support, count),
+                f_score(true_positives, support, count, beta),
                 thresholds[index] if thresholds else None,
             )
         )
-    return sorted(scores, key=lambda score: (score.f2, -score.support))
+    return sorted(scores, key=lambda score: (score.f_score, -score.support))
+
+
+def label_rankings(oof: OofPredictions) -> list[LabelRanking]:
+    """How well the probabilities of every label rank the images, the lowest AUC first, unknown ones last."""
+    rankings = []
+    for index, name in enumerate(oof.classes):
+        known = np.isfinite(oof.targets[:, index])
+        actual, probabilities = oof.targets[known, index, None], oof.probabilities[known, index, None]
+        auc = float(ROC_AUC.score(actual, probabilities)) if 0 < actual.sum() < len(actual) else None
+        support, mean = int((actual > 0.5).sum()), float(probabilities.mean())
+        rankings.append(LabelRanking(name, support, auc, mean, support / max(len(actual), 1)))
+    return sorted(rankings, key=lambda ranking: (ranking.auc is None, ranking.auc))
 
 
 def thresholds_of(oof: OofPredictions) -> tuple[float, ...]:
@@ -94,8 +123,8 @@ def thresholds_of(oof: OofPredictions) -> tuple[float, ...]:
     return thresholds * len(oof.classes) if len(thresholds) == 1 else thresholds
 
 
-def f2_by_threshold(oof: OofPredictions) -> Matrix:
-    """F2 of each label at each of THRESHOLDS, shaped (labels, thresholds)."""
+def f_score_by_threshold(oof: OofPredictions, beta: int) -> Matrix:
+    """The F-score of each label at each of THRESHOLDS, shaped (labels, thresholds)."""
     curves = np.zeros((len(oof.classes), len(THRESHOLDS)))
     for index in range(len(oof.classes)):
         actual = oof.targets[:, index] > 0.5
@@ -103,13 +132,14 @@ def f2_by_threshold(oof: OofPredictions) -> Matrix:
         for column, (hits, count) in enumerate(
             zip((predicted & actual).sum(axis=1), predicted.sum(axis=1), strict=True)
         ):
-            curves[index, column] = f2_score(int(hits), int(actual.sum()), int(count))
+            curves[index, column] = f_score(int(hits), int(actual.sum()), int(count), beta)
     return curves
 
 
-def f2_score(true_positives: int, support: int, predicted: int) -> float:
-    """F2 = 5 TP / (4 support + predicted); 0 without a true positive."""
-    return 5 * true_positives / (4 * support + predicted) if true_positives else 0.0
+def f_score(true_positives: int, support: int, predicted: int, beta: int) -> float:
+    """F-beta = (1 + beta²) TP / (beta² support + predicted); 0 without a true positive."""
+    weight = beta * beta
+    return (1 + weight) * true_positives / (weight * support + predicted) if true_positives else 0.0
 
 
 def _known(value: float) -> float | None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from runner.contract import Metric, Multiclass, Multilabel, Recipe, TrainMode
+from runner.contract import Metric, Multiclass, Multilabel, Ordinal, Recipe, Regression, SeveralTargets, TrainMode
 from runner.contract.default_decisions import scored_values
 from runner.contract.recipe import Stage
 from runner.prediction.score import Score, score_rows
 from runner.prediction.sources import predict_again, stale_reason
 from runner.report.run.data import OofPredictions, RunData
 from runner.report.run.leaderboard import standings_of
-from runner.report.run.per_class import per_label_scores
+from runner.report.run.numbers import number_scores
+from runner.report.run.per_class import beta_of, label_rankings, per_label_scores
 
 MODES = {
     TrainMode.FEATURES: "head, on cached features",
@@ -54,6 +55,12 @@ def _describe_training(data: RunData) -> str:
 
 def _describe_classes(data: RunData) -> str:
     labels, count = data.competition.labels, data.class_count
+    if isinstance(labels, SeveralTargets):
+        return f", predicts {', '.join(target.label for target in labels.targets)}"
+    if isinstance(labels, Ordinal):
+        return f", {labels.grades} grades"
+    if isinstance(labels, Regression) and labels.columns:
+        return f", predicts {_count(count, 'number')}" if count else ""
     if isinstance(labels, Multiclass):
         return f", {count} classes" if count else ""
     if isinstance(labels, Multilabel):
@@ -81,10 +88,31 @@ def _extra_scores(data: RunData, score: dict[str, Any]) -> list[tuple[Metric, di
 
 
 def _describe_weakest(oof: OofPredictions) -> str:
+    if oof.is_numbers:
+        worst = number_scores(oof)[:1] if len(oof.classes) > 1 else []
+        return "".join(f"Worst number: {score.name}, in-sample RMSE {score.rmse:.4g}." for score in worst)
     if oof.is_multilabel:
-        worst = per_label_scores(oof)[0]
-        return f"Worst label: {worst.name}, in-sample F2 {worst.f2:.2f}, {_count(worst.support, 'image')}."
-    return "".join(f"Most confused: {pair}." for pair in oof.confusion.most_confused[:1])
+        return _describe_weakest_label(oof)
+    weakest = weakest_target(oof)
+    of_target = f" of {weakest.labels.label}" if oof.by_target else ""
+    return "".join(f"Most confused{of_target}: {pair}." for pair in weakest.confusion.most_confused[:1])
+
+
+def _describe_weakest_label(oof: OofPredictions) -> str:
+    beta = beta_of(oof)
+    if beta is None:
+        ranked = [label for label in label_rankings(oof) if label.auc is not None][:1]
+        return "".join(
+            f"Worst label: {label.name}, in-sample AUC {label.auc:.3f}, {_count(label.support, 'image')}."
+            for label in ranked
+        )
+    worst = per_label_scores(oof, beta)[0]
+    return f"Worst label: {worst.name}, in-sample F{beta} {worst.f_score:.2f}, {_count(worst.support, 'image')}."
+
+
+def weakest_target(oof: OofPredictions) -> OofPredictions:
+    """The predictions of the target with the most errors; these, if there is one target."""
+    return max(oof.one_class_each, key=lambda target: int(np.not_equal(*target.labels_and_predictions).sum()))
 
 
 def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
