@@ -23,6 +23,7 @@ BENCHMARKS = (
     "startup",
     "images loading",
     "training stages",
+    "training fusing",
     "images tta",
     "images headers",
     "images arrival",

@@ -1,6 +1,7 @@
 """Speed of training: epochs by train mode, feature extraction, and what fast inference costs in log loss.
 
 python -m benchmarks.training stages [--images N] ...
+python -m benchmarks.training fusing [--models NAME,NAME] [--size N]
 python -m benchmarks.training fast-inference FOLDER --weights FILE
 """
 
@@ -11,12 +12,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +27,16 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.harness import HEIGHT, WIDTH, claim, main, run_runner, write_competition, write_dataset
+from benchmarks.harness import (
+    HEIGHT,
+    WIDTH,
+    claim,
+    main,
+    median_seconds,
+    run_runner,
+    write_competition,
+    write_dataset,
+)
 from competitions import load
 from runner.contract import LOG_LOSS, SIDE_ON, Recipe, Stage, TrainMode
 from runner.data.index import build_index
@@ -32,9 +44,10 @@ from runner.images.cached import open_cached_images
 from runner.images.decode import ImageReader, open_images
 from runner.images.views import PLAIN, MultiView, default_views
 from runner.options import Compute
-from runner.training.distributed import get_accelerator, inference_context
+from runner.training.distributed import get_accelerator, inference_context, inference_precision
 from runner.training.features import FeatureSpec, cached_features
 from runner.training.fold import worker_count
+from runner.training.fuse import fuse_batchnorm
 from runner.training.loaders import ImageLoader, RowTargets, balanced_batches
 from runner.training.model import build_network, normalise
 
@@ -141,6 +154,53 @@ def images_per_second(forward: Forward, batch: torch.Tensor, count: int) -> floa
     return batches * BATCH_SIZE / (time.perf_counter() - started)
 
 
+# --- fusing -------------------------------------------------------------------------------------
+
+FAMILIES = (
+    "mobilenetv2_100",
+    "mobilenetv2_100:same",
+    "tf_efficientnet_lite0",
+    "tf_efficientnetv2_b0",
+    "resnet18",
+    "regnety_004",
+    "densenet121",
+)
+MAX_SAME_PADDING_COST = 1.25
+
+
+def fusing(models: tuple[str, ...] = FAMILIES, size: int = 224, images: int = 8, repeats: int = 7) -> None:
+    """Milliseconds an image of timm's backbone and of the fused one, by family; NAME:same has pad_type="same".
+
+    Random weights, the inference precision, batches from memory; all models take turns, medians.
+    """
+    device = get_accelerator(Compute()).device
+    batch = torch.rand(images, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    works: dict[str, Callable[[], torch.Tensor]] = {}
+    for name in models:
+        model, _, padding = name.partition(":")
+        backbone = timm.create_model(model, num_classes=0, **({"pad_type": padding} if padding else {}))
+        backbone.eval().to(device, memory_format=torch.channels_last)
+        works[f"{name} plain"] = partial(infer, backbone, batch)
+        works[f"{name} fused"] = partial(infer, fuse_batchnorm(backbone, 3), batch)
+    seconds = median_seconds(works, repeats)
+    print(f"ms an image, {size} px, {torch.get_num_threads()} threads, {inference_precision()}")
+    print(f"{'model':<28}{'plain':>8}{'fused':>8}{'ratio':>8}")
+    for name in models:
+        plain, fused = (1000 * seconds[f"{name} {kind}"] / images for kind in ("plain", "fused"))
+        print(f"{name:<28}{plain:>8.2f}{fused:>8.2f}{plain / fused:>8.2f}")
+        claim(f"plain / fused inference, {name}", f"{plain / fused:.2f}", "> 1", plain > fused)
+    for name in models:
+        if f"{name}:same" in models:
+            cost = seconds[f"{name}:same fused"] / seconds[f"{name} fused"]
+            holds = cost <= MAX_SAME_PADDING_COST
+            claim(f"same / symmetric padding, {name} fused", f"{cost:.2f}", f"<= {MAX_SAME_PADDING_COST}", holds)
+
+
+def infer(module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    with inference_context():
+        return module(batch)  # type: ignore[no-any-return]
+
+
 # --- fast inference -----------------------------------------------------------------------------
 
 
@@ -200,4 +260,4 @@ def probe_losses(features: NDArray[np.float32], targets: NDArray[np.float32]) ->
 
 
 if __name__ == "__main__":
-    main(stages, fast_inference)
+    main(stages, fusing, fast_inference)

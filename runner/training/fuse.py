@@ -4,17 +4,27 @@ A BatchNorm in eval mode multiplies and adds constants. That can be done to the 
 it, instead of to every pixel of its output: in the forward pass, and in the backward pass if they are trained. For
 inference on a CPU the convolution also applies the activation function, while the pixel is still in the cache. The
 fused backbone has no weights of its own: it uses the current weights of the backbone that it was built from.
+
+TensorFlow's "same" padding depends on the size of the image, and may have one row or column more at the end than at
+the beginning. It becomes padding of the convolution itself, where need be with a kernel whose first row is zero.
 """
 
 from __future__ import annotations
 
-import torch
-from timm.layers.norm_act import BatchNormAct2d
-from torch import Tensor, fx, nn
+from functools import cache
 
+import torch
+from timm.layers import Conv2dSame, DropPath, get_notrace_functions, get_notrace_modules
+from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.padding import pad_same_arg
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from runner.console import log
 from runner.training.distributed import supports_bf16_conv
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+_CONVS = (nn.Conv2d, Conv2dSame)
 
 # Activation functions that oneDNN applies within a convolution, by its names for them.
 _ACTIVATIONS: dict[type, tuple[str, list[float]]] = {
@@ -25,7 +35,7 @@ _ACTIVATIONS: dict[type, tuple[str, list[float]]] = {
     nn.Hardswish: ("hardswish", []),
 }
 
-# Large enough for every backbone that takes any size; the others have their own.
+# Large enough for most backbones that take any size; the others are tried at their own.
 _TEST_SIZE = 64
 
 # How far the outputs of a fused backbone may differ, relative to the largest: by rounding alone, also on a GPU that
@@ -53,18 +63,46 @@ class ConvNorm(nn.Module):
         if conv.bias is not None:
             shift = shift + conv.bias * scale
         weight = conv.weight * scale.view(-1, 1, 1, 1)
+        padding = conv.padding
+        if isinstance(conv, Conv2dSame):
+            images, weight, padding = _with_same_padding(conv, images, weight)
+        settings = (conv.stride, padding, conv.dilation, conv.groups)
         if self.onednn_activation and not torch.is_grad_enabled() and _onednn_convolves(images):
-            return self._in_onednn(images, weight, shift, *self.onednn_activation)
-        return self.activation(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
+            return _in_onednn(images, weight, shift, *settings, *self.onednn_activation)
+        if conv.padding_mode != "zeros":
+            return self.activation(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
+        return self.activation(F.conv2d(images, weight, shift, *settings))  # type: ignore[no-any-return]
 
-    def _in_onednn(self, images: Tensor, weight: Tensor, shift: Tensor, name: str, bounds: list[float]) -> Tensor:
-        """By the private operator of torch's own compiler, which autocast does not cover."""
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            images, weight, shift = images.to(dtype), weight.to(dtype), shift.to(dtype)
-        conv = self.conv
-        settings = (conv.padding, conv.stride, conv.dilation, conv.groups, name, bounds, "")
-        return torch.ops.mkldnn._convolution_pointwise(images, weight, shift, *settings)  # type: ignore[no-any-return]
+
+def _with_same_padding(conv: nn.Conv2d, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Images, weight and padding of a convolution that pads images of this size as TensorFlow does."""
+    left, right, top, bottom = pad_same_arg(images.shape[-2:], conv.kernel_size, conv.stride, conv.dilation)
+    if (left, top) == (right, bottom):
+        return images, weight, (top, left)
+    if images.device.type == "cpu" and conv.dilation == (1, 1):
+        # Padding is at most one pixel longer at the end. Zeros before the kernel take the pixel that symmetric
+        # padding adds at the beginning: they are few, and a padded copy of the images took three times as long.
+        return images, F.pad(weight, (right - left, 0, bottom - top, 0)), (bottom, right)
+    return F.pad(images, (left, right, top, bottom)), weight, (0, 0)
+
+
+def _in_onednn(
+    images: Tensor,
+    weight: Tensor,
+    shift: Tensor,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    activation: str,
+    bounds: list[float],
+) -> Tensor:
+    """By the private operator of torch's own compiler, which autocast does not cover."""
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        images, weight, shift = images.to(dtype), weight.to(dtype), shift.to(dtype)
+    settings = (padding, stride, dilation, groups, activation, bounds, "")
+    return torch.ops.mkldnn._convolution_pointwise(images, weight, shift, *settings)  # type: ignore[no-any-return]
 
 
 def _onednn_convolves(images: Tensor) -> bool:
@@ -73,31 +111,54 @@ def _onednn_convolves(images: Tensor) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Traces each BatchNorm as one call; timm's has several."""
+    """Traces as one call each BatchNorm, drop path, and what timm knows that no trace can follow."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=tuple(get_notrace_functions()))
+        self._leaves = (nn.BatchNorm2d, DropPath, *get_notrace_modules())
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.BatchNorm2d) or super().is_leaf_module(module, name)
+        return isinstance(module, self._leaves) or super().is_leaf_module(module, name)
 
 
 def fuse_batchnorm(backbone: nn.Module, channels: int) -> nn.Module:
     """The fused backbone, or the backbone itself if there is nothing to fuse or it cannot be traced."""
-    if not any(type(module) in _NORMS for module in backbone.modules()):
+    norms = sum(type(module) in _NORMS for module in backbone.modules())
+    if not norms:
         return backbone
     modes = [(module, module.training) for module in backbone.modules()]
     try:
         fused = _fused(backbone)
-        return fused if _same_outputs(backbone, fused, channels) else backbone
-    except Exception:  # a backbone may run any Python code, and tracing follows only some of it
+        pairs = sum(isinstance(module, ConvNorm) for module in fused.children())
+        if not _same_outputs(backbone, fused, channels):
+            raise ValueError("its outputs would differ")
+    except Exception as error:  # a backbone may run any Python code, and tracing follows only some of it
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        _tell_once(f"{_name_of(backbone)}: no BatchNorm is fused: {reason}")
         return backbone
     finally:
         for module, training in modes:  # one by one: some BatchNorms may train while others are frozen
             module.training = training
+    if pairs < norms:
+        unfused = f"{norms - pairs} of {norms} BatchNorms are not fused: they do not follow a convolution"
+        _tell_once(f"{_name_of(backbone)}: {unfused}")
+    return fused
+
+
+@cache
+def _tell_once(text: str) -> None:
+    """Show a message with -v, the first time that there is reason to."""
+    log.debug(text)
+
+
+def _name_of(backbone: nn.Module) -> str:
+    return str(getattr(backbone, "pretrained_cfg", {}).get("architecture") or type(backbone).__name__)
 
 
 def _fused(backbone: nn.Module) -> nn.Module:
     graph = _Tracer().trace(backbone)
     if str(graph) != str(_Tracer().trace(backbone.eval())):
-        return backbone  # it behaves differently in training, and a trace has one of both only
+        raise ValueError("it computes something else in training, and a trace has one of both only")
     # The modules stay those of the backbone: moved, frozen and trained with it.
     fused = fx.GraphModule(backbone, graph)
     modules = dict(backbone.named_modules())
@@ -121,7 +182,7 @@ def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node
         if (
             _calls(node, modules, _NORMS)
             and isinstance(before, fx.Node)
-            and _calls(before, modules, (nn.Conv2d,))
+            and _calls(before, modules, _CONVS)
             and len(before.users) == 1
             and modules[str(node.target)].affine
             and modules[str(node.target)].track_running_stats
@@ -139,12 +200,24 @@ def _calls(node: fx.Node, modules: dict[str, nn.Module], types: tuple[type, ...]
 @torch.no_grad()
 def _same_outputs(backbone: nn.Module, fused: nn.Module, channels: int) -> bool:
     """Whether both have the same output for one image, up to rounding."""
-    settings = getattr(backbone, "pretrained_cfg", {})
-    fixed = settings.get("fixed_input_size")
-    size = settings.get("input_size", (0, _TEST_SIZE, _TEST_SIZE))[-1] if fixed else _TEST_SIZE
+    backbone.eval()
     device = next(backbone.parameters()).device
-    image = torch.rand(1, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     # In single precision, whatever is asked for: in bf16 no two outputs agree so well.
     with torch.autocast(device.type, enabled=False):
-        expected, output = backbone.eval()(image), fused(image)
+        image, expected = _any_output(backbone, channels, device)
+        output = fused(image)
     return bool((expected - output).abs().max() <= _TOLERANCE * expected.abs().max())
+
+
+def _any_output(backbone: nn.Module, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """An image and the backbone's output for it: a small one, or one of the size that the backbone is made for."""
+    settings = getattr(backbone, "pretrained_cfg", {})
+    native = settings.get("input_size", (0, _TEST_SIZE, _TEST_SIZE))[-1]
+    for size in (native,) if settings.get("fixed_input_size") else (_TEST_SIZE, native):
+        image = torch.rand(1, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+        try:
+            return image, backbone(image)
+        except (RuntimeError, AssertionError):  # too small, or no multiple of what it divides by
+            if size == native:
+                raise
+    raise AssertionError("the last size returns or raises")

@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
+from runner.console import set_verbosity
+from runner.training import fuse
 from runner.training.fuse import ConvNorm, fuse_batchnorm
 from runner.training.model import build_network
 
 FAMILIES = ("test_resnet", "mobilenetv2_100", "test_efficientnet", "regnety_002", "densenet121", "resnext50_32x4d")
 
 
-def backbone_of(name: str) -> nn.Module:
+def backbone_of(name: str, **arguments: Any) -> nn.Module:
     """A backbone whose BatchNorms have statistics."""
     torch.manual_seed(1)
-    backbone = timm.create_model(name, pretrained=False, num_classes=0)
+    backbone = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
@@ -50,7 +53,50 @@ def test_in_eval_mode_the_outputs_are_the_same(name: str) -> None:
             assert close(fused(images(side=side)), backbone(images(side=side)))
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv2_100"])
+SAME_PADDED = (("test_efficientnet", {"pad_type": "same"}), ("tf_mobilenetv3_small_minimal_100", {}))
+
+
+@pytest.mark.parametrize(("name", "arguments"), SAME_PADDED)
+@pytest.mark.parametrize("gradients", [False, True])
+def test_same_padding_of_any_image_size_is_fused(name: str, arguments: dict[str, Any], gradients: bool) -> None:
+    backbone = backbone_of(name, **arguments).eval()
+    assert any(isinstance(module, Conv2dSame) for module in backbone.modules())
+    fused = fuse_batchnorm(backbone, 3)
+    assert pairs(fused) == sum(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    with torch.set_grad_enabled(gradients):
+        for side in (64, 75, 97):
+            assert close(fused(images(side=side)), backbone(images(side=side)))
+
+
+def test_same_padding_of_oblong_images_and_of_dilated_kernels_is_fused() -> None:
+    for kernel, stride, dilation in ((3, 2, 1), (5, 2, 1), (3, (2, 1), 1), (3, 2, 2), (2, 2, 1), (1, 2, 1), (3, 4, 1)):
+        torch.manual_seed(0)
+        module = nn.Sequential(Conv2dSame(3, 4, kernel, stride, dilation=dilation), nn.BatchNorm2d(4)).eval()
+        with torch.inference_mode():
+            for height, width in ((16, 18), (17, 16), (19, 21)):
+                image = torch.rand(1, 3, height, width)
+                assert torch.allclose(ConvNorm(module[0], module[1])(image), module(image), atol=1e-5)
+
+
+def test_a_backbone_with_drop_path_is_fused() -> None:
+    assert pairs(fuse_batchnorm(backbone_of("test_efficientnet", drop_path_rate=0.2), 3)) == 13
+
+
+def test_what_is_not_fused_is_told_once_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    fuse._tell_once.cache_clear()
+    set_verbosity(verbose=True)
+    try:
+        for _ in range(2):
+            fuse_batchnorm(Branching(), 3)
+            fuse_batchnorm(SharedOutput(), 3)
+    finally:
+        set_verbosity()
+    branching, shared = capsys.readouterr().err.splitlines()
+    assert branching.startswith("Branching: no BatchNorm is fused: ")
+    assert shared == "SharedOutput: 1 of 1 BatchNorms are not fused: they do not follow a convolution"
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv2_100", "test_efficientnet"])
 @pytest.mark.parametrize("norms_train", [False, True])
 def test_a_training_step_changes_the_same_weights(name: str, norms_train: bool) -> None:
     def step(fuses: bool) -> dict[str, Tensor]:
