@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # The flags that decide what is trained.
 _RECIPE_FLAGS = (
     "--recipe-of",
+    "--backbone-arg",
     "--backbone",
     "--no-pretrained",
     "--from-run",

@@ -11,6 +11,7 @@ import click
 
 from runner.cli.flag_conflicts import check_effect, check_flags
 from runner.commands import again
+from runner.contract.backbone_args import Argument, check_arguments, parse_argument
 from runner.options import DEVICES, Compute, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -97,6 +98,23 @@ class BatchSize(click.ParamType):  # type: ignore[type-arg]
         return int(value)
 
 
+class BackboneArg(click.ParamType):  # type: ignore[type-arg]
+    """A keyword argument of timm's create_model."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Argument]:
+        """Its name, and its value as a bool, None, a number or a text."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            name, parsed = parse_argument(value)
+            check_arguments({name: parsed})
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return name, parsed
+
+
 class _OptionWithAlias(click.Option):
     """An option with an older name that still works and that help does not show."""
 
@@ -141,6 +159,13 @@ _RECIPE = (
         alias="--model",
         metavar="NAME",
         help="Any timm model.  [default: the competition's recipe]",
+    ),
+    click.option(
+        "--backbone-arg",
+        "backbone_args",
+        type=BackboneArg(),
+        multiple=True,
+        help="A keyword argument of timm's create_model, as pad_type=same; repeatable.",
     ),
     click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Start from this weights file."),
     click.option("--no-pretrained", is_flag=True, help="Start from scratch."),
@@ -291,14 +316,15 @@ def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
     if from_run is not None:
         source = find_run(session.workspace, session.name, from_run.partition(":")[0]).read_recipe()
         recipe = replace(recipe, from_run=from_run, weights=None, backbone=source.backbone)
+        recipe = replace(recipe, backbone_args=source.backbone_args)
     if options["weights"] is not None:
         recipe = replace(recipe, from_run=None, weights=None)
     if options["no_pretrained"]:
         recipe = replace(recipe, from_run=None, weights=None, pretrained=False)
-    if backbone is None or backbone == recipe.backbone:
-        return recipe
-    # The weights are of the other backbone.
-    return replace(recipe, backbone=backbone, weights=None, from_run=from_run)
+    if backbone is not None and backbone != recipe.backbone:
+        # Weights and arguments are of the other backbone.
+        recipe = replace(recipe, backbone=backbone, backbone_args={}, weights=None, from_run=from_run)
+    return replace(recipe, backbone_args={**recipe.backbone_args, **dict(options["backbone_args"])})
 
 
 def _with_lr(recipe: Recipe, lr: Any) -> Recipe:

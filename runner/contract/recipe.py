@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from runner.contract.backbone_args import Argument, check_arguments
 from runner.fields import checked
 
 FORMAT = 1  # of recipe.json
@@ -41,8 +42,8 @@ class Stage:
         if not isinstance(self.mode, TrainMode):
             raise ValueError(f"Stage.mode: {self.mode!r} is not a TrainMode")
         _check_count("Stage.size", self.size, 16, 2048)
-        for field in ("cycles", "cycle_len", "cycle_mult"):
-            _check_count(f"Stage.{field}", getattr(self, field), 1)
+        for name in ("cycles", "cycle_len", "cycle_mult"):
+            _check_count(f"Stage.{name}", getattr(self, name), 1)
         _check_number("Stage.lr_scale", self.lr_scale, "above 0")
         _check_count("Stage.freeze_to", self.freeze_to, 0, 2)
 
@@ -63,6 +64,7 @@ class Recipe:
     backbone: str
     stages: tuple[Stage, ...]
     lr: float  # the peak lr of the head
+    backbone_args: dict[str, Argument] = field(default_factory=dict, hash=False)  # of timm's create_model
     layer_decay: float = 0.1  # the lr of each earlier group is multiplied by it
     group_lrs: tuple[float, float, float] | None = None  # of early, late and head: overrides the two above
     warmup: float = 0.0  # share of each stage's first cycle in which the lr rises from 0
@@ -84,6 +86,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("Recipe.stages: at least one stage is needed")
+        try:
+            check_arguments(self.backbone_args)
+        except ValueError as error:
+            raise ValueError(f"Recipe.backbone_args: {error}") from None
         if self.group_lrs is not None and len(self.group_lrs) != 3:
             raise ValueError(f"Recipe.group_lrs: {self.group_lrs!r} is not one lr each for early, late and head")
         for lr in self.group_lrs or ():

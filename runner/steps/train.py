@@ -34,7 +34,7 @@ def train(
 ) -> Run:
     """Train every fold of the recipe. The same call again goes on with its run, or finds it finished, unless `new`."""
     _check_machine(session, options)
-    check_backbone(recipe.backbone)
+    check_backbone(recipe.backbone, recipe.backbone_args)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     check_only_fold(session, recipe, options)
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))

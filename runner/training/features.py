@@ -47,7 +47,9 @@ class FeatureSpec:
         """A hash of everything that decides the features, the images' contents included."""
         content = hashlib.sha256()
         versions = (_LAYOUT, timm.__version__, torch.__version__, inference_precision())
-        for value in (*versions, self.preset, self.views, self.size, repr(self.network.backbone)):
+        arguments = self.network.backbone_args
+        told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()))
+        for value in (*versions, self.preset, self.views, self.size, *told):
             content.update(repr(value).encode() + b"\0")
         state = self.network.backbone.state_dict()
         for name, tensor in [*state.items(), ("mean", self.network.mean), ("std", self.network.std)]:

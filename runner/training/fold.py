@@ -243,6 +243,7 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
         pretrained=fold.recipe.pretrained and fold.start is None,
         weights=options.weights if fold.start is None else None,
         dropout=fold.recipe.dropout,
+        backbone_args=fold.recipe.backbone_args,
         normalisation=_channel_statistics(fold.full_images, fold.train.rows) if channels != 3 else None,
     )
     if fold.start is not None:
@@ -271,6 +272,7 @@ def uninitialised_network(fold: FoldRun) -> Network:
         pretrained=False,
         weights=None,
         dropout=fold.recipe.dropout,
+        backbone_args=fold.recipe.backbone_args,
         normalisation=([0.0] * channels, [1.0] * channels),
     )
 

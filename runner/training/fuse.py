@@ -12,9 +12,12 @@ the beginning. It becomes padding of the convolution itself, where need be with 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
-from timm.layers import Conv2dSame, DropPath, get_notrace_functions, get_notrace_modules
+from timm.layers._fx import get_notrace_functions, get_notrace_modules
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.drop import DropPath
 from timm.layers.norm_act import BatchNormAct2d
 from timm.layers.padding import pad_same_arg
 from torch import Tensor, fx, nn
@@ -63,20 +66,21 @@ class ConvNorm(nn.Module):
         if conv.bias is not None:
             shift = shift + conv.bias * scale
         weight = conv.weight * scale.view(-1, 1, 1, 1)
-        padding = conv.padding
+        padding: Any = conv.padding
         if isinstance(conv, Conv2dSame):
             images, weight, padding = _with_same_padding(conv, images, weight)
-        settings = (conv.stride, padding, conv.dilation, conv.groups)
         if self.onednn_activation and not torch.is_grad_enabled() and _onednn_convolves(images):
-            return _in_onednn(images, weight, shift, *settings, *self.onednn_activation)
+            return _in_onednn(images, weight, shift, conv, padding, *self.onednn_activation)
         if conv.padding_mode != "zeros":
             return self.activation(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
-        return self.activation(F.conv2d(images, weight, shift, *settings))  # type: ignore[no-any-return]
+        output = F.conv2d(images, weight, shift, conv.stride, padding, conv.dilation, conv.groups)
+        return self.activation(output)  # type: ignore[no-any-return]
 
 
 def _with_same_padding(conv: nn.Conv2d, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """Images, weight and padding of a convolution that pads images of this size as TensorFlow does."""
-    left, right, top, bottom = pad_same_arg(images.shape[-2:], conv.kernel_size, conv.stride, conv.dilation)
+    kernel, stride, dilation = list(conv.kernel_size), list(conv.stride), list(conv.dilation)
+    left, right, top, bottom = pad_same_arg(list(images.shape[-2:]), kernel, stride, dilation)
     if (left, top) == (right, bottom):
         return images, weight, (top, left)
     if images.device.type == "cpu" and conv.dilation == (1, 1):
@@ -90,10 +94,8 @@ def _in_onednn(
     images: Tensor,
     weight: Tensor,
     shift: Tensor,
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
+    conv: nn.Conv2d,
+    padding: Any,
     activation: str,
     bounds: list[float],
 ) -> Tensor:
@@ -101,7 +103,7 @@ def _in_onednn(
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, shift = images.to(dtype), weight.to(dtype), shift.to(dtype)
-    settings = (padding, stride, dilation, groups, activation, bounds, "")
+    settings = (padding, conv.stride, conv.dilation, conv.groups, activation, bounds, "")
     return torch.ops.mkldnn._convolution_pointwise(images, weight, shift, *settings)  # type: ignore[no-any-return]
 
 
@@ -114,8 +116,8 @@ class _Tracer(fx.Tracer):
     """Traces as one call each BatchNorm, drop path, and what timm knows that no trace can follow."""
 
     def __init__(self) -> None:
-        super().__init__(autowrap_functions=tuple(get_notrace_functions()))
-        self._leaves = (nn.BatchNorm2d, DropPath, *get_notrace_modules())
+        super().__init__(autowrap_functions=tuple(get_notrace_functions()))  # type: ignore[no-untyped-call]
+        self._leaves = (nn.BatchNorm2d, DropPath, *get_notrace_modules())  # type: ignore[no-untyped-call]
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return isinstance(module, self._leaves) or super().is_leaf_module(module, name)
@@ -204,13 +206,14 @@ def _same_outputs(backbone: nn.Module, fused: nn.Module, channels: int) -> bool:
     device = next(backbone.parameters()).device
     # In single precision, whatever is asked for: in bf16 no two outputs agree so well.
     with torch.autocast(device.type, enabled=False):
-        image, expected = _any_output(backbone, channels, device)
+        image, expected = example_output(backbone, channels)
         output = fused(image)
     return bool((expected - output).abs().max() <= _TOLERANCE * expected.abs().max())
 
 
-def _any_output(backbone: nn.Module, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def example_output(backbone: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
     """An image and the backbone's output for it: a small one, or one of the size that the backbone is made for."""
+    device = next(backbone.parameters()).device
     settings = getattr(backbone, "pretrained_cfg", {})
     native = settings.get("input_size", (0, _TEST_SIZE, _TEST_SIZE))[-1]
     for size in (native,) if settings.get("fixed_input_size") else (_TEST_SIZE, native):

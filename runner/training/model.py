@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from runner.commands import again
+from runner.contract.backbone_args import Argument
 from runner.errors import TrainingError, UsageError
 from runner.training.distributed import SyncBatchNorm1d
-from runner.training.fuse import fuse_batchnorm
+from runner.training.fuse import example_output, fuse_batchnorm
 from runner.training.hub import hub_within_reach
+from runner.training.weights_hints import read_hints, warn_of_other_model
 from runner.training.weights_kind import check_weights_file
 
 
@@ -50,6 +53,7 @@ class Network(nn.Module):
         # Saved with the weights: a snapshot loaded with other constants would be silently wrong.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.backbone_args: dict[str, Argument] = {}
         self.frozen = False
         self.freeze_bn = False
 
@@ -118,18 +122,38 @@ def build_network(
     weights: Path | None,
     dropout: float,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    backbone_args: Mapping[str, Argument] | None = None,
 ) -> Network:
     """A network for these classes and channels; `normalisation` defaults to that of the pretrained weights."""
-    module = _build_backbone(backbone, channels, pretrained, weights)
+    arguments: dict[str, Any] = dict(backbone_args or {})
+    module = _build_backbone(backbone, channels, pretrained, weights, arguments)
     mean, std = normalisation or _scaled_to_bytes(module)
-    width = int(getattr(module, "head_hidden_size", 0) or getattr(module, "num_features", 0))
+    width = _measured_width(module, channels) if arguments else _declared_width(module)
     network = Network(module, Head(width, tabular, classes, dropout), mean, std)
+    network.backbone_args = arguments
     return network.to(memory_format=torch.channels_last)
 
 
-def _build_backbone(backbone: str, channels: int, pretrained: bool, weights: Path | None) -> nn.Module:
+def _declared_width(module: nn.Module) -> int:
+    return int(getattr(module, "head_hidden_size", 0) or getattr(module, "num_features", 0))
+
+
+def _measured_width(module: nn.Module, channels: int) -> int:
+    """The width of the features: of some poolings it is a multiple of what timm declares."""
+    with torch.no_grad():
+        _, features = example_output(module.eval(), channels)
+    module.train()
+    return features.shape[1]
+
+
+def _build_backbone(
+    backbone: str, channels: int, pretrained: bool, weights: Path | None, arguments: dict[str, Any]
+) -> nn.Module:
     check_backbone(backbone)
-    overlay = {"file": str(check_weights_file(weights))} if weights else None
+    overlay: dict[str, Any] | None = None
+    hints = read_hints(check_weights_file(weights)) if weights else None
+    if weights and hints:
+        overlay = {"file": str(weights), **hints.normalisation}
     with hub_within_reach() if pretrained and not weights else nullcontext() as silence:
         try:
             module: nn.Module = timm.create_model(
@@ -138,22 +162,29 @@ def _build_backbone(backbone: str, channels: int, pretrained: bool, weights: Pat
                 pretrained_cfg_overlay=overlay,
                 num_classes=0,
                 in_chans=channels,
+                **arguments,
             )
         except Exception as error:  # timm and the hub's client raise whatever the layer below raised
             reason = silence or str(error) or type(error).__name__
             raise _cannot_load(backbone, weights, reason) from error
-    if overlay:
-        _check_loaded(module, backbone, channels, weights, overlay)
+    if weights and hints and overlay:
+        _check_loaded(module, backbone, channels, weights, overlay, arguments)
+        warn_of_other_model(weights, hints, backbone, module, arguments)
     return module
 
 
 def _check_loaded(
-    module: nn.Module, backbone: str, channels: int, weights: Path | None, overlay: dict[str, str]
+    module: nn.Module,
+    backbone: str,
+    channels: int,
+    weights: Path,
+    overlay: dict[str, Any],
+    arguments: dict[str, Any],
 ) -> None:
     """Refuse a file that leaves weights at random: timm loads those that fit and ignores the others silently."""
     # Loaded weights are the same in a second network; random ones are not.
     second = timm.create_model(
-        backbone, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, in_chans=channels
+        backbone, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, in_chans=channels, **arguments
     ).state_dict()
     tensors = {name: tensor for name, tensor in module.state_dict().items() if tensor.ndim > 1}
     missing = [name for name, tensor in tensors.items() if not torch.equal(tensor, second[name])]
@@ -162,15 +193,48 @@ def _check_loaded(
         raise _cannot_load(backbone, weights, reason)
 
 
-def check_backbone(backbone: str) -> None:
-    """A UsageError with the nearest names if timm has no model of this name."""
+def check_backbone(backbone: str, backbone_args: Mapping[str, Argument] | None = None) -> None:
+    """A UsageError if timm has no model of this name, or if the model does not take these arguments."""
     if timm.is_model(backbone.split(".", 1)[0]):
+        if backbone_args:
+            _check_arguments(backbone, backbone_args)
         return
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
     raise UsageError(
         f"timm {timm.__version__} has no model named {backbone!r}",
         fix=" or ".join(f"`{again('--backbone', name)}`" for name in near[:3]) or again("--backbone", "resnet34"),
     )
+
+
+def _check_arguments(backbone: str, arguments: Mapping[str, Any]) -> None:
+    """Build the model without weights, and let it see one image."""
+    given = " ".join(f"{name}={value}" for name, value in arguments.items())
+    try:
+        module = timm.create_model(backbone, pretrained=False, num_classes=0, **arguments)
+    except Exception as error:  # timm's models raise whatever they meet first
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200].replace(".__init__()", "")
+        fix = _nearest_argument(backbone, reason)
+        raise UsageError(f"{backbone} cannot be built with {given}: {reason}", fix=fix) from error
+    try:
+        with torch.no_grad():
+            _, features = example_output(module.eval(), 3)
+        is_vector = isinstance(features, Tensor) and features.ndim == 2
+    except (RuntimeError, AssertionError):
+        return  # its size is set by a stage
+    if not is_vector:
+        raise UsageError(
+            f"{backbone} with {given} does not give one vector an image",
+            fix="leave out what changes its pooling or output",
+        )
+
+
+def _nearest_argument(backbone: str, reason: str) -> str:
+    """A fix for timm's message: the name that was meant, if the message names an unknown one."""
+    unknown = reason.rpartition("unexpected keyword argument ")[2].strip("'")
+    model = type(timm.create_model(backbone, pretrained=False, num_classes=0))
+    known = [name for name in inspect.signature(model).parameters if not name.startswith("_")]
+    near = difflib.get_close_matches(unknown, known, n=1)
+    return f"--backbone-arg {near[0]}=VALUE" if near else f"{model.__name__} takes {', '.join(known[:40])}"
 
 
 def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> TrainingError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.contract import Recipe, TrainMode
+from runner.contract.backbone_args import Argument, parse_argument, write_argument
 from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
 from runner.options import Compute
 from runner.session import Session
@@ -50,7 +51,13 @@ def recipe_flags(recipe: Recipe, declared: Recipe, weights_file: str | None = No
         flags["--folds"] = recipe.folds
     if recipe.seed != declared.seed:
         flags["--seed"] = recipe.seed
-    return [word for flag, value in flags.items() for word in (flag, str(value)) if word]
+    return [word for flag, value in flags.items() for word in _words(flag, value)]
+
+
+def _words(flag: str, value: object) -> list[str]:
+    """A flag as it is typed: once for each value of a list."""
+    values = value if isinstance(value, list) else [value]
+    return [word for each in values for word in (flag, str(each)) if word]
 
 
 def sizes_of(recipe: Recipe) -> list[int]:
@@ -65,8 +72,21 @@ def _has_flags(recipe: Recipe, declared: Recipe) -> bool:
         (recipe.pretrained and not declared.pretrained)
         or (declared.auto_batch and not recipe.auto_batch)
         or (declared.folds and not recipe.folds)
+        or not _can_be_typed(recipe)
+        or bool(_declared_args(recipe, declared).keys() - recipe.backbone_args.keys())
         or (drops_start and recipe.pretrained and recipe.backbone == declared.backbone)
     )
+
+
+def _can_be_typed(recipe: Recipe) -> bool:
+    """Whether the backbone's arguments are the same when they are read again: the text "1" would be a number."""
+    arguments = recipe.backbone_args.items()
+    return all(repr(parse_argument(write_argument(*each))) == repr(each) for each in arguments)
+
+
+def _declared_args(recipe: Recipe, declared: Recipe) -> dict[str, Argument]:
+    """The arguments that the declared recipe gives to this backbone."""
+    return declared.backbone_args if recipe.backbone == declared.backbone else {}
 
 
 def _start_flags(recipe: Recipe, declared: Recipe, weights_file: str | None) -> Flags:
@@ -74,6 +94,10 @@ def _start_flags(recipe: Recipe, declared: Recipe, weights_file: str | None) -> 
     flags: Flags = {}
     if recipe.backbone != declared.backbone:
         flags["--backbone"] = recipe.backbone
+    before = _declared_args(recipe, declared)
+    changed = {name: value for name, value in recipe.backbone_args.items() if before.get(name, ...) != value}
+    if changed:
+        flags["--backbone-arg"] = [write_argument(name, value) for name, value in changed.items()]
     if recipe.from_run:
         flags["--from-run"] = recipe.from_run
     elif recipe.weights and recipe.weights != declared.weights:

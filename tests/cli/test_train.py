@@ -38,11 +38,20 @@ def train(cli: Runner, *flags: object) -> Result:
 
 def test_recipe_flags_change_the_recipe(workspace_dir: Path, cli: Runner) -> None:
     flags = ("--size", "24,32", "--epochs-scale", "0.3", "--batch-size", 7, "--lr", "1e-4,1e-3,1e-2", "--seed", 5)
-    train(cli, "--run", "a", *flags)
+    train(cli, "--run", "a", *flags, "--backbone-arg", "act_layer=silu", "--backbone-arg", "zero_init_last=false")
     recipe = recipe_of(workspace_dir, "a")
     assert [(stage.size, stage.epochs) for stage in recipe.stages] == [(24, 1), (32, 1)]
+    assert recipe.backbone_args == {"act_layer": "silu", "zero_init_last": False}
     assert (recipe.batch_size, recipe.group_lrs, recipe.seed) == (7, (1e-4, 1e-3, 1e-2), 5)
     assert [line["lrs"][0] for line in lines_of(workspace_dir, "a")] == [0.01, 0.01]  # type: ignore[index]
+
+
+def test_an_unknown_argument_of_the_backbone_is_told_before_training(workspace_dir: Path, cli: Runner) -> None:
+    result = cli("shapes", "train", "--run", "x", "--backbone-arg", "act_lay=silu")
+    assert result.code == 2
+    assert "unexpected keyword argument 'act_lay'" in result.err
+    assert "--backbone-arg act_layer=" in result.err
+    assert not (workspace_dir / "runs" / "shapes" / "x").exists()
 
 
 def test_another_backbone_is_trained_and_names_the_run(workspace_dir: Path, cli: Runner) -> None:

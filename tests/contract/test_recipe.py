@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import competitions
 from runner.contract import EnsembleRecipe, Recipe, Stage, TrainMode
+from runner.contract.backbone_args import Argument, parse_argument, write_argument
 from runner.contract.recipe import (
     linear_probe,
     recipe_from_dict,
@@ -41,11 +42,32 @@ recipes = st.builds(
     seed=st.integers(0, 2**32),
     folds=st.none() | st.integers(2, 10),
     pretrained=st.booleans(),
+    backbone_args=st.dictionaries(
+        st.sampled_from(["pad_type", "drop_path_rate", "img_size"]),
+        st.booleans() | st.integers(-9, 512) | st.floats(0, 1) | st.text(max_size=5) | st.none(),
+    ),
 )
 
 
 def recipe(*stages: Stage, **changes: Any) -> Recipe:
     return replace(Recipe("any", stages or (Stage(64, TrainMode.UNFROZEN),), lr=0.1), **changes)
+
+
+@pytest.mark.parametrize("arguments", [{"num_classes": 3}, {"checkpoint_path": "x"}, {"layers": [1, 2]}])
+def test_arguments_that_the_runner_sets_or_that_are_no_plain_values_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"Recipe.backbone_args: {next(iter(arguments))}"):
+        recipe(backbone_args=arguments)
+
+
+@given(value=st.booleans() | st.integers() | st.floats(allow_nan=False) | st.none() | st.sampled_from(["same", "a=b"]))
+def test_an_argument_is_read_as_it_was_written(value: Argument) -> None:
+    assert repr(parse_argument(write_argument("name", value))) == repr(("name", value))
+
+
+@pytest.mark.parametrize("text", ["pad_type", "=same", "pad type=same", "1=2"])
+def test_an_argument_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        parse_argument(text)
 
 
 def through_json(value: Recipe | EnsembleRecipe) -> Recipe | EnsembleRecipe:

@@ -44,6 +44,7 @@ def parsed(session: Session, flags: list[str]) -> Recipe:
 RECIPES = {
     "the declared one": DECLARED,
     "another backbone": replace(DECLARED, backbone="resnet34"),
+    "arguments of the backbone": replace(DECLARED, backbone_args={"act_layer": "silu", "drop_path_rate": 0.2}),
     "from scratch": replace(DECLARED, pretrained=False),
     "other sizes": with_sizes(DECLARED, [32, 64]),
     "one size more": with_sizes(DECLARED, [64, 96, 128]),

@@ -104,6 +104,9 @@ def test_everything_that_changes_the_features_changes_their_name(
     assert cached(views=(PLAIN, View("mirror", hflip=True)))[1]
     assert cached(preset=replace(SIDE_ON, max_zoom=1.2))[1]
     assert not cached()[1]
+    network.backbone_args = {"pad_type": "same"}
+    assert cached()[1]
+    network.backbone_args = {}
     with torch.no_grad():
         next(network.backbone.parameters()).add_(1e-3)
     assert cached()[1]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.layers import Conv2dSame
 
 from runner.contract import Recipe, Stage, TrainMode
+from runner.contract.backbone_args import Argument
 from runner.errors import TrainingError, UsageError
-from runner.training.model import Network, build_network
+from runner.training.model import Network, build_network, check_backbone
 from runner.training.optimizer import (
     EARLY,
     HEAD,
@@ -273,3 +277,54 @@ def test_optimizer_groups_are_ordered_by_depth_then_decay() -> None:
     assert [(group["group"], group["weight_decay"]) for group in groups] == [
         (group, decay) for group in (EARLY, LATE, HEAD) for decay in (0.0, 0.01)
     ]
+
+
+def padded(weights: Path | None = None, **arguments: Any) -> Network:
+    settings: dict[str, Any] = {"classes": 2, "channels": 3, "pretrained": False, "dropout": 0.0}
+    return build_network("test_efficientnet", weights=weights, backbone_args=arguments, **settings)
+
+
+def test_arguments_of_the_backbone_reach_timm() -> None:
+    assert any(isinstance(module, Conv2dSame) for module in padded(pad_type="same").modules())
+    assert not any(isinstance(module, Conv2dSame) for module in padded().modules())
+
+
+def test_a_pooling_that_doubles_the_features_doubles_the_head() -> None:
+    net = padded(global_pool="catavgmax").eval()
+    assert net.head.linear.in_features == 2 * padded().head.linear.in_features
+    assert net(images(), NO_TABULAR).shape == (4, 2)
+
+
+@pytest.mark.parametrize("arguments", [{"global_pool": ""}, {"pad_typ": "same"}, {"drop_path_rate": "a lot"}])
+def test_arguments_that_make_no_backbone_are_refused(arguments: dict[str, Argument]) -> None:
+    with pytest.raises(UsageError):
+        check_backbone("test_efficientnet", arguments)
+
+
+def weights_of(folder: Path, name: str, metadata: dict[str, str] | None = None) -> Path:
+    path = folder / name
+    save_file(timm.create_model("test_efficientnet").state_dict(), path, metadata=metadata)
+    return path
+
+
+def test_a_weights_file_that_tells_of_padding_and_normalisation_is_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_name = weights_of(tmp_path, "net.same_pad.safetensors")
+    by_metadata = weights_of(tmp_path, "net.safetensors", {"pad_type": "same", "mean": "[0.5, 0.5, 0.5]"})
+    for weights in (by_name, by_metadata):
+        net = padded(weights)
+        assert "trained with pad_type=same" in capsys.readouterr().err
+    assert net.mean.flatten().tolist() == [127.5] * 3
+    padded(by_name, pad_type="same")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_configuration_beside_the_weights_names_their_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = weights_of(tmp_path, "model.safetensors")
+    config = {"architecture": "test_efficientnet_ln", "pretrained_cfg": {"std": [0.5, 0.25, 0.5]}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert padded(weights).std.flatten().tolist() == [127.5, 63.75, 127.5]
+    assert "holds test_efficientnet_ln, not test_efficientnet" in capsys.readouterr().err
