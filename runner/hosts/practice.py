@@ -2,7 +2,8 @@
 
 Its folder contains `files/` (what can be downloaded), `solution.csv`, `sample_submission.csv`, `leaderboard.csv`,
 `submissions/` (each file, and a JSON record of it), and `competition.json`, which is written last: it exists only
-if the rest is complete.
+if the rest is complete. If it takes notebooks only, `hidden/` has the files that take the place of those of the same
+name when a notebook is rerun, and the sample submission is the hidden one.
 """
 
 from __future__ import annotations
@@ -66,16 +67,18 @@ class PracticeData:
     leaderboard: Sequence[PracticeTeam] = ()
     daily_limit: int = DAILY_LIMIT
     origin: Mapping[str, Any] = field(default_factory=dict)  # what it was made from, for `read_origin`
+    hidden: Mapping[str, Path] = field(default_factory=dict)  # files of the rerun: it then takes notebooks only
 
 
 def create_practice_competition(competition: Competition, folder: Path, data: PracticeData) -> None:
     """Create the folder of a practice host; an earlier one is removed."""
     # The marker goes first: until the end, a kill leaves a folder that is known to be incomplete.
     remove_host_marker(folder)
-    for old in (folder / "files", folder / "submissions"):
-        if old.exists():
-            shutil.rmtree(old)
+    for old in ("files", "hidden", "submissions"):
+        if (folder / old).exists():
+            shutil.rmtree(folder / old)
     copies = {f"files/{name}": path for name, path in data.files.items()} | {_SAMPLE: data.sample}
+    copies |= {f"hidden/{name}": path for name, path in data.hidden.items()}
     for name, path in copies.items():
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(path, temporary)
@@ -88,6 +91,7 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
         "metric": competition.metric.key,
         "classes": list(data.classes),
         "daily_limit": data.daily_limit,
+        "notebooks_only": bool(data.hidden),
         "origin": dict(data.origin),
         "sha256": {name: file_sha256(folder / name) for name in (_SAMPLE, _SOLUTION, _LEADERBOARD)},
     }
@@ -133,6 +137,7 @@ class PracticeHost:
         self.folder = folder
         self._remake = remake or remake_fix(folder, self._name)
         self._clock = clock or (lambda: datetime.now(UTC))
+        self.before_grading: Callable[[], None] = lambda: None  # reruns the notebooks whose file is still to come
 
     def now(self) -> datetime:
         """The time by which its days begin and end."""
@@ -143,7 +148,10 @@ class PracticeHost:
         marker = self._read_marker(slug)
         # The leaderboard is final from its last submission on.
         deadline = max((team.submitted for team in self._teams(marker)), default=None)
-        return CompetitionInfo(slug, marker["title"], str(self.folder), deadline=deadline)
+        only_notebooks = bool(marker.get("notebooks_only"))
+        return CompetitionInfo(
+            slug, marker["title"], str(self.folder), notebooks_only=only_notebooks, deadline=deadline
+        )
 
     def list_files(self, slug: str) -> tuple[RemoteFile, ...]:
         """Every file of the competition, sorted by name."""
@@ -163,27 +171,49 @@ class PracticeHost:
 
     def submit_file(self, slug: str, path: Path, message: str) -> str:
         """Take any file, as Kaggle does: its format is checked when it is graded."""
-        marker = self._read_marker(slug)
         if not path.is_file():
             raise HostError("there is no such file to submit", where=path, fix=f"runner {self._name} predict")
+        if self._read_marker(slug).get("notebooks_only"):
+            raise HostError(f"{self.competition.title} takes notebooks only, no files", where=self.folder)
+        return self._take(slug, path.name, message, path)
+
+    def open_submission(self, slug: str, file_name: str, message: str) -> str:
+        """Take a submission whose file a rerun has still to write; its reference."""
+        return self._take(slug, file_name, message, None)
+
+    def close_submission(self, ref: str, path: Path | None, error: str = "") -> None:
+        """Add the file that the rerun has written, or the reason why there is none."""
+        with locked(self.folder / ".lock"):
+            if path is not None:
+                with atomic_path(self._submissions / f"{ref}.csv") as temporary:
+                    shutil.copyfile(path, temporary)
+                return
+            record = _read_record(self._submissions / f"{ref}.json")
+            self._write_record(replace(record, status=Status.ERROR, error=error))
+
+    def _take(self, slug: str, file_name: str, message: str, path: Path | None) -> str:
+        marker = self._read_marker(slug)
         with locked(self.folder / ".lock"):
             limits = self._limits(marker)
             if limits.left_today == 0:
                 raise limit_error(self.competition, limits, self._clock())
             ref = str(max((int(ref) for ref in self._refs()), default=0) + 1)
-            with atomic_path(self._submissions / f"{ref}.csv") as temporary:
-                shutil.copyfile(path, temporary)
-            self._write_record(Submission(ref, self._clock(), path.name, message, Status.PENDING, team=self.team))
+            if path is not None:
+                with atomic_path(self._submissions / f"{ref}.csv") as temporary:
+                    shutil.copyfile(path, temporary)
+            self._write_record(Submission(ref, self._clock(), file_name, message, Status.PENDING, team=self.team))
         return ref
 
     def fetch_submissions(self, slug: str) -> tuple[Submission, ...]:
         """Every submission, newest first; pending ones are graded now."""
         marker = self._read_marker(slug)
+        self.before_grading()
         with locked(self.folder / ".lock"):
             grader = self._grader(marker)
             for submission in self._read_records():
-                if submission.status is Status.PENDING:
-                    self._write_record(_graded(submission, grader, self._submissions / f"{submission.ref}.csv"))
+                file = self._submissions / f"{submission.ref}.csv"
+                if submission.status is Status.PENDING and file.exists():
+                    self._write_record(_graded(submission, grader, file))
             return self._read_records()
 
     def fetch_submission(self, slug: str, ref: str) -> Submission:
@@ -205,6 +235,17 @@ class PracticeHost:
             for team in teams
         )
         return sort_leaderboard(self.competition.metric, rows, private=private)
+
+    def rerun_files(self) -> dict[str, Path]:
+        """The competition's files as a rerun finds them: the hidden test set in the place of the public one."""
+        hidden = self.folder / "hidden"
+        return self._offered() | {
+            path.relative_to(hidden).as_posix(): path for path in sorted(hidden.rglob("*")) if path.is_file()
+        }
+
+    def public_files(self) -> dict[str, Path]:
+        """The competition's files, by name."""
+        return self._offered()
 
     @property
     def _name(self) -> str:

@@ -71,6 +71,7 @@ class KaggleServer(ThreadingHTTPServer, ServerState):
             send_head(handler, sent)
             for chunk in sent.chunks():
                 handler.wfile.write(chunk)
+                handler.wfile.flush()
 
     def __enter__(self) -> KaggleServer:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -80,13 +81,17 @@ class KaggleServer(ThreadingHTTPServer, ServerState):
         self.closing.set()
         self.shutdown()
         self.server_close()
+        self.notebooks.end_sessions()
+        self.sessions.join()
         self.remove_temporary_files()
 
 
 def send_head(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     """Send status and headers."""
     handler.send_response(reply.status)
-    for name, value in {"Content-Length": str(reply.size), **reply.headers}.items():
+    length = {"Content-Length": str(reply.size)} if reply.stream is None else {"Connection": "close"}
+    handler.close_connection = reply.stream is not None or handler.close_connection
+    for name, value in {**length, **reply.headers}.items():
         handler.send_header(name, value)
     handler.end_headers()
 
@@ -141,6 +146,9 @@ def _parse_call(path: str, query: str, headers: dict[str, str], content: bytes) 
     parameters = {name: values[-1] for name, values in parse_qs(query).items()}
     if "v1" not in parts[:2]:
         return Call("upload" if parts[0] == "upload" else "store", {}, path, parameters, headers, content)
+    if "kernels/logs/stream" in path:  # as the official command follows a log
+        body = {"userName": parts[-2], "kernelSlug": parts[-1], **parameters}
+        return Call("GetKernelSessionLogsStream", body, path, parameters, headers)
     body = json.loads(content or b"{}")
     return Call(parts[-1], body if isinstance(body, dict) else {}, path, parameters, headers)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.errors import HostError
 from runner.hosts.protocol import Submission
+from tests.kaggle_server.notebooks import METHODS as NOTEBOOK_METHODS
 from tests.kaggle_server.state import (
     USERNAME,
     Body,
@@ -68,7 +69,7 @@ def _get_competition(state: ServerState, body: Body) -> dict[str, Any]:
         "userHasEntered": hosted.rules_accepted,
         "maxDailySubmissions": hosted.host.fetch_limits(slug).per_day,
         "evaluationMetric": hosted.host.competition.metric.title,
-        "isKernelsSubmissionsOnly": hosted.notebooks_only,
+        "isKernelsSubmissionsOnly": hosted.notebooks_only or info.notebooks_only,
         "submissionsDisabled": hosted.submissions_disabled,
     }
 
@@ -232,4 +233,5 @@ _METHODS: dict[str, Callable[[ServerState, Body], dict[str, Any] | Reply]] = {
     "GetDataset": _get_dataset,
     "DownloadDataset": _download_dataset,
     "IntrospectToken": _introspect_token,
+    **NOTEBOOK_METHODS,
 }

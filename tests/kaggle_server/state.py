@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from runner.hosts.practice import PracticeHost
+from runner.hosts.practice_notebooks import PracticeNotebooks
 
 USERNAME, KEY, TOKEN = "practice", "practice-key", "practice-token"
 
@@ -40,6 +41,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     content: bytes | Path = b""
     start: int = 0
+    stream: Callable[[], Iterator[bytes]] | None = None  # pieces that come one after another, without a length
 
     @property
     def size(self) -> int:
@@ -49,6 +51,9 @@ class Reply:
 
     def chunks(self) -> Iterator[bytes]:
         """The content from `start` on."""
+        if self.stream is not None:
+            yield from self.stream()
+            return
         if isinstance(self.content, bytes):
             yield from (self.content[at : at + _CHUNK] for at in range(self.start, len(self.content), _CHUNK))
             return
@@ -89,6 +94,35 @@ class HostedCompetition:
     polls: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class NotebookFaults:
+    """What a test may change about the notebooks."""
+
+    processing_polls: int = 0  # how often GetDatasetStatus says that a new version is processed
+    outputs_of: int | None = None  # the version whose output is given out, whatever is asked for
+    shape_told: str = ""  # the accelerator that GetKernel names
+    page_limit: int = 500  # files on a page of outputs
+
+
+@dataclass
+class Sessions:
+    """The threads that run what was pushed, and the numbers of the sessions."""
+
+    threads: list[threading.Thread] = field(default_factory=list)
+    numbers: list[tuple[str, int]] = field(default_factory=list)  # (slug, version) of session 1001, 1002, ...
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Work in a thread of its own."""
+        thread = threading.Thread(target=work, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def join(self) -> None:
+        """Wait until everything that was pushed has ended."""
+        for thread in self.threads:
+            thread.join()
+
+
 class ServerState:
     """Competitions, accounts and uploads of the server."""
 
@@ -103,7 +137,12 @@ class ServerState:
         self.clock_offset = timedelta(0)  # how far the server's clock is ahead
         self.uploads: dict[str, str] = {}  # token: file name
         self.lock = threading.RLock()
-        self._temporary = tempfile.TemporaryDirectory()
+        self.notebook_faults = NotebookFaults()
+        self.sessions = Sessions()
+        self.processing: dict[str, int] = {}  # owner/name of a dataset: polls until it is ready
+        self._temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        hosts_by_slug = {slug: hosted.host for slug, hosted in self.competitions.items()}
+        self.notebooks = PracticeNotebooks(self.temporary_dir / "notebooks", hosts_by_slug, runs_on_demand=False)
 
     @property
     def temporary_dir(self) -> Path:
@@ -128,8 +167,8 @@ class ServerState:
             raise RefusedError(403, "Permission 'competitions.participate' was denied")
         return slug, hosted
 
-    def page(self, items: list[dict[str, Any]], body: Body, key: str) -> dict[str, Any]:
+    def page(self, items: list[dict[str, Any]], body: Body, key: str, *, limit: int | None = None) -> dict[str, Any]:
         """The page of a list that a call requests."""
         start = int(body.get("pageToken") or 0)
-        stop = start + min(int(body.get("pageSize") or 20), self.page_limit)
+        stop = start + min(int(body.get("pageSize") or 20), limit or self.page_limit)
         return {key: items[start:stop], "nextPageToken": str(stop) if stop < len(items) else ""}

@@ -18,9 +18,13 @@ STORE = "http://store.localhost"
 
 def redirect(state: ServerState, path: str) -> Reply:
     """A redirect to a signed URL of a path in the store."""
+    return Reply(302, {"Location": signed_url(state, path)})
+
+
+def signed_url(state: ServerState, path: str) -> str:
+    """A URL of a path in the store that is good for a while."""
     until = int((state.now() + state.url_lifetime).timestamp())
-    url = f"{STORE}/{quote(path)}?expires={until}&signature={_signature(path, until)}"
-    return Reply(302, {"Location": url})
+    return f"{STORE}/{quote(path)}?expires={until}&signature={_signature(path, until)}"
 
 
 def send_stored(state: ServerState, call: Call) -> Reply:
@@ -37,6 +41,9 @@ def _stored_file(state: ServerState, path: str) -> Path:
     kind, _, rest = path.partition("/")
     if kind == "datasets":
         return state.datasets[rest.removesuffix(".zip")]
+    if kind == "outputs":
+        slug, version, name = rest.split("/", 2)
+        return state.notebooks.output_files(slug, int(version[1:]))[name]
     if kind == "bundles":
         return _bundle(state, rest.removesuffix(".zip"))
     slug, _, name = rest.partition("/")

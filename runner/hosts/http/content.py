@@ -46,6 +46,19 @@ def read_pieces(response: requests.Response, max_piece: int) -> Iterator[bytes]:
         yield from decode(chunk)
 
 
+def read_lines(response: requests.Response, max_bytes: int) -> Iterator[str]:
+    """The lines as they arrive, without their ends; ValueError if there are more than `max_bytes`."""
+    received, rest = 0, b""
+    for piece in read_pieces(response, _CHUNK):
+        received += len(piece)
+        if received > max_bytes:
+            raise ValueError("the lines do not end")
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
 def read_beginning(response: requests.Response) -> bytes:
     """The first bytes of the content, enough for an error message; fewer if they do not come soon."""
     if response._content is not False:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,8 @@ from rich.filesize import decimal
 from runner.console import Advance, log
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, Kind, find_credentials, search_locations
-from runner.hosts.http.answers import AnswerAdapter
+from runner.hosts.http.answers import AnswerAdapter, TimedAdapter
+from runner.hosts.http.content import CONTENT_ERRORS, read_lines
 from runner.hosts.http.download import DownloadRequest, download_file
 from runner.hosts.http.errors import (
     NETWORK_ERRORS,
@@ -28,10 +30,13 @@ from runner.hosts.http.errors import (
 from runner.hosts.http.retry import RetryPolicy, TransferLimits, WaitBudget, retry
 from runner.hosts.kaggle.errors import ErrorContext, host_error
 from runner.hosts.kaggle.login import AccessToken, parse_access_token, read_login, save_token, saved_token
-from runner.hosts.kaggle.parse import SITE, InvalidAnswerError, parse_int, parse_object, parse_page
+from runner.hosts.kaggle.parse import SITE, InvalidAnswerError, parse_int, parse_object, parse_page, parse_username
 
 COMPETITIONS = "competitions.CompetitionApiService"
 DATASETS = "datasets.DatasetApiService"
+KERNELS = "kernels.KernelsApiService"
+BLOBS = "blobs.BlobApiService"
+OAUTH = "security.OAuthService"
 
 _PAGE_SIZE = 200
 _TOKEN_LIFE = timedelta(hours=12)
@@ -90,7 +95,14 @@ class KaggleClient:
         return answer.url if isinstance(answer, _Redirect) else answer
 
     def pages(
-        self, method: str, body: dict[str, Any], key: str, context: ErrorContext, parse: Callable[[Any], Parsed]
+        self,
+        method: str,
+        body: dict[str, Any],
+        key: str,
+        context: ErrorContext,
+        parse: Callable[[Any], Parsed],
+        *,
+        service: str = COMPETITIONS,
     ) -> list[Parsed]:
         """Every item of a list, from all its pages; HostError if the list has no end."""
         parsed: list[Parsed] = []
@@ -103,7 +115,7 @@ class KaggleClient:
 
         while True:
             page = {**body, "pageSize": _PAGE_SIZE} | ({"pageToken": token} if token else {})
-            items, token = self.call(method, page, context, parse_items)
+            items, token = self.call(method, page, context, parse_items, service=service)
             parsed += items
             if not token:
                 return parsed
@@ -126,6 +138,34 @@ class KaggleClient:
     def download(self, request: DownloadRequest, path: Path, advance: Advance) -> None:
         """Download from a signed URL to `path`, which exists afterwards only if it is complete and verified."""
         download_file(request, path, advance, self.policy, self.limits)
+
+    def username(self, context: ErrorContext) -> str:
+        """The name of the account in use; a token is asked for it."""
+        token = getattr(self._connected(), "_api_token", None)
+        if self.credentials is not None and (known := self.credentials.username):
+            return known
+        return self.call("IntrospectToken", {"token": token}, context, parse_username, service=OAUTH)
+
+    def stream(self, path: str) -> Iterator[str]:
+        """The lines of an answer that goes on for hours, as they come; RequestError if it breaks off or falls silent.
+
+        `path` follows the API's version.
+        """
+        client, limits = self._connected(), self.limits
+        url = f"{client._endpoint}{'' if client._endpoint.endswith('api.kaggle.com') else '/api'}/v1/{path}"
+        with requests.Session() as session:
+            session.auth = client._session.auth
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, TimedAdapter(limits.answer_seconds))
+            try:
+                headers = {"Accept": "text/event-stream, */*", "Accept-Encoding": "identity"}
+                response = session.get(url, headers=headers, stream=True, timeout=limits.timeouts)
+                if error := error_from_response(response):
+                    raise error
+                with response:
+                    yield from read_lines(response, limits.list_bytes)
+            except (*NETWORK_ERRORS, *CONTENT_ERRORS) as error:
+                raise error_from_exception(error, url) from None
 
     def request(
         self, method: str, body: dict[str, Any], *, service: str = COMPETITIONS, once: bool = False
@@ -326,12 +366,16 @@ def _invalid_answer(method: str, error: InvalidAnswerError, *, delivered: bool =
     return RequestError(message, "wait some minutes, then: `...`", retryable=True, delivered=delivered)
 
 
-# kagglesdk is imported inside functions: it takes 0.3 s.
+# The module of a service's requests, and how their names begin. kagglesdk is imported inside functions: it takes 0.3 s.
+_REQUESTS = {
+    COMPETITIONS: ("competitions.types.competition_api_service", "Api"),
+    DATASETS: ("datasets.types.dataset_api_service", "Api"),
+    KERNELS: ("kernels.types.kernels_api_service", "Api"),
+    BLOBS: ("blobs.types.blob_api_service", "Api"),
+    OAUTH: ("security.types.oauth_service", ""),
+}
+
+
 def _request_type(service: str, method: str) -> Any:
-    if service == DATASETS:
-        from kagglesdk.datasets.types import dataset_api_service as datasets
-
-        return getattr(datasets, f"Api{method}Request")
-    from kagglesdk.competitions.types import competition_api_service as competitions
-
-    return getattr(competitions, f"Api{method}Request")
+    module, prefix = _REQUESTS[service]
+    return getattr(importlib.import_module(f"kagglesdk.{module}"), f"{prefix}{method}Request")

@@ -28,6 +28,7 @@ class ErrorContext:
     file: str = ""
     submission: str = ""
     dataset: str = ""
+    kernel: str = ""
     check_rules: bool = True  # a 403 may mean that the rules are not accepted
 
     def command(self, step: str) -> str:
@@ -51,6 +52,12 @@ def host_error(error: RequestError, context: ErrorContext, connection: Connectio
         return _credentials_error(error, connection)
     if error.status in (403, 404) and context.dataset:
         return _no_dataset_error(context)
+    if error.status in (403, 404) and context.kernel:
+        return HostError(
+            f"Kaggle has no kernel {context.kernel}, or you have no access to it",
+            where=f"{SITE}/code/{context.kernel}",
+            fix="open that page and check that you are logged in with the account of `runner doctor`",
+        )
     if error.status == 404:
         return _not_found_error(context, connection)
     if error.status == 403:

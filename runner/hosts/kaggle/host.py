@@ -43,7 +43,7 @@ from runner.hosts.protocol import (
 )
 
 # Seconds to wait before each search for a submission whose outcome is unknown.
-_SEARCH_DELAYS = (2.0, 5.0, 10.0, 20.0)
+SEARCH_DELAYS = (2.0, 5.0, 10.0, 20.0)
 # Bytes of a leaderboard's zip: 50,000 teams are two megabytes.
 _MAX_LEADERBOARD = 16 << 20
 # Bytes that the archive of all files may have beyond twice their sum, for the names of many small ones.
@@ -108,12 +108,12 @@ class KaggleHost:
             payload = self.client.request("CreateSubmission", {**body, "blobFileTokens": upload.token}, once=True)
             return parse_ref(payload.get("ref"))
         except RequestError as error:
-            if not _may_have_arrived(error):
+            if not may_have_arrived(error):
                 raise host_error(error, context, self.client) from None
             reason = error.message
         except InvalidAnswerError:
             reason = f"Kaggle returned no submission id, but {describe(payload)}"
-        return self._find_new_submission(slug, message, before, reason)
+        return self.find_new_submission(slug, message, before, reason)
 
     def _begin_upload(self, path: Path, context: ErrorContext) -> Upload:
         status = path.stat()
@@ -123,12 +123,12 @@ class KaggleHost:
             "contentLength": status.st_size,
             "lastModifiedEpochSeconds": int(status.st_mtime),
         }
-        return self.client.call("StartSubmissionUpload", body, context, _parse_upload)
+        return self.client.call("StartSubmissionUpload", body, context, parse_upload)
 
-    def _find_new_submission(self, slug: str, message: str, before: set[str], reason: str) -> str:
+    def find_new_submission(self, slug: str, message: str, before: set[str], reason: str) -> str:
         """The reference of the submission with this message that was not there before; else UnconfirmedError."""
         is_known = False
-        for delay in _SEARCH_DELAYS:
+        for delay in SEARCH_DELAYS:
             self.client.policy.sleep(delay)
             try:
                 submissions = self.fetch_submissions(slug)
@@ -225,13 +225,14 @@ class KaggleHost:
         return ErrorContext(self.competition, slug, file=file, submission=submission, check_rules=check_rules)
 
 
-def _may_have_arrived(error: RequestError) -> bool:
+def may_have_arrived(error: RequestError) -> bool:
     """Whether the host may have taken a request that ended in this error. A refusal (4xx) is certain."""
     is_refusal = error.status is not None and 400 <= error.status < 500 and error.status != 408
     return error.delivered and not is_refusal
 
 
-def _parse_upload(payload: dict[str, Any]) -> Upload:
+def parse_upload(payload: dict[str, Any]) -> Upload:
+    """Where to send a file, from StartSubmissionUpload or StartBlobUpload."""
     token, url = payload.get("token"), payload.get("createUrl")
     if not isinstance(token, str) or not token:
         raise InvalidAnswerError("no token for the upload")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,6 +120,14 @@ def parse_count(payload: dict[str, Any], key: str) -> int:
     if number is None:
         raise InvalidAnswerError(f"{key} is {describe(value)}, not a number")
     return max(number, 0)
+
+
+def parse_username(payload: dict[str, Any]) -> str:
+    """The account's name, from IntrospectToken."""
+    name = _text(payload, "username")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+        raise InvalidAnswerError(f"no user name, but {describe(payload)}")
+    return name
 
 
 def parse_file(item: Any) -> RemoteFile:
