@@ -2,7 +2,7 @@
 
 from runner.contract import ROC_AUC, TOP_DOWN, UNLIKE_PHOTOGRAPHS, Binary, Competition, with_sizes
 
-# Facts: train.csv has id,has_cactus with ids that end in .jpg; train.zip and test.zip; 17,500 training images.
+# train.csv has id,has_cactus with ids that end in .jpg; train.zip and test.zip; 17,500 training images.
 COMPETITION = Competition(
     slug="aerial-cactus-identification",
     title="Aerial Cactus Identification",

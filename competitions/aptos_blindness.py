@@ -2,7 +2,7 @@
 
 from runner.contract import QWK, TOP_DOWN, UNLIKE_PHOTOGRAPHS, Competition, Ordinal
 
-# Facts: train.csv has id_code,diagnosis with the grades 0 to 4, and ids without .png; code competition.
+# train.csv has id_code,diagnosis with the grades 0 to 4, and ids without .png; code competition.
 COMPETITION = Competition(
     slug="aptos2019-blindness-detection",
     title="APTOS 2019 Blindness Detection",

@@ -2,7 +2,7 @@
 
 from runner.contract import ACCURACY, TOP_DOWN, Competition, Multiclass
 
-# Facts: train.csv has image_id,label with the class 0 to 4 and ids that end in .jpg; code competition.
+# train.csv has image_id,label with the class 0 to 4 and ids that end in .jpg; code competition.
 COMPETITION = Competition(
     slug="cassava-leaf-disease-classification",
     title="Cassava Leaf Disease Classification",

@@ -2,7 +2,7 @@
 
 from runner.contract import ACCURACY, BINARY_LOG_LOSS, SIDE_ON, Binary, Competition
 
-# Facts: 25,000 images train/cat.0.jpg, train/dog.0.jpg; test/1.jpg to 12500.jpg; the submission has id,label.
+# 25,000 images train/cat.0.jpg, train/dog.0.jpg; test/1.jpg to 12500.jpg; the submission has id,label.
 COMPETITION = Competition(
     slug="dogs-vs-cats-redux-kernels-edition",
     title="Dogs vs. Cats Redux: Kernels Edition",

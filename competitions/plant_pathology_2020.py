@@ -2,7 +2,7 @@
 
 from runner.contract import MEAN_COLUMNWISE_AUC, TOP_DOWN, Competition, Multiclass
 
-# Facts: train.csv has image_id and a column of 0 and 1 a class; all images are images/Train_0.jpg, images/Test_0.jpg.
+# train.csv has image_id and a column of 0 and 1 a class; all images are images/Train_0.jpg, images/Test_0.jpg.
 COMPETITION = Competition(
     slug="plant-pathology-2020-fgvc7",
     title="Plant Pathology 2020 - FGVC7",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.contract.labels import Table
+from runner.contract.patterns import fill
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,9 @@ def templates_of(images: Images) -> tuple[str, ...]:
 def folder_of(template: str) -> str:
     """The folder of a template's images: `train` for `train/{id}.jpg`."""
     return re.split(r"[{*]", template, maxsplit=1)[0].rpartition("/")[0]
+
+
+def fill_template(template: str, values: Mapping[str, str]) -> str:
+    """The path of an image by a template. An id or a column may begin with the template's folder already."""
+    path, folder = fill(template, values), folder_of(template)
+    return path.removeprefix(f"{folder}/") if folder and path.startswith(f"{folder}/{folder}/") else path

@@ -178,12 +178,13 @@ def _without(location: Location, archive: _Archive) -> Location:
 
 def _move_or_copy(found: SearchResult, staging_dir: Path, source: Source) -> list[dict[str, Any]]:
     """Move what was extracted, copy the source's own files; the manifest's entries of those."""
-    copied = {item: match for item, match in found.items.items() if not match.location.archive}
+    items = {item: match for item, match in found.items.items() if not _comes_with_a_folder(item, match, found)}
+    copied = {item: match for item, match in items.items() if not match.location.archive}
     size = _copied_size(found)
     require_free(staging_dir, size, "copy the files", source.retry_command)
     staging_dir.mkdir(parents=True)
     # The deepest first: a CSV file may be in a folder that is an item itself.
-    for item, match in sorted(found.items.items(), key=lambda pair: -pair[1].path.count("/")):
+    for item, match in sorted(items.items(), key=lambda pair: -pair[1].path.count("/")):
         if item not in copied:
             target = staging_dir / item.names[0]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +192,17 @@ def _move_or_copy(found: SearchResult, staging_dir: Path, source: Source) -> lis
     by_name = sorted(copied.items(), key=lambda pair: pair[0].name)
     with progress("copying", size, "B") as advance:
         return [_copy(item, match, staging_dir, advance) for item, match in by_name]
+
+
+def _comes_with_a_folder(item: RequiredItem, match: Match, found: SearchResult) -> bool:
+    """Whether a file is in a folder that is an item itself, and has the same place in it here and there."""
+    return not item.is_folder and any(
+        folder.is_folder
+        and folder_match.location is match.location
+        and match.path == f"{folder_match.path}/{item.name.removeprefix(folder.name)}"
+        and item.name.startswith(folder.name)
+        for folder, folder_match in found.items.items()
+    )
 
 
 def _copied_size(found: SearchResult) -> int:

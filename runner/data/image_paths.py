@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from runner.contract.images import ImageArray, Images, folder_of, templates_of
-from runner.contract.patterns import fill
+from runner.contract.images import ImageArray, Images, fill_template, folder_of, templates_of
 from runner.csv_file import Columns
 from runner.data.classes import IndexRow
 from runner.data.image_arrays import IMAGE_SUFFIXES, array_path, open_array
@@ -58,13 +57,10 @@ def _resolve_files(rows: Sequence[IndexRow], templates: Sequence[str], inputs: I
 
 def image_path(template: str, row: IndexRow) -> str:
     """The path of a row's image by a template."""
-    if not row.fields:  # quicker, and there may be a million rows
+    # Quicker, and there may be a million rows.
+    if not row.fields and "/" not in row.id and "{id[" not in template:
         return template.replace("{id}", row.id)
-    path = fill(template, {**row.fields, "id": row.id})
-    # A column may have the whole path already, folder included.
-    folder = folder_of(template)
-    twice = f"{folder}/{folder}/"
-    return path.removeprefix(f"{folder}/") if folder and path.startswith(twice) else path
+    return fill_template(template, {**row.fields, "id": row.id})
 
 
 def _with_path(row: IndexRow, path: str) -> IndexRow:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from runner.contract import Competition, Lookup
-from runner.contract.images import Images, folder_of, templates_of
+from runner.contract.images import Images, fill_template, folder_of, templates_of
 from runner.contract.labels import Table, aliases
-from runner.contract.patterns import fill, row_pattern
+from runner.contract.patterns import row_pattern
 from runner.csv_file import CsvError, read_columns
 from runner.data.find_files import Match, RequiredItem, SearchResult, require_one
 from runner.data.image_arrays import IMAGE_SUFFIXES
@@ -81,7 +81,7 @@ def _images_of(table: Table, id: str, rows: str, images: Images, found: SearchRe
     for text, values in zip(read_ids(id, columns), read_fields(columns, fields), strict=True):
         row = of_row.fullmatch(text) if of_row else None
         name = {**values, "id": row["id"] if row else text}
-        yield tuple(fill(template, name) for template in templates_of(images))
+        yield tuple(fill_template(template, name) for template in templates_of(images))
 
 
 def _wanted(item: RequiredItem, tables: Sequence[TableImages]) -> frozenset[str]:

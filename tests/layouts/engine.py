@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +109,11 @@ def _wave(number: int, count: int, band: int) -> float:
     return 0.5 + 0.5 * float(np.cos(2 * np.pi * (number / max(2, count) + band / 3)))
 
 
+def _number(id: str) -> int | str:
+    """An id as JSON has it."""
+    return int(id) if id.isdecimal() else id
+
+
 class Data:
     """The folder of a data set that is being made."""
 
@@ -129,6 +136,32 @@ class Data:
     def text(self, name: str, text: str, encoding: str = "utf-8") -> None:
         """A text file."""
         self.path(name).write_text(text, encoding=encoding)
+
+    def coco(
+        self,
+        file: str,
+        examples: Sequence[Example],
+        paths: Sequence[str],
+        *,
+        id: str = "id",
+        labels: bool = True,
+        encoding: str = "utf-8",
+        **more: Any,
+    ) -> None:
+        """COCO's annotations; `more` are columns of the images, or one value for all of them."""
+        images: list[dict[str, Any]] = []
+        for number, (example, path) in enumerate(zip(examples, paths, strict=False)):
+            own = {key: value[number] if isinstance(value, list) else value for key, value in more.items()}
+            images.append({"file_name": path, id: _number(example.id), "license": 1, **own})
+        document: dict[str, Any] = {"images": images, "info": {"year": 2020}, "licenses": []}
+        if labels:
+            classes = dict.fromkeys(example.label for example in examples)
+            document["annotations"] = [
+                {"id": 900_000 + number, "image_id": _number(example.id), "category_id": int(example.label)}
+                for number, example in enumerate(examples[: len(images)])
+            ]
+            document["categories"] = [{"id": int(label), "name": f"kind {label}"} for label in classes]
+        self.text(file, json.dumps(document, ensure_ascii=False), encoding)
 
     def images(self, template: str, examples: Iterable[Example], **columns: Sequence[object]) -> None:
         """An image for each example; other columns of the template are given in the order of the examples."""
@@ -168,7 +201,9 @@ class Data:
 
     def _files(self, names: Iterable[str]) -> list[Path]:
         paths = [self.folder / name for name in names]
-        return [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+        return [
+            file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()
+        ]
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
