@@ -37,7 +37,7 @@ FLOORS = (
     ("runner.hosts",),
     ("runner.data",),
     ("runner.images",),
-    ("runner.explore",),
+    ("runner.explore", "runner.new_competition"),
     ("runner.session",),
     ("runner.training",),
     ("runner.prediction",),

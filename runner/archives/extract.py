@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -74,10 +74,23 @@ def declared_size(archive: Path, *, retry_command: str = _RETRY) -> int:
     return sum(4 * archive.stat().st_size if size is None else size for size in sizes)
 
 
+def list_archive(archive: Path, *, retry_command: str = _RETRY) -> tuple[str, ...]:
+    """The names of the files in an archive; an ArchiveError if it is not safe to extract."""
+    with _opened(archive, retry_command) as reader:
+        members = [member for member in reader.members if not is_junk(member.name)]
+        _check(members)
+        return tuple(member.name for member in members if not member.is_folder)
+
+
 def extract_archive(
-    archive: Path, target: Path, *, limit: ExtractionLimit | None = None, retry_command: str = _RETRY
+    archive: Path,
+    target: Path,
+    *,
+    names: Collection[str] | None = None,
+    limit: ExtractionLimit | None = None,
+    retry_command: str = _RETRY,
 ) -> None:
-    """Extract an archive into a new folder: everything in it, or nothing.
+    """Extract an archive, or the files of these names, into a new folder: all of them, or nothing.
 
     Archives in it stay as they are. `retry_command` is the command that a fix ends with.
     """
@@ -86,12 +99,14 @@ def extract_archive(
     with _opened(archive, retry_command) as reader:
         members = [member for member in reader.members if not is_junk(member.name)]
         _check(members)
+        if names is not None:
+            members = [member for member in members if member.name in names]
         size = sum(member.size or 0 for member in members)
         limit.charge(size, len(members))
         require_free(target, size, f"extract {archive.name}", retry_command)
         target.mkdir(parents=True)
         try:
-            _write(reader, members, target, limit)
+            _write(reader, members, target, limit, names)
         except BaseException:
             shutil.rmtree(target)
             raise
@@ -108,13 +123,15 @@ def _check(members: Sequence[Member]) -> None:
         raise UnsafeArchiveError(f"in it, {error}") from error
 
 
-def _write(reader: Reader, members: Sequence[Member], target: Path, limit: ExtractionLimit) -> None:
+def _write(
+    reader: Reader, members: Sequence[Member], target: Path, limit: ExtractionLimit, names: Collection[str] | None
+) -> None:
     extraction = _Extraction(target, members, limit)
     total = None if extraction.has_unknown_sizes else sum(member.size or 0 for member in members)
     with progress(f"extracting {target.name}", total, "B") as advance:
         extraction.advance = advance
         try:
-            reader.extract(extraction.open, target)
+            reader.extract(extraction.open, target, names)
         finally:
             extraction.close()
     if extraction.has_unknown_sizes:

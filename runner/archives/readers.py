@@ -10,7 +10,7 @@ import stat
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from io import BufferedIOBase
@@ -93,8 +93,8 @@ class Reader(ABC):
     members: Sequence[Member]
 
     @abstractmethod
-    def extract(self, open_output: OpenOutput, folder: Path) -> None:
-        """Write each file to the output of its name. `folder` is the folder of the outputs."""
+    def extract(self, open_output: OpenOutput, folder: Path, names: Collection[str] | None = None) -> None:
+        """Write each file, or those of these names, to the output of its name. `folder` is the outputs' folder."""
 
     def test(self) -> None:
         """Read everything, so that each checksum is verified; any exception if one is wrong."""
@@ -166,9 +166,9 @@ class _Zip(Reader):
             self.close()
             raise EncryptedArchiveError
 
-    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
+    def extract(self, open_output: OpenOutput, _folder: Path, names: Collection[str] | None = None) -> None:
         for info in self._archive.infolist():
-            if not info.is_dir():
+            if not info.is_dir() and (names is None or info.orig_filename in names):
                 with self._archive.open(info) as source:
                     _copy(source, open_output(info.orig_filename))
 
@@ -202,10 +202,13 @@ class _SevenZip(Reader):
             self._handle.close()
             raise
 
-    def extract(self, open_output: OpenOutput, folder: Path) -> None:
+    def extract(self, open_output: OpenOutput, folder: Path, names: Collection[str] | None = None) -> None:
         # py7zr adds the folder to the names, and writes nothing there itself.
         factory: Any = _Factory(folder.absolute(), open_output)
-        self._archive.extractall(folder.absolute(), factory=factory)
+        if names is None:
+            self._archive.extractall(folder.absolute(), factory=factory)
+        elif names:
+            self._archive.extract(folder.absolute(), targets=set(names), factory=factory)
 
     def test(self) -> None:
         # Only the two headers, whose checksums py7zr has verified: to test the images takes as long as to extract them.
@@ -265,9 +268,10 @@ class _Tar(Reader):
         if len(block) < TAR_BLOCK or block.strip(b"\0"):
             raise CorruptArchiveError("it ends before its end mark")
 
-    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
+    def extract(self, open_output: OpenOutput, _folder: Path, names: Collection[str] | None = None) -> None:
         for info in self._archive.getmembers():
-            source = self._archive.extractfile(info) if info.isreg() else None
+            is_wanted = info.isreg() and (names is None or info.name in names)
+            source = self._archive.extractfile(info) if is_wanted else None
             if source is not None:
                 with source:
                     _copy(source, open_output(info.name))
@@ -291,8 +295,9 @@ class _Compressed(Reader):
         self.members = [Member(name_inside(path.name), size=None)]
         self._stream = open_stream(path)
 
-    def extract(self, open_output: OpenOutput, _folder: Path) -> None:
-        _copy(self._stream, open_output(self.members[0].name))
+    def extract(self, open_output: OpenOutput, _folder: Path, names: Collection[str] | None = None) -> None:
+        if names is None or self.members[0].name in names:
+            _copy(self._stream, open_output(self.members[0].name))
 
     def close(self) -> None:
         self._stream.close()

@@ -23,6 +23,7 @@ _ROOT: Table = {
     "doctor": ("doctor", "doctor", "Check account, data and machine, and say what fixes each problem."),
     "board": ("board", "board", "One page over every run and submission."),
     "demo": ("demo", "demo", "Everything on practice data: no account, no GPU, no network."),
+    "new": ("new", "new", "Write a competition file from a competition's files."),
 }
 
 _COMPETITION: Table = {

@@ -24,7 +24,7 @@ from runner.data.classes import (
     own_group,
 )
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
-from runner.data.index_inputs import IndexInputs, is_image
+from runner.data.index_inputs import FileListing, IndexInputs, is_image
 from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
 from runner.data.sample import SampleSubmission, check_form, read_sample_submission
 from runner.data.strata import Strata, strata_of
@@ -70,9 +70,12 @@ class Index:
 
 
 @gc_disabled()
-def build_index(competition: Competition, data_dir: Path) -> Index:
-    """The index of a data folder; a DataError with all errors if there are any."""
-    inputs = IndexInputs.of(competition, data_dir)
+def build_index(competition: Competition, data_dir: Path, listing: FileListing | None = None) -> Index:
+    """The index of a data folder; a DataError with all errors if there are any.
+
+    `listing` names the images, if they are not in the folder yet.
+    """
+    inputs = IndexInputs.of(competition, data_dir, listing)
     sample = read_sample_submission(inputs)
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)

@@ -168,10 +168,10 @@ class IndexInputs:
     array_rows: dict[ImageArray, dict[str, int] | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, competition: Competition, data_dir: Path) -> IndexInputs:
+    def of(cls, competition: Competition, data_dir: Path, listing: FileListing | None = None) -> IndexInputs:
         """The inputs in a data folder, none of them read yet."""
         problems = ProblemList(redownload_command(data_dir, competition.name or competition.slug))
-        return cls(competition, Tables(data_dir, problems), FileListing(data_dir), problems, data_dir)
+        return cls(competition, Tables(data_dir, problems), listing or FileListing(data_dir), problems, data_dir)
 
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the labels, by the header of their table."""

@@ -107,6 +107,7 @@ class CompetitionInfo:
     submissions_disabled: bool = False
     notebooks_only: bool = False  # it takes notebooks, not files
     deadline: datetime | None = None
+    metric: str = ""  # as its page names it
 
     def is_over(self, now: datetime) -> bool:
         """Whether the deadline has passed: submissions are then scored but not ranked."""

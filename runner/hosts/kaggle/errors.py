@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from runner.commands import TYPED, command
 from runner.contract import Competition
 from runner.errors import HostError
 from runner.hosts.credentials import SETTINGS_PAGE, Credentials, find_credentials
@@ -32,8 +33,8 @@ class ErrorContext:
     check_rules: bool = True  # a 403 may mean that the rules are not accepted
 
     def command(self, step: str) -> str:
-        """The command for a step of this competition."""
-        return f"runner {self.competition.name or self.slug} {step}"
+        """The command for a step of this competition; the one that was typed, if it has no file yet."""
+        return f"runner {self.competition.name} {step}" if self.competition.name else TYPED
 
 
 class Connection(Protocol):
@@ -73,7 +74,7 @@ def _not_found_error(context: ErrorContext, connection: Connection) -> HostError
         )
     if context.file:
         return HostError(f"Kaggle no longer has the file {context.file}", fix=context.command("download --from DIR"))
-    return _no_competition_error(context.slug, _similar_slugs(context.slug, connection))
+    return _no_competition_error(context, _similar_slugs(context.slug, connection))
 
 
 def _forbidden_error(error: RequestError, context: ErrorContext, connection: Connection) -> HostError:
@@ -88,7 +89,7 @@ def _forbidden_error(error: RequestError, context: ErrorContext, connection: Con
         # Kaggle responds to some wrong slugs as if they were forbidden.
         similar = _similar_slugs(slug, connection)
         if similar and slug not in similar:
-            return _no_competition_error(slug, similar)
+            return _no_competition_error(context, similar)
     return HostError(
         f"Kaggle refuses the request: {error.detail or 'it gives no reason'}",
         where=f"{SITE}/competitions/{slug}",
@@ -120,8 +121,11 @@ def _no_dataset_error(context: ErrorContext) -> HostError:
     )
 
 
-def _no_competition_error(slug: str, similar: list[str]) -> HostError:
+def _no_competition_error(context: ErrorContext, similar: list[str]) -> HostError:
+    slug = context.slug
     hint = f"similar ones: {', '.join(similar)}" if similar else f"search for it at {SITE}/competitions"
+    if not context.competition.name:
+        return HostError(f"Kaggle has no competition {slug!r}; {hint}", fix=command("new", *(similar[:1] or ["SLUG"])))
     example = f", for example {similar[0]!r}" if similar else ""
     return HostError(
         f"Kaggle has no competition {slug!r}; {hint}",

@@ -82,6 +82,7 @@ def parse_info(payload: dict[str, Any], slug: str) -> CompetitionInfo:
         submissions_disabled=_parse_flag(payload, "submissionsDisabled"),
         notebooks_only=_parse_flag(payload, "isKernelsSubmissionsOnly"),
         deadline=parse_time(payload.get("deadline")),
+        metric=_text(payload, "evaluationMetric"),
     )
 
 

@@ -1,0 +1,1 @@
+"""`runner new`: a competition file, inferred from a competition's files."""
