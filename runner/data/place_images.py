@@ -124,9 +124,7 @@ def _names_in(match: Match) -> Iterator[str]:
 
 def _name(template: str, path: str) -> str:
     """An image as a path in the template's folder, without its suffix."""
-    folder = f"{folder_of(template)}/"
-    # Twice: a column, or the id, may have the whole path already.
-    return _without_suffix(path.removeprefix(folder).removeprefix(folder))
+    return _without_suffix(path.removeprefix(f"{folder_of(template)}/"))
 
 
 def _without_suffix(path: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from runner.contract.patterns import fields_of, fill
+from runner.contract.images import fill_template, folder_of
+from runner.contract.patterns import fields_of
 from runner.new_competition.evidence import ImageNames, suffix_of, without_suffix
 
 _PROBES = 300  # ids that are searched to find a template; all are counted afterwards
@@ -57,6 +58,8 @@ def find_places(ids: Sequence[str], images: ImageNames, fields: Fields, field: s
     found = sum(map(bool, hits.values())) >= _MOST * len(probes)
     if found:
         templates = _templates_of_names(ids, hits, fields, field, len(probes))
+    elif len({ids[row] for row in probes}) <= len(probes) // 2:
+        return []  # a few values, such as classes or licences, are in many names by chance
     else:
         templates = [
             *_templates_of_parts(ids, probes, images, field),
@@ -282,14 +285,10 @@ def _counted(
         found = len(ids)  # the check of the index counts them
     else:
         found = sum(path is not None for path in _paths(templates, range(len(ids)), ids, fields, field, images))
-    folder = _folder_of(templates[0])
-    roots = set(map(_folder_of, templates))
+    folder = folder_of(templates[0])
+    roots = set(map(folder_of, templates))
     files = sum(count for name, count in images.folders.items() if is_below(name, roots))
     return Place(templates, found, len(ids), files // max(len(bands), 1), bands, folder)
-
-
-def _folder_of(template: str) -> str:
-    return re.split(r"[{*]", template, maxsplit=1)[0].rpartition("/")[0]
 
 
 def is_below(folder: str, roots: Iterable[str]) -> bool:
@@ -311,17 +310,16 @@ def _paths(
     templates: Sequence[str], rows: Iterable[int], ids: Sequence[str], fields: Fields, field: str, images: ImageNames
 ) -> Iterator[str | None]:
     """The image of each of these rows; None if it has none."""
-    parsed = [(template, fields_of(template), _folder_of(template)) for template in templates]
+    parsed = [(template, fields_of(template)) for template in templates]
     for row in rows:
-        values = {name: fields[name][row] for _, names, _ in parsed for name in names if name in fields}
-        paths = (_path(template, folder, {**values, field: ids[row]}, images) for template, _, folder in parsed)
+        values = {name: fields[name][row] for _, names in parsed for name in names if name in fields}
+        paths = (_path(template, {**values, field: ids[row]}, images) for template, _ in parsed)
         yield next((path for path in paths if path), None)
 
 
-def _path(template: str, folder: str, values: Mapping[str, str], images: ImageNames) -> str | None:
+def _path(template: str, values: Mapping[str, str], images: ImageNames) -> str | None:
     """The image of a template, with the suffix that it has."""
-    path = fill(template, values)
-    path = path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/{folder}/") else path
+    path = fill_template(template, values)
     if path in images.all:
         return path
     start = without_suffix(path)

@@ -76,13 +76,28 @@ def _labels(source: Source, test: TestImages, findings: Findings) -> LabelTable 
     """The labels: in a table whose columns the submission asks for, else in names, else as answered."""
     tables = find_label_tables(source, test, findings)
     if tables and tables[0].strength > 0:
-        return decide_label(tables, test, findings)
+        return _or_names(decide_label(tables, test, findings))
     names = find_label_names(source, test)
     if names and (names[0].has_witness or not tables):
         return decide_names(names, findings)
     if tables:
-        return decide_label(tables, test, findings)
+        return _or_names(decide_label(tables, test, findings))
     raise _no_labels(source, test)
+
+
+def _or_names(labels: LabelTable) -> LabelTable | LabelNames:
+    """The labels by their table; by the folders, if these are the table's column `label`: `{label}` says so."""
+    if not any("{label}" in template for template in labels.place.templates):
+        return labels
+    templates = tuple(re.sub(rf"\{{{labels.field}\}}", "{id}", each) for each in labels.place.templates)
+    if labels.label != "label" or labels.table.header.count("label") != 1:
+        raise UnclearError(
+            f"the folders of the training images are the column 'label' of {labels.table.name}, and the label is "
+            f"{labels.label or some(labels.columns)!r}",
+            fix="rename the column `label` in the table: in a template it stands for the label",
+        )
+    evidence = f"the folders, which are the column 'label' of {labels.table.name}"
+    return LabelNames(templates, Counter(labels.cells), evidence, has_witness=True)
 
 
 def _no_labels(source: Source, test: TestImages) -> UnclearError:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from runner.contract.images import folder_of
 from runner.new_competition.evidence import Source, suffix_of, without_suffix
 from runner.new_competition.image_places import is_below, is_mask
 from runner.new_competition.questions import Findings, Question, UnclearError, some
@@ -53,9 +54,7 @@ def find_label_names(source: Source, test: TestImages) -> list[LabelNames]:
 
 
 def _folders_of(test: TestImages) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(re.split(r"[{*]", each, maxsplit=1)[0].rpartition("/")[0] for each in test.place.templates)
-    )
+    return tuple(dict.fromkeys(folder_of(each) for each in test.place.templates))
 
 
 # --- folders ------------------------------------------------------------------------------------

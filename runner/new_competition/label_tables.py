@@ -58,9 +58,11 @@ def find_label_tables(source: Source, test: TestImages, findings: Findings) -> l
     Their `strength` is 0 if nothing says which of its columns is the label.
     """
     tables = _tables(source, findings)
-    found = [label for table in tables for label in _in_table(table, source, test, findings)]
     # Test rows may have the names of training images.
-    found = [label for label in found if not _rank(label)[0]] or found
+    of_test = [table for table in tables if _is_test_table(table)]
+    others = [table for table in tables if table not in of_test]
+    found = [label for table in others for label in _in_table(table, source, test, findings)]
+    found = found or [label for table in of_test for label in _in_table(table, source, test, findings)]
     if not found:
         return []
     most = max(label.strength for label in found)
@@ -330,10 +332,13 @@ def _main(found: Sequence[LabelTable]) -> list[LabelTable]:
     return [label for label, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
 
 
-def _rank(label: LabelTable) -> tuple[bool, bool, bool]:
-    stem = label.table.stem
-    is_train = "train" in stem or "label" in stem
-    return bool(_TEST_TABLE.search(stem)) and not is_train, bool(_LATER_TABLE.search(stem)), not label.place.is_complete
+def _is_test_table(table: SourceTable) -> bool:
+    is_train = "train" in table.stem or "label" in table.stem
+    return bool(_TEST_TABLE.search(table.stem)) and not is_train
+
+
+def _rank(label: LabelTable) -> tuple[bool, bool]:
+    return bool(_LATER_TABLE.search(label.table.stem)), not label.place.is_complete
 
 
 def _of_most_rows(found: Sequence[LabelTable]) -> list[LabelTable]:

@@ -108,6 +108,10 @@ def _spread(items: Sequence[str], most: int) -> list[str]:
     return [items[number * len(items) // most] for number in range(most)] if len(items) > most else list(items)
 
 
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
@@ -120,8 +124,8 @@ def _files(locations: Iterable[Location]) -> list[_Found]:
     files = [(location, file) for location in locations for file in location.files]
     folder_of = _collapsed_folders({file.rpartition("/")[0] for _, file in files})
     paths = [[*folder_of[file.rpartition("/")[0]], file.rpartition("/")[2]] for _, file in files]
-    # An archive of one table is extracted into a folder of the table's name.
-    paths = [path[:-2] + path[-1:] if path[-2:-1] == path[-1:] else path for path in paths]
+    # An archive of one table is extracted into a folder of the table's name, with its suffix or without.
+    paths = [path[:-2] + path[-1:] if path[-2:-1] in (path[-1:], [_stem(path[-1])]) else path for path in paths]
     around = _around_all(paths)
     found = [_Found(*file, "/".join(path[around:])) for file, path in zip(files, paths, strict=True)]
     return sorted(found, key=lambda each: each.path)

@@ -11,6 +11,7 @@ from runner.new_competition.evidence import ImageNames, Source, SourceTable, wit
 from runner.new_competition.questions import Answers, Findings, UnclearError, some
 
 _SAMPLE = re.compile(r"sub(mission|mit)?(s)?\b|submission|sample_?sub|sub_?format|entry", re.IGNORECASE)
+_BENCHMARK = re.compile(r"benchmark|baseline|all_zeros|example", re.IGNORECASE)
 _MOST_COLUMNS = 500  # of a sample submission with a row per id and column
 
 
@@ -58,12 +59,13 @@ def find_sample(source: Source, answers: Answers) -> list[SourceTable]:
                 fix="name one of them: `... --sample FILE`",
             )
         return [named]
-    by_name = [table for table in source.tables if _SAMPLE.search(table.stem) and not table.is_coco]
+    tables = [table for table in source.tables if not table.is_coco]
+    by_name = [t for t in tables if _SAMPLE.search(t.stem)] or [t for t in tables if _BENCHMARK.search(t.stem)]
     if not by_name:
-        tables = some([table.name for table in source.tables]) or "none"
+        names = some([table.name for table in source.tables]) or "none"
         raise UnclearError(
             "there is no sample submission, which decides the test ids, their order and the columns\n"
-            f"  tables: {tables}" + "".join(f"\n  not readable: {line}" for line in source.unread),
+            f"  tables: {names}" + "".join(f"\n  not readable: {line}" for line in source.unread),
             fix="put it beside the other files, from the competition's page; or name the table that has its form: "
             "`... --sample FILE`",
         )
