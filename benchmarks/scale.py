@@ -36,6 +36,7 @@ from runner.contract import (
     Stage,
     TrainMode,
 )
+from runner.contract.targets import as_matrix
 from runner.data.manifest import MARKER
 from runner.prediction.predictions import Predictions, write_predictions
 from runner.session import Session
@@ -250,11 +251,12 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     fold_of_row = np.array([fold_by_id[id] for id in targets.ids])
     random = np.random.default_rng(1)
     test_ids = tuple(f"test_{row:07d}" for row in range(rows))
-    test_targets = np.eye(CLASSES, dtype=np.float32)[random.integers(CLASSES, size=rows)]
+    test_targets = as_matrix(random.integers(CLASSES, size=rows), CLASSES)
     for fold in range(FOLDS):
         valid = np.flatnonzero(fold_of_row == fold)
         valid_ids = tuple(targets.ids[row] for row in valid)
-        subsets = (("valid", valid_ids, targets.targets[valid]), ("test", test_ids, test_targets))
+        valid_targets = as_matrix(targets.targets[valid], CLASSES)
+        subsets = (("valid", valid_ids, valid_targets), ("test", test_ids, test_targets))
         for model in range(MODELS):
             for subset, ids, subset_targets in subsets:
                 probabilities = noisy_probabilities(subset_targets, model, random, kind)

@@ -251,12 +251,11 @@ def extract(reader: ImageReader, size: int, forward: Forward) -> NDArray[np.floa
     return np.concatenate([forward(batch.inputs.flatten(0, 1)).float().cpu().numpy() for batch in batches])
 
 
-def probe_losses(features: NDArray[np.float32], targets: NDArray[np.float32]) -> NDArray[np.float64]:
+def probe_losses(features: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
     """The out-of-fold log loss of each row, by logistic regression."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=1000))
-    probabilities = cross_val_predict(probe, features, targets.argmax(axis=1), cv=FOLDS, method="predict_proba")
-    assert LOG_LOSS.per_row is not None
-    return LOG_LOSS.per_row(targets, probabilities)
+    probabilities = cross_val_predict(probe, features, targets, cv=FOLDS, method="predict_proba")
+    return LOG_LOSS.row_scores(targets, probabilities)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+_BLOCK_VALUES = 1 << 22  # scored at a time, if each row has its own score
+
 
 @dataclass(frozen=True)
 class _Function:
@@ -57,6 +59,7 @@ class Metric:
     decision: Decision = None
     labels: tuple[type, ...] = ()  # the kinds of labels it scores; none: any
     columns: int | None = None  # of the labels, if its weights are given by column
+    class_numbers: bool = False  # a function of the plugin's own takes class numbers (rows,), not one-hot targets
 
     def __post_init__(self) -> None:
         if self.function is None and self.per_row is None and self.weighted is None:
@@ -74,23 +77,36 @@ class Metric:
 
     def score(self, targets: Matrix, values: Matrix) -> float:
         """The score of these rows; ValueError if shapes differ or there are no rows."""
-        targets, values = self._checked(targets, values)
+        self._check(targets, values)
         if self.function is not None:
-            return float(self.function(targets, values))
+            return float(self.function(*self._arguments(targets, values)))
         if self.per_row is not None:
-            return float(self.per_row(targets, values).mean())
+            return float(self.row_scores(targets, values).mean())
         assert self.weighted is not None
-        return float(self.weighted(targets, values)(None))
+        return float(self.weighted(*self._arguments(targets, values))(None))
+
+    def row_scores(self, targets: Matrix, values: Matrix) -> Matrix:
+        """The score of each row, some rows at a time: of thousands of columns there is no second copy."""
+        import numpy as np
+
+        self._check(targets, values)
+        assert self.per_row is not None
+        size = max(1, _BLOCK_VALUES // values.shape[1])
+        blocks = [slice(begin, begin + size) for begin in range(0, len(values), size)]
+        scores = [
+            self.per_row(*self._arguments(targets[rows], np.asarray(values[rows], dtype=float))) for rows in blocks
+        ]
+        return np.concatenate([np.asarray(some) for some in scores])
 
     def resampler(self, targets: Matrix, values: Matrix) -> WeightedScore:
         """A function from how often each row is drawn to the score of what is drawn; quick to call many times."""
         import numpy as np
 
-        targets, values = self._checked(targets, values)
+        self._check(targets, values)
         if self.weighted is not None:
-            return self.weighted(targets, values)
+            return self.weighted(*self._arguments(targets, values))
         if self.per_row is not None:
-            rows = np.asarray(self.per_row(targets, values))
+            rows = self.row_scores(targets, values)
             return lambda weights: float(rows.mean() if weights is None else weights @ rows / weights.sum())
 
         def score(weights: Matrix | None) -> float:
@@ -101,16 +117,22 @@ class Metric:
 
         return score
 
-    def _checked(self, targets: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
-        import numpy as np
-
-        fits = values.ndim == 2 and (targets.shape == values.shape or targets.shape == values.shape[:1])
-        if not fits:
+    def _check(self, targets: Matrix, values: Matrix) -> None:
+        if not (values.ndim == 2 and (targets.shape == values.shape or targets.shape == values.shape[:1])):
             raise ValueError(f"{self.key}: targets {targets.shape} and predictions {values.shape} differ")
         if len(targets) == 0:
             raise ValueError(f"{self.key}: no rows to score")
-        numbers = targets if targets.ndim == 1 else np.asarray(targets, dtype=float)
-        return numbers, np.asarray(values, dtype=float)
+
+    def _arguments(self, targets: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
+        """What the metric's function is called with: numbers in double precision, but for an order of classes."""
+        import numpy as np
+
+        function = self.function or self.per_row or self.weighted
+        if targets.ndim == 1 and (self.class_numbers or isinstance(function, _Function)):
+            return targets, values
+        if targets.ndim == 1:
+            targets = np.equal.outer(targets, np.arange(values.shape[1]))
+        return np.asarray(targets, dtype=float), np.asarray(values, dtype=float)
 
     def is_better(self, score: float, than: float) -> bool:
         """Whether a score is strictly better than another."""

@@ -15,6 +15,8 @@ def mean_by_id(ids: Sequence[str], values: NDArray[Any]) -> NDArray[Any]:
     if len(number_of) == len(ids):
         return values
     numbers = np.array([number_of[id] for id in ids])
+    if values.dtype.kind == "i":  # class numbers: the images of an id have one label
+        return values[np.unique(numbers, return_index=True)[1]]
     sums = np.zeros((len(number_of), *values.shape[1:]))
     np.add.at(sums, numbers, values)
     counts = np.bincount(numbers).reshape(-1, *[1] * (values.ndim - 1))

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition
+from runner.contract.targets import Targets
 from runner.csv_file import CsvError, read_csv, write_csv
+from runner.data.strata import Strata
 from runner.errors import DataError
 from runner.workspace import Workspace, locked, read_json, remove_file, write_bytes, write_json
 
@@ -166,20 +168,17 @@ def _parse(path: Path) -> dict[str, int]:
     return fold_of
 
 
-def class_counts_per_fold(classes: Sequence[str], targets: NDArray[Any], folds: Integers) -> list[ClassCounts]:
+def class_counts_per_fold(classes: Sequence[str], members: Targets, folds: Integers) -> list[ClassCounts]:
     """Rows of each class in each fold. A single binary column counts as two classes, `name` and `not name`."""
-    is_class = np.asarray(targets) >= 0.5
-    names = list(classes)
-    if is_class.shape[1] == 1:
-        is_class, names = np.hstack([is_class, ~is_class]), [names[0], f"not {names[0]}"]
+    names, rows_of = list(classes), Strata(tuple(classes), members).rows_of()
+    if len(rows_of) > len(names):
+        names.append(f"not {names[0]}")
+    count = int(folds.max()) + 1
+    # TRAIN_ONLY is -1: it comes first.
+    per_fold = [np.bincount(folds[rows] - TRAIN_ONLY, minlength=count + 1).tolist() for rows in rows_of]
     return [
-        ClassCounts(
-            name,
-            int(column.sum()),
-            tuple(int(column[folds == fold].sum()) for fold in range(int(folds.max()) + 1)),
-            int(column[folds == TRAIN_ONLY].sum()),
-        )
-        for name, column in zip(names, is_class.T, strict=True)
+        ClassCounts(name, len(rows), tuple(valid), train_only)
+        for name, rows, (train_only, *valid) in zip(names, rows_of, per_fold, strict=True)
     ]
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
 from runner.contract.images import folder_of, templates_of
 from runner.contract.labels import Labels, Multiclass
-from runner.contract.targets import targets_of
+from runner.contract.targets import Targets, targets_of
 from runner.data.classes import (
     IndexRow,
     check_labels,
@@ -60,8 +58,8 @@ class Index:
         """The rows to predict, in the order of the sample submission."""
         return self.table[self.table["subset"] == "test"].reset_index(drop=True)
 
-    def targets(self) -> NDArray[np.float32]:
-        """The labels of `train` as numbers, shaped (rows, classes)."""
+    def targets(self) -> Targets:
+        """The labels of `train` as numbers: the class number of each row, or a matrix (rows, columns)."""
         return targets_of(self.labels, self.classes, self.train["label"].tolist())
 
     def strata(self) -> Strata:

@@ -12,15 +12,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import combinations
+from functools import cached_property
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.commands import again
 from runner.console import log
+from runner.contract.targets import Targets, are_class_numbers
 from runner.data.folds import (
     TRAIN_ONLY,
     ClassCounts,
@@ -89,7 +89,7 @@ def split_rows(index: Index, plan: SplitPlan) -> Integers:
     return split_holdout(ids, targets, groups, fraction=plan.fraction, seed=plan.seed)
 
 
-def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, folds: int, seed: int) -> Integers:
+def split_folds(ids: Sequence[str], targets: Targets, groups: Sequence[str], *, folds: int, seed: int) -> Integers:
     """The fold of each row, one of N of equal size."""
     unit_of_row, units = _units(ids, groups, seed)
     if not 2 <= folds <= units:
@@ -101,7 +101,7 @@ def split_folds(ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str]
 
 
 def split_holdout(
-    ids: Sequence[str], targets: NDArray[Any], groups: Sequence[str], *, fraction: float, seed: int
+    ids: Sequence[str], targets: Targets, groups: Sequence[str], *, fraction: float, seed: int
 ) -> Integers:
     """0 for the validation rows of one holdout, TRAIN_ONLY for the others."""
     if not 0 < fraction < 1:
@@ -120,7 +120,7 @@ def split_given(subsets: Sequence[str]) -> Integers:
 
 def assign_folds(
     ids: Sequence[str],
-    targets: NDArray[Any],
+    targets: Targets,
     groups: Sequence[str],
     *,
     shares: Sequence[float],
@@ -133,9 +133,9 @@ def assign_folds(
     return _assign(*_units(ids, groups, seed), targets, shares)
 
 
-def _assign(unit_of_row: Integers, units: int, targets: NDArray[Any], shares: Sequence[float]) -> Integers:
+def _assign(unit_of_row: Integers, units: int, targets: Targets, shares: Sequence[float]) -> Integers:
     """The fold of each row; the rows of a unit share theirs."""
-    counts = _label_counts(targets, unit_of_row, units)
+    counts = LabelCounts.of(targets, unit_of_row, units)
     weights = _integer_weights(shares)
     fold_of_unit = _assign_rarest_first(counts, weights)
     _balance_by_swaps(fold_of_unit, counts, weights)
@@ -161,16 +161,66 @@ def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Intege
     return number[[position[name] for name in names]], len(units)
 
 
-def _label_counts(targets: NDArray[Any], unit_of_row: Integers, units: int) -> Integers:
-    """The rows of each label in every unit, shaped (units, labels + 1); the last column counts all rows."""
-    labels = np.asarray(targets).round().astype(np.int64)
-    if labels.shape[1] == 1:
-        labels = np.hstack([labels, 1 - labels])  # the negatives are a class too
-    counts = np.zeros((units, labels.shape[1] + 1), dtype=np.int64)
-    rows, columns = np.nonzero(labels)
-    np.add.at(counts, (unit_of_row[rows], columns), labels[rows, columns])
-    counts[:, -1] = np.bincount(unit_of_row, minlength=units)
-    return counts
+@dataclass(frozen=True)
+class LabelCounts:
+    """The rows of each label in every unit; the last column counts all rows.
+
+    Only the cells that are not zero, unit by unit and in the order of the columns: of ten thousand classes a unit has
+    a few.
+    """
+
+    units: int
+    columns: int  # the labels, and the column of all rows
+    unit: Integers  # of each cell
+    column: Integers
+    count: Integers
+
+    @classmethod
+    def of(cls, targets: Targets, unit_of_row: Integers, units: int) -> LabelCounts:
+        """The counts of rows with these targets; the negatives of a single column are a label too."""
+        if are_class_numbers(targets):
+            rows, labels, counts = np.arange(len(targets)), targets, np.ones_like(targets)
+            columns = int(targets.max(initial=0)) + 2
+        else:
+            matrix = np.asarray(targets).round().astype(np.int64)
+            if matrix.shape[1] == 1:
+                matrix = np.hstack([matrix, 1 - matrix])
+            rows, labels = np.nonzero(matrix)
+            counts, columns = matrix[rows, labels], matrix.shape[1] + 1
+        of_all = np.full(len(unit_of_row), columns - 1)
+        keys = np.concatenate([unit_of_row[rows], unit_of_row]) * columns + np.concatenate([labels, of_all])
+        cells, cell_of = np.unique(keys, return_inverse=True)
+        sums = np.bincount(cell_of, np.concatenate([counts, np.ones_like(of_all)])).astype(np.int64)
+        return cls(units, columns, cells // columns, cells % columns, sums)
+
+    @cached_property
+    def starts(self) -> Integers:
+        """Where the cells of each unit begin, and where the last unit's end."""
+        return np.searchsorted(self.unit, np.arange(self.units + 1))
+
+    @cached_property
+    def cells_by_column(self) -> list[Integers]:
+        """The cells of each column, by unit."""
+        order = np.argsort(self.column, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.column, minlength=self.columns))[:-1])
+
+    def cells_of(self, units: Integers) -> tuple[Integers, Integers]:
+        """The cells of these units, one unit's after another's, and where each unit's end."""
+        sizes = self.starts[units + 1] - self.starts[units]
+        ends = np.cumsum(sizes)
+        return np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[units] - (ends - sizes), sizes), ends
+
+    def sums_of(self, units: Integers) -> Integers:
+        """The sum of each column over these units."""
+        sums, (cells, _) = np.zeros(self.columns, dtype=np.int64), self.cells_of(units)
+        np.add.at(sums, self.column[cells], self.count[cells])
+        return sums
+
+    def rows(self, units: Integers) -> Iterator[list[tuple[int, int]]]:
+        """The (column, count) cells of each of these units."""
+        cells, ends = self.cells_of(units)
+        pairs = list(zip(self.column[cells].tolist(), self.count[cells].tolist(), strict=True))
+        return (pairs[begin:end] for begin, end in pairwise([0, *ends.tolist()]))
 
 
 def _integer_weights(shares: Sequence[float]) -> Integers:
@@ -180,33 +230,28 @@ def _integer_weights(shares: Sequence[float]) -> Integers:
     return np.array([int(share * common) for share in exact], dtype=np.int64)
 
 
-def _assign_rarest_first(counts: Integers, weights: Integers) -> Integers:
+def _assign_rarest_first(counts: LabelCounts, weights: Integers) -> Integers:
     """The fold of every unit: label by label, the rarest first, each unit to the fold that lacks it most."""
     total = int(weights.sum())
-    left = counts.sum(axis=0)
+    left = counts.sums_of(np.arange(counts.units))
     # In rows, times `total`. Python's integers: a call of numpy for each of a million units would cost more.
     deficit = [[int(weight) * count for count in left.tolist()] for weight in weights]
-    fold_of_unit = np.full(len(counts), -1, dtype=np.int64)
+    fold_of_unit = np.full(counts.units, -1, dtype=np.int64)
     while left[-1] > 0:
         label = _rarest_label(left)
-        members = np.flatnonzero((fold_of_unit < 0) & (counts[:, label] > 0))
+        cells = counts.cells_by_column[label]
+        cells = cells[fold_of_unit[counts.unit[cells]] < 0]
         # Big groups first: the small ones then fill what is uneven.
-        members = members[np.argsort(-counts[members, label], kind="stable")]
-        for unit, label_counts in zip(members.tolist(), _nonzero_of_rows(counts[members]), strict=True):
+        members = counts.unit[cells[np.argsort(-counts.count[cells], kind="stable")]]
+        folds = []
+        for row in counts.rows(members):
             fold = _neediest_fold(deficit, label, total)
-            fold_of_unit[unit] = fold
-            for column, count in label_counts:
+            folds.append(fold)
+            for column, count in row:
                 deficit[fold][column] -= total * count
-        left -= counts[members].sum(axis=0)
+        fold_of_unit[members] = folds
+        left -= counts.sums_of(members)
     return fold_of_unit
-
-
-def _nonzero_of_rows(counts: Integers) -> Iterator[list[tuple[int, int]]]:
-    """The (column, count) pairs of each row that are not zero: of a hundred classes a row has one."""
-    rows, columns = np.nonzero(counts)
-    cells = list(zip(columns.tolist(), counts[rows, columns].tolist(), strict=True))
-    ends = np.cumsum(np.bincount(rows, minlength=len(counts))).tolist()
-    return (cells[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
 
 
 def _rarest_label(left: Integers) -> int:
@@ -223,7 +268,7 @@ def _neediest_fold(deficit: Sequence[Sequence[int]], label: int, total: int) -> 
     return needs.index(max(needs))
 
 
-def _balance_by_swaps(fold_of_unit: Integers, counts: Integers, weights: Integers) -> None:
+def _balance_by_swaps(fold_of_unit: Integers, counts: LabelCounts, weights: Integers) -> None:
     """Move and exchange units, in place, while that lowers the squared distance from even shares."""
     balancer = _FoldBalancer(fold_of_unit, counts, weights)
     improved = True
@@ -231,27 +276,51 @@ def _balance_by_swaps(fold_of_unit: Integers, counts: Integers, weights: Integer
         improved = any(balancer.improve(first, second) for first, second in combinations(range(len(weights)), 2))
 
 
-def _kinds(counts: Integers) -> tuple[Integers, Integers]:
-    """The distinct rows, sorted, and which of them each row is."""
-    # Numbers are sorted far faster than rows: first by one number a row, then the few distinct rows.
-    keys = counts @ np.random.Generator(np.random.PCG64(0)).integers(1, 2**52, counts.shape[1])
-    _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
-    if not np.array_equal(counts[first][kind], counts):  # two kinds that share a number
-        first, kind = np.arange(len(counts)), np.arange(len(counts))
-    kinds, position = np.unique(counts[first], axis=0, return_inverse=True)
-    return kinds, position.ravel()[kind]
+def _kinds(counts: LabelCounts) -> tuple[list[list[tuple[int, int]]], Integers]:
+    """The distinct rows, in the order of their columns' counts, and which of them each unit has."""
+    # Numbers are compared far faster than rows: first by one number a row, then the few distinct rows.
+    random = np.random.Generator(np.random.PCG64(0)).integers(1, 2**52, counts.columns)
+    keys = np.add.reduceat(counts.count * random[counts.column], counts.starts[:-1])
+    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    if not _are_rows_of(counts, first[number]):  # two kinds that share a number
+        first, number = np.arange(counts.units), np.arange(counts.units)
+    rows = list(counts.rows(first))
+    # Of two rows the one with a count in an earlier column comes later, as if all the zeros were there.
+    order = sorted(range(len(rows)), key=lambda kind: [(-column, count) for column, count in rows[kind]])
+    kinds: list[list[tuple[int, int]]] = []
+    position = np.empty(len(rows), dtype=np.int64)
+    for kind in order:
+        if not kinds or kinds[-1] != rows[kind]:
+            kinds.append(rows[kind])
+        position[kind] = len(kinds) - 1
+    return kinds, position[number]
+
+
+def _are_rows_of(counts: LabelCounts, others: Integers) -> bool:
+    """Whether each unit has the same cells as another."""
+    sizes = np.diff(counts.starts)
+    if not np.array_equal(sizes, sizes[others]):
+        return False
+    same = np.arange(len(counts.unit)) + np.repeat(counts.starts[others] - counts.starts[:-1], sizes)
+    columns_are_same = np.array_equal(counts.column[same], counts.column)
+    return columns_are_same and np.array_equal(counts.count[same], counts.count)
 
 
 class _FoldBalancer:
     """The units of each fold by kind: units of one kind have the same labels and are interchangeable."""
 
-    def __init__(self, fold_of_unit: Integers, counts: Integers, weights: Integers):
+    def __init__(self, fold_of_unit: Integers, counts: LabelCounts, weights: Integers):
         self.fold_of_unit, self.total = fold_of_unit, int(weights.sum())
         kinds, kind_of_unit = _kinds(counts)
         sizes = np.bincount(kind_of_unit)
         tried = np.sort(np.argsort(-sizes, kind="stable")[:_MAX_KINDS])
+        used = sorted({column for kind in tried.tolist() for column, _ in kinds[kind]})
         # The empty kind comes first and is always there: exchanging a unit for nothing is a move.
-        self.kinds = np.vstack([np.zeros_like(kinds[:1]), kinds[tried]])
+        self.kinds = np.zeros((len(tried) + 1, len(used)), dtype=np.int64)
+        place = {column: position for position, column in enumerate(used)}
+        for number, kind in enumerate(tried.tolist(), start=1):
+            for column, count in kinds[kind]:
+                self.kinds[number, place[column]] = count
         squares = (self.kinds**2).sum(axis=1)
         self.distance = squares[:, None] + squares[None, :] - 2 * self.kinds @ self.kinds.T
         number_of = {int(kind): number for number, kind in enumerate(tried, start=1)}
@@ -259,8 +328,8 @@ class _FoldBalancer:
         for unit, (fold, kind) in enumerate(zip(fold_of_unit.tolist(), kind_of_unit.tolist(), strict=True)):
             if kind in number_of:
                 self.units[fold][number_of[kind]].append(unit)
-        rows = np.array([counts[fold_of_unit == fold].sum(axis=0) for fold in range(len(weights))])
-        self.surplus = self.total * rows - np.outer(weights, counts.sum(axis=0))
+        rows = np.array([counts.sums_of(np.flatnonzero(fold_of_unit == fold))[used] for fold in range(len(weights))])
+        self.surplus = self.total * rows - np.outer(weights, rows.sum(axis=0))
 
     def improve(self, first: int, second: int) -> bool:
         """Make the best exchanges between two folds until none helps; whether there was one."""

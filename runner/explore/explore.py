@@ -263,7 +263,7 @@ def _cooccurrence(index: Index) -> NDArray[np.int64] | None:
     if not isinstance(index.labels, Multilabel):
         return None
     targets = index.targets().astype(np.int64)
-    return targets.T @ targets
+    return np.asarray(targets.T @ targets)
 
 
 def _labels_per_image(index: Index) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Competition, TopClasses
-from runner.contract.targets import targets_of
+from runner.contract.targets import Targets, are_class_numbers, as_matrix, targets_of
 from runner.csv_file import write_csv
 from runner.submission_format.submission_format import read_submission_format
 from runner.submission_format.values import read_submission
@@ -75,17 +75,18 @@ class Grader:
         return self.competition.metric.score(*_scored(self.competition, targets, values))
 
 
-def _scored(competition: Competition, targets: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
+def _scored(competition: Competition, targets: Targets, values: Matrix) -> tuple[Targets, Matrix]:
     """The targets and values without what the sample submission does not ask for, and with the places left empty."""
     unasked = np.isnan(values)
     if unasked.any():
-        return np.where(unasked, np.nan, targets), np.where(unasked, 0, values)
+        return np.where(unasked, np.nan, as_matrix(targets, values.shape[1])), np.where(unasked, 0, values)
     decision = competition.metric.decision
     if isinstance(decision, TopClasses):
         # A class that a short list leaves out must rank behind its empty places, which are classes of nothing.
         listed = (values > 0).sum(axis=1, keepdims=True)
         empty = np.where(np.arange(decision.k) < decision.k - listed, 0.5, -1.0)
-        return np.hstack([targets, np.zeros_like(empty)]), np.hstack([values, empty])
+        matrix = targets if are_class_numbers(targets) else np.hstack([targets, np.zeros_like(empty)])
+        return matrix, np.hstack([values, empty])
     return targets, values
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runner.contract.competition import Competition
 from runner.contract.metrics import Metric
-from runner.contract.targets import targets_of
+from runner.contract.targets import as_matrix, targets_of
 from runner.practice.features import Features, Images, mean_colours
 from runner.practice.models import SEED, Fit, Matrix, Task, fit_class_frequencies
 from runner.practice.synthetic_data import SyntheticData
@@ -73,7 +73,8 @@ class BaselineModels:
         self.data = data
         self._metric = competition.metric
         self._task = Task.of(competition.labels, competition.preset)
-        self._targets = targets_of(competition.labels, data.classes, data.train.labels).astype(np.float64)
+        targets = targets_of(competition.labels, data.classes, data.train.labels)
+        self._targets = as_matrix(targets, len(data.classes)).astype(np.float64)  # as the models take them
         order = np.random.default_rng(SEED).permutation(len(self._targets))
         count = max(round(len(order) * _VALID_SHARE), 1)
         self._valid, self._train = order[:count], order[count:]

@@ -25,12 +25,13 @@ class Arrays:
         # Files of earlier versions have none; their zip has a CRC of each array.
         self._digests = json.loads(str(file[_DIGESTS])) if _DIGESTS in file.files else None
 
-    def read(self, name: str, *, kind: str, dimensions: int) -> NDArray[Any]:
+    def read(self, name: str, *, kind: str, dimensions: int | tuple[int, ...]) -> NDArray[Any]:
         """An array of these kinds ("U", "f") and so many dimensions, without NaN; else a ValueError."""
         array: NDArray[Any] = self._file[name]
         if self._digests is not None and self._digests[name] != _digest(array):
             raise ValueError(f"{name} does not fit its checksum")
-        if array.dtype.kind not in kind or array.ndim != dimensions:
+        allowed = (dimensions,) if isinstance(dimensions, int) else dimensions
+        if array.dtype.kind not in kind or array.ndim not in allowed:
             raise ValueError(f"{name} is {array.dtype} with {array.ndim} dimensions")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinite values")

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from runner.commands import command
 from runner.console import log
 from runner.data.folds import TRAIN_ONLY, Folds, read_folds
@@ -99,8 +97,7 @@ def _common_targets(runs: Sequence[Run]) -> OofTargets | None:
         return None
     first_run, first = stored[0]
     for run, targets in stored[1:]:
-        same = sorted(targets.ids) == sorted(first.ids) and sorted(targets.classes) == sorted(first.classes)
-        if not same or not np.array_equal(targets.take(first.ids, first.classes)[0], first.targets):
+        if not targets.are_those_of(first):
             raise RunnerError(
                 f"{first_run.name} and {run.name} were scored on different labels",
                 where=oof_targets_file(run),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from runner.contract import Activation, Outputs
+from runner.contract.targets import Targets, are_class_numbers
 from runner.prediction.averaging import Matrix, blocks, by_block, from_logs, to_logs
 
 _TEMPERATURES = (0.2, 5.0)  # beyond these limits the fit follows a few outliers
@@ -57,7 +58,9 @@ def calibration_methods(outputs: Outputs, *, for_decisions: bool) -> list[Calibr
     return [method for method in CalibrationMethod if one_column or method is not CalibrationMethod.PLATT_AND_CLIP]
 
 
-def fit_calibration(method: CalibrationMethod, probabilities: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
+def fit_calibration(
+    method: CalibrationMethod, probabilities: Matrix, targets: Targets, outputs: Outputs
+) -> Calibration:
     """The calibration with the smallest log loss on these rows."""
     if method is CalibrationMethod.NONE:
         return Calibration()
@@ -79,9 +82,11 @@ def _known(logits: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
     return (logits, targets) if known.all() else (logits[known][:, None], targets[known][:, None])
 
 
-def _fit_temperature(logs: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
+def _fit_temperature(logs: Matrix, targets: Targets, outputs: Outputs) -> Calibration:
     """Newton's method on slope = 1 / temperature, in which the multiclass log loss is convex."""
-    log_of_target, mean, mean_square = (logs * targets).sum(axis=1), np.empty(len(logs)), np.empty(len(logs))
+    of_class = are_class_numbers(targets)
+    log_of_target = logs[np.arange(len(logs)), targets] if of_class else (logs * targets).sum(axis=1)
+    mean, mean_square = np.empty(len(logs)), np.empty(len(logs))
     slope = 1.0
     for _ in range(_MAX_STEPS):
         for rows in blocks(logs):
@@ -120,7 +125,7 @@ def _limit_slope(slope: float) -> float:
     return float(np.clip(slope, 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
 
 
-def _with_best_clip(calibration: Calibration, probabilities: Matrix, targets: Matrix, outputs: Outputs) -> Calibration:
+def _with_best_clip(calibration: Calibration, probabilities: Matrix, targets: Targets, outputs: Outputs) -> Calibration:
     scaled = calibration.apply(probabilities, outputs)
     losses = [_clipped_log_loss(scaled, clip, targets, outputs) for clip in _CLIPS]
     return Calibration(calibration.temperature, calibration.bias, _CLIPS[int(np.argmin(losses))])
@@ -137,13 +142,15 @@ def _clip(probabilities: Matrix, clip: float, outputs: Outputs) -> Matrix:
     return by_block(outputs, probabilities, clipped)
 
 
-def _clipped_log_loss(probabilities: Matrix, clip: float, targets: Matrix, outputs: Outputs) -> float:
+def _clipped_log_loss(probabilities: Matrix, clip: float, targets: Targets, outputs: Outputs) -> float:
     if outputs.only is Activation.SIGMOID:
         inside = np.clip(_clip(probabilities, clip, outputs), 1e-15, 1 - 1e-15)
         return float(np.mean(-np.log(np.where(targets > 0.5, inside, 1 - inside))[~np.isnan(targets)]))
-    shared = ((targets > 0) & (targets < 1)).any()  # votes: each class has its share of the loss
     losses = []
     for rows in blocks(probabilities):
         inside = np.clip(_clip(probabilities[rows], clip, outputs), 1e-15, 1 - 1e-15)
-        losses.append(-(targets[rows] * np.log(inside)).sum(axis=1) if shared else -np.log(inside[targets[rows] > 0.5]))
+        if are_class_numbers(targets):
+            losses.append(-np.log(inside[np.arange(len(inside)), targets[rows]]))
+        else:
+            losses.append(-(targets[rows] * np.log(inside)).sum(axis=1))  # votes: each class has its share of the loss
     return float(np.concatenate(losses).mean())

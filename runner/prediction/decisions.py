@@ -14,6 +14,7 @@ import numpy as np
 
 from runner.contract import Activation, Average, Decision, Grade, Metric, OneClass, Outputs, Sharpened, TagSet
 from runner.contract.default_decisions import apply_thresholds
+from runner.contract.targets import Targets, are_class_numbers
 from runner.prediction.averaging import Matrix, by_block
 from runner.prediction.expected_f import best_labels, best_labels_constrained
 from runner.prediction.label_constraints import LabelConstraints, apply_constraints
@@ -113,7 +114,7 @@ def fit_decision(
     rule: DecisionRule,
     metric: Metric,
     outputs: Outputs,
-    read: Callable[[], tuple[Matrix, Matrix]],
+    read: Callable[[], tuple[Matrix, Targets]],
     constraints: LabelConstraints | None = None,
 ) -> FittedDecision:
     """The decision by that rule, fitted on the predictions and targets that `read` returns, if it needs a fit."""
@@ -168,13 +169,17 @@ def _decide_tags(decision: FittedDecision, probabilities: Matrix) -> Matrix:
 # --- classes --------------------------------------------------------------------------------------
 
 
-def _fit_power(metric: Metric, outputs: Outputs, predictions: Matrix, targets: Matrix) -> FittedDecision:
+def _fit_power(metric: Metric, outputs: Outputs, predictions: Matrix, targets: Targets) -> FittedDecision:
     """The power of the prior with the best score; the smallest of equally good ones."""
     # A class without a row keeps half a row: its prior must not be 0.
-    prior = np.maximum(np.nansum(targets, axis=0), 0.5) / len(targets)
+    prior = np.maximum(_rows_of_classes(targets, outputs.columns), 0.5) / len(targets)
     scores = [metric.score(targets, _weighed(outputs, predictions, prior, power)) for power in _POWERS]
     power = metric.best(list(zip(_POWERS.tolist(), scores, strict=True)), key=lambda pair: pair[1])[0]
     return FittedDecision(DecisionRule.PRIOR_AWARE, power=power, prior=tuple(prior.tolist()))
+
+
+def _rows_of_classes(targets: Targets, columns: int) -> Matrix:
+    return np.bincount(targets, minlength=columns) if are_class_numbers(targets) else np.nansum(targets, axis=0)
 
 
 def _weighed(outputs: Outputs, predictions: Matrix, prior: Matrix, power: float) -> Matrix:
@@ -206,7 +211,7 @@ def _one_hot(classes: Matrix, count: int) -> Matrix:
     return matrix
 
 
-def _fit_cuts(metric: Metric, predictions: Matrix, targets: Matrix) -> tuple[float, ...]:
+def _fit_cuts(metric: Metric, predictions: Matrix, targets: Targets) -> tuple[float, ...]:
     """The cuts between grades with the best score, each moved in turn between its neighbours."""
     means, grades = _mean_grade(predictions), predictions.shape[1]
     cuts = _middle_cuts(grades)

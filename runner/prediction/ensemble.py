@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from runner.contract import Activation, Metric, Outputs
+from runner.contract.metric_functions.arrays import class_numbers
+from runner.contract.targets import Targets, are_class_numbers
 from runner.prediction.averaging import Matrix, Mean, blocks
 
 # The finest weights are multiples of a 24th: finer ones cannot be told apart on the rows there are.
@@ -40,12 +42,16 @@ class Objective(Protocol):
         """For every member, the loss of the mean after adding that member once more to these counts."""
 
 
-def _squared_error_per_row(targets: Matrix, predictions: Matrix) -> Matrix:
+def _squared_error_per_row(targets: Targets, predictions: Matrix) -> Matrix:
     return (_errors(targets, predictions) ** 2).sum(axis=1)  # type: ignore[no-any-return]
 
 
-def _errors(targets: Matrix, predictions: Matrix) -> Matrix:
-    """The errors; 0 where a target is not known."""
+def _errors(targets: Targets, predictions: Matrix) -> Matrix:
+    """The errors of predictions (..., rows, columns); 0 where a target is not known."""
+    if are_class_numbers(targets):
+        errors = predictions.copy()
+        errors[..., np.arange(len(targets)), targets] -= 1
+        return errors
     errors = predictions - targets
     return np.nan_to_num(errors, copy=False) if np.isnan(targets).any() else errors
 
@@ -53,7 +59,9 @@ def _errors(targets: Matrix, predictions: Matrix) -> Matrix:
 # Replaces a metric of decisions until there are decisions. Such a metric changes only if some probability crosses a
 # threshold, so it is nearly flat and noisy in the weights, and it judges probabilities and threshold together. The
 # squared error (Brier score) is a proper score: better probabilities allow better decisions.
-SQUARED_ERROR = Metric("squared_error", "squared error", higher_is_better=False, per_row=_squared_error_per_row)
+SQUARED_ERROR = Metric(
+    "squared_error", "squared error", higher_is_better=False, per_row=_squared_error_per_row, class_numbers=True
+)
 
 
 class SquaredError:
@@ -72,12 +80,12 @@ class SquaredError:
         return sums / (counts.sum() + 1) ** 2  # type: ignore[no-any-return]
 
 
-def error_table(members: Matrix, targets: Matrix) -> Matrix:
+def error_table(members: Matrix, targets: Targets) -> Matrix:
     """Sums over rows of the products of every two members' errors, shaped (members, members)."""
     table = np.zeros((len(members), len(members)))
     for begin in range(0, members.shape[1], _CHUNK_ROWS):
         rows = slice(begin, begin + _CHUNK_ROWS)
-        errors = _errors(targets[None, rows], members[:, rows]).astype(np.float32).reshape(len(members), -1)
+        errors = _errors(targets[rows], members[:, rows]).astype(np.float32).reshape(len(members), -1)
         # Not `@`: the threads of BLAS wait for each other here, and on busy cores take fifty times as long.
         table += np.einsum("ij,kj->ik", errors, errors)
     return table
@@ -90,15 +98,15 @@ class LogLoss:
     sums are over thousands of rows, and losses differ in the fifth digit.
     """
 
-    def __init__(self, members: Matrix, targets: Matrix, mean: Mean, outputs: Outputs):
+    def __init__(self, members: Matrix, targets: Targets, mean: Mean, outputs: Outputs):
         self.members, self.mean = len(members), mean
         multiclass = outputs.only is Activation.SOFTMAX
-        positive = targets > 0.5
         # The geometric mean of multiclass rows is normalised over all classes, so all of them are kept.
         self.all_classes = members if multiclass and mean is Mean.GEOMETRIC else None
         if multiclass:
-            self.of_target = members[:, np.arange(len(targets)), positive.argmax(axis=1)]
+            self.of_target = members[:, np.arange(len(targets)), class_numbers(targets)]
         else:
+            positive = targets > 0.5
             complement = -members if mean is Mean.GEOMETRIC else 1 - members
             self.of_target = np.where(positive, members, complement)[:, ~np.isnan(targets)]
 
@@ -134,7 +142,7 @@ def _normalisers(total: Matrix, member: Matrix, size: np.float32) -> Matrix:
 class ByMetric:
     """The metric itself as the objective, if it is neither a log loss nor a score of decisions."""
 
-    def __init__(self, metric: Metric, members: Matrix, targets: Matrix, mean: Mean, outputs: Outputs):
+    def __init__(self, metric: Metric, members: Matrix, targets: Targets, mean: Mean, outputs: Outputs):
         self.metric, self.transformed, self.targets = metric, members, targets
         self.mean, self.outputs, self.members = mean, outputs, len(members)
 

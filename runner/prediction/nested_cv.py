@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import BINARY_LOG_LOSS, LOG_LOSS, Binary, Metric, Multilabel
+from runner.contract.targets import Targets, are_class_numbers
 from runner.prediction.averaging import Matrix, Mean, TTAMode, average, blocks
 from runner.prediction.calibration import Calibration, CalibrationMethod, fit_calibration
 from runner.prediction.decisions import FittedDecision, fit_decision, rules_for
@@ -354,10 +355,10 @@ class NestedCV:
     def _fold_scores(self, plan: PostprocessPlan, left_out: LeftOut, fold: int) -> Matrix:
         def compute() -> Matrix:
             values = self.predict(self.fit(plan, left_out), fold).values
-            per_row, targets = self._metric_of(plan).per_row, self.rows.targets[self.slices[fold]]
-            if per_row is None:
+            metric, targets = self._metric_of(plan), self.rows.targets[self.slices[fold]]
+            if metric.per_row is None:
                 return values
-            return np.concatenate([np.asarray(per_row(targets[rows], values[rows])) for rows in blocks(values)])
+            return np.concatenate([metric.row_scores(targets[rows], values[rows]) for rows in blocks(values)])
 
         self._use(plan.tta)
         return self._once(("scores", plan, left_out, fold), compute)
@@ -411,6 +412,6 @@ def _is_served_by_log_loss(metric: Metric) -> bool:
     return metric in (LOG_LOSS, BINARY_LOG_LOSS) or order_of_columns
 
 
-def _is_shared(targets: Matrix) -> bool:
+def _is_shared(targets: Targets) -> bool:
     """Whether some targets are shares of votes, and not 0 or 1."""
-    return bool(((targets > 0) & (targets < 1)).any())
+    return not are_class_numbers(targets) and bool(((targets > 0) & (targets < 1)).any())

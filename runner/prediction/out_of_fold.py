@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Outputs
+from runner.contract.targets import Targets, are_class_numbers, as_matrix, take_columns
 from runner.data.folds import Folds
 from runner.data.index import Index
 from runner.errors import RunnerError
@@ -53,19 +54,31 @@ def find_members(
 
 @dataclass(frozen=True)
 class OofTargets:
-    """Targets (rows, classes) of labelled rows, stored with the run; and the group of each row, "" for none."""
+    """Targets of labelled rows, stored with the run; and the group of each row, "" for none."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    targets: Matrix
+    targets: Targets
     groups: tuple[str, ...]
 
-    def take(self, ids: Sequence[str], classes: Sequence[str]) -> tuple[Matrix, tuple[str, ...]]:
+    def take(self, ids: Sequence[str], classes: Sequence[str]) -> tuple[Targets, tuple[str, ...]]:
         """Targets and groups of these rows, in this order of rows and classes."""
         row_of = {name: row for row, name in enumerate(self.ids)}
         rows = [row_of[name] for name in ids]
-        columns = [self.classes.index(name) for name in classes]
-        return self.targets[rows][:, columns], tuple(self.groups[row] for row in rows)
+        targets = self.targets[rows]
+        if tuple(classes) != self.classes:
+            column_of = {name: column for column, name in enumerate(self.classes)}
+            targets = take_columns(targets, [column_of[name] for name in classes])
+        return targets, tuple(self.groups[row] for row in rows)
+
+    def are_those_of(self, other: OofTargets) -> bool:
+        """Whether the other has the same rows, classes and targets, in whatever order."""
+        if sorted(self.ids) != sorted(other.ids) or sorted(self.classes) != sorted(other.classes):
+            return False
+        own, columns = self.take(other.ids, other.classes)[0], len(self.classes)
+        if own.ndim != other.targets.ndim:  # an earlier version stored class numbers one-hot
+            return np.array_equal(as_matrix(own, columns), as_matrix(other.targets, columns))
+        return np.array_equal(own, other.targets)
 
 
 def oof_targets(index: Index) -> OofTargets:
@@ -90,9 +103,15 @@ def read_oof_targets(path: Path) -> OofTargets:
     """The targets that `write_oof_targets` wrote; a DamagedFileError if they are not those."""
     with open_arrays(path, what="the file of targets", fix=predict_command(path.parent)) as arrays:
         ids, classes, groups = (arrays.strings(name) for name in ("ids", "classes", "groups"))
-        targets = arrays.read("targets", kind="fiub", dimensions=2)
-        if targets.shape != (len(ids), len(classes)) or len(groups) != len(ids):
+        targets = arrays.read("targets", kind="fiub", dimensions=(1, 2))
+        if targets.shape not in ((len(ids),), (len(ids), len(classes))) or len(groups) != len(ids):
             raise ValueError(f"targets are shaped {targets.shape}, not {(len(ids), len(classes))}")
+        if are_class_numbers(targets):
+            if targets.dtype.kind not in "iu" or (
+                targets.size and not 0 <= targets.min() <= targets.max() < len(classes)
+            ):
+                raise ValueError(f"targets are not the numbers of {len(classes)} classes")
+            targets = targets.astype(np.int64)
         return OofTargets(ids, classes, targets, groups)
 
 
@@ -120,13 +139,14 @@ class OutOfFold:
     names: tuple[str, ...]
     ids: tuple[str, ...]
     members: Matrix
-    targets: Matrix
+    targets: Targets
     folds: NDArray[np.int64]
     groups: tuple[str, ...]
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
-        if self.members.shape != (len(self.names), rows, *self.targets.shape[1:]) or len(self.targets) != rows:
+        columns = self.targets.shape[1:] or self.members.shape[2:]
+        if self.members.shape != (len(self.names), rows, *columns) or len(self.targets) != rows:
             raise ValueError(f"the shapes of members {self.members.shape} and targets {self.targets.shape} differ")
         if len(self.folds) != rows or len(self.groups) != rows or len(set(self.ids)) != rows:
             raise ValueError("every row needs one fold, one group and an id of its own")

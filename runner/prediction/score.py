@@ -41,7 +41,7 @@ def score_rows(
     """The score of these rows, resampled with a fixed seed. Rows of one group are drawn together."""
     value = metric.score(targets, predictions)
     if metric.per_row is not None:
-        row_scores = np.asarray(metric.per_row(np.asarray(targets, dtype=float), np.asarray(predictions, dtype=float)))
+        row_scores = metric.row_scores(targets, predictions)
         return replace(score_from_row_values(metric, row_scores, seed, groups=groups), value=value)
     codes = np.arange(len(targets)) if groups is None else group_codes(groups)
     scores = _bootstrap_scores(metric, targets, (predictions,), codes, _generator(seed), _SCORE_RESAMPLES)

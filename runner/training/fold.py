@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMode
 from runner.contract.outputs import outputs_of
+from runner.contract.targets import Targets, are_class_numbers, target_means
 from runner.data.by_id import mean_by_id
 from runner.data.folds import assignment_digest
 from runner.data.tabular import read_tabular, standardise_and_impute
@@ -55,7 +56,7 @@ class RowSet:
     session: Session
     table: pd.DataFrame  # the index's labelled or test rows
     rows: Rows
-    targets: RowTargets  # of every row of the table; zeros for test rows
+    targets: RowTargets  # of every row of the table; none for test rows
     skipped: frozenset[int] = frozenset()  # rows of the table whose image cannot be read
 
     def __len__(self) -> int:
@@ -161,8 +162,7 @@ class FoldRun:
     def test(self) -> RowSet:
         """Every test row, skipped ones included: each id needs a prediction."""
         table = self.session.index.test
-        zeros = np.zeros((len(table), len(self.session.index.classes)), dtype=np.float32)
-        targets = RowTargets(self._tabular("test"), zeros)
+        targets = RowTargets.none(len(table), self._tabular("test"))
         skipped = np.flatnonzero(table["id"].isin(self.skipped.test))
         return RowSet(self.session, table, np.arange(len(table)), targets, frozenset(skipped.tolist()))
 
@@ -172,7 +172,7 @@ class FoldRun:
         return outputs_of(self.competition.labels, len(self.session.index.classes))
 
     @cached_property
-    def index_targets(self) -> NDArray[np.float32]:
+    def index_targets(self) -> Targets:
         """The targets of every labelled row as the index has them: numbers in their own unit."""
         return self.session.index.targets()
 
@@ -190,8 +190,7 @@ class FoldRun:
     @property
     def mean_target(self) -> NDArray[np.float64]:
         """The mean of the training targets: (columns,)."""
-        mean: NDArray[np.float64] = np.nanmean(self.index_targets[self.train.rows], axis=0, dtype=np.float64)
-        return mean
+        return target_means(self.index_targets[self.train.rows], self.outputs.columns)
 
     @cached_property
     def full_images(self) -> ImageReader:
@@ -295,16 +294,20 @@ def stage_loaders(fold: FoldRun, network: Network, stage: Stage, batch_size: int
     )
 
 
-def oversampled_rows(rows: Rows, targets: NDArray[np.float32], limit: float) -> Rows:
+def oversampled_rows(rows: Rows, targets: Targets, limit: float) -> Rows:
     """The rows, those of rare classes repeated up to `limit` times; `targets` are of the whole table."""
     if limit <= 1:
         return rows
-    positive = targets[rows] >= 0.5
-    if positive.shape[1] == 1:
-        positive = np.hstack([positive, ~positive])
-    counts = np.maximum(positive.sum(axis=0), 1)
     # A row is as rare as its rarest class, and repeated until that class is as common as the commonest.
-    wanted = np.where(positive, counts.max() / counts, 1).max(axis=1)
+    if are_class_numbers(targets):
+        sizes = np.bincount(targets[rows])
+        wanted = sizes.max() / sizes[targets[rows]]
+    else:
+        positive = targets[rows] >= 0.5
+        if positive.shape[1] == 1:
+            positive = np.hstack([positive, ~positive])
+        counts = np.maximum(positive.sum(axis=0), 1)
+        wanted = np.where(positive, counts.max() / counts, 1).max(axis=1)
     times = np.floor(np.minimum(wanted, limit)).astype(np.int64)
     return np.repeat(rows, times)
 

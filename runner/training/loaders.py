@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from runner.contract.targets import Targets
 from runner.errors import RunnerError, TrainingError
 from runner.images.decode import ImageReader
 from runner.training.seeds import seed_for
@@ -49,7 +50,7 @@ class Batch:
     rows: Rows
     inputs: Tensor  # images (rows, channels, height, width) as stored; features (rows, width) for a head
     tabular: Tensor  # (rows, columns), no column for most competitions
-    targets: Tensor  # (rows, classes)
+    targets: Tensor  # class numbers (rows,), or (rows, columns)
 
 
 class Loader(Protocol):
@@ -64,13 +65,13 @@ class RowTargets:
     """Targets and tabular values by row."""
 
     tabular: NDArray[np.float32]  # (rows, columns)
-    targets: NDArray[np.float32]  # (rows, classes)
+    targets: Targets
 
     @classmethod
-    def none(cls, rows: int) -> RowTargets:
-        """For images whose features alone are wanted."""
+    def none(cls, rows: int, tabular: NDArray[np.float32] | None = None) -> RowTargets:
+        """For images whose targets are not known, or whose features alone are wanted."""
         nothing = np.zeros((rows, 0), dtype=np.float32)
-        return cls(nothing, nothing)
+        return cls(nothing if tabular is None else tabular, nothing)
 
     def batch(self, rows: Rows, inputs: Tensor) -> Batch:
         """The inputs with the targets and tabular values of their rows."""

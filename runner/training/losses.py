@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from runner.contract import Activation, Labels, Outputs, Regression
+from runner.contract.targets import Targets, target_means
 
-_BLOCK = 4096  # rows at a time: with many classes the double precision of all would not fit
+# Rows and values at a time: with many classes the double precision of all would not fit.
+_BLOCK_ROWS, _BLOCK_VALUES = 4096, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def label_loss(outputs: Outputs, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _block_loss(activation: Activation, logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy of classes, binary cross entropy of tags, squared error of the known numbers."""
+    """Cross entropy of class numbers or shares, binary cross entropy of tags, squared error of the known numbers."""
     if activation is Activation.SOFTMAX:
         return F.cross_entropy(logits, targets)
     if activation is Activation.SIGMOID:
@@ -60,12 +62,19 @@ def _block_loss(activation: Activation, logits: Tensor, targets: Tensor) -> Tens
 
 def row_losses(outputs: Outputs, logits: Tensor, targets: Tensor) -> NDArray[Any]:
     """The loss of each row, in double precision; their mean is `label_loss` up to rounding."""
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(logits), _BLOCK)]
-    losses = [_losses_of_block(outputs, logits[block].double(), targets[block].double()) for block in blocks]
+    size = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // logits.shape[1]))
+    blocks = [slice(start, start + size) for start in range(0, len(logits), size)]
+    losses = [_losses_of_block(outputs, logits[block].double(), _exact(targets[block])) for block in blocks]
     return torch.cat(losses).cpu().numpy()
 
 
+def _exact(targets: Tensor) -> Tensor:
+    return targets.double() if targets.is_floating_point() else targets
+
+
 def _losses_of_block(outputs: Outputs, logits: Tensor, targets: Tensor) -> Tensor:
+    if outputs.only is not None:
+        return _row_losses(outputs.only, logits, targets)
     losses = [_row_losses(kind, logits[:, columns], targets[:, columns]) for kind, columns in outputs.slices]
     return torch.stack(losses).sum(dim=0)
 
@@ -81,9 +90,9 @@ def _row_losses(activation: Activation, logits: Tensor, targets: Tensor) -> Tens
     return errors.square().sum(dim=1) * len(targets) / known.sum().clamp(min=1)
 
 
-def constant_logits(outputs: Outputs, targets: NDArray[Any]) -> Tensor:
+def constant_logits(outputs: Outputs, targets: Targets) -> Tensor:
     """Logits, shaped (columns,), of the constant prediction with the lowest loss: frequencies, or mean numbers."""
-    means = torch.from_numpy(np.nanmean(targets, axis=0, dtype=np.float64))
+    means = torch.from_numpy(target_means(targets, outputs.columns))
     inside = means.clamp(1e-7, 1 - 1e-7)
     logits = {Activation.SOFTMAX: inside.log(), Activation.SIGMOID: inside.logit(), Activation.LINEAR: means}
     return torch.cat([logits[activation][columns] for activation, columns in outputs.slices])

@@ -31,7 +31,7 @@ from runner.contract import (
     Symmetry,
     TrainMode,
 )
-from runner.contract.targets import targets_of
+from runner.contract.targets import as_matrix, take_columns, target_means, targets_of
 
 RECIPE = Recipe("resnet18", (Stage(64, TrainMode.UNFROZEN),), lr=1e-3)
 MULTICLASS, MULTILABEL, BINARY = Multiclass(csv="labels.csv"), Multilabel(csv="tags.csv"), Binary(csv="y.csv")
@@ -186,8 +186,12 @@ def test_a_preset_has_the_symmetry_of_its_images(preset: Preset, symmetry: Symme
     assert preset.symmetry is symmetry
 
 
-def test_multiclass_targets_are_one_hot_in_class_order():
-    assert targets_of(MULTICLASS, ["b", "a"], ["a", "b", "a"]).tolist() == [[0, 1], [1, 0], [0, 1]]
+def test_multiclass_targets_are_class_numbers():
+    targets = targets_of(MULTICLASS, ["b", "a"], ["a", "b", "a"])
+    assert targets.tolist() == [1, 0, 1]
+    assert as_matrix(targets, 2).tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert as_matrix(take_columns(targets, [1, 0]), 2).tolist() == as_matrix(targets, 2)[:, [1, 0]].tolist()
+    assert target_means(targets, 3).tolist() == [1 / 3, 2 / 3, 0]
 
 
 def test_multilabel_targets_are_multi_hot():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import MEAN_F2, ROC_AUC
+from runner.contract import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MEAN_F2, ROC_AUC, Metric, map_at
 from runner.prediction.averaging import Mean, TTAMode
 from runner.prediction.calibration import Calibration, CalibrationMethod
 from runner.prediction.decisions import DecisionRule
@@ -381,3 +381,16 @@ def test_the_nested_score_reads_each_tta_mode_at_most_once_more():
     cv.nested_score()
     assert len(modes) <= len(TTAMode) + 1
     assert cv.mode is selected
+
+
+@pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, BALANCED_ACCURACY, map_at(2)], ids=lambda metric: metric.key)
+def test_class_numbers_are_fitted_and_scored_as_one_hot_targets(metric: Metric) -> None:
+    task = Task(metric, outputs(True, 3))
+    rows = draw_rows(MULTICLASS, rows=200)
+    one_hot, numbers = (
+        NestedCV.from_rows(replace(rows, targets=targets), task)
+        for targets in (rows.targets.astype(np.float32), rows.targets.argmax(axis=1))
+    )
+    assert one_hot.postprocess() == numbers.postprocess()
+    assert one_hot.nested_score() == numbers.nested_score()
+    assert one_hot.contributions() == numbers.contributions()

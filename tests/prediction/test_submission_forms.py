@@ -328,7 +328,7 @@ def test_a_file_is_graded_as_the_values_that_it_was_written_from(form: Form, tmp
     solution = [SolutionRow(id, text, Usage.PUBLIC) for id, text in zip(IDS, form.answers, strict=True)]
     solution.append(SolutionRow(IDS[0], form.answers[0], Usage.PRIVATE))
     grader = Grader(form.competition, form.classes, tmp_path / "sample_submission.csv", tuple(solution))
-    targets, values = targets_of(form.labels, form.classes, form.answers).astype(float), values_of(form)
+    targets, values = targets_of(form.labels, form.classes, form.answers), values_of(form)
     if form.fields == LOOKUP:
         targets[-1, 0] = np.nan  # the one that is not asked for
     assert grader.grade(path).public == pytest.approx(form.metric.score(targets, values), abs=1e-12)

@@ -106,13 +106,25 @@ def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Pat
     logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
     targets = fold.session.index.targets()
     valid = targets[fold.valid.rows]
-    losses = -np.log(fold.to_predictions(logits)[np.arange(len(valid)), valid.argmax(axis=1)])
-    frequencies = targets[fold.train.rows].mean(axis=0)
-    of_constant = -np.log(frequencies[valid.argmax(axis=1)])
+    losses = -np.log(fold.to_predictions(logits)[np.arange(len(valid)), valid])
+    frequencies = np.bincount(targets[fold.train.rows]) / len(fold.train)
+    of_constant = -np.log(frequencies[valid])
     assert line["valid_rows"] == len(valid)
     assert line["valid_error"] == pytest.approx(losses.std(ddof=1) / len(valid) ** 0.5)
     assert line["prior_loss"] == pytest.approx(of_constant.mean())
     assert line["prior_error"] == pytest.approx((losses - of_constant).std(ddof=1) / len(valid) ** 0.5)
+
+
+def test_class_numbers_teach_a_network_what_one_hot_targets_do() -> None:
+    outputs = Outputs((Block(Activation.SOFTMAX, 120),))
+    torch.manual_seed(0)
+    logits, classes = torch.randn(63, 120, requires_grad=True), torch.randint(0, 120, (63,))
+    gradients, losses = [], []
+    for targets in (classes, F.one_hot(classes, 120).float()):
+        loss = label_loss(outputs, logits, targets)
+        gradients += torch.autograd.grad(loss, logits)
+        losses.append(row_losses(outputs, logits.detach(), targets).tolist())
+    assert torch.equal(*gradients) and losses[0] == losses[1]
 
 
 @pytest.mark.parametrize("activation", Activation)

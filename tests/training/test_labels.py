@@ -28,6 +28,7 @@ from runner.contract import (
     TrainMode,
     weighted_recall,
 )
+from runner.contract.targets import target_means
 from runner.images.views import choose_views
 from runner.options import Compute, PredictOptions
 from runner.prediction.fit_postprocess import fit_postprocess
@@ -128,7 +129,7 @@ def test_a_trained_network_beats_the_constant(kind: str, tmp_path: Path) -> None
     session = build_session(tmp_path, labels, metric, columns, values)
     score, test_file = train_and_score(session)
     targets = session.index.targets()
-    constant = np.tile(np.nanmean(targets, axis=0), (len(targets), 1))
+    constant = np.tile(target_means(targets, len(session.index.classes)), (len(targets), 1))
     assert metric.is_better(score["cv"]["value"], metric.score(targets, constant))
     test = read_view_predictions(test_file)
     assert test.ids == tuple(f"test{n}" for n in range(6))

@@ -40,6 +40,8 @@ def _binary_losses(targets: Matrix, probabilities: Matrix) -> Matrix:
 
 def kl_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     """Kullback-Leibler divergence of each row's probabilities from the shares of its targets."""
+    if targets.ndim == 1:  # the share of one class is 1
+        return np.asarray(-np.log(np.clip(probabilities[np.arange(len(targets)), targets], CLIP, 1 - CLIP)))
     clipped = np.clip(probabilities, CLIP, 1 - CLIP)
     shares = np.where(targets > 0, targets, 1)  # the term of a share of 0 is 0
     return (targets * (np.log(shares) - np.log(clipped))).sum(axis=1)  # type: ignore[no-any-return]

@@ -19,8 +19,7 @@ def roc_auc(targets: Matrix, values: Matrix) -> WeightedScore:
 
 def mean_columnwise_auc(targets: Matrix, values: Matrix) -> WeightedScore:
     """Mean over the columns of the area under the ROC curve; a column with one class only is left out."""
-    targets = _indicators(targets, values)
-    curves = [_Roc(targets[:, column], values[:, column]) for column in range(values.shape[1])]
+    curves = [_Roc(_of_column(targets, column), values[:, column]) for column in range(values.shape[1])]
 
     def score(weights: Matrix | None) -> float:
         areas = np.array([curve.area(weights, ((0.0, 1.0, 1.0),)) for curve in curves])
@@ -139,7 +138,6 @@ def lwlrap(targets: Matrix, values: Matrix) -> WeightedScore:
     return score
 
 
-def _indicators(targets: Matrix, values: Matrix) -> Matrix:
-    if targets.ndim == 2:
-        return targets
-    return np.asarray(targets[:, None] == np.arange(values.shape[1]), dtype=float)
+def _of_column(targets: Matrix, column: int) -> Matrix:
+    """0 and 1 for each row, or NaN: whether it has that class or tag."""
+    return targets[:, column] if targets.ndim == 2 else np.asarray(targets == column, dtype=float)

@@ -55,7 +55,8 @@ def explore_figures(exploration: Exploration) -> Iterator[ReportFigure]:
         members = _class_members(exploration)
         if not exploration.is_multilabel and len(exploration.classes) <= _FEW_CLASSES:
             for number, measure in enumerate(varying, start=1):
-                yield _by_class(exploration, measure, members[exploration.decoded_rows], f"by-class-{number}")
+                decoded = [rows[exploration.decoded_rows] for rows in members]
+                yield _by_class(exploration, measure, decoded, f"by-class-{number}")
         for number, measure in enumerate(exploration.tabular, start=1):
             yield _by_class(exploration, measure, members, f"tabular-{number}")
 
@@ -165,10 +166,12 @@ def _train_and_test(measure: ImageStatistic, name: str) -> ReportFigure:
     return ReportFigure(name, title, alt, figure, quantile_table([measure]))
 
 
-def _by_class(exploration: Exploration, measure: ImageStatistic, members: NDArray[Any], name: str) -> ReportFigure:
-    """A histogram for each of the first classes and for the test images; `members` is shaped (images, classes)."""
+def _by_class(
+    exploration: Exploration, measure: ImageStatistic, members: Sequence[NDArray[np.bool_]], name: str
+) -> ReportFigure:
+    """A histogram for each of the first classes and for the test images; `members` tells which images have a class."""
     classes = [count.name for count in exploration.classes[:_FEW_CLASSES]]
-    groups = [(label, measure.train[members[:, column] >= 0.5]) for column, label in enumerate(classes)]
+    groups = [(label, measure.train[rows]) for label, rows in zip(classes, members, strict=True)]
     groups.append(("test", measure.test))
     figure = new_figure(height=3.2)
     axes = figure.subplots()
@@ -200,10 +203,13 @@ def _edges(values: Floats) -> Floats:
     return np.linspace(low, high if high > low else low + 1, _BINS + 1)
 
 
-def _class_members(exploration: Exploration) -> NDArray[Any]:
-    """(labelled images, classes): 1 for the image's classes; a binary target has two columns."""
-    targets = exploration.index.strata().members
-    return np.hstack([targets, 1 - targets]) if targets.shape[1] == 1 else targets
+def _class_members(exploration: Exploration) -> list[NDArray[np.bool_]]:
+    """Which labelled images have each of the first classes; a binary target has two."""
+    members = []
+    for rows in exploration.index.strata().rows_of()[:_FEW_CLASSES]:
+        members.append(np.zeros(len(exploration.index.train), dtype=bool))
+        members[-1][rows] = True
+    return members
 
 
 def _quantile_cells(values: Floats) -> list[Cell]:

@@ -181,9 +181,7 @@ def _examples_of(
 
 def _rows_of_class(exploration: Exploration) -> dict[str, NDArray[np.int64]]:
     """The labelled rows of each class; of a binary target also of the negative class."""
-    targets = exploration.index.strata().members >= 0.5
-    columns = np.hstack([targets, ~targets]) if targets.shape[1] == 1 else targets
-    rows = [np.flatnonzero(column) for column in columns.T]
+    rows = exploration.index.strata().rows_of()
     return dict(zip([count.name for count in exploration.classes], rows, strict=True))
 
 

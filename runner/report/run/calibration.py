@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.contract.targets import are_class_numbers
 from runner.report.run.data import OofPredictions
 
 Matrix = NDArray[Any]
@@ -44,7 +45,8 @@ def confidences(oof: OofPredictions) -> tuple[Matrix, Matrix]:
         return oof.probabilities.ravel(), oof.targets.ravel()
     likeliest = oof.probabilities.argmax(axis=1)
     rows = np.arange(len(likeliest))
-    return oof.probabilities[rows, likeliest], oof.targets[rows, likeliest].astype(float)
+    came_true = oof.targets == likeliest if are_class_numbers(oof.targets) else oof.targets[rows, likeliest]
+    return oof.probabilities[rows, likeliest], came_true.astype(float)
 
 
 def calibration_bins(oof: OofPredictions) -> list[CalibrationBin]:

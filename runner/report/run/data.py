@@ -26,7 +26,9 @@ from runner.contract import (
     SeveralTargets,
 )
 from runner.contract.default_decisions import scored_values
+from runner.contract.metric_functions.arrays import class_numbers
 from runner.contract.outputs import outputs_of
+from runner.contract.targets import Targets
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
@@ -85,7 +87,7 @@ class ViewScore:
 
 @dataclass(frozen=True)
 class OofPredictions:
-    """Out-of-fold rows with their targets and predictions, each matrix shaped (rows, classes).
+    """Out-of-fold rows with their targets, and their predictions shaped (rows, classes).
 
     The postprocess that made `probabilities` and `values` was fitted on these rows: scores computed from them
     are in-sample.
@@ -93,7 +95,7 @@ class OofPredictions:
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    targets: Matrix
+    targets: Targets
     probabilities: Matrix
     values: Matrix  # what is scored: 0 or 1 if the metric takes decisions, else the probabilities or numbers
     labels: Labels = field(default_factory=Multiclass)
@@ -103,12 +105,14 @@ class OofPredictions:
     @property
     def is_binary(self) -> bool:
         """Whether one column has 0 or 1."""
-        return self.targets.shape[1] == 1 and not self.is_multilabel and not self.is_numbers
+        return self.probabilities.shape[1] == 1 and not self.is_multilabel and not self.is_numbers
 
     @property
     def is_multilabel(self) -> bool:
         """Whether an image may have several of the labels, or none."""
-        return isinstance(self.labels, Multilabel) or (isinstance(self.labels, Binary) and self.targets.shape[1] > 1)
+        return isinstance(self.labels, Multilabel) or (
+            isinstance(self.labels, Binary) and self.probabilities.shape[1] > 1
+        )
 
     @property
     def is_numbers(self) -> bool:
@@ -148,7 +152,7 @@ class OofPredictions:
         """Class indices of the targets and of the predicted classes, row by row; as the metric's decision has them."""
         if self.is_binary:
             return (self.targets[:, 0] > 0.5).astype(np.int64), (self.values[:, 0] >= 0.5).astype(np.int64)
-        return self.targets.argmax(axis=1), self.values.argmax(axis=1)
+        return class_numbers(self.targets), self.values.argmax(axis=1)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -176,7 +180,7 @@ class OofPredictions:
         if isinstance(self.labels, Multiclass) and self.labels.soft:
             of_shares: Matrix = -(self.targets * np.log(inside)).sum(axis=1)
             return of_shares
-        of_target: Matrix = -np.log(inside[np.arange(len(inside)), self.targets.argmax(axis=1)])
+        of_target: Matrix = -np.log(inside[np.arange(len(inside)), class_numbers(self.targets)])
         return of_target
 
     @cached_property

@@ -47,7 +47,7 @@ def example_galleries(data: RunData, oof: OofPredictions, page: Path) -> list[Ga
 
 def caption(oof: OofPredictions, row: int) -> tuple[str, ...]:
     """The actual and the predicted class of a row with their probabilities; of a multilabel row, its errors."""
-    target, probability = oof.targets[row], oof.probabilities[row]
+    probability = oof.probabilities[row]
     if oof.is_multilabel:
         return _labels_caption(oof, row)
     if oof.is_numbers:
@@ -55,8 +55,8 @@ def caption(oof: OofPredictions, row: int) -> tuple[str, ...]:
     if oof.by_target:
         return tuple(f"{name} {text}" for name, part in oof.by_target for text in caption(part, row))
     if oof.is_binary:
-        return f"actual: {oof.classes[0]} = {target[0]:.0f}", f"predicted: {probability[0]:.3f}"
-    actual, predicted = int(target.argmax()), int(oof.values[row].argmax())
+        return f"actual: {oof.classes[0]} = {oof.targets[row, 0]:.0f}", f"predicted: {probability[0]:.3f}"
+    actual, predicted = (int(classes[row]) for classes in oof.labels_and_predictions)
     return (
         f"actual: {oof.classes[actual]} {100 * probability[actual]:.1f}\u00a0%",
         f"predicted: {oof.classes[predicted]} {100 * probability[predicted]:.1f}\u00a0%",

@@ -11,6 +11,7 @@ import numpy as np
 from runner.contract import Metric, Multiclass, Multilabel, Ordinal, Recipe, Regression, SeveralTargets, TrainMode
 from runner.contract.default_decisions import scored_values
 from runner.contract.recipe import Stage
+from runner.contract.targets import target_means
 from runner.prediction.score import Score, score_rows
 from runner.prediction.sources import predict_again, stale_reason
 from runner.report.run.data import OofPredictions, RunData
@@ -118,7 +119,7 @@ def weakest_target(oof: OofPredictions) -> OofPredictions:
 def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
     """The score of one prediction for every image, the frequency of each class; with its standard error."""
     targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
-    means = np.tile(np.nanmean(oof.targets, axis=0), (len(targets), 1))
+    means = np.tile(target_means(oof.targets, oof.probabilities.shape[1]), (len(targets), 1))
     predictions = scored_values(metric, means)
     if metric.per_row is None:
         return Score(metric.key, metric.score(targets, predictions), 0.0, len(targets))
