@@ -9,7 +9,7 @@ import numpy as np
 
 from runner.contract import Competition, Recipe, Stage, TrainMode
 from runner.contract.default_decisions import scored_values
-from runner.contract.targets import targets_of
+from runner.contract.targets import target_means, targets_of
 from runner.data.by_id import mean_by_id
 from runner.hosts.grading import Grader, split_public_private
 from runner.options import Compute, PredictOptions
@@ -58,5 +58,5 @@ def _grade_constant(session: Session, solution: dict[str, str]) -> float:
     index, metric = session.index, session.competition.metric
     known = mean_by_id(index.train["id"].tolist(), index.targets())
     targets = targets_of(index.labels, index.classes, list(solution.values()))
-    constant = np.tile(np.nanmean(known, axis=0), (len(targets), 1))
+    constant = np.tile(target_means(known, len(index.classes)), (len(targets), 1))
     return metric.score(targets, scored_values(metric, constant))
