@@ -66,6 +66,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate_commands.py
+	$(BIN)/python docs/generate_competitions.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(WEIGHTS),--folder $(FOLDER) --model $(MODEL) --weights $(WEIGHTS))

@@ -13,6 +13,7 @@ COMPETITION = Competition(
     metric=LOG_LOSS,
     extra_metrics=(ACCURACY,),
     awards_medals=False,  # a playground competition
+    caution="the test labels are public, and the images are ImageNet's: leaderboard and pretrained weights know them",
     recipe=Recipe(
         backbone="resnext50_32x4d",
         stages=(

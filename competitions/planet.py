@@ -17,6 +17,7 @@ COMPETITION = Competition(
     test_images=("test-jpg/{id}.jpg", "test-jpg-additional/{id}.jpg"),
     sample_submission=("sample_submission_v2.csv", "sample_submission.csv"),
     mirror="nikitarom/planets-dataset",  # for when the competition no longer offers the images
+    caution="Kaggle's list of files lacks the images: `runner planet download --mirror` has them",
     preset=TOP_DOWN,
     metric=MEAN_F2,
     recipe=Recipe(

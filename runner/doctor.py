@@ -61,6 +61,8 @@ def run_checks(workspace: Workspace, host_name: str, competition: Competition | 
         elif host_name == "kaggle":
             results += _check_account(workspace)
     if competition is not None:
+        if host_name == "kaggle":
+            results += (CheckResult("competition", Status.WARNING, caution) for caution in competition.cautions)
         results.append(_check_data(competition, workspace))
     else:
         results += _check_plugins(workspace)

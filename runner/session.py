@@ -35,6 +35,11 @@ class Session:
     def name(self) -> str:
         return self.competition.name
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user must know of the competition on Kaggle; its practice data is another."""
+        return self.competition.cautions if self.host_name == "kaggle" else ()
+
     @cached_property
     def host(self) -> Host:
         """The host, opened when it is first needed: opening it may need an account."""

@@ -68,6 +68,10 @@ class Workspace:
         folders = (self.runs_dir, self.submissions_dir, self.leaderboards_dir)
         return tuple(folder(competition) for folder in folders)
 
+    def has_files_of(self, competition: str) -> bool:
+        """Whether there is data of the competition, or a result."""
+        return any(path.exists() for path in (self.data_dir(competition), *self.result_dirs(competition)))
+
     @property
     def ledger_file(self) -> Path:
         return self.root / "submissions" / "ledger.csv"

@@ -130,10 +130,14 @@ class RootGroup(LazyGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table, then the competitions."""
+        """Write the table, then the competitions that are used here, and how many more there are."""
         super().format_commands(ctx, formatter)
+        known, options = _competition_files(ctx), ctx.find_object(GlobalOptions) or GlobalOptions()
+        used = {name: path for name, path in known.items() if options.is_used(name, path)}
         with formatter.section("Competitions"):
-            formatter.write_dl([(name, _first_line(path)) for name, path in _competition_files(ctx).items()])
+            if used:
+                formatter.write_dl([(name, _first_line(path)) for name, path in used.items()])
+            formatter.write_text(f"{len(known) - len(used)} {'more' if used else 'are known'}: runner list --all")
 
 
 def _competition_name(ctx: click.Context, word: str) -> str | None:

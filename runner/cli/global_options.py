@@ -67,6 +67,11 @@ class GlobalOptions:
 
         return load(name, self.plugins_dir)
 
+    def is_used(self, name: str, path: Path) -> bool:
+        """Whether the competition has a file, data or results in the workspace, on any host."""
+        workspaces = (self.root_workspace.for_host(host) for host in HOSTS)
+        return path.parent == self.plugins_dir or any(workspace.has_files_of(name) for workspace in workspaces)
+
     def summaries(self) -> Iterator[PluginSummary]:
         """Every competition as its file's text describes it; files that cannot be one are named on stderr."""
         from competitions import summaries

@@ -70,6 +70,12 @@ class Competition:
             raise ValueError(f"Competition.{field}: {message}")
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user must know before trusting its leaderboard, or submitting to it."""
+        notebooks = "Kaggle takes no files here: a notebook must write the submission" if self.notebooks_only else ""
+        return tuple(filter(None, (self.caution, notebooks)))
+
+    @property
     def required_files(self) -> tuple[tuple[str, ...], ...]:
         """Files and folders (with a slash at the end) that a download needs, each with all its names."""
         if self.prepare:

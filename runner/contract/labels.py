@@ -152,11 +152,13 @@ class Binary(Labels):
 class Regression(Labels):
     """Every image has a number, or several in `columns`. A blank is not learned and not scored.
 
-    `low` and `high` are the bounds of every number, if it has any.
+    `low` and `high` are the bounds of every number, if it has any. `names` are those of the columns in the submission,
+    if it calls them otherwise.
     """
 
     low: float | None = None
     high: float | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -164,6 +166,8 @@ class Regression(Labels):
             raise ValueError("Regression.csv: numbers are in a table; name it")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"Regression.high: {self.high:g} is not above low, {self.low:g}")
+        if self.names and (len(self.names) != len(self.columns) or any(name.endswith("*") for name in self.columns)):
+            raise ValueError(f"Regression.names: {len(self.names)} names for {len(self.columns)} columns; list both")
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,13 @@ MEAN_COLUMNWISE_AUC = Metric(
     labels=(Multiclass, Multilabel),
     weighted=_Function("ranking.mean_columnwise_auc"),
 )
+MICRO_AUC = Metric(
+    "micro_auc",
+    "ROC AUC of all cells",
+    higher_is_better=True,
+    labels=(Multilabel,),
+    weighted=_Function("ranking.micro_auc"),
+)
 GAP = Metric(
     "gap",
     "global average precision",
@@ -263,9 +270,10 @@ MAE = Metric("mae", "MAE", higher_is_better=False, labels=(Regression,), weighte
 R2 = Metric("r2", "R2", higher_is_better=True, labels=(Regression,), weighted=_Function("numbers.r2"))
 
 
-def weighted_log_loss(*weights: float) -> Metric:
-    """Log loss of columns of 0 and 1, with a weight for each in their order."""
-    function = _Function("probabilities.weighted_log_loss_per_row", (("weights", weights),))
+def weighted_log_loss(*weights: float, positive: float = 1) -> Metric:
+    """Log loss of columns of 0 and 1, with a weight for each in their order; a 1 counts `positive` times as much."""
+    arguments = (("weights", weights), ("positive", positive))
+    function = _Function("probabilities.weighted_log_loss_per_row", arguments)
     title = "weighted log loss"
     return Metric(
         "weighted_log_loss", title, higher_is_better=False, labels=(Multilabel,), per_row=function, columns=len(weights)
@@ -348,6 +356,7 @@ METRICS = (
     QWK,
     ROC_AUC,
     MEAN_COLUMNWISE_AUC,
+    MICRO_AUC,
     GAP,
     LWLRAP,
     RMSE,

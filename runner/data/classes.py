@@ -45,6 +45,8 @@ def declared_classes(labels: Labels, columns: Sequence[str], sample_columns: Seq
         return labels.class_names
     if isinstance(labels, Ordinal):
         return tuple(map(str, range(labels.grades)))
+    if isinstance(labels, Regression) and labels.names:
+        return labels.names
     if isinstance(labels, Binary | Regression) or labels.columns:
         return tuple(columns)
     if isinstance(labels, Multiclass | Multilabel) and labels.classes:

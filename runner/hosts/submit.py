@@ -56,7 +56,7 @@ def require_open(host: Host, competition: Competition) -> CompetitionInfo:
     """The competition's info; HostError if it takes no files from this account. Called before training, not after."""
     info = host.fetch_info(competition.slug)
     name = competition.name
-    if info.notebooks_only:
+    if info.notebooks_only or (competition.notebooks_only and host.name == "kaggle"):
         raise HostError(
             f"{info.title} takes notebooks only, no files",
             where=info.page,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from competitions import names
 from runner.cli import run_command
 from tests.cli.conftest import Runner
 
@@ -45,13 +47,41 @@ def test_a_second_train_is_a_new_run_on_the_same_folds(trained: Path, cli: Runne
 
 
 def test_list_shows_which_data_is_downloaded(shapes: Path, cli: Runner, shapes_folder: Path) -> None:
-    before = {item["name"]: item for item in json.loads(cli("list", "--json").out)}
-    assert set(before) == {"dog-breed", "iceberg", "planet", "shapes"}
+    before = {item["name"]: item for item in json.loads(cli("list", "--all", "--json").out)}
+    assert set(before) == {"shapes", *names()}
     assert {item["data"] for item in before.values()} == {"not here"}
     cli("shapes", "download", "--from", shapes_folder)
-    after = {item["name"]: item["data"] for item in json.loads(cli("list", "--json").out)}
-    assert after == {"dog-breed": "not here", "iceberg": "not here", "planet": "not here", "shapes": "downloaded"}
+    after = {item["name"]: item["data"] for item in json.loads(cli("list", "--all", "--json").out)}
+    assert after == {**dict.fromkeys(names(), "not here"), "shapes": "downloaded"}
     assert "shapes" in cli("list").out
+
+
+@pytest.mark.parametrize("words", [("list",), ("--help",)])
+def test_list_and_help_show_what_is_used_here_and_count_the_others(
+    shapes: Path, cli: Runner, words: tuple[str]
+) -> None:
+    (shapes / "runs" / "leaf").mkdir(parents=True)
+    (shapes / "practice" / "data" / "iceberg").mkdir(parents=True)
+    said = cli(*words)
+    assert [name for name in ("iceberg", "leaf", "planet", "shapes") if re.search(rf"^ *{name} ", said.out, re.M)] == [
+        "iceberg",
+        "leaf",
+        "shapes",
+    ]
+    assert re.search(rf"{len(names()) - 2} more.*: runner list --all", said.out + said.err)
+
+
+def test_list_in_an_empty_workspace_says_how_to_see_the_shipped_ones(workspace_folder: Path, cli: Runner) -> None:
+    said = cli("list")
+    assert (said.code, said.out) == (0, "")
+    assert f"{len(names())} competitions are known" in said.err and "runner list --all" in said.err
+
+
+@pytest.mark.parametrize("words", [("doctor", "leaf", "--json"), ("leaf", "standings")])
+def test_a_saturated_leaderboard_is_told(cli: Runner, words: tuple[str, ...]) -> None:
+    said = cli(*words)
+    assert "the leaderboard is saturated: the best scores are 0.0" in said.out + said.err
+    assert "saturated" not in cli("--host", "practice", *words).err
 
 
 def test_list_names_a_broken_plugin_and_lists_the_others(shapes: Path, cli: Runner) -> None:

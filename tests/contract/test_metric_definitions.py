@@ -23,6 +23,7 @@ from runner.contract import (
     MEAN_COLUMNWISE_AUC,
     MEAN_F1,
     MEAN_F2,
+    MICRO_AUC,
     MICRO_F1,
     PF1,
     QWK,
@@ -51,6 +52,7 @@ PROBABILITIES = (
 SCORES = RANDOM.random((ROWS, CLASSES)).round(2)
 TAGS = (RANDOM.random((ROWS, CLASSES)) < SCORES * 0.7).astype(float)
 DECISIONS = (SCORES > 0.4).astype(float)
+CHANCES_OF_TAGS = SCORES * 0.9 + 0.05
 POSITIVE, CHANCES = TAGS[:, :1], SCORES[:, :1]
 NUMBERS = RANDOM.normal(size=(ROWS, 3))
 GUESSES = NUMBERS + RANDOM.normal(size=(ROWS, 3))
@@ -58,6 +60,15 @@ GAPS = np.where(RANDOM.random(NUMBERS.shape) < 0.2, np.nan, NUMBERS)
 VOTES = RANDOM.dirichlet(np.full(CLASSES, 0.5), ROWS)
 SEVERAL = np.hstack([np.eye(3)[CLASS % 3], np.eye(2)[CLASS % 2]])
 SEVERAL_GUESSES = np.hstack([RANDOM.dirichlet(np.ones(3), ROWS), RANDOM.dirichlet(np.ones(2), ROWS)])
+
+
+def positives_twice(*weights: float) -> float:
+    of_rows = []
+    for tags, chances in zip(TAGS, CHANCES_OF_TAGS, strict=True):
+        of_cells = [weight * (2 if tag else 1) for weight, tag in zip(weights, tags, strict=True)]
+        losses = [-np.log(p if tag else 1 - p) for p, tag in zip(chances, tags, strict=True)]
+        of_rows.append(np.average(losses, weights=of_cells))
+    return float(np.mean(of_rows))
 
 
 def ranking(row: np.ndarray) -> list[int]:
@@ -144,6 +155,7 @@ CASES = [
     Case(partial_auc(0.8), POSITIVE, CHANCES, partial_area),
     Case(PF1, POSITIVE, CHANCES, probabilistic_f1),
     Case(MEAN_COLUMNWISE_AUC, TAGS, SCORES, lambda: sk.roc_auc_score(TAGS, SCORES, average="macro")),
+    Case(MICRO_AUC, TAGS, SCORES, lambda: sk.roc_auc_score(TAGS, SCORES, average="micro")),
     Case(
         weighted_log_loss(2, 1, 1, 1, 1),
         TAGS,
@@ -154,6 +166,7 @@ CASES = [
             )
         ),
     ),
+    Case(weighted_log_loss(7, 1, 1, 1, 1, positive=2), TAGS, CHANCES_OF_TAGS, lambda: positives_twice(7, 1, 1, 1, 1)),
     Case(
         LWLRAP,
         TAGS,

@@ -10,7 +10,7 @@ import click
 import pytest
 
 import runner
-from docs import generate_commands
+from docs import generate_commands, generate_competitions
 from runner import contract
 from runner.cli.command_groups import CompetitionGroup, LazyGroup, RootGroup
 from runner.contract import Competition, ImageArray, Metric, Preset, Recipe, Stage
@@ -68,6 +68,11 @@ def test_an_unknown_flag_or_command_does_not_parse() -> None:
 def test_the_command_reference_is_up_to_date() -> None:
     page = generate_commands.PAGE.read_text(encoding="utf-8")
     assert page == generate_commands.update(page), "run `make docs`"
+
+
+def test_the_table_of_competitions_is_up_to_date() -> None:
+    page = generate_competitions.PAGE.read_text(encoding="utf-8")
+    assert page == generate_competitions.update(page), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", [*RootGroup.table, *CompetitionGroup.table])

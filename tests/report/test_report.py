@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,13 @@ def test_a_killed_run_has_a_report_of_its_epochs(make_run: Any, session: Session
     assert "figure-loss" in text and "figure-confusion" not in text
     command = re.search(r"To continue: <code>(.*?)</code>", text)
     assert command and re.sub(r"<[^>]*>", "", command[1]).endswith("shapes train --run first --resume"), command
+
+
+def test_a_caution_is_on_the_page_and_in_the_terminal(make_run: Any, session: Session) -> None:
+    board = replace(session.competition, caution="the test labels are public", notebooks_only=True)
+    report = write_report(replace(session, competition=board), make_run())
+    for text in (report.path.read_text(encoding="utf-8"), report.terminal.summary):
+        assert "The test labels are public." in text and "Kaggle takes no files here" in text
 
 
 def test_a_run_with_only_a_recipe_has_a_report(make_run: Any, session: Session) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import click
 
 from runner.cli.global_options import HOSTS, GlobalOptions, command
 from runner.cli.print_json import print_json
@@ -33,12 +35,23 @@ class Overview:
 
 
 @command("list")
-def list_competitions(options: GlobalOptions) -> None:
-    """Every competition with its data, runs, best CV and best rank; practice data has rows of its own."""
-    overviews = list(_overviews(options))
+@click.option("--all", "with_unused", is_flag=True, help="Also the competitions without data or results here.")
+def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
+    """Every competition with data, runs, best CV and best rank here; practice data has rows of its own."""
+    plugins = list(options.summaries())
+    shown = [plugin for plugin in plugins if with_unused or options.is_used(plugin.name, plugin.path)]
+    overviews = list(_overviews(options, shown))
     if options.as_json:
         print_json(overviews)
         return
+    if overviews:
+        _print_overviews(overviews)
+    if hidden := len(plugins) - len(shown):
+        more = "more have" if shown else "competitions are known, and have"
+        log.info(f"{hidden} {more} no data and no runs here: {options.root_workspace.command_line('list', '--all')}")
+
+
+def _print_overviews(overviews: Sequence[Overview]) -> None:
     header = ["competition", "host", "data", "runs", "metric", "best cv", "best score", "best rank"]
     rows = [
         [
@@ -56,9 +69,9 @@ def list_competitions(options: GlobalOptions) -> None:
     print_table(header, rows)
 
 
-def _overviews(options: GlobalOptions) -> Iterator[Overview]:
+def _overviews(options: GlobalOptions, plugins: Iterable[PluginSummary]) -> Iterator[Overview]:
     base = options.existing_workspace
-    for plugin in options.summaries():
+    for plugin in plugins:
         for host in HOSTS:
             workspace = base.for_host(host)
             if host == "kaggle" or workspace.data_dir(plugin.name).exists():

@@ -59,12 +59,15 @@ def _print_standings(session: Session, as_json: bool) -> None:
             "submissions": [_plain_entry(entry) for entry in entries],
             "standings": [{**asdict(standing), "top_percent": standing.standing.top_percent} for standing in current],
             "cv_correlations": [asdict(correlation) for correlation in correlations],
+            "cautions": session.cautions,
         }
         print_json(plain)
         return
     _print_entries(entries)
     for line in (*current, *correlations):
         click.echo(line)
+    for caution in session.cautions:
+        log.warning(caution)
     if entries and not current:
         log.info(f"no leaderboard is saved yet: {session.command('standings', '--refresh')}")
 

@@ -28,9 +28,15 @@ def binary_log_loss_per_row(targets: Matrix, probabilities: Matrix) -> Matrix:
     return np.asarray(_binary_losses(targets, probabilities).mean(axis=1))
 
 
-def weighted_log_loss_per_row(targets: Matrix, probabilities: Matrix, weights: Sequence[float]) -> Matrix:
-    """Weighted mean over the columns of each row's binary log losses."""
-    return _binary_losses(targets, probabilities) @ (np.asarray(weights, dtype=float) / sum(weights))
+def weighted_log_loss_per_row(
+    targets: Matrix, probabilities: Matrix, weights: Sequence[float], positive: float = 1
+) -> Matrix:
+    """Weighted mean over the columns of each row's binary log losses; a cell of 1 counts `positive` times as much."""
+    losses, of_columns = _binary_losses(targets, probabilities), np.asarray(weights, dtype=float)
+    if positive == 1:
+        return losses @ (of_columns / sum(weights))
+    of_cells = of_columns * np.where(targets >= 0.5, positive, 1)
+    return np.asarray((losses * of_cells).sum(axis=1) / of_cells.sum(axis=1))
 
 
 def _binary_losses(targets: Matrix, probabilities: Matrix) -> Matrix:

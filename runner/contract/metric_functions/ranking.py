@@ -17,6 +17,12 @@ def roc_auc(targets: Matrix, values: Matrix) -> WeightedScore:
     return lambda weights: curve.area(weights, ((0.0, 1.0, 1.0),))
 
 
+def micro_auc(targets: Matrix, values: Matrix) -> WeightedScore:
+    """Area under the ROC curve of the cells of all columns together."""
+    curve, columns = _Roc(targets.ravel(), values.ravel()), values.shape[1]
+    return lambda weights: curve.area(None if weights is None else np.repeat(weights, columns), ((0.0, 1.0, 1.0),))
+
+
 def mean_columnwise_auc(targets: Matrix, values: Matrix) -> WeightedScore:
     """Mean over the columns of the area under the ROC curve; a column with one class only is left out."""
     curves = [_Roc(_of_column(targets, column), values[:, column]) for column in range(values.shape[1])]

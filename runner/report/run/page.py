@@ -97,7 +97,7 @@ def terminal_report(data: RunData) -> TerminalReport:
     }
     oof = data.oof
     worst = None if oof is None else _worst(oof)
-    summary = "\n".join(filter(None, (summarise(data), describe_missing(data))))
+    summary = "\n".join(filter(None, (summarise(data), describe_missing(data), *_cautions(data))))
     return TerminalReport(data.run.summary, summary, key_figures(data), losses, worst, next_steps(data))
 
 
@@ -136,11 +136,17 @@ def _summary(data: RunData) -> list[Block]:
     missing = describe_missing(data)
     if missing:
         blocks.append(Text(missing, warning=True))
+    blocks += [Text(caution, warning=True) for caution in _cautions(data)]
     blocks.append(KeyFigures(key_figures(data)))
     steps = next_steps(data)
     if steps:
         blocks += [Text("Next steps:"), Bullets(steps)]
     return blocks
+
+
+def _cautions(data: RunData) -> list[str]:
+    """What must be known of the competition, as sentences."""
+    return [f"{caution[0].upper()}{caution[1:]}." for caution in data.session.cautions]
 
 
 def _member_runs(data: RunData, path: Path) -> Table:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -406,6 +407,13 @@ def test_a_competition_that_takes_no_files_stops_before_the_upload(
         assert re.search(message, caught.value.message)
         assert caught.value.fix
     assert server.count("StartSubmissionUpload") == 0
+
+
+def test_a_competition_that_its_file_says_takes_notebooks_only_gets_no_file(
+    server: KaggleServer, kaggle: KaggleHost
+) -> None:
+    with pytest.raises(HostError, match="takes notebooks only, no files"):
+        require_open(kaggle, replace(DOGS, notebooks_only=True))
 
 
 def test_a_host_with_server_errors_is_unreachable(kaggle: KaggleHost, server: KaggleServer) -> None:
