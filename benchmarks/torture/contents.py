@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,8 @@ def _page(text: str) -> str:
 
 
 def _digest(path: Path, workspace: Path) -> str:
-    if path.suffix == ".npz":  # an archive, which holds the time of its writing
-        with np.load(path) as arrays:
-            content = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
+    if path.suffix == ".npz":
+        content = _arrays(path)
     elif path.suffix in _PAGES:
         content = _page(path.read_text(encoding="utf-8")).encode()
     elif path.suffix in _TEXT:
@@ -61,6 +62,15 @@ def _digest(path: Path, workspace: Path) -> str:
     else:
         content = path.read_bytes()
     return hashlib.sha256(content).hexdigest()
+
+
+def _arrays(path: Path) -> bytes:
+    """The arrays of an archive, which itself holds the time of its writing; all of it if it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            return b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return path.read_bytes()
 
 
 def plain_text(text: str, workspace: Path) -> str:

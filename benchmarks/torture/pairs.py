@@ -28,7 +28,7 @@ COMMANDS: tuple[Words, ...] = (
     shapes("predict", "--run", "b", "--workers", "0", "--tta", "none"),
     shapes("ensemble", "a", "b", "--name", "e"),
     shapes("ensemble", "a", "b", "--name", "n"),
-    shapes("split", "--folds", "3"),
+    shapes("split", "--folds", "3", "--force"),
     shapes("download", "--force"),
     shapes("submit", "e", "-m", "one"),
     shapes("submit", "e", "-m", "other"),

@@ -88,7 +88,7 @@ def require_same(path: Path, digest: bytes, expected: bytes, folder: Path) -> No
     accept = command(folder.name, "download", "--accept-changes")
     choice = "" if is_rehearsal(folder) else f"; if the change is wanted: `{accept}`"
     raise DataError(
-        "the file has changed since it was downloaded",
+        f"the file is not the one in {CHECKSUMS}: it has changed since it was downloaded",
         where=path,
         fix=f"to get it again: `{redownload_command(folder)}`{choice}",
     )

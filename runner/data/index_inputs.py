@@ -14,7 +14,7 @@ from runner.contract.competition import Competition
 from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import Table, aliases
 from runner.csv_file import Columns, CsvError, TableFile, add_csv_error, read_columns
-from runner.data.checksums import changed_files
+from runner.data.checksums import CHECKSUMS, changed_files
 from runner.data.image_arrays import IMAGE_SUFFIXES
 from runner.data.label_texts import label_columns
 from runner.data.source import redownload_command
@@ -48,7 +48,7 @@ class Tables:
             return None
         if changed_files(self._data_dir, [name]):
             accept = command(self._data_dir.name, "download", "--accept-changes")
-            message = f"the file has changed since it was downloaded; if that is wanted: `{accept}`"
+            message = f"the file is not the one in {CHECKSUMS}: it has changed; if that is wanted: `{accept}`"
             self._problems.warn("changed file", message, file=name)
         if file.has_bom:
             self._problems.warn("byte order mark", "the file begins with a byte order mark", file=name, line=1)

@@ -136,6 +136,7 @@ def entry_from_submission(host: Host, competition: Competition, submission: Subm
     run_info = RunInfo(_parse_message(submission.message, "run"), cv=_parse_message(submission.message, "cv"))
     sha256 = parse_file_tag(submission.message).removeprefix("sha256:")
     note = _parse_note(submission.message)
+    note = "" if note == Path(submission.file_name).stem else note  # what a message begins with if none was given
     entry = new_entry(host, competition, submission.file_name, sha256, run_info, note)
     return with_scores(replace(entry, submitted=_timestamp(submission.submitted), ref=submission.ref), submission)
 
@@ -232,8 +233,8 @@ def _entries_to_change(path: Path) -> list[Entry]:
         aside = ledger_file.put_aside(path)
         _write(path, entries)
         log.warning(
-            f"the ledger was damaged ({content.problems[0]}): it is kept whole as {aside}; {len(entries)} of its lines "
-            "are understood and go on, the others come back from the host with: standings --refresh"
+            f"{path.name} was damaged ({content.problems[0]}): it is kept whole as {aside}; {len(entries)} of its "
+            "lines are understood and go on, the others come back from the host with: standings --refresh"
         )
     return entries
 

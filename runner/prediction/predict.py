@@ -25,7 +25,8 @@ from runner.training.fold import FoldRun, RowSet, load_snapshot, worker_count
 from runner.training.learner import predict_logits
 from runner.training.loaders import AllViewsFeatureLoader, ImageLoader, Loader, inference_batch_size
 from runner.training.model import Network
-from runner.training.snapshots import Snapshot, file_sha256, train_fold_again, weights_file
+from runner.training.snapshot_list import train_fold_again
+from runner.training.snapshots import Snapshot, file_sha256, weights_file
 
 
 @dataclass(frozen=True)

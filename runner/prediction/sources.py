@@ -19,12 +19,12 @@ from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file
-from runner.prediction.out_of_fold import Member
+from runner.prediction.out_of_fold import Member, read_oof_targets
 from runner.prediction.postprocess import read_postprocess
 from runner.prediction.predictions import read_weights_digest
 from runner.training.run import Run
 from runner.training.snapshot_list import FORMAT as SNAPSHOT_FORMAT
-from runner.training.snapshot_list import choose_snapshots, list_snapshots
+from runner.training.snapshot_list import choose_snapshots, list_snapshots, train_fold_again
 from runner.workspace import Workspace, read_json, write_json
 
 _FORMAT = 1  # of sources.json
@@ -93,14 +93,32 @@ def has_result_of(workspace: Workspace, run: Run, sources: Sources) -> bool:
         written = read_sources(run)
     except RunnerError:
         return False
-    has_targets = bool(sources.postprocess) or oof_targets_file(run).exists()
+    has_targets = bool(sources.postprocess) or _are_readable(oof_targets_file(run))
     return has_targets and written == replace(sources, results=_results(workspace, run))
+
+
+def _are_readable(targets: Path) -> bool:
+    try:
+        read_oof_targets(targets)
+    except (OSError, RunnerError):
+        return False
+    return True
 
 
 def stale_reason(workspace: Workspace, run: Run) -> str:
     """Why the run's result is not what `predict` would make now; empty if it is, or if there is none."""
     sources = read_sources(run)
     return "" if sources is None else next(_differences(workspace, run, sources), "")
+
+
+def tell_why_again(workspace: Workspace, run: Run) -> None:
+    """Say which file of an earlier result is the reason that it is made again."""
+    try:
+        reason = stale_reason(workspace, run)
+    except RunnerError as error:
+        reason = f"{error.message}: {error.where}"
+    if reason:
+        log.info(f"the result of {run.name} is made again: {reason}")
 
 
 def warn_if_stale(workspace: Workspace, run: Run) -> None:
@@ -206,7 +224,8 @@ def _weights_digest_now(model: Path) -> str:
     weights = model.with_name(f"{model.name}.safetensors")
     if not weights.exists():
         return ""
-    known = read_json(model.with_name(f"{model.name}.json"), format=SNAPSHOT_FORMAT).get("sha256")
+    path = model.with_name(f"{model.name}.json")
+    known = read_json(path, format=SNAPSHOT_FORMAT, fix=train_fold_again(path)).get("sha256")
     return str(known)[:32] if known else _digest(weights)
 
 

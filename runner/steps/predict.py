@@ -29,7 +29,7 @@ from runner.prediction.postprocess import (
     write_postprocess,
 )
 from runner.prediction.predict import RefitModels, most_trained_folds, predict_fold
-from runner.prediction.sources import has_result_of, sources_of, write_sources
+from runner.prediction.sources import has_result_of, sources_of, tell_why_again, write_sources
 from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.steps.ensemble import ensemble
@@ -125,6 +125,7 @@ def _write_results(session: Session, run: Run, members: Sequence[Member], option
     if has_result_of(session.workspace, run, sources):
         log.info(f"{run.name} is predicted already")
         return session.submission_file(run.name)
+    tell_why_again(session.workspace, run)
     postprocess = _fit_and_score(session, run, members) if refit_of is None else _postprocess_of(refit_of)
     write_postprocess(postprocess_file(run), postprocess, members, options.tta)
     path = write_run_submission(session, run, postprocess, members)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from runner.commands import command
 from runner.errors import RunnerError
 from runner.options import PredictOptions
 from runner.workspace import read_json
@@ -39,6 +40,13 @@ class ListedSnapshot:
         return f"snapshot-{self.cycle}"
 
 
+def train_fold_again(path: Path) -> str:
+    """The fix for a damaged file RUNS/COMPETITION/RUN/fold-K/FILE."""
+    run_dir = path.parent.parent
+    again = command(run_dir.parent.name, "train", "--run", run_dir.name, "--resume")
+    return f"delete {path.parent}, then: `{again}`"
+
+
 def list_snapshots(folder: Path) -> tuple[ListedSnapshot, ...]:
     """The finished snapshots of a fold, oldest first."""
     return tuple(sorted(map(_read, folder.glob("snapshot-*.json")), key=lambda snapshot: snapshot.cycle))
@@ -52,7 +60,7 @@ def choose_snapshots(snapshots: Sequence[AnySnapshot], options: PredictOptions) 
 
 
 def _read(path: Path) -> ListedSnapshot:
-    fix = "delete the run's folder and train it again"
+    fix = train_fold_again(path)
     plain = read_json(path, format=FORMAT, fix=fix)
     try:
         return ListedSnapshot(int(plain["cycle"]), int(plain["stage"]))

@@ -15,10 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from runner.commands import TYPED, command
+from runner.commands import TYPED
 from runner.errors import RunnerError, TrainingError
 from runner.fields import checked
 from runner.training.model import Network
+from runner.training.snapshot_list import train_fold_again
 from runner.workspace import atomic_path, read_record, remove_file, write_json
 
 FORMAT = 1  # of a snapshot's JSON file
@@ -102,13 +103,6 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def train_fold_again(path: Path) -> str:
-    """The fix for a damaged file RUNS/COMPETITION/RUN/fold-K/FILE."""
-    run_dir = path.parent.parent
-    again = command(run_dir.parent.name, "train", "--run", run_dir.name, "--resume")
-    return f"delete {path.parent}, then: `{again}`"
 
 
 def write_checkpoint(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runner import __version__
@@ -152,6 +153,28 @@ def test_a_result_that_is_not_whole_is_made_again(damage: str, name: str, worksp
     ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
     assert status(cli, "whole") == ("predicted", "")
     assert submission.read_bytes() == content
+
+
+def test_predict_names_the_changed_file_and_writes_damaged_targets_again(workspace_dir: Path, cli: Runner) -> None:
+    score, targets = (run_dir(workspace_dir, "whole") / name for name in ("score.json", "oof_targets.npz"))
+    kept = np.load(targets)["targets"]
+    score.write_text(score.read_text().replace(": 0", ": 1"))
+    again = ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
+    assert "the result of whole is made again: score.json has changed since" in again.err
+    targets.write_bytes(targets.read_bytes()[:-40])
+    refused = cli("shapes", "ensemble", "whole", "half")
+    assert "fix: runner shapes predict --run whole" in refused.err
+    ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
+    assert (np.load(targets)["targets"] == kept).all()
+
+
+def test_a_damaged_snapshot_file_stops_a_report_with_its_fix(workspace_dir: Path, cli: Runner) -> None:
+    path = run_dir(workspace_dir, "whole") / "fold-0" / "snapshot-1.json"
+    path.write_text(path.read_text().replace('"cycle": 1', '"cycle": 2'))
+    refused = cli("shapes", "report", "whole")
+    assert refused.code == 1
+    assert str(path) in refused.err
+    assert f"fix: delete {path.parent}, then: runner shapes train --run whole --resume" in refused.err
 
 
 def test_other_folds_or_weights_are_noticed(workspace_dir: Path, cli: Runner) -> None:

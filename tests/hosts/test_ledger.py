@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from runner.hosts.ledger import (
     Entry,
     RunInfo,
     add_missing,
+    entry_from_submission,
     fill_missing,
     parse_file_tag,
     read_ledger,
@@ -28,7 +30,10 @@ from runner.hosts.ledger import (
     record_entry,
     submission_message,
 )
-from tests.hosts.conftest import make_entry
+from runner.hosts.practice import PracticeHost
+from runner.hosts.protocol import Status, Submission
+from tests.competitions import SHAPES
+from tests.hosts.conftest import START, make_entry
 
 
 def test_an_entry_that_is_recorded_again_replaces_the_first(tmp_path: Path) -> None:
@@ -165,6 +170,13 @@ def test_a_damaged_header_loses_no_line(tmp_path: Path, caplog: pytest.LogCaptur
     assert read_ledger(path) == entries
     (aside,) = tmp_path.glob("ledger.damaged-*.csv")
     assert aside.read_text() == damaged
+
+
+def test_what_a_message_begins_with_by_default_is_no_note(tmp_path: Path) -> None:
+    host = PracticeHost(SHAPES, tmp_path)
+    sent = Submission("1", START, "a.csv", "a | run a | sha256:0123456789ab", Status.PENDING)
+    assert entry_from_submission(host, SHAPES, sent).note == ""
+    assert entry_from_submission(host, SHAPES, replace(sent, message="b | sha256:0123456789ab")).note == "b"
 
 
 def test_a_line_that_was_changed_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def _unreadable(exploration: Exploration) -> Iterator[str]:
     images = exploration.unreadable
     if images:
         names = ", ".join(image.path for image in images[:3]) + (", ..." if len(images) > 3 else "")
-        yield f"{_count(len(images), 'image')} cannot be read: {names}"
+        yield f"{_count(len(images), 'image')} cannot be read: {names}: {images[0].reason}"
 
 
 def _duplicates(exploration: Exploration) -> Iterator[str]:

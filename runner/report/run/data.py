@@ -32,7 +32,7 @@ from runner.contract.targets import Targets
 from runner.data.folds import read_folds
 from runner.data.image_arrays import is_array_path
 from runner.data.index import Index
-from runner.errors import RunnerError
+from runner.errors import DamagedFileError, RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, readable_entries
 from runner.images.decode import read_size
@@ -380,6 +380,9 @@ class RunData:
             return None
         try:
             return self._read_oof()
+        except DamagedFileError as error:
+            log.warning(f"the report shows no predictions: {error}")
+            return None
         except (RunnerError, OSError, KeyError, ValueError) as error:
             log.info(f"the report shows no predictions: {str(error).splitlines()[0]}")
             return None
