@@ -36,7 +36,7 @@ COMMANDS: tuple[Words, ...] = (
     shapes("standings", "--refresh"),
     shapes("report", "a"),
     shapes("explore"),
-    shapes("find-lr", *_SHORT),
+    shapes("find-lr", "--workers", "0"),
     shapes("rehearse", "--hidden", "0.3", *_SHORT),
     shapes("clean"),
     ("board",),
