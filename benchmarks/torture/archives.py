@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
+import hmac
 import io
 import lzma
 import random
@@ -16,14 +18,18 @@ import struct
 import tarfile
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import py7zr
+from Cryptodome.Cipher import AES
+from Cryptodome.Util import Counter
 
 from benchmarks.torture.attack import Attack, Harm, Trial
 from benchmarks.torture.process import Bounds, Ended
+from runner.archives.names import without_suffixes
 from tests.builders import write_dataset
 from tests.competitions import SHAPES, write_plugin
 
@@ -32,6 +38,8 @@ Members = list[tuple[str, bytes]]  # in order; a name may be there twice
 
 _BOUNDS = Bounds(seconds=120, memory_mb=1500)
 _OUTSIDE = "escaped.txt"
+_PARTS = "in parts"
+_FAST = 0  # of LZMA, which takes longer to pack a bomb than the runner to refuse it
 _FORMATS = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tgz", "tar.7z")
 _OWN_FILES = (".complete", "manifest.json", "source.json", "skipped_images.json")
 
@@ -223,6 +231,73 @@ DAMAGE = (
 )  # fmt: skip
 
 
+# --- encrypted, or in parts -----------------------------------------------------------------------
+
+_PASSWORD = b"secret"
+
+
+def _zip_crypto(random: random.Random, data: bytes) -> bytes:
+    """PKWARE's old cipher: twelve bytes of noise, then the data."""
+    table = [zlib.crc32(bytes([byte]), 0xFFFFFFFF) ^ 0xFFFFFFFF for byte in range(256)]
+    keys = [0x12345678, 0x23456789, 0x34567890]
+
+    def update(byte: int) -> None:
+        keys[0] = keys[0] >> 8 ^ table[(keys[0] ^ byte) & 0xFF]
+        keys[1] = ((keys[1] + (keys[0] & 0xFF)) * 134775813 + 1) & 0xFFFFFFFF
+        keys[2] = keys[2] >> 8 ^ table[(keys[2] ^ keys[1] >> 24) & 0xFF]
+
+    def encrypt(byte: int) -> int:
+        key = keys[2] | 2
+        update(byte)
+        return byte ^ (key * (key ^ 1) >> 8 & 0xFF)
+
+    for byte in _PASSWORD:
+        update(byte)
+    check = zlib.crc32(data) >> 24
+    return bytes(encrypt(byte) for byte in (*random.randbytes(11), check, *data))
+
+
+def _zip_aes(random: random.Random, data: bytes) -> bytes:
+    """WinZip's AES: salt, two bytes to check the password, the data, ten bytes of authentication."""
+    salt = random.randbytes(16)
+    key = hashlib.pbkdf2_hmac("sha1", _PASSWORD, salt, 1000, 66)
+    counter = Counter.new(128, little_endian=True, initial_value=1)
+    content = AES.new(key[:32], AES.MODE_CTR, counter=counter).encrypt(data)
+    return salt + key[64:] + content + hmac.digest(key[32:64], content, "sha1")[:10]
+
+
+def _encrypted_zip(random: random.Random, members: Members) -> bytes:
+    is_aes, stream = random.random() < 0.5, io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in members:
+            info = zipfile.ZipInfo(name)
+            info.extra = struct.pack("<HHH2sBH", 0x9901, 7, 2, b"AE", 3, 0) if is_aes else b""
+            archive.writestr(info, (_zip_aes if is_aes else _zip_crypto)(random, data))
+            # As the central directory, which is written at the end, has it; the local headers follow below.
+            info.flag_bits |= 1
+            info.CRC, info.file_size = 0 if is_aes else zlib.crc32(data), len(data)
+            info.compress_type = 99 if is_aes else zipfile.ZIP_STORED
+    packed = bytearray(stream.getvalue())
+    for info in archive.infolist():
+        struct.pack_into("<HH", packed, info.header_offset + 6, info.flag_bits, info.compress_type)
+        struct.pack_into("<III", packed, info.header_offset + 14, info.CRC, info.compress_size, info.file_size)
+    return bytes(packed)
+
+
+def _encrypted_seven_zip(random: random.Random, members: Members) -> bytes:
+    return _seven_zip(members, password=_PASSWORD.decode(), header_encryption=random.random() < 0.5)
+
+
+ENCRYPTED = {"zip": _encrypted_zip, "7z": _encrypted_seven_zip}
+
+
+def _in_parts(random: random.Random, name: str, data: bytes) -> dict[str, bytes]:
+    """`train.zip.001`, `train.zip.002`, …, as 7-Zip and `split` make them."""
+    count = random.randint(1, 5)
+    size = -(-len(data) // count)
+    return {f"{name}.{number + 1:03}": data[number * size : (number + 1) * size] for number in range(count)}
+
+
 # --- packing --------------------------------------------------------------------------------------
 
 
@@ -238,7 +313,7 @@ def pack(random: random.Random, name: str, members: Members) -> bytes:
         ".gz": gzip.compress,
         ".tgz": gzip.compress,
         ".bz2": bz2.compress,
-        ".xz": lzma.compress,
+        ".xz": lambda data: lzma.compress(data, preset=_FAST),
         ".7z": lambda data: _seven_zip([(f"{name.partition('.')[0]}.tar", data)]),
     }
     return compress.get(suffix, lambda data: data)(tar)
@@ -260,12 +335,19 @@ def _zip(random: random.Random, members: Members) -> bytes:
     return stream.getvalue()
 
 
-def _seven_zip(members: Members) -> bytes:
+def _seven_zip(members: Members, password: str | None = None, *, header_encryption: bool = False) -> bytes:
     stream = io.BytesIO()
-    with py7zr.SevenZipFile(stream, "w") as archive:
+    with py7zr.SevenZipFile(
+        stream,
+        "w",
+        filters=None if password else [{"id": py7zr.FILTER_LZMA2, "preset": _FAST}],
+        password=password,
+        header_encryption=header_encryption,
+    ) as archive:
         for name, data in members:
             if not name.endswith("/"):
-                archive.writestr(data, name)
+                archive.writestr(data, "name")
+                archive.header.files_info.files[-1]["filename"] = name  # `writestr` refuses what is hostile
     return stream.getvalue()
 
 
@@ -306,23 +388,32 @@ def run(trial: Trial) -> None:
     honest = _read_files(trial.prepared / "files")
     layout = trial.random.choice(LAYOUTS)
     archives = layout.make(trial.random, honest)
-    done, told = _spoil(trial, archives)
+    spoilt = _spoil(trial, archives)
     source = trial.folder / "source"
     source.mkdir()
-    for name, content in done.items():
+    for name, content in spoilt.files.items():
         (source / name).write_bytes(content)
-    trial.outcome.title = f"{layout.name}: {', '.join(archives)}: {', '.join(told) or 'honest'}"[:200]
-    trial.outcome.hit = bool(told)
+    trial.outcome.title = f"{layout.name}: {', '.join(archives)}: {', '.join(spoilt.told) or 'honest'}"[:200]
+    trial.outcome.hit = bool(spoilt.told)
     workspace = trial.folder / "workspace"
     write_plugin(workspace, SHAPES)
-    path = source / next(iter(done)) if len(done) == 1 and trial.random.random() < 0.5 else source
+    path = source / next(iter(spoilt.files)) if len(archives) == 1 and trial.random.random() < 0.5 else source
     ended = trial.runner("shapes", "download", "--from", path, workspace=workspace, bounds=_BOUNDS)
-    _judge(trial, ended, workspace, honest, told, source)
+    _judge(trial, ended, workspace, honest, spoilt, source)
 
 
-def _spoil(trial: Trial, archives: dict[str, Members]) -> tuple[dict[str, bytes], list[str]]:
+@dataclass(frozen=True)
+class Spoilt:
+    """The files of the source, what is wrong with them, and what no checksum covers."""
+
+    files: dict[str, bytes]
+    told: list[str]
+    unchecked: Members  # of a damaged tar that is not compressed: it has checksums of its headers alone
+
+
+def _spoil(trial: Trial, archives: dict[str, Members]) -> Spoilt:
     """The archives' bytes, and what is wrong with them."""
-    random, told = trial.random, list[str]()
+    random, told, unchecked = trial.random, list[str](), Members()
     for change in random.sample(HARMLESS, k=random.randint(0, 2)):
         chosen = random.choice(list(archives))
         archives[chosen] = change(random, archives[chosen])
@@ -338,23 +429,45 @@ def _spoil(trial: Trial, archives: dict[str, Members]) -> tuple[dict[str, bytes]
         chosen = random.choice(list(packed))
         packed[chosen] = damage(random, packed[chosen])
         told.append(damage.__name__)
+        unchecked = archives[chosen] if chosen.endswith(".tar") else unchecked
+    elif kind < 0.07:
+        chosen = random.choice(list(packed))
+        suffix = random.choice(sorted(ENCRYPTED))
+        packed[f"{without_suffixes(chosen)}.{suffix}"] = ENCRYPTED[suffix](random, archives[chosen])
+        del packed[chosen]
+        told.append(f"encrypted {suffix}")
     if random.random() < 0.2:
         chosen = random.choice(list(packed))
         packed = {**packed, f"{chosen}.zip": _zip(random, [(chosen, packed.pop(chosen))])}
-    return packed, told
+    if random.random() < 0.05:
+        chosen = random.choice(list(packed))
+        packed = {**packed, **_in_parts(random, chosen, packed.pop(chosen))}
+        told.append(_PARTS)
+    return Spoilt(packed, told, unchecked)
 
 
-def _judge(trial: Trial, ended: Ended, workspace: Path, honest: Files, told: list[str], source: Path) -> None:
+def _judge(trial: Trial, ended: Ended, workspace: Path, honest: Files, spoilt: Spoilt, source: Path) -> None:
     data = workspace / "data" / "shapes"
     for folder in (trial.folder, workspace, Path("/tmp")):
         trial.must(not (folder / _OUTSIDE).exists(), Harm.LOST, f"written outside: {folder / _OUTSIDE}")
     if ended.code:
         trial.must(not data.exists(), Harm.LOST, f"refused, and there is a data folder: {ended.describe()}")
         trial.require_explained(ended, source.name, *(path.name for path in source.iterdir()))
-        trial.must(bool(told) or "link" in ended.output, Harm.LOST, f"honest, and refused: {ended.describe()}")
+        is_hostile = bool(spoilt.told) or "link" in ended.output
+        trial.must(is_hostile, Harm.LOST, f"honest, and refused: {ended.describe()}")
+        joined = spoilt.told != [_PARTS] or "join the parts" in ended.output
+        trial.must(joined, Harm.UNCLEAR, f"the parts are not told: {ended.describe()}")
+        asked = [word.partition(" ")[0] for word in spoilt.told] != ["encrypted"] or "password" in ended.output
+        trial.must(asked, Harm.UNCLEAR, f"the password is not told: {ended.describe()}")
         return
     found = {name: content for name, content in _read_files(data).items() if name not in _OWN_FILES}
-    changed = [name for name, content in honest.items() if found.get(name) != content]
+    # An uncompressed tar has no checksum of a file's content: a flipped bit in it is not the runner's to find.
+    unchecked = {Path(name).name for name, _ in spoilt.unchecked}
+    changed = [
+        name
+        for name, content in honest.items()
+        if found.get(name) != content and not (name in found and Path(name).name in unchecked)
+    ]
     trial.must(not changed, Harm.CHANGED, f"complete, and other files: {changed[:5]}")
 
 

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from runner.archives.content import HEAD, title_of
 from runner.archives.disk_space import free_bytes, require_free
-from runner.archives.names import check_collisions, is_junk, safe_path
+from runner.archives.names import check_collisions, is_junk, join_fix, safe_path, whole_name
 from runner.archives.readers import (
     ArchiveKind,
     CorruptArchiveError,
@@ -208,6 +208,9 @@ class _File:
 @contextmanager
 def _opened(archive: Path, retry_command: str) -> Iterator[Reader]:
     """The archive's reader; whatever it raises becomes a RunnerError with a fix."""
+    if whole := whole_name(archive.name):
+        fix = join_fix(str(archive.with_name(whole)), retry_command)
+        raise ArchiveError(f"{archive.name} is one part of an archive", where=archive, fix=fix)
     kind = kind_of(archive)
     if kind is None:
         raise _not_an_archive(archive, retry_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -22,6 +23,18 @@ def without_suffixes(name: str) -> str:
     while path.suffix.lower() in (*_SUFFIXES, *_SHORT_SUFFIXES):
         path = path.with_suffix("")
     return path.name
+
+
+def whole_name(name: str) -> str | None:
+    """The archive that a file is one part of: `train.zip` for `train.zip.001`; None if it is no part."""
+    whole, _, number = name.rpartition(".")
+    return whole if len(number) in (2, 3) and number.isdecimal() and has_archive_name(whole) else None
+
+
+def join_fix(whole: str, retry_command: str) -> str:
+    """What to do about an archive in parts."""
+    quoted = shlex.quote(whole)
+    return f"join the parts: cat {quoted}.* > {quoted}, then: `{retry_command}`"
 
 
 def name_inside(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from runner.archives.names import has_archive_name, is_junk, without_suffixes
+from runner.archives.names import has_archive_name, is_junk, join_fix, whole_name, without_suffixes
 from runner.archives.readers import kind_of
 from runner.contract import Competition
 from runner.contract.images import folder_of, templates_of
@@ -237,11 +237,20 @@ def missing_error(
 ) -> WrongDataError:
     """The error that names every missing item, and what was found instead."""
     names = [" or ".join(name + "/" * item.is_folder for name in item.names) for item in missing]
+    parts = sorted({whole for location in locations for whole in _in_parts(location)})
+    fix = f"put the missing files, or archives of them, beside the others, then: `{retry_command}`"
     return WrongDataError(
         f"missing: {', '.join(names)}\n  found instead: {_overview(locations) or 'nothing'}",
         where=where,
-        fix=f"put the missing files, or archives of them, beside the others, then: `{retry_command}`",
+        fix=join_fix(parts[0], retry_command) if parts else fix,
     )
+
+
+def _in_parts(location: Location) -> Iterator[str]:
+    """The paths of the archives that lie here in parts, as the parts of `train.zip` in `train.zip.001`."""
+    for file in location.files:
+        if whole := whole_name(file):
+            yield str(location.folder / whole) if location.archive is None else whole
 
 
 def _overview(locations: Sequence[Location], max_entries: int = 12) -> str:
