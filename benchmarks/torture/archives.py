@@ -433,15 +433,15 @@ def _spoil(trial: Trial, archives: dict[str, Members]) -> Spoilt:
     elif kind < 0.07:
         chosen = random.choice(list(packed))
         suffix = random.choice(sorted(ENCRYPTED))
-        packed[f"{without_suffixes(chosen)}.{suffix}"] = ENCRYPTED[suffix](random, archives[chosen])
         del packed[chosen]
+        packed[f"{without_suffixes(chosen)}.{suffix}"] = ENCRYPTED[suffix](random, archives[chosen])
         told.append(f"encrypted {suffix}")
     if random.random() < 0.2:
         chosen = random.choice(list(packed))
-        packed = {**packed, f"{chosen}.zip": _zip(random, [(chosen, packed.pop(chosen))])}
+        packed[f"{chosen}.zip"] = _zip(random, [(chosen, packed.pop(chosen))])
     if random.random() < 0.05:
         chosen = random.choice(list(packed))
-        packed = {**packed, **_in_parts(random, chosen, packed.pop(chosen))}
+        packed |= _in_parts(random, chosen, packed.pop(chosen))
         told.append(_PARTS)
     return Spoilt(packed, told, unchecked)
 

@@ -34,7 +34,7 @@ _MOST_MEMORY = 1200.0  # MB of a process whose imports take half of them
 _MOST_BYTES = 30e6  # of a workspace that holds half a megabyte
 _BOUNDS = Bounds(_LONGEST / _SPEED, _MOST_MEMORY)
 
-_SERVED = "practice/practice-host"
+SERVED = "practice/practice-host"
 _METHODS = {
     "download": ("ListDataFiles", "DownloadDataFile", "store", "store", "store"),
     "submit": (
@@ -119,9 +119,9 @@ def prepare(folder: Path, _small: bool) -> None:
     create_world(folder / "fresh")
     ready = Trial("faults", 0, 0, folder / "ready", folder)
     copy_world(folder / "fresh", ready.folder)
-    (ready.folder / "submission.csv").write_bytes(_submission(ready.folder / _SERVED / NAME / "sample_submission.csv"))
-    with serving(ready.folder / _SERVED, []) as address:
-        ended = ready.runner(NAME, "download", before=_pointed_at(address))
+    (ready.folder / "submission.csv").write_bytes(_submission(ready.folder / SERVED / NAME / "sample_submission.csv"))
+    with serving(ready.folder / SERVED, []) as address:
+        ended = ready.runner(NAME, "download", before=pointed_at(address))
     if ended.code:
         raise RuntimeError(ended.describe())
 
@@ -131,7 +131,7 @@ def _submission(sample: Path) -> bytes:
     return sample.read_bytes().replace(b"0.333333,0.333333,0.333333", b"0.8,0.1,0.1", 1)
 
 
-def _pointed_at(address: str) -> Callable[[], None]:
+def pointed_at(address: str) -> Callable[[], None]:
     """What a child does first: use that server, an account of its own, and a fast clock."""
 
     def point() -> None:
@@ -158,9 +158,9 @@ def run(trial: Trial) -> None:
     copy_world(trial.prepared / ("fresh" if kind == "download" else "ready"), trial.folder)
     if kind == "standings":
         _submit_before(trial)
-    with serving(trial.folder / _SERVED, ordered) as address:
+    with serving(trial.folder / SERVED, ordered) as address:
         _call_under_faults(trial, kind, address)
-    with serving(trial.folder / _SERVED, []) as address:
+    with serving(trial.folder / SERVED, []) as address:
         trial.require_done(_call(trial, kind, address), "the faults are over")
     _CHECKS[kind](trial)
     size = sum(path.lstat().st_size for path in trial.folder.rglob("*"))
@@ -184,7 +184,7 @@ def _call(trial: Trial, kind: str, address: str) -> Ended:
         "submit": (NAME, "submit", "submission.csv", "-m", "hostile"),
         "standings": (NAME, "standings", "--refresh"),
     }[kind]
-    ended = trial.runner(*words, before=_pointed_at(address), bounds=_BOUNDS)
+    ended = trial.runner(*words, before=pointed_at(address), bounds=_BOUNDS)
     trial.must(ended.clock_seconds < _LONGEST, Harm.BOUNDS, f"{ended.clock_seconds:.0f} s: {ended.describe()}")
     return ended
 
@@ -201,7 +201,7 @@ def _call_under_faults(trial: Trial, kind: str, address: str) -> None:
 
 
 def _submit_before(trial: Trial) -> None:
-    with serving(trial.folder / _SERVED, []) as address:
+    with serving(trial.folder / SERVED, []) as address:
         trial.require_done(_call(trial, "submit", address), "the submission before the faults")
 
 
@@ -213,8 +213,8 @@ def _check_download(trial: Trial) -> None:
         trial.must(same, Harm.CHANGED if copy.is_file() else Harm.LOST, f"{copy.relative_to(trial.folder)}")
 
 
-def _check_submission(trial: Trial) -> None:
-    sent = len(list((trial.folder / _SERVED / NAME / "submissions").glob("*.json")))
+def check_submission(trial: Trial) -> None:
+    sent = len(list((trial.folder / SERVED / NAME / "submissions").glob("*.json")))
     trial.must(sent <= 1, Harm.DOUBLED, f"submitted {sent} times")
     trial.must(sent >= 1, Harm.LOST, "never submitted")
     ledger = trial.folder / "submissions" / "ledger.csv"
@@ -223,6 +223,6 @@ def _check_submission(trial: Trial) -> None:
     trial.must(len(lines) == 1 and ",complete,1," in lines[0], Harm.LOST, f"the ledger: {lines}")
 
 
-_CHECKS = {"download": _check_download, "submit": _check_submission, "standings": _check_submission}
+_CHECKS = {"download": _check_download, "submit": check_submission, "standings": check_submission}
 
 ATTACK = Attack("faults", 300, run, prepare)

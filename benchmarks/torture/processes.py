@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ def prepare(folder: Path, _small: bool) -> None:
     for words in (shapes("download"), shapes("split", "--folds", "2")):
         fork_runner(folder / "before", words)
     copy_world(folder / "before", folder / "after")
-    ended = _Launched.start(folder / "after").wait()
+    ended = _start(folder / "after").wait()
     if ended.code:
         raise RuntimeError(ended.describe())
     (folder / "seconds.json").write_text(str(ended.seconds))
@@ -43,16 +44,21 @@ def run(trial: Trial) -> None:
     workspace = trial.folder / "workspace"
     copy_world(trial.prepared / "before", workspace)
     for _ in range(trial.random.randint(1, _MOST_KILLS)):
-        launched = _Launched.start(workspace)
+        launched = _start(workspace)
         ended = launched.kill_after(trial.random.uniform(_START * seconds, seconds), trial.random)
         trial.outcome.title += f"{launched.killed}; "
         trial.take(ended)
         if ended.code == 0:
             break
         trial.outcome.hit = trial.outcome.hit or bool(launched.killed)
-    ended = _Launched.start(workspace).wait()
+    ended = _start(workspace).wait()
     trial.take(ended)
     trial.require_done(ended, "started again")
+    compare(trial, workspace)
+
+
+def compare(trial: Trial, workspace: Path) -> None:
+    """Report what differs from the unbroken training."""
     for line in differences(trial.prepared / "after", workspace):
         name, _, kind = line.partition(" ")
         left = kind == "is left over" and ".part" in name
@@ -60,47 +66,55 @@ def run(trial: Trial) -> None:
 
 
 @dataclass
-class _Launched:
-    """A launcher and its two processes, in a process group of their own."""
+class Launched:
+    """A launcher and its processes, in a process group of their own."""
 
     launcher: subprocess.Popen[bytes]
     output: Path
     began: float
+    words: tuple[str, ...]
     killed: str = ""
+    started: list[psutil.Process] = field(default_factory=list)  # that may outlive a launcher that was killed
 
     @classmethod
-    def start(cls, workspace: Path) -> _Launched:
+    def start(cls, workspace: Path, *modules: str, words: Sequence[str] = _WORDS) -> Launched:
+        """Start `python -m MODULES… --workspace WORKSPACE WORDS…`."""
         output = workspace / ".output.txt"
-        flags = ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-        address = ["--main_process_ip=127.0.0.1", f"--main_process_port={_free_port()}"]
-        words = ["--workspace", str(workspace), *_WORDS]
         with output.open("wb") as file:
             launcher = subprocess.Popen(
-                [sys.executable, "-m", "accelerate.commands.launch", *flags, *address, "-m", "runner", *words],
+                [sys.executable, "-m", *modules, "--workspace", str(workspace), *words],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        return cls(launcher, output, time.monotonic())
+        return cls(launcher, output, time.monotonic(), tuple(words))
 
-    def kill_after(self, seconds: float, chance: random.Random) -> Ended:
-        """Kill one of the processes, or all of them, after so long; how the launcher ended."""
+    def kill_after(self, seconds: float, chance: random.Random, *, launcher_alone: bool = False) -> Ended:
+        """Kill one of the processes, or all of them (or the launcher alone), after so long; how the launcher ended."""
         try:
             self.launcher.wait(seconds)
         except subprocess.TimeoutExpired:
             children = psutil.Process(self.launcher.pid).children(recursive=True)
+            self.started += children
             if children and chance.random() < 0.6:
                 victim = chance.choice(children)
                 victim.kill()
                 self.killed = f"process {children.index(victim)} of {len(children)} after {seconds:.1f} s"
+            elif launcher_alone:
+                self.launcher.kill()
+                self.killed = f"the first process after {seconds:.1f} s"
             else:
                 self.launcher.kill()
-                for child in children:
-                    with suppress(psutil.NoSuchProcess):
-                        child.kill()
+                self.end_started()
                 self.killed = f"all after {seconds:.1f} s"
         return self.wait()
+
+    def end_started(self) -> None:
+        """Kill the processes that the launcher had when it was killed."""
+        for child in self.started:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def wait(self) -> Ended:
         """How the launcher ended; its processes end with it."""
@@ -118,7 +132,13 @@ class _Launched:
         output = self.output.read_text(errors="replace").partition("accelerate/commands/launch.py")[0]
         seconds = time.monotonic() - self.began
         kept = output.replace("Traceback (most recent call last)", "") if self.killed else output
-        return Ended(_WORDS, code, kept, seconds, 0.0, out_of_bounds=over)
+        return Ended(self.words, code, kept, seconds, 0.0, out_of_bounds=over)
+
+
+def _start(workspace: Path) -> Launched:
+    flags = ("--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no")
+    address = ("--main_process_ip=127.0.0.1", f"--main_process_port={_free_port()}")
+    return Launched.start(workspace, "accelerate.commands.launch", *flags, *address, "-m", "runner")
 
 
 def _free_port() -> int:

@@ -289,6 +289,15 @@ def test_an_archive_with_a_password_is_refused(tmp_path: Path) -> None:
         assert extraction_error(tmp_path / name) == f"{name} needs a password"
 
 
+def test_one_part_of_an_archive_is_refused_with_the_command_that_joins_the_parts(tmp_path: Path) -> None:
+    content = write_zip(tmp_path / "a.zip", {"a": b"content"}).read_bytes()
+    (tmp_path / "b.zip.001").write_bytes(content[:40])
+    with pytest.raises(ArchiveError, match=r"b\.zip\.001 is one part of an archive") as caught:
+        extract_archive(tmp_path / "b.zip.001", tmp_path / "out", retry_command="runner a download")
+    whole = tmp_path / "b.zip"
+    assert caught.value.fix == f"join the parts: cat {whole}.* > {whole}, then: `runner a download`"
+
+
 def test_a_tar_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "a.tar", {"a": b"1", "b": b"2", "c": b"3"})
     content = bytearray(archive.read_bytes())

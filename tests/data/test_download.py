@@ -325,6 +325,14 @@ def test_the_manifest_lists_the_sources_without_paths_of_this_disk(tmp_path: Pat
     }
 
 
+def test_archives_in_parts_are_told_with_the_command_that_joins_them(tmp_path: Path, workspace: Workspace) -> None:
+    source = write_files(tmp_path / "source", {"labels.csv": b"x", "train.zip.001": b"PK", "train.zip.002": b"x"})
+    with pytest.raises(DataError) as raised:
+        download(DOG, workspace, source)
+    whole = source / "train.zip"
+    assert raised.value.fix and raised.value.fix.startswith(f"join the parts: cat {whole}.* > {whole}, then: ")
+
+
 def test_the_error_of_missing_files_names_all_of_them(tmp_path: Path, workspace: Workspace) -> None:
     source = write_files(tmp_path / "source", {"label.csv": b"x", "train/a.jpg": b"a", "train/b.jpg": b"b"})
     with pytest.raises(DataError) as raised:
