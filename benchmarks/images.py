@@ -29,7 +29,7 @@ from runner.explore.image_stats import compute_image_stats, read_sizes
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
-from runner.images.decode import ImageReader
+from runner.images.readers import ImageReader
 from runner.images.unreadable import find_unreadable
 from runner.images.views import MultiView, View, default_views
 from runner.options import Compute

@@ -41,7 +41,7 @@ from competitions import load
 from runner.contract import LOG_LOSS, SIDE_ON, Recipe, Stage, TrainMode
 from runner.data.index import build_index
 from runner.images.cached import open_cached_images
-from runner.images.decode import ImageReader, open_images
+from runner.images.readers import ImageReader, open_images
 from runner.images.views import PLAIN, MultiView, default_views
 from runner.options import Compute
 from runner.training.distributed import get_accelerator, inference_context, inference_precision

@@ -30,6 +30,11 @@ def again(*words: object) -> str:
     return shlex.join([TYPED, *map(_word, words)])
 
 
+def install_command(extra: str) -> str:
+    """The command that installs what one of the package's extras needs."""
+    return f"pip install 'competition-runner[{extra}]'"
+
+
 def _word(word: object) -> str:
     return str(word).replace("`", "?")  # a backtick ends a command; no path that we write has one
 

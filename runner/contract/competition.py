@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.contract.decisions import Grade, OneClass, TopClasses
 from runner.contract.images import Hdf5, ImageArray, Images, Level, Pixels, Stack, folder_of, templates_of
 from runner.contract.labels import (
+    Coco,
     FileNames,
     Labels,
     Multiclass,
@@ -83,7 +84,7 @@ class Competition:
         tables = [aliases(table) for table in (self.labels.csv, self.test_csv) if table]
         if isinstance(self.submission_rows, Lookup):
             tables.append((self.submission_rows.csv,))
-        tables += [(file,) for images in (self.train_images, self.test_images) for file in _files_of(images)]
+        tables += [names for images in (self.train_images, self.test_images) for names in _files_of(images)]
         folders = [(folder,) for folder in self.image_folders]
         return tuple(dict.fromkeys((*tables, aliases(self.sample_submission), *folders)))
 
@@ -95,13 +96,13 @@ class Competition:
         return tuple(dict.fromkeys(f"{folder}/" for folder in folders if folder))
 
 
-def _files_of(images: Images) -> tuple[str, ...]:
-    """The files that hold images in them, apart from tables that the labels name too."""
+def _files_of(images: Images) -> tuple[tuple[str, ...], ...]:
+    """The files that hold several images, each with all its names; one with a `*` is several files."""
     if isinstance(images, ImageArray):
-        return (images.array, images.table)
+        return (images.array,), (images.table,)
     if isinstance(images, Pixels):
-        return () if "*" in str(images.table) else aliases(images.table)
-    return (images.file,) if isinstance(images, Hdf5) else ()
+        return (aliases(images.table),)
+    return ((images.file,),) if isinstance(images, Hdf5) else ()
 
 
 def slug_from_url(text: str) -> str:
@@ -125,7 +126,7 @@ def _unread_errors(competition: Competition) -> list[tuple[str, str]]:
     """What the contract can say and the index cannot read yet."""
     errors = []
     for field in ("train_images", "test_images"):
-        if isinstance(getattr(competition, field), Stack | Pixels | Hdf5 | Level):
+        if isinstance(getattr(competition, field), Hdf5 | Level):
             errors.append((field, "these are not read yet"))
     return errors
 
@@ -143,10 +144,28 @@ def _image_errors(competition: Competition) -> list[tuple[str, str]]:
     if (labels.csv is None) != names_are_labels:
         message = f"give {type(labels).__name__} a csv, or train_images a {{label}}: one of the two"
         errors.append(("labels", message))
+    if names_are_labels and isinstance(competition.train_images, Stack):
+        errors.append(("train_images", "a Stack does not say the label: give the labels a csv"))
+    errors += _pixel_errors(competition)
     if competition.tabular and labels.csv is None:
         errors.append(("tabular", "columns are those of a table, and the labels have no csv"))
     if competition.tabular and competition.test_csv is None:
         errors.append(("tabular", "the test rows need the columns too: give test_csv"))
+    return errors
+
+
+def _pixel_errors(competition: Competition) -> list[tuple[str, str]]:
+    errors = []
+    train, test = competition.train_images, competition.test_images
+    for field, images in (("train_images", train), ("test_images", test)):
+        if not isinstance(images, Pixels):
+            continue
+        if not 2 <= len(images.shape) <= 3 or any(type(side) is not int or side < 1 for side in images.shape):
+            errors.append((field, f"shape {images.shape!r} is not (height, width) or (bands, height, width)"))
+        if isinstance(images.table, Coco):
+            errors.append((field, "a Coco file has no pixels in its cells"))
+    if isinstance(train, Pixels) and isinstance(test, Pixels) and train.table == test.table and train != test:
+        errors.append(("test_images", "these are pixels of the training images' table, in other columns"))
     return errors
 
 

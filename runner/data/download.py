@@ -18,6 +18,7 @@ from runner.data.fetch_files import fetch_files
 from runner.data.find_files import required_items
 from runner.data.look_alike import find_look_alike
 from runner.data.manifest import is_complete, verify_manifest, write_manifest
+from runner.data.pixels import extract_pixels
 from runner.data.source import as_remembered, read_source, write_source
 from runner.errors import DataError, PluginError, RunnerError, WrongDataError
 from runner.full_disk import telling_full_disk
@@ -179,6 +180,7 @@ def _stage(
         sources = collect_files(files, competition, paths.unpack_dir, paths.staging_dir)
         with _plugin_errors(competition, paths, files):
             _prepare(competition, paths.staging_dir, files.retry_command)
+        extract_pixels(competition, paths.staging_dir)
         write_source(paths.staging_dir, _flags(paths, source, is_mirror=is_mirror))
         # What the competition's own host has, no other copy can better: the user corrects it here.
         check_content(competition, paths.staging_dir, files, must_be_right=not files.is_download or is_mirror)

@@ -12,7 +12,7 @@ from runner.archives.names import has_archive_name, is_junk, join_fix, whole_nam
 from runner.archives.readers import kind_of
 from runner.contract import Competition
 from runner.contract.images import folder_of, templates_of
-from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.image_names import is_image
 from runner.errors import DataError, WrongDataError
 
 
@@ -195,7 +195,7 @@ def _folders_named(location: Location, name: str, rank: int) -> Iterator[Match]:
         at = _ignoring_case(f"/{file}").find(wanted)
         if at >= 0:
             folder = file[: at + len(name)]
-            folders[folder] = folders.get(folder, False) or _is_image(file)
+            folders[folder] = folders.get(folder, False) or is_image(file)
     unwrapped = {_unwrapped(location, folder, name): has_images for folder, has_images in folders.items()}
     for folder, has_images in sorted(unwrapped.items()):
         yield Match(location, folder, rank, not f"/{folder}".endswith(f"/{name}"), without_images=not has_images)
@@ -204,10 +204,6 @@ def _folders_named(location: Location, name: str, rank: int) -> Iterator[Match]:
 def _ignoring_case(path: str) -> str:
     # Of the same length, as other letters' lower case is not.
     return path.lower() if path.isascii() else "".join(c.lower() if c.isascii() else c for c in path)
-
-
-def _is_image(file: str) -> bool:
-    return PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _unwrapped(location: Location, path: str, name: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from runner.contract.images import ImageArray, Images, fill_template, folder_of, templates_of
+from runner.commands import command
+from runner.contract.images import ImageArray, Images, Pixels, Stack, fill_template, folder_of, templates_of
 from runner.csv_file import Columns
 from runner.data.classes import IndexRow
-from runner.data.image_arrays import IMAGE_SUFFIXES, array_path, open_array
-from runner.data.index_inputs import FileListing, IndexInputs, is_image
+from runner.data.image_arrays import open_array
+from runner.data.image_names import IMAGE_SUFFIXES, array_path, files_of, is_image, stack_name
+from runner.data.index_inputs import FileListing, IndexInputs
+from runner.data.pixels import as_array, pixels_are_old, tables_of
 from runner.errors import DataError
 
 
@@ -18,13 +22,19 @@ def resolve_image_paths(rows: Iterable[IndexRow], images: Images, inputs: IndexI
     rows = list(rows)
     if isinstance(images, ImageArray):
         return _resolve_array_rows(rows, images, inputs)
+    if isinstance(images, Pixels):
+        return _resolve_pixels(rows, images, inputs)
+    if isinstance(images, Stack):
+        return _resolve_stacks(rows, images, inputs)
     return _resolve_files(rows, templates_of(images), inputs)
 
 
 def warn_unused_images(train: Sequence[IndexRow], test: Sequence[IndexRow], inputs: IndexInputs) -> None:
     """Warn of every image that no row names."""
-    used = {row.path for row in (*train, *test)}
     competition = inputs.competition
+    used = {row.path for row in (*train, *test)}
+    if isinstance(competition.train_images, Stack) or isinstance(competition.test_images, Stack):
+        used = {file for name in used for file in files_of(name)}
     valid = [competition.valid_images] if competition.valid_images else []
     if train:
         _warn_unused("image without a label", competition.train_images, valid, used, inputs)
@@ -69,7 +79,11 @@ def _with_path(row: IndexRow, path: str) -> IndexRow:
 
 
 def _add_missing(
-    rows: Sequence[IndexRow], templates: Sequence[str], inputs: IndexInputs, template_is_right: bool
+    rows: Sequence[IndexRow],
+    templates: Sequence[str],
+    inputs: IndexInputs,
+    template_is_right: bool,
+    joined: str = " or ",
 ) -> None:
     """Add an error for each missing folder, or for each row without an image."""
     missing_folders = [template for template in templates if not inputs.listing.has_folder(template)]
@@ -79,7 +93,7 @@ def _add_missing(
             inputs.problems.error("missing folder", message, file=folder_of(template))
         return
     for row in rows:
-        paths = " or ".join(image_path(template, row) for template in templates)
+        paths = joined.join(image_path(template, row) for template in templates)
         fix = None if template_is_right else _suffix_fix(row, templates, inputs.listing)
         message = f"{row.id!r} has no image {paths}"
         inputs.problems.error("id without an image", message, file=row.file, line=row.line, fix=fix)
@@ -97,6 +111,40 @@ def _suffix_fix(row: IndexRow, templates: Sequence[str], listing: FileListing) -
             if path + suffix in files:
                 return f"the images end in {suffix}: write {bare + suffix!r} in the competition file, not {template!r}"
     return None
+
+
+def _resolve_stacks(rows: Sequence[IndexRow], images: Stack, inputs: IndexInputs) -> list[IndexRow]:
+    """The rows with all files of their images; with a `*`, those whose `*` stands for the same belong together."""
+    resolved, missing = [], []
+    for row in rows:
+        found = [_by_star(template, row, inputs.listing) for template in images.templates]
+        shared = [star for star in found[0] if all(star in of_template for of_template in found)]
+        if shared and all(len(of_template) == len(shared) for of_template in found):
+            resolved += [_with_path(row, stack_name([of_star[star] for of_star in found])) for star in shared]
+        else:
+            missing.append((row, tuple(t for t, files in zip(images.templates, found, strict=True) if not files)))
+    for templates in dict.fromkeys(templates for _, templates in missing):
+        of_templates = [row for row, lacking in missing if lacking == templates]
+        _add_missing(of_templates, templates or images.templates, inputs, bool(resolved), joined=" and ")
+    return resolved
+
+
+def _by_star(template: str, row: IndexRow, listing: FileListing) -> dict[tuple[str, ...], str]:
+    """The files of a row by what the `*` of the template stands for in their names."""
+    path = image_path(template, row)
+    found = listing.find(folder_of(template), path)
+    if "*" not in path:
+        return {(): found[0]} if found else {}
+    pattern = re.compile("([^/]*)".join(map(re.escape, path.split("*"))))
+    return {match.groups(): file for file in found if (match := pattern.fullmatch(file))}
+
+
+def _resolve_pixels(rows: Sequence[IndexRow], images: Pixels, inputs: IndexInputs) -> list[IndexRow]:
+    if pixels_are_old(images, inputs.data_dir):
+        accept = command(inputs.data_dir.name, "download", "--accept-changes")
+        message, fix = "the table has changed since its pixels were read", f"`{accept}`"
+        inputs.problems.error("changed file", message, file=tables_of(images, inputs.data_dir)[0], fix=fix)
+    return _resolve_array_rows(rows, as_array(images), inputs)
 
 
 def _resolve_array_rows(rows: Sequence[IndexRow], images: ImageArray, inputs: IndexInputs) -> list[IndexRow]:
@@ -148,6 +196,8 @@ def _number_ids(columns: Columns, id_column: str, inputs: IndexInputs) -> dict[s
 
 def _warn_unused(kind: str, images: Images, more_templates: Sequence[str], used: set[str], inputs: IndexInputs) -> None:
     warn = inputs.problems.warn
+    if isinstance(images, Pixels):
+        images = as_array(images)
     if isinstance(images, ImageArray):
         for id, number in (_array_rows(images, inputs) or {}).items():
             if array_path(images.array, number) not in used:

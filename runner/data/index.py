@@ -21,8 +21,9 @@ from runner.data.classes import (
     observed_classes,
     own_group,
 )
+from runner.data.image_names import is_image
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
-from runner.data.index_inputs import FileListing, IndexInputs, is_image
+from runner.data.index_inputs import FileListing, IndexInputs
 from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
 from runner.data.sample import SampleSubmission, check_form, read_sample_submission
 from runner.data.strata import Strata, strata_of

@@ -15,7 +15,7 @@ from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import Table, aliases
 from runner.csv_file import Columns, CsvError, TableFile, add_csv_error, read_columns
 from runner.data.checksums import CHECKSUMS, changed_files
-from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.image_names import IMAGE_SUFFIXES
 from runner.data.label_texts import label_columns
 from runner.data.source import redownload_command
 from runner.data.tables import read_table
@@ -122,11 +122,6 @@ def existing_name(folder: Path, table: Table) -> str:
     """The first of a table's names that is a file in the folder; the first of all if none is."""
     names = aliases(table)
     return next((name for name in names if (folder / name).is_file()), names[0])
-
-
-def is_image(path: str) -> bool:
-    """Whether the path has the suffix of an image."""
-    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _walk(folder: Path, prefix: str) -> list[str]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from runner.contract import Competition, Lookup
-from runner.contract.images import Images, fill_template, folder_of, templates_of
+from runner.contract.images import Images, Stack, fill_template, folder_of, templates_of
 from runner.contract.labels import Table, aliases
 from runner.contract.patterns import row_pattern
 from runner.csv_file import CsvError, read_columns
 from runner.data.find_files import Match, RequiredItem, SearchResult, require_one
-from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.image_names import is_image
 from runner.data.table_rows import id_columns, read_fields, read_ids, template_columns
 from runner.data.tables import read_table
 from runner.problems import ProblemList
@@ -21,10 +21,11 @@ from runner.problems import ProblemList
 
 @dataclass(frozen=True)
 class TableImages:
-    """The images of a table's rows: of each row the paths by the templates; the image is at one of them."""
+    """The images of a table's rows: of each row the paths by the templates; the image is at one of them, or at all."""
 
     templates: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    is_stack: bool = False
 
 
 def read_table_images(competition: Competition, found: SearchResult) -> tuple[TableImages, ...]:
@@ -41,7 +42,9 @@ def read_table_images(competition: Competition, found: SearchResult) -> tuple[Ta
     if labels.csv:
         tables.append((labels.csv, labels.id, labels.rows, train))
     return tuple(
-        TableImages(templates_of(images), tuple(_images_of(table, id, pattern, images, found)))
+        TableImages(
+            templates_of(images), tuple(_images_of(table, id, pattern, images, found)), isinstance(images, Stack)
+        )
         for table, id, pattern, images in tables
         if templates_of(images)
     )
@@ -60,7 +63,7 @@ def place_images(found: SearchResult, tables: Sequence[TableImages]) -> bool:
         require_one(item, best)
         found.items[item] = best[0]
         images.update(dict.fromkeys(item.templates, frozenset(_names_in(best[0]))))
-    return all(_has_image(paths, table.templates, images) for table in tables for paths in table.rows)
+    return all(_has_image(paths, table, images) for table in tables for paths in table.rows)
 
 
 def _images_of(table: Table, id: str, rows: str, images: Images, found: SearchResult) -> Iterator[tuple[str, ...]]:
@@ -108,12 +111,13 @@ def _best_place(item: RequiredItem, match: Match, wanted: frozenset[str]) -> tup
     return replace(match, path=place), count
 
 
-def _has_image(paths: Sequence[str], templates: Sequence[str], images: dict[str, frozenset[str]]) -> bool:
+def _has_image(paths: Sequence[str], table: TableImages, images: dict[str, frozenset[str]]) -> bool:
     # What a `*` stands for is not known.
-    return any(
+    are_there = (
         "*" in path or _name(template, path) in images.get(template, ())
-        for template, path in zip(templates, paths, strict=True)
+        for template, path in zip(table.templates, paths, strict=True)
     )
+    return all(are_there) if table.is_stack else any(are_there)
 
 
 def _names_in(match: Match) -> Iterator[str]:
@@ -128,8 +132,7 @@ def _name(template: str, path: str) -> str:
 
 
 def _without_suffix(path: str) -> str:
-    suffix = PurePosixPath(path).suffix
-    return path.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else path
+    return path.removesuffix(PurePosixPath(path).suffix) if is_image(path) else path
 
 
 def _splits(path: str) -> Iterator[tuple[str, str]]:

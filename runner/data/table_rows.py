@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from runner.contract.competition import Competition
-from runner.contract.images import Images, templates_of
+from runner.contract.images import Images, Pixels, templates_of
 from runner.contract.labels import Labels, Regression
 from runner.contract.patterns import fields_of, fill, group_of, is_pattern, row_pattern
 from runner.csv_file import Columns
@@ -63,20 +63,28 @@ def read_fields(columns: Columns, names: Sequence[str]) -> Sequence[Mapping[str,
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def rows_are_numbered(competition: Competition) -> bool:
+    """Whether the label table has pixels too and no ids: its rows are numbered from 1."""
+    images, table = competition.train_images, competition.labels.csv
+    return isinstance(images, Pixels) and images.id is None and table is not None and images.table == table
+
+
 def label_table_columns(competition: Competition, header: Sequence[str]) -> tuple[str, ...]:
     """The columns that the label table must have."""
     labels = competition.labels
     cells = (labels.label,) if labels.rows else label_columns(labels, header)
     group = [labels.group] if labels.group and not is_pattern(labels.group) else []
     fields = field_columns(competition, competition.train_images)
-    return tuple(dict.fromkeys((*id_columns(labels.id), *cells, *group, *fields)))
+    ids = () if rows_are_numbered(competition) else id_columns(labels.id)
+    return tuple(dict.fromkeys((*ids, *cells, *group, *fields)))
 
 
 def label_rows(competition: Competition, columns: Columns, header: Sequence[str], problems: ProblemList) -> TableRows:
     """The rows of the label table; those of a table with a row per id and column are gathered by id."""
     labels = competition.labels
     names = label_columns(labels, header)
-    ids = read_ids(labels.id, columns)
+    numbers = range(1, len(columns.lines) + 1)
+    ids = list(map(str, numbers)) if rows_are_numbered(competition) else read_ids(labels.id, columns)
     fields = read_fields(columns, field_columns(competition, competition.train_images))
     if labels.rows:
         lines, ids, cells, first = _gather(labels, columns, ids, problems)

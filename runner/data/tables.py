@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from runner.commands import install_command
 from runner.contract.labels import Coco, Table
 from runner.csv_file import MISSING_FILE, CsvError, TableFile, read_csv, read_table_bytes
+from runner.errors import RunnerError
 from runner.problems import Problem
 
 Record = Mapping[str, Any]
@@ -118,14 +122,34 @@ def _key(record: Record, name: str) -> Any:
     return record.get("id", record.get(name))
 
 
-def _read_parquet(path: Path) -> Sequence[Record]:
+def iterate_parquet(path: Path, rows: int) -> Iterator[tuple[list[str], dict[str, NDArray[Any]]]]:
+    """The columns' names and some rows at a time, as an array a column; CsvError if it is not readable."""
+    with _parquet_errors(path):
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(rows):
+                columns = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
+                yield batch.schema.names, dict(zip(batch.schema.names, columns, strict=True))
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise CsvError(Problem(MISSING_FILE, "the file does not exist"))
     try:
-        frame = pd.read_parquet(path)
+        yield
     except ImportError as error:
-        message, fix = "parquet files need the package pyarrow, which is not installed", "pip install pyarrow"
+        fix = install_command("parquet")
+        message = "parquet files need the package pyarrow, which is not installed"
         raise CsvError(Problem("missing package", message, fix=fix)) from error
+    except RunnerError:
+        raise
     except Exception as error:  # the engine raises its own kinds of errors
         raise CsvError(Problem("unreadable file", f"the file is not readable as parquet: {error}")) from error
+
+
+def _read_parquet(path: Path) -> Sequence[Record]:
+    with _parquet_errors(path):
+        frame = pd.read_parquet(path)
     return [dict(zip(map(str, frame.columns), row, strict=True)) for row in frame.itertuples(index=False, name=None)]

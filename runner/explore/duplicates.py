@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.console import track
-from runner.data.image_arrays import is_array_path
+from runner.data.image_names import is_array_path, size_on_disk
 from runner.data.index import Index
 from runner.explore.image_stats import ImageStats
-from runner.images.decode import open_images
+from runner.images.readers import open_images
 
 Rows = tuple[int, ...]  # positions in the index's table, ascending
 
@@ -170,7 +170,7 @@ def connected_groups(pairs: Sequence[tuple[int, int]]) -> list[Rows]:
 
 
 def _of_shared_size(data_dir: Path, paths: Sequence[str]) -> list[int]:
-    sizes = [(data_dir / path).stat().st_size for path in paths]
+    sizes = [size_on_disk(data_dir, path) for path in paths]
     files = Counter(sizes)
     return [row for row, size in enumerate(sizes) if size and files[size] > 1]
 

@@ -11,8 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.data.image_arrays import is_array_path, open_array, parse_array_path
-from runner.images.decode import open_images, read_size
+from runner.data.image_arrays import open_array
+from runner.data.image_names import is_array_path, parse_array_path
+from runner.images.layout import layout_of
+from runner.images.read_file import read_size
+from runner.images.readers import open_images
 from runner.images.unreadable import UnreadableImage, read_all
 
 Floats = NDArray[np.float64]
@@ -56,7 +59,7 @@ def read_sizes(data_dir: Path, paths: Sequence[str]) -> ImageSizes:
         arrays = [parse_array_path(path)[0] for path in paths]
         shapes = {array: open_array(data_dir / array).shape for array in set(arrays)}
         return ImageSizes(np.array([shapes[array][:1:-1] for array in arrays], dtype=np.float64), ())
-    sizes, unreadable = read_all("headers", paths, lambda row: read_size(data_dir / paths[row]))
+    sizes, unreadable = read_all("headers", paths, lambda row: read_size(data_dir, paths[row]))
     values = np.full((len(paths), 2), np.nan)
     for row, size in sizes:
         values[row] = size
@@ -84,7 +87,7 @@ def compute_image_stats(data_dir: Path, paths: Sequence[str], rows: Sequence[int
 
 def to_grey(image: NDArray[Any]) -> NDArray[np.float32]:
     """One channel of 0 to 255: luminance of RGB; of bands the mean, scaled from its 1st to its 99th percentile."""
-    if image.dtype == np.uint8:
+    if layout_of(image).is_rgb:
         luminance: NDArray[np.float32] = image.astype(np.float32) @ _LUMA
         return luminance
     mean = image.mean(axis=2)
@@ -107,8 +110,8 @@ def _stats_of(image: NDArray[Any]) -> _Stats:
 
 
 def _measures(image: NDArray[Any], grey: NDArray[np.float32]) -> dict[str, float]:
-    """Of RGB (files, always uint8) brightness, contrast and colourfulness; of bands mean and maximum of each."""
-    if image.dtype == np.uint8:
+    """Of RGB brightness, contrast and colourfulness; of bands mean and maximum of each."""
+    if layout_of(image).is_rgb:
         chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
         return {
             "brightness": float(grey.mean()),

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from runner.contract.presets import Padding, Preset, Symmetry
-from runner.images.center_crop import Pixels, Transform, with_channel_axis
+from runner.images.center_crop import Transform
+from runner.images.channels import Pixels, resize, warp_affine
 
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
 # Bilinear interpolation reads two pixels an axis: beyond this reduction it would skip some.
@@ -117,14 +118,7 @@ class RandomCropAffine(A.ImageOnlyTransform):  # type: ignore[misc]  # albumenta
         linear = grid @ rotation @ symmetry * (side / self.size)
         # A pixel's centre lies half a pixel from its edge, in the image and in the crop.
         offset = grid @ np.array([x, y]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
-        warped = cv2.warpAffine(
-            source,
-            np.column_stack([linear, offset]),
-            (self.size, self.size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=_BORDERS[self.preset.padding],
-        )
-        return with_channel_axis(warped)
+        return warp_affine(source, np.column_stack([linear, offset]), self.size, _BORDERS[self.preset.padding])
 
 
 class BrightnessContrast(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -158,4 +152,4 @@ def _reduced(image: Pixels, scale: float) -> Pixels:
         return image
     height, width = image.shape[:2]
     shape = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return with_channel_axis(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))
+    return resize(image, shape, cv2.INTER_AREA)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from runner.images.cache_budget import RESERVE_BYTES, CacheBudget, evict_unused
 from runner.images.decode import FileStamp
+from runner.images.layout import RGB, Layout
 
 # The file's size, modification time, change time and inode; the image's height and width. Then the checksum.
 _HEADER = struct.Struct("<QqqQHH")
@@ -45,43 +46,53 @@ class CacheOptions:
     reserve_bytes: int = RESERVE_BYTES  # of the disk, left free whatever `max_bytes` allows
 
 
-def open_cache(options: CacheOptions | None, paths: Sequence[str], recipe: str, max_pixels: int) -> ImageCache | None:
+def open_cache(
+    options: CacheOptions | None, paths: Sequence[str], recipe: str, max_pixels: int, layout: Layout = RGB
+) -> ImageCache | None:
     """The cache of these images, reduced as `recipe` describes, of at most `max_pixels` each; None if it is off."""
     if options is None or options.max_bytes <= 0 or not hasattr(os, "pwrite"):
         return None
     key = hashlib.sha256("\0".join((recipe, *paths)).encode("utf-8", "surrogatepass"))
     key.update(f"{_FORMAT} {max_pixels} {PIL.__version__} {cv2.__version__}".encode())
+    if not layout.is_rgb:
+        key.update(str(layout).encode())
     # A slot begins at a page's start, so that writing it touches no page of another slot.
-    slot_bytes = -(-3 * max_pixels // mmap.PAGESIZE) * mmap.PAGESIZE
+    slot_bytes = -(-_bytes_per_pixel(layout) * max_pixels // mmap.PAGESIZE) * mmap.PAGESIZE
     folder = options.folder / key.hexdigest()[:32]
     try:
         budget = CacheBudget(folder, options.max_bytes, options.reserve_bytes)
         evict_unused(folder, options.max_bytes, expected=len(paths) * slot_bytes // 2)
-        return ImageCache(folder, len(paths), slot_bytes, budget)
+        return ImageCache(folder, len(paths), slot_bytes, budget, layout)
     except OSError:
         return None  # training goes on without a cache if the disk is full or read-only
 
 
-class ImageCache:
-    """uint8 images (height, width, 3) by row, read from the memory map without a copy."""
+def _bytes_per_pixel(layout: Layout) -> int:
+    return layout.channels * layout.dtype.itemsize
 
-    def __init__(self, folder: Path, rows: int, slot_bytes: int, budget: CacheBudget) -> None:
+
+class ImageCache:
+    """Images (height, width, channels) by row, read from the memory map without a copy."""
+
+    def __init__(self, folder: Path, rows: int, slot_bytes: int, budget: CacheBudget, layout: Layout = RGB) -> None:
         self._folder, self._rows, self._slot_bytes, self._budget = folder, rows, slot_bytes, budget
+        self._layout = layout
         self._open()
 
-    def get(self, row: int, stamp: FileStamp) -> NDArray[np.uint8] | None:
+    def get(self, row: int, stamp: FileStamp) -> NDArray[Any] | None:
         """The image, read-only; None if it is not cached or its file has changed."""
         header = os.pread(self._headers_fd, _HEADER_BYTES, row * _HEADER_BYTES)
         *cached_stamp, height, width = _HEADER.unpack_from(header)
-        if tuple(cached_stamp) != stamp or height * width * 3 > self._slot_bytes:
+        length = height * width * _bytes_per_pixel(self._layout)
+        if tuple(cached_stamp) != stamp or length > self._slot_bytes:
             return None
         start = row * self._slot_bytes
-        pixels = memoryview(self._pixels)[start : start + height * width * 3]
+        pixels = memoryview(self._pixels)[start : start + length]
         if _CHECKSUM.unpack_from(header, _HEADER.size)[0] != crc32(pixels, crc32(header[: _HEADER.size])):
             return None
-        return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3)
+        return np.frombuffer(pixels, dtype=self._layout.dtype).reshape(height, width, self._layout.channels)
 
-    def put(self, row: int, stamp: FileStamp, image: NDArray[np.uint8]) -> None:
+    def put(self, row: int, stamp: FileStamp, image: NDArray[Any]) -> None:
         """Cache an image if it fits into its slot and into the budget."""
         height, width = image.shape[:2]
         # Disks allocate pages, and the header may take one of its own.

@@ -10,15 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset
-from runner.data.image_arrays import is_array_path
+from runner.data.image_names import is_array_path
 from runner.images.cache import CacheOptions, ImageCache, open_cache
-from runner.images.decode import ImageFiles, ImageReader, open_images, read_image, stamp_of
+from runner.images.channels import resize
+from runner.images.layout import Layout
+from runner.images.readers import ImageFiles, ImageReader, open_files, open_images
 
 # Images are resized to this many times the input size. Every view resizes them once more, and each resize blurs:
 # from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from 1.5 times nothing
@@ -55,41 +57,58 @@ class TargetSize:
 
 
 def open_cached_images(
-    data_dir: Path, paths: Sequence[str], preset: Preset, size: int, options: CacheOptions | None = None
+    data_dir: Path, names: Sequence[str], preset: Preset, size: int, options: CacheOptions | None = None
 ) -> ImageReader:
-    """A reader of the index's paths at the resolution that a network of this input size needs."""
+    """A reader of the index's images at the resolution that a network of this input size needs."""
     target = TargetSize.of(preset, size)
-    if target is None or not paths or is_array_path(paths[0]):
-        return open_images(data_dir, paths)
-    return CachedImages(data_dir, paths, target, open_cache(options, paths, repr(target), target.max_pixels))
+    if target is None or not names or is_array_path(names[0]):
+        return open_images(data_dir, names)
+    files = open_files(data_dir, names)
+    cache = open_cache(options, names, repr(target), target.max_pixels, files.layout)
+    return CachedImages(files, target, cache)
 
 
-def read_reduced(path: Path, target: TargetSize, content: bytes | None = None) -> NDArray[np.uint8]:
+def reduce_image(image: NDArray[Any], target: TargetSize) -> NDArray[Any]:
     """The image with its short side near the target; never enlarged."""
-    image = read_image(path, min_side=target.min_decode, content=content)
     height, width = image.shape[:2]
     scale = target.resize_to / min(height, width)
     if scale >= 1 / _KEEP_UP_TO:
         return image
     shape = (max(target.resize_to, round(width * scale)), max(target.resize_to, round(height * scale)))
-    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return resize(image, shape, cv2.INTER_AREA)
 
 
-class CachedImages(ImageFiles):
+class CachedImages:
     """Image files, reduced; from the cache if it has them."""
 
-    def __init__(self, data_dir: Path, paths: Sequence[str], target: TargetSize, cache: ImageCache | None) -> None:
-        super().__init__(data_dir, paths)
-        self._target, self._cache = target, cache
+    def __init__(self, files: ImageFiles, target: TargetSize, cache: ImageCache | None) -> None:
+        self._files, self._target, self._cache = files, target, cache
 
-    def __getitem__(self, row: int) -> NDArray[np.uint8]:
-        path = self.path(row)
-        stamp = stamp_of(path) if self._cache else None
+    @property
+    def layout(self) -> Layout:
+        return self._files.layout
+
+    @property
+    def channels(self) -> int:
+        return self._files.channels
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        stamp = self._files.stamp(row) if self._cache else None
         if self._cache is None or stamp is None:
-            return read_reduced(path, self._target, self._verified_content(row))
+            return self._reduced(row)
         cached = self._cache.get(row, stamp)
         if cached is not None:
             return cached
-        image = read_reduced(path, self._target, self._verified_content(row))
+        image = self._reduced(row)
         self._cache.put(row, stamp, image)
         return image
+
+    def digest(self, row: int) -> bytes:
+        """SHA-256 of the image's content."""
+        return self._files.digest(row)
+
+    def _reduced(self, row: int) -> NDArray[Any]:
+        return reduce_image(self._files.read(row, self._target.min_decode), self._target)

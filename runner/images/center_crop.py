@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
-from numpy.typing import NDArray
 
 from runner.contract.presets import Preset
+from runner.images.channels import Pixels, resize
 
 # Images are small and workers many: OpenCV's own threads would only compete for the cores.
 cv2.setNumThreads(0)
 
-Pixels = NDArray[Any]  # (height, width, channels)
 Transform = Callable[[Pixels, int], Pixels]  # (image, seed) to what a network takes
 
 # Averaging areas is sharpest for a large reduction, and blurs a small one.
@@ -34,8 +32,7 @@ class CenterCrop:
         square = image[top : top + side, left : left + side]
         if side == self.size:
             return square
-        resized = cv2.resize(square, (self.size, self.size), interpolation=self._interpolation(side))
-        return with_channel_axis(resized)
+        return resize(square, (self.size, self.size), self._interpolation(side))
 
     def _interpolation(self, side: int) -> int:
         if self._keeps_values:
@@ -43,8 +40,3 @@ class CenterCrop:
         if side > _INTER_AREA_FROM * self.size:
             return int(cv2.INTER_AREA)
         return int(cv2.INTER_CUBIC if side > self.size else cv2.INTER_LINEAR)
-
-
-def with_channel_axis(image: Pixels) -> Pixels:
-    """The image as (height, width, channels); OpenCV drops the last axis if its length is 1."""
-    return image[..., None] if image.ndim == 2 else image

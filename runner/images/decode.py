@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from runner.archives.content import HEAD, title_of
-from runner.data.checksums import Digests, expected_digests, file_digest, require_same
-from runner.data.image_arrays import is_array_path, open_array, parse_array_path
 from runner.data.manifest import fix_of_file
 from runner.errors import DataError
+from runner.images.channels import with_channel_axis
 
 # Pillow's formats of RGB photographs, with all their modes. What it could also open is left out on purpose:
 # an EPS named .jpg would start Ghostscript.
@@ -51,28 +48,6 @@ _warnings_lock = threading.Lock()
 FileStamp = tuple[int, int, int, int]
 
 
-class ImageReader(Protocol):
-    """Images by row, each (height, width, channels)."""
-
-    @property
-    def channels(self) -> int:
-        """Values per pixel."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int) -> NDArray[Any]: ...
-
-    def digest(self, row: int) -> bytes:
-        """SHA-256 of the image's content."""
-
-
-def open_images(data_dir: Path, paths: Sequence[str], *, min_side: int | None = None) -> ImageReader:
-    """A reader of the index's paths: uint8 RGB for files, float32 for rows of an array."""
-    if paths and all(map(is_array_path, paths)):
-        return ImageArrays(data_dir, paths)
-    return ImageFiles(data_dir, paths, min_side)
-
-
 def read_image(path: Path, *, min_side: int | None = None, content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode a file, or its content, to (height, width, 3) RGB, upright; DataError if it is broken or truncated.
 
@@ -86,6 +61,21 @@ def read_image(path: Path, *, min_side: int | None = None, content: bytes | None
         _decode(image)
         upright = image if orientation == 1 else image.transpose(_TRANSPOSE[orientation])
         return np.array(_as_rgb(upright), dtype=np.uint8)
+
+
+def read_bands(path: Path, content: bytes | None = None) -> NDArray[Any]:
+    """The values of a file as they are, (height, width, bands), upright: uint8, uint16 or float32."""
+    with open_header(path, content) as image:
+        orientation = _orientation(image)
+        _decode(image)
+        upright = image if orientation == 1 else image.transpose(_TRANSPOSE[orientation])
+        return with_channel_axis(_bands_of(upright))
+
+
+def is_rgb_file(path: Path) -> bool:
+    """Whether an image's values are colours or greys of 8 bits, by its header."""
+    with open_header(path) as image:
+        return not _is_deep(image)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -119,96 +109,6 @@ def stamp_of(path: Path) -> FileStamp | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-class ImageFiles:
-    """Images that are files."""
-
-    channels = 3
-
-    def __init__(self, data_dir: Path, paths: Sequence[str], min_side: int | None = None) -> None:
-        self._data_dir, self._paths, self._min_side = data_dir, tuple(paths), min_side
-        self._expected: Digests | None = expected_digests(data_dir, paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, row: int) -> NDArray[np.uint8]:
-        return read_image(self.path(row), min_side=self._min_side, content=self._verified_content(row))
-
-    def _verified_content(self, row: int) -> bytes | None:
-        """The file's content, if there is a checksum to compare it with; DataError if it has another one."""
-        if self._expected is None:
-            return None
-        path = self.path(row)
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None  # the decoder says what is wrong
-        require_same(path, hashlib.sha256(content).digest(), self._expected[row].tobytes(), self._data_dir)
-        return content
-
-    def path(self, row: int) -> Path:
-        """The file of a row."""
-        return self._data_dir / self._paths[row]
-
-    def digest(self, row: int) -> bytes:
-        """SHA-256 of the file; computed once a process while the file does not change."""
-        path = self.path(row)
-        digest = _digest(path, stamp_of(path))
-        if self._expected is not None:
-            require_same(path, digest, self._expected[row].tobytes(), self._data_dir)
-        return digest
-
-
-@cache
-def _digest(path: Path, _stamp: FileStamp | None) -> bytes:
-    return file_digest(path)
-
-
-class ImageArrays:
-    """Images that are rows of .npy arrays (rows, bands, height, width), read by memory map."""
-
-    def __init__(self, data_dir: Path, paths: Sequence[str]) -> None:
-        self._data_dir = data_dir
-        self._rows = [parse_array_path(path) for path in paths]
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    @property
-    def channels(self) -> int:
-        """Bands of the first image's array."""
-        return int(self._array(self._rows[0][0]).shape[1])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> NDArray[np.float32]:
-        name, number = self._rows[row]
-        array = self._array(name)
-        if number >= len(array):
-            raise DataError(
-                f"the array has {len(array):,} images, and no image {number}",
-                where=self._data_dir / name,
-                fix=fix_of_file(self._data_dir / name),
-            )
-        return np.ascontiguousarray(array[number].transpose(1, 2, 0), dtype=np.float32)
-
-    def digest(self, row: int) -> bytes:
-        """SHA-256 of the row's values."""
-        return hashlib.sha256(self[row].tobytes()).digest()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickled memory map is a copy of the array: each worker opens its own.
-        return {**self.__dict__, "_arrays": {}}
-
-    def _array(self, name: str) -> NDArray[Any]:
-        if name not in self._arrays:
-            path = self._data_dir / name
-            expected = expected_digests(self._data_dir, [name])
-            self._arrays[name] = open_array(path)
-            if expected is not None:
-                require_same(path, _digest(path, stamp_of(path)), expected[0].tobytes(), self._data_dir)
-        return self._arrays[name]
 
 
 def _decode(image: Image.Image) -> None:
@@ -276,6 +176,32 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # broken metadata is no reason to lose the image
         return 1
     return value if value in _TRANSPOSE else 1
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a pixel is more than a colour or a grey of 8 bits: 16 or more bits, a decimal, or four bands."""
+    return image.mode.startswith("I") or image.mode in ("F", "RGBX")
+
+
+def _bands_of(image: Image.Image) -> NDArray[Any]:
+    if image.mode == "F":
+        return np.array(image, dtype=np.float32)
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        is_16_bit = not values.size or (values.min() >= 0 and values.max() <= 65_535)
+        return values.astype(np.uint16 if is_16_bit else np.float32)
+    if image.mode == "P" and not image.has_transparency_data and _has_grey_palette(image):
+        image = image.convert("L")
+    return np.array(image.convert("L") if image.mode == "1" else _as_colours(image), dtype=np.uint8)
+
+
+def _as_colours(image: Image.Image) -> Image.Image:
+    return image if image.mode in ("L", "RGBX") else _as_rgb(image)
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    colours = np.array(image.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

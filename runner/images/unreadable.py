@@ -18,10 +18,13 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from runner.console import progress
-from runner.data.image_arrays import is_array_path
+from runner.data.image_names import files_of, is_array_path
 from runner.errors import DataError
-from runner.images.decode import open_header, open_images, read_image, stamp_of
+from runner.images.decode import open_header, stamp_of
 from runner.images.file_ends import is_plainly_complete
+from runner.images.numpy_file import check_numpy
+from runner.images.read_file import is_array_file
+from runner.images.readers import ImageFiles, open_files, open_images
 from runner.workspace import write_text
 
 Result = TypeVar("Result")
@@ -58,7 +61,8 @@ def find_unreadable(
     keys = [_key(data_dir, path) for path in paths] if readable_file else list(paths)
     rows = [row for row, key in enumerate(keys) if key not in known]
     chosen = [paths[row] for row in rows]
-    readable, unreadable = read_all(_TITLE, chosen, lambda row: check_file(data_dir / chosen[row]), workers)
+    images = open_files(data_dir, chosen)
+    readable, unreadable = read_all(_TITLE, chosen, lambda row: check_image(images, row), workers)
     if readable_file and readable:
         write_text(readable_file, "\n".join(sorted(known | {keys[rows[row]] for row, _ in readable})))
     return tuple(replace(image, row=rows[image.row]) for image in unreadable)
@@ -81,20 +85,23 @@ def read_all(
     return results, tuple(unreadable)
 
 
-def check_file(path: Path) -> None:
-    """Raise DataError if the file is no image, has no end or cannot be decoded."""
-    if not is_plainly_complete(path):
-        _check_carefully(path)
+def check_image(images: ImageFiles, row: int) -> None:
+    """Raise DataError if a file of the row is no image, has no end or cannot be decoded."""
+    for path in images.paths(row):
+        if is_array_file(path):
+            check_numpy(path)
+        elif not is_plainly_complete(path) and not _is_complete(path):
+            images.read(row)
 
 
-def _check_carefully(path: Path) -> None:
+def _is_complete(path: Path) -> bool:
+    """Whether header and end are those of a complete image; False also if only decoding can tell."""
     with open_header(path) as image:
         head, tail, size = _ends_of(path)
         if image.format in ("JPEG", "PNG", "WEBP") and not any(tail):
             # Decoders may return a grey area for the zeros, without an error.
             raise ValueError("it ends in zero bytes, as an interrupted download does")
-        if not _is_complete(image, head, tail, size):
-            read_image(path)
+        return _has_end(image, head, tail, size)
 
 
 def _attempt(read: Callable[[int], Result], row: int) -> Result | DataError:
@@ -124,8 +131,7 @@ def _ends_of(path: Path) -> tuple[bytes, bytes, int]:
         return head, file.read(), size
 
 
-def _is_complete(image: Image.Image, head: bytes, tail: bytes, size: int) -> bool:
-    """Whether the file's end is that of a complete image; False also if only decoding can tell."""
+def _has_end(image: Image.Image, head: bytes, tail: bytes, size: int) -> bool:
     match image.format:
         case "JPEG":
             return tail.endswith(_JPEG_END)
@@ -157,5 +163,7 @@ def _known_keys(readable_file: Path | None) -> set[str]:
 
 def _key(data_dir: Path, path: str) -> str:
     """A digest of the path and of the file's size, times and inode."""
-    stamp = repr((path, stamp_of(data_dir / path)))
+    files = files_of(path)
+    stamps = [stamp_of(data_dir / file) for file in files]
+    stamp = repr((path, stamps[0] if len(files) == 1 else stamps))
     return hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:16]

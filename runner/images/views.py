@@ -12,7 +12,9 @@ import numpy as np
 from runner.commands import again
 from runner.contract import Preset, Symmetry
 from runner.errors import UsageError
-from runner.images.center_crop import CenterCrop, Pixels, Transform, with_channel_axis
+from runner.images.center_crop import CenterCrop, Transform
+from runner.images.channels import Pixels, hflip, pad, rotate, with_channel_axis
+from runner.images.layout import layout_of
 
 MAX_RANDOM_VIEWS = 64
 
@@ -34,8 +36,8 @@ class View:
     def apply(self, square: Pixels) -> Pixels:
         """Rotate and flip a square image."""
         # OpenCV rotates by blocks that fit its registers: several times faster than a strided copy.
-        rotated = cv2.rotate(square, _ROTATE[self.rot90]) if self.rot90 else square
-        return with_channel_axis(cv2.flip(rotated, 1) if self.hflip else rotated)
+        rotated = rotate(square, _ROTATE[self.rot90]) if self.rot90 else square
+        return hflip(rotated) if self.hflip else with_channel_axis(rotated)
 
     def invert(self, square: Pixels) -> Pixels:
         """Undo the flip and the rotation."""
@@ -148,7 +150,7 @@ class MultiView:
         return batch
 
     def _augmentation(self, image: Pixels) -> Transform:
-        return _augmentation(self._preset, self._size, image.dtype == np.uint8)
+        return _augmentation(self._preset, self._size, layout_of(image).is_rgb)
 
 
 @cache
@@ -170,4 +172,4 @@ def _padded(image: Pixels) -> Pixels:
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     borders = (top, side - height - top, left, side - width - left)
-    return with_channel_axis(cv2.copyMakeBorder(image, *borders, cv2.BORDER_REFLECT_101))
+    return pad(image, borders, cv2.BORDER_REFLECT_101)

@@ -8,6 +8,7 @@ from runner.console import log
 from runner.data import download as data_download
 from runner.data.checksums import read_checksums, write_checksums
 from runner.data.manifest import data_files
+from runner.data.pixels import extract_changed_pixels
 from runner.hosts.open_host import open_mirror
 from runner.session import Session
 from runner.training.unreadable import remember_unreadable, report_unreadable
@@ -36,6 +37,7 @@ def accept_changes(session: Session) -> list[str]:
     """Take the files of the data as they are now: their checksums are written again; the files that had changed."""
     folder = data_download.data_folder(session.competition, session.workspace)
     known = read_checksums(folder)
+    extract_changed_pixels(session.competition, folder)
     write_checksums(folder, data_files(folder))
     changed = [name for name, digest in read_checksums(folder).items() if known.get(name) != digest]
     log.info(f"{len(changed):,} changed or new files are accepted as they are")

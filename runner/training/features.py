@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from runner.console import progress
 from runner.contract import Preset
-from runner.images.decode import ImageReader
+from runner.images.readers import ImageReader
 from runner.images.views import MultiView, View
 from runner.training.distributed import broadcast_from_main, entered_by_main, inference_context, inference_precision
 from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batches, inference_batch_size

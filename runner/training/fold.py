@@ -24,7 +24,7 @@ from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
 from runner.images.center_crop import CenterCrop
-from runner.images.decode import ImageReader, open_images
+from runner.images.readers import ImageReader, open_images
 from runner.images.views import default_views
 from runner.options import Compute, TrainOptions
 from runner.session import Session
@@ -44,6 +44,10 @@ from runner.training.snapshots import (
 )
 from runner.training.unreadable import SkippedImages, blank_skipped
 from runner.training.weights_files import missing_weights_error
+
+# Images whose values are measured before bands are normalised by them: all of a small set, some of large images.
+_MAX_MEASURED, _MIN_MEASURED = 2_000, 100
+_MAX_MEASURED_VALUES = 250_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ class RowSet:
         options = CacheOptions(self.session.cache_dir / "images", self.session.compute.cache_bytes)
         preset, paths = self.session.competition.preset, self.table["path"].tolist()
         images = open_cached_images(self.session.index.data_dir, paths, preset, size, options)
-        return blank_skipped(images, paths, self.skipped, size)
+        return blank_skipped(images, self.skipped, size)
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,7 @@ class FoldRun:
 
     def augmentation(self, size: int) -> Transform:
         """The random transform of training images."""
-        return build_augmentation(self.competition.preset, size, is_rgb=self.full_images.channels == 3)
+        return build_augmentation(self.competition.preset, size, is_rgb=self.full_images.layout.is_rgb)
 
     def _labelled_rows(self, chosen: NDArray[np.bool_]) -> RowSet:
         table = self.session.index.train
@@ -233,17 +237,17 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
     if fold.recipe.weights and options.weights is None and fold.start is None:
         raise missing_weights_error(fold.session, fold.recipe.weights)
     torch.manual_seed(fold.seed("network"))
-    channels = fold.full_images.channels
+    layout = fold.full_images.layout
     network = build_network(
         fold.recipe.backbone,
         classes=len(fold.session.index.classes),
-        channels=channels,
+        channels=layout.channels,
         tabular=fold.train.targets.tabular.shape[1],
         pretrained=fold.recipe.pretrained and fold.start is None,
         weights=options.weights if fold.start is None else None,
         dropout=fold.recipe.dropout,
         backbone_args=fold.recipe.backbone_args,
-        normalisation=_channel_statistics(fold.full_images, fold.train.rows) if channels != 3 else None,
+        normalisation=None if layout.is_rgb else _channel_statistics(fold.full_images, fold.train.rows),
     )
     if fold.start is not None:
         # A backbone of fixed input size has weights of that size; the stage then sets its own.
@@ -314,5 +318,14 @@ def oversampled_rows(rows: Rows, targets: Targets, limit: float) -> Rows:
 
 def _channel_statistics(images: ImageReader, rows: Rows) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over this fold's training rows, and no others."""
-    pixels = np.stack([images[int(row)] for row in rows]).reshape(-1, images.channels).astype(np.float64)
-    return pixels.mean(axis=0).tolist(), pixels.std(axis=0).tolist()
+    most = min(_MAX_MEASURED, max(_MIN_MEASURED, _MAX_MEASURED_VALUES // images[int(rows[0])].size))
+    count, mean, squares = 0, np.zeros(images.channels), np.zeros(images.channels)
+    for row in rows[:: -(-len(rows) // most)]:
+        pixels = images[int(row)].reshape(-1, images.channels).astype(np.float64)
+        # The sums of two sets are joined by their means: a sum of squares alone would lose digits.
+        change = pixels.mean(axis=0) - mean
+        squares += pixels.var(axis=0) * len(pixels) + change**2 * count * len(pixels) / (count + len(pixels))
+        count += len(pixels)
+        mean += change * len(pixels) / count
+    std = np.sqrt(squares / count)
+    return mean.tolist(), np.where(std > 0, std, 1).tolist()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from runner.contract.targets import Targets
 from runner.errors import RunnerError, TrainingError
-from runner.images.decode import ImageReader
+from runner.images.readers import ImageReader
 from runner.training.seeds import seed_for
 
 Rows = NDArray[np.int64]

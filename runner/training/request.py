@@ -11,7 +11,7 @@ from typing import Any
 from runner.contract import Recipe
 from runner.contract.recipe import without_kind
 from runner.data.folds import read_folds
-from runner.data.image_arrays import is_array_path, parse_array_path
+from runner.data.image_names import files_of
 from runner.data.index import COLUMNS, Index
 from runner.data.splits import SplitPlan
 from runner.errors import RunnerError, UsageError
@@ -125,14 +125,10 @@ def data_digest(index: Index) -> str:
     table = hashlib.sha256()
     for row in index.table[list(COLUMNS)].itertuples(index=False, name=None):
         table.update("\t".join(map(str, row)).encode() + b"\n")
-    for path in sorted({_file_of(path) for path in index.table["path"]}):
+    for path in sorted({file for name in index.table["path"] for file in files_of(name)}):
         table.update(f"{path}\t{_size(index.data_dir / path)}\n".encode())
     table.update("\t".join(index.classes).encode())
     return table.hexdigest()[:32]
-
-
-def _file_of(path: str) -> str:
-    return parse_array_path(path)[0] if is_array_path(path) else path
 
 
 def _size(path: Path) -> int:

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.console import log
-from runner.data.image_arrays import is_array_path
 from runner.data.skipped_images import read_skipped_images, write_skipped_images
 from runner.errors import DataError
-from runner.images.decode import ImageReader, open_images
+from runner.images.layout import Layout
+from runner.images.readers import ImageReader, open_images
 from runner.images.unreadable import UnreadableImage, find_unreadable, read_all
 from runner.options import TrainOptions
 from runner.session import Session
@@ -47,9 +47,13 @@ class SkippedImages:
 class BlankedImages:
     """Images with a black one in place of each skipped row: cached features and test predictions keep their rows."""
 
-    def __init__(self, images: ImageReader, skipped: frozenset[int], size: int, dtype: type[Any]) -> None:
+    def __init__(self, images: ImageReader, skipped: frozenset[int], size: int) -> None:
         self._images, self._skipped = images, skipped
-        self._blank = np.zeros((size, size, images.channels), dtype)
+        self._blank = np.zeros((size, size, images.channels), images.layout.dtype)
+
+    @property
+    def layout(self) -> Layout:
+        return self._images.layout
 
     @property
     def channels(self) -> int:
@@ -66,11 +70,9 @@ class BlankedImages:
         return b"skipped" if number in self._skipped else self._images.digest(number)
 
 
-def blank_skipped(images: ImageReader, paths: Sequence[str], skipped: frozenset[int], size: int) -> ImageReader:
+def blank_skipped(images: ImageReader, skipped: frozenset[int], size: int) -> ImageReader:
     """The images, the skipped ones black; a skipped file is then never opened."""
-    if not skipped:
-        return images
-    return BlankedImages(images, skipped, size, np.float32 if is_array_path(paths[0]) else np.uint8)
+    return BlankedImages(images, skipped, size) if skipped else images
 
 
 def report_unreadable(session: Session) -> None:

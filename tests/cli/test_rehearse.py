@@ -14,7 +14,7 @@ import pytest
 from competitions import load
 from runner.contract import Competition, Multiclass
 from runner.data.index import Index, build_index
-from runner.images.decode import open_images
+from runner.images.readers import open_images
 from runner.options import Compute, PredictOptions, RehearsalOptions
 from runner.practice import rehearsal as rehearsal_module
 from runner.practice.build import build_practice, practice_names

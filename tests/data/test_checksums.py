@@ -20,7 +20,7 @@ from runner.data.checksums import (
 )
 from runner.errors import DataError
 from runner.images.cached import TargetSize, open_cached_images
-from runner.images.decode import open_images
+from runner.images.readers import open_images
 from tests.competitions import SHAPES
 
 NAMES = ["train/a.png", "train/b c.png", "back\\slash.csv", "néw\nline.csv"]

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.contract import RADAR, SIDE_ON, TOP_DOWN
-from runner.data.image_arrays import array_path
+from runner.data.image_names import array_path
 from runner.errors import DataError
-from runner.images import cached as cached_module
+from runner.images import readers
 from runner.images.cache import CacheOptions
 from runner.images.cache_budget import disk_usage
-from runner.images.cached import TargetSize, open_cached_images, read_reduced
-from runner.images.decode import ImageReader, read_image
+from runner.images.cached import TargetSize, open_cached_images, reduce_image
+from runner.images.decode import read_image
+from runner.images.readers import ImageReader
 
 SIZE, PLENTY = 32, 10**8
 NAMES = tuple(f"{number}.jpg" for number in range(12))
@@ -63,6 +64,10 @@ def target_size(size: int) -> TargetSize:
     return target
 
 
+def read_reduced(path: Path, target: TargetSize) -> Any:
+    return reduce_image(read_image(path, min_side=target.min_decode), target)
+
+
 def expected(folder: Path, names: Sequence[str] = NAMES) -> list[Any]:
     return [read_reduced(folder / name, target_size(SIZE)) for name in names]
 
@@ -79,7 +84,7 @@ def spy_on_decoding(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_image(path, **options)
 
-    monkeypatch.setattr(cached_module, "read_image", spy)
+    monkeypatch.setattr(readers, "read_image", spy)
     return paths
 
 

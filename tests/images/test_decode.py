@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
-from runner.data.image_arrays import array_path
+from runner.data.image_names import array_path
 from runner.errors import DataError
 from runner.images import decode
-from runner.images.decode import open_images, read_image, read_size
+from runner.images.decode import read_image, read_size
+from runner.images.readers import open_images
 from tests.images.scenes import noisy
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

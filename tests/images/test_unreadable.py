@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runner.archives.content import title_of
-from runner.data.image_arrays import array_path
+from runner.data.image_names import array_path
 from runner.errors import DataError
-from runner.images import unreadable
+from runner.images import readers, unreadable
 from runner.images.decode import read_image
 from runner.images.file_ends import is_plainly_complete
 from runner.images.unreadable import UnreadableImage, find_unreadable
@@ -52,11 +53,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are decoded from now on."""
     paths: list[Path] = []
 
-    def spy(path: Path) -> object:
+    def spy(path: Path, **options: Any) -> object:
         paths.append(path)
-        return read_image(path)
+        return read_image(path, **options)
 
-    monkeypatch.setattr(unreadable, "read_image", spy)
+    monkeypatch.setattr(readers, "read_image", spy)
     return paths
 
 
@@ -104,8 +105,9 @@ def test_missing_empty_and_junk_files_are_found_in_order(tmp_path: Path) -> None
 
 
 def test_values_of_no_known_range_are_found(tmp_path: Path) -> None:
+    noisy(8, 8).save(tmp_path / "first.tif")
     Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "a.tif")
-    assert "no known range" in reasons(tmp_path, "a.tif")["a.tif"]
+    assert "no known range" in reasons(tmp_path, "first.tif", "a.tif")["a.tif"]
 
 
 def test_photographs_are_checked_without_decoding(tmp_path: Path, decoded: list[Path]) -> None:
@@ -149,9 +151,13 @@ def test_a_second_check_reads_only_what_has_changed(tmp_path: Path) -> None:
     def check() -> tuple[list[str], list[str]]:
         """The unreadable images, and the files that were read to find them."""
         read: list[str] = []
-        check_file = unreadable.check_file
+        check = unreadable.check_image
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(unreadable, "check_file", lambda path: (read.append(path.name), check_file(path)))
+            patch.setattr(
+                unreadable,
+                "check_image",
+                lambda images, row: (read.append(images.paths(row)[0].name), check(images, row)),
+            )
             unreadable_images = find_unreadable(tmp_path, names, workers=1, readable_file=known)
         return [image.path for image in unreadable_images], read
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from runner.contract import NO_FLIP, SIDE_ON, TOP_DOWN, Preset
-from runner.images.decode import open_images
+from runner.images.readers import open_images
 from runner.images.views import PLAIN, MultiView, View, default_views
 from runner.training import distributed
 from runner.training import features as features_module

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runner.contract import SIDE_ON
 from runner.errors import DataError
 from runner.images.augment import build_augmentation
-from runner.images.decode import open_images
+from runner.images.readers import open_images
 from runner.training.loaders import (
     AllViewsFeatureLoader,
     FeatureLoader,

@@ -15,6 +15,7 @@ from runner.explore.duplicates import DuplicateGroup
 from runner.explore.explore import Exploration, ImageStatistic, Quantiles, sample_evenly
 from runner.images.augment import build_augmentation
 from runner.images.center_crop import CenterCrop
+from runner.images.layout import layout_of
 from runner.report.explore.figures import explore_figures, quantile_table
 from runner.report.explore.summary import class_word, classes_word, describe_size, notes, warnings
 from runner.report.page.figures import ReportFigure
@@ -195,7 +196,7 @@ def _augmentation(preset: Preset, size: int, exploration: Exploration, samples: 
     image = _first_readable(exploration, samples)
     if image is None:
         return [Text("None of the first images could be read.", warning=True)]
-    transform = build_augmentation(preset, size, is_rgb=image.dtype == np.uint8)
+    transform = build_augmentation(preset, size, is_rgb=layout_of(image).is_rgb)
     shown = [("center crop (validation)", CenterCrop(preset, size)(image))]
     shown += [(f"training, seed {seed}", transform(image, seed)) for seed in range(1, _AUGMENTED + 1)]
     text = f"The preset {preset.name} at {size} pixels: {_describe_preset(preset)}. Is the label still recognisable?"

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.data.image_arrays import is_array_path
+from runner.data.image_names import files_of
 from runner.data.index import Index
 from runner.errors import DataError
-from runner.images.decode import open_images
+from runner.images.channels import resize
+from runner.images.readers import ImageReader, open_images
 from runner.report.page.page import Thumbnail
 
-_RANGE_IMAGES = 200  # arrays that are read to find the range of values of each band
+_RANGE_IMAGES = 200  # images that are read to find the range of values of each band
+_RANGE_PIXELS = 10_000  # of each of them
 
 
 class Samples:
@@ -30,12 +32,12 @@ class Samples:
         self._index, self._page, self._side = index, page, side
         self.paths: list[str] = index.table["path"].tolist()
         self._reader = open_images(index.data_dir, self.paths, min_side=side)
-        self._ranges = _ranges(index.data_dir, self.paths)
+        self._ranges = _ranges(self._reader) if self.has_bands else []
 
     @property
     def has_bands(self) -> bool:
-        """Whether the images are arrays of measured bands, not image files."""
-        return bool(self._ranges)
+        """Whether the images are measured bands, not red, green and blue."""
+        return bool(self.paths) and not self._reader.layout.is_rgb
 
     def show(self, row: int, caption: Sequence[str], of: str = "") -> Thumbnail | None:
         """The thumbnail of a row; None if the image cannot be read."""
@@ -52,28 +54,34 @@ class Samples:
 
     def encode(self, pixels: NDArray[Any]) -> bytes:
         """A JPEG that fits a square of the side; for bands a PNG, one grey image a band, side by side."""
-        if pixels.dtype == np.uint8:
-            return _jpeg(_shrunk(pixels, self._side))
+        pixels = _shrunk(pixels, self._side)
+        if not self.has_bands:
+            return _jpeg(pixels)
         bands = [_to_grey(pixels[..., band], limits) for band, limits in enumerate(self._ranges)]
         gap = np.full((len(pixels), 2), 128, dtype=np.uint8)
         return _png(np.hstack([columns for band in bands for columns in (band, gap)][:-1]))
 
     def _href(self, row: int) -> str:
         path = self.paths[row]
-        if is_array_path(path):
+        if files_of(path) != (path,):
             return ""
         return quote(Path(os.path.relpath(self._index.data_dir / path, self._page.parent)).as_posix())
 
 
-def _ranges(data_dir: Path, paths: Sequence[str]) -> list[tuple[float, float]]:
-    """(black, white) of each band, the same for all images, so that they can be compared; [] for image files."""
-    if not paths or not all(map(is_array_path, paths)):
-        return []
-    chosen = paths[:: max(1, len(paths) // _RANGE_IMAGES)]
-    reader = open_images(data_dir, chosen)
-    images = np.stack([reader[row] for row in range(len(chosen))])
-    low, high = np.percentile(images, (1, 99.8), axis=(0, 1, 2))
+def _ranges(reader: ImageReader) -> list[tuple[float, float]]:
+    """(black, white) of each band, the same for all images, so that they can be compared."""
+    pixels = [_some_pixels(reader, row) for row in range(0, len(reader), max(1, len(reader) // _RANGE_IMAGES))]
+    low, high = np.percentile(np.concatenate(pixels), (1, 99.8), axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _some_pixels(reader: ImageReader, row: int) -> NDArray[Any]:
+    """Pixels of an image, (some, channels), all over it; none if it cannot be read."""
+    try:
+        pixels = reader[row].reshape(-1, reader.channels)
+    except DataError:
+        return np.zeros((0, reader.channels))
+    return pixels[:: -(-len(pixels) // _RANGE_PIXELS)]
 
 
 def _to_grey(band: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
@@ -82,14 +90,13 @@ def _to_grey(band: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint
     return scaled
 
 
-def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _shrunk(pixels: NDArray[Any], side: int) -> NDArray[Any]:
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
         return pixels
     new_size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small: NDArray[np.uint8] = np.asarray(cv2.resize(pixels, new_size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return small
+    return resize(pixels, new_size, cv2.INTER_AREA)
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> bytes:

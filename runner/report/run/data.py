@@ -30,12 +30,12 @@ from runner.contract.metric_functions.arrays import class_numbers
 from runner.contract.outputs import outputs_of
 from runner.contract.targets import Targets
 from runner.data.folds import read_folds
-from runner.data.image_arrays import is_array_path
+from runner.data.image_names import is_array_path
 from runner.data.index import Index
 from runner.errors import DamagedFileError, RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, readable_entries
-from runner.images.decode import read_size
+from runner.images.read_file import read_size
 from runner.prediction.averaging import Mean
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
@@ -294,7 +294,7 @@ class RunData:
             return None
         paths = self.index.train["path"].tolist()[:: max(1, len(self.index.train) // _HEADERS_READ)]
         try:
-            return int(np.median([min(read_size(self.index.data_dir / path)) for path in paths]))
+            return int(np.median([min(read_size(self.index.data_dir, path)) for path in paths]))
         except RunnerError:
             return None
 
