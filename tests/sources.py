@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from runner.contract import Competition, Multiclass, Pixels, Stack, Stage, TrainMode
+from runner.contract import Competition, Hdf5, Level, Multiclass, Pixels, Stack, Stage, TrainMode
 from tests.builders import write_csv
 from tests.competitions import SHAPES
 
@@ -104,6 +106,19 @@ def _cells(folder: Path) -> Competition:
     return competition(*images, labels=Multiclass(csv="train.csv", id="id", label="breed"))
 
 
+def _parquets(folder: Path) -> Competition:
+    """As bengaliai-cv19: several parquet files of a column a pixel, and the labels in a CSV."""
+    for subset in ("train", "test"):
+        made = make(subset)
+        table = pd.DataFrame(np.stack([image.ravel() for image in made.images])).rename(columns=str)
+        table.insert(0, "image_id", made.ids)
+        for number, rows in enumerate(np.array_split(np.arange(len(table)), 2)):
+            table.iloc[rows].to_parquet(folder / f"{subset}_image_data_{number}.parquet")
+    write_tables(folder)
+    names = (f"{subset}_image_data_*.parquet" for subset in ("train", "test"))
+    return competition(*(Pixels(name, "*", (SIDE, SIDE), id="image_id") for name in names))
+
+
 def _arrays(folder: Path) -> Competition:
     """As seti-breakthrough-listen: a .npy of six bands an image, of half precision."""
 
@@ -141,13 +156,98 @@ def _decimals(folder: Path) -> Competition:
     return competition("train/{id}.tif", "test/{id}.tif")
 
 
+def _dicom(folder: Path) -> Competition:
+    """X-rays whose least value is white, stored with a rescale and a window."""
+
+    def write(folder: Path, id: str, image: Grey) -> None:
+        write_dicom(folder / f"{id}.dcm", 4000 - 8 * image.astype(np.uint16), window=(1000, 2000))
+
+    write_files(folder, write)
+    return competition("train/{id}.dcm", "test/{id}.dcm")
+
+
+def write_dicom(path: Path, pixels: NDArray[np.uint16], *, window: tuple[float, float] | None, **fields: Any) -> None:
+    """Write a grey DICOM file, MONOCHROME1 with half of each value if `fields` say nothing else."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    usual = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": 0.5, "RescaleIntercept": 0}
+    sizes = {"Rows": pixels.shape[0], "Columns": pixels.shape[1], "SamplesPerPixel": 1, "PixelRepresentation": 0}
+    bits = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
+    windows = {} if window is None else {"WindowCenter": window[0], "WindowWidth": window[1]}
+    for name, value in {**usual, **sizes, **bits, **windows, **fields}.items():
+        setattr(dataset, name, value)
+    dataset.PixelData = pixels.astype("<u2").tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def _hdf5(folder: Path) -> Competition:
+    """As isic-2024-challenge: JPEGs in one file a subset."""
+    import h5py
+
+    for subset in ("train", "test"):
+        made = make(subset)
+        with h5py.File(folder / f"{subset}-image.hdf5", "w") as file:
+            for id, image in zip(made.ids, made.images, strict=True):
+                stream = io.BytesIO()
+                Image.fromarray(image).convert("RGB").save(stream, "JPEG", quality=90)
+                file.create_dataset(id, data=np.void(stream.getvalue()))
+    write_tables(folder)
+    return competition(Hdf5("train-image.hdf5"), Hdf5("test-image.hdf5"))
+
+
+def _level(folder: Path) -> Competition:
+    """As prostate-cancer-grade-assessment: slides of three sizes in a TIFF."""
+    import tifffile
+
+    def write(folder: Path, id: str, image: Grey) -> None:
+        colours = np.repeat(image[..., None], 3, axis=2)
+        with tifffile.TiffWriter(folder / f"{id}.tiff") as file:
+            for times in (4, 2, 1):
+                file.write(colours.repeat(times, axis=0).repeat(times, axis=1), tile=(16, 16), photometric="rgb")
+
+    write_files(folder, write)
+    return competition(Level("train/{id}.tiff", 1), Level("test/{id}.tiff", 1))
+
+
+def _bands(folder: Path) -> Competition:
+    """Satellite images of thirteen bands, of which Pillow reads none."""
+    import tifffile
+
+    def write(folder: Path, id: str, image: Grey) -> None:
+        bands = np.repeat(image[..., None].astype(np.uint16) * 30, 13, axis=2)
+        tifffile.imwrite(folder / f"{id}.tif", bands, planarconfig="contig", photometric="minisblack")
+
+    write_files(folder, write)
+    return competition("train/{id}.tif", "test/{id}.tif")
+
+
 # What writes the files of each source into a folder, and says the competition; and the bands and type of its images.
 SOURCES: dict[str, tuple[Callable[[Path], Competition], str]] = {
     "a stack of five files": (_stack, "5 bands of 8-bit values"),
     "a column a pixel": (_pixels, "3 bands of 8-bit values"),
     "pixels in one cell": (_cells, "3 bands of floating-point values"),
+    "several parquet files": (_parquets, "3 bands of 8-bit values"),
     "npy files": (_arrays, "6 bands of floating-point values"),
     "npz files": (_zipped_arrays, "1 band of 16-bit values"),
     "16-bit PNGs": (_deep, "1 band of 16-bit values"),
+    "DICOM files": (_dicom, "3 bands of 8-bit values"),
+    "an HDF5 file": (_hdf5, "3 bands of 8-bit values"),
+    "a size of a pyramid": (_level, "3 bands of 8-bit values"),
+    "TIFFs of thirteen bands": (_bands, "13 bands of 16-bit values"),
     "floating-point TIFFs": (_decimals, "1 band of floating-point values"),
+}
+
+# The packages of extras that a source needs.
+NEEDS = {
+    "several parquet files": ("pyarrow",),
+    "DICOM files": ("pydicom",),
+    "an HDF5 file": ("h5py",),
+    "a size of a pyramid": ("tifffile", "imagecodecs"),
+    "TIFFs of thirteen bands": ("tifffile",),
 }

@@ -118,17 +118,7 @@ def _find_errors(competition: Competition) -> list[tuple[str, str]]:
         *_metric_errors(competition),
         *_submission_errors(competition),
         *_raw_file_errors(competition),
-        *_unread_errors(competition),
     ]
-
-
-def _unread_errors(competition: Competition) -> list[tuple[str, str]]:
-    """What the contract can say and the index cannot read yet."""
-    errors = []
-    for field in ("train_images", "test_images"):
-        if isinstance(getattr(competition, field), Hdf5 | Level):
-            errors.append((field, "these are not read yet"))
-    return errors
 
 
 def _image_errors(competition: Competition) -> list[tuple[str, str]]:
@@ -144,8 +134,9 @@ def _image_errors(competition: Competition) -> list[tuple[str, str]]:
     if (labels.csv is None) != names_are_labels:
         message = f"give {type(labels).__name__} a csv, or train_images a {{label}}: one of the two"
         errors.append(("labels", message))
-    if names_are_labels and isinstance(competition.train_images, Stack):
-        errors.append(("train_images", "a Stack does not say the label: give the labels a csv"))
+    if names_are_labels and isinstance(competition.train_images, Stack | Level):
+        kind = type(competition.train_images).__name__
+        errors.append(("train_images", f"names of a {kind} do not say the label: give the labels a csv"))
     errors += _pixel_errors(competition)
     if competition.tabular and labels.csv is None:
         errors.append(("tabular", "columns are those of a table, and the labels have no csv"))
@@ -158,6 +149,10 @@ def _pixel_errors(competition: Competition) -> list[tuple[str, str]]:
     errors = []
     train, test = competition.train_images, competition.test_images
     for field, images in (("train_images", train), ("test_images", test)):
+        if isinstance(images, Level) and (type(images.level) is not int or images.level < 0):
+            errors.append((field, f"level {images.level!r} is not a whole number from 0"))
+        if isinstance(images, Hdf5) and not images.file.lower().endswith((".hdf5", ".h5", ".hdf")):
+            errors.append((field, f"{images.file!r} does not end in .hdf5, .h5 or .hdf"))
         if not isinstance(images, Pixels):
             continue
         if not 2 <= len(images.shape) <= 3 or any(type(side) is not int or side < 1 for side in images.shape):

@@ -18,6 +18,7 @@ from runner.data.fetch_files import fetch_files
 from runner.data.find_files import required_items
 from runner.data.look_alike import find_look_alike
 from runner.data.manifest import is_complete, verify_manifest, write_manifest
+from runner.data.packages import require_packages
 from runner.data.pixels import extract_pixels
 from runner.data.source import as_remembered, read_source, write_source
 from runner.errors import DataError, PluginError, RunnerError, WrongDataError
@@ -90,6 +91,7 @@ def download(
             log.info(f"already downloaded; --force replaces it: {paths.data_dir}")
             return paths.data_dir
         _refuse_unknown_files(paths.data_dir, competition, source)
+        require_packages(competition)
         _stage(competition, paths, source, force=force, is_mirror=is_mirror)
         _publish(paths)
     log.info(f"complete: {paths.data_dir}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from runner.archives.names import has_archive_name, is_junk, join_fix, whole_name, without_suffixes
@@ -25,6 +27,7 @@ class RequiredItem:
     is_optional: bool = False
     is_test_folder: bool = False
     templates: tuple[str, ...] = ()  # of the images in the folder
+    pattern: str = ""  # the name with a `*` that it is one of the files of
 
     @property
     def name(self) -> str:
@@ -86,7 +89,8 @@ class SearchResult:
         """The items that are neither found nor optional. One of several test folders is enough."""
         found = {**self.items, **self.packed}
         has_test = any(item.is_test_folder for item in found)
-        missing = [item for item in required if item not in found and not item.is_optional]
+        names = {item.pattern for item in found}
+        missing = [item for item in required if not (item in found or item.is_optional or item.names[0] in names)]
         return [item for item in missing if not (item.is_test_folder and has_test)]
 
 
@@ -125,7 +129,7 @@ def _location(folder: Path, is_archive: Mapping[str, bool], archive: str | None,
 def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> SearchResult:
     """The best match of each item, and the archive named after it if no match is as good."""
     found = SearchResult()
-    for item in required:
+    for item in chain.from_iterable(_files_of_pattern(item, locations) for item in required):
         matches = sorted(_matches(item, locations), key=lambda match: match.order)
         if item.is_folder:
             found.folders[item] = matches  # which of several is meant, the ids decide
@@ -141,6 +145,17 @@ def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> Sea
         elif item.is_folder:
             found.spare += packed
     return found
+
+
+def _files_of_pattern(item: RequiredItem, locations: Sequence[Location]) -> list[RequiredItem]:
+    """An item for each of the files that a name with a `*` stands for; the item itself if there is none."""
+    if item.is_folder or "*" not in item.names[0]:
+        return [item]
+    parent, pattern = PurePosixPath(item.names[0]).parent, _ignoring_case(PurePosixPath(item.names[0]).name)
+    bare = [PurePosixPath(file).name for location in locations for file in location.files]
+    packed = [PurePosixPath(without_suffixes(file)).name for location in locations for file in location.archives]
+    names = sorted({name for name in (*bare, *packed) if fnmatchcase(_ignoring_case(name), pattern)})
+    return [replace(item, names=((parent / name).as_posix(),), pattern=item.names[0]) for name in names] or [item]
 
 
 def _walk(folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """How an index names an image.
 
-A file (`train/a.jpg`), several files of one image (`train/a_red.png + train/a_green.png`) or a row of an array
-(`train.npy#17`).
+A file (`train/a.jpg`), several files of one image (`train/a_red.png + train/a_green.png`), a row of an array
+(`train.npy#17`), a dataset of an HDF5 file (`train.hdf5#ISIC_1`), or a size in a TIFF file (`train/a.tiff#level=1`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from pathlib import Path, PurePosixPath
 
 from runner.errors import DataError
 
-# Of the formats that Pillow reads; a directory of an outside file may have any other as well.
+# Of the formats that Pillow reads.
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 )
 ARRAY_SUFFIXES = frozenset((".npy", ".npz"))
 
+DICOM_SUFFIXES = frozenset((".dcm", ".dicom"))
+
 _ARRAY_ROW = re.compile(r"(?P<array>.+\.npy)#(?P<row>\d+)")
+_DATASET = re.compile(r"(?P<file>.+\.(?:hdf5|h5|hdf))#(?P<id>.+)", re.DOTALL)
+_LEVEL = re.compile(r"(?P<file>.+)#level=(?P<level>\d+)", re.DOTALL)
 _PLUS = " + "
 
 
 def is_image(path: str) -> bool:
     """Whether the path has the suffix of an image."""
     suffix = PurePosixPath(path).suffix.lower()
-    return suffix in IMAGE_SUFFIXES or suffix in ARRAY_SUFFIXES
+    return suffix in IMAGE_SUFFIXES or suffix in ARRAY_SUFFIXES or suffix in DICOM_SUFFIXES
 
 
 def array_path(array: str, row: int) -> str:
@@ -44,6 +48,28 @@ def parse_array_path(name: str) -> tuple[str, int]:
     if not match:
         raise DataError(f"{name!r} does not name a row of an array", fix="build the index again")
     return match["array"], int(match["row"])
+
+
+def dataset_name(file: str, id: str) -> str:
+    """The name of a dataset of an HDF5 file."""
+    return f"{file}#{id}"
+
+
+def parse_dataset(name: str) -> tuple[str, str] | None:
+    """(file, dataset) of the name of a dataset; None if it is none."""
+    match = _DATASET.fullmatch(name)
+    return (match["file"], match["id"]) if match else None
+
+
+def level_name(path: str, level: int) -> str:
+    """The name of one of the sizes in a TIFF file."""
+    return f"{path}#level={level}"
+
+
+def parse_level(name: str) -> tuple[str, int]:
+    """(file, size) of a name; a file alone has only the largest, 0."""
+    match = _LEVEL.fullmatch(name) if "#level=" in name else None
+    return (match["file"], int(match["level"])) if match else (name, 0)
 
 
 def stack_name(paths: Sequence[str]) -> str:
@@ -65,7 +91,9 @@ def is_stack(name: str) -> bool:
 
 def files_of(name: str) -> tuple[str, ...]:
     """The files that an image is in."""
-    return (parse_array_path(name)[0],) if is_array_path(name) else parts_of(name)
+    if "#" in name and (match := _ARRAY_ROW.fullmatch(name) or _DATASET.fullmatch(name) or _LEVEL.fullmatch(name)):
+        return (match[1],)
+    return parts_of(name) if _PLUS in name else (name,)
 
 
 def size_on_disk(data_dir: Path, name: str) -> int:

@@ -7,11 +7,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from runner.commands import command
-from runner.contract.images import ImageArray, Images, Pixels, Stack, fill_template, folder_of, templates_of
+from runner.contract.images import (
+    Hdf5,
+    ImageArray,
+    Images,
+    Level,
+    Pixels,
+    Stack,
+    fill_template,
+    folder_of,
+    templates_of,
+)
 from runner.csv_file import Columns
 from runner.data.classes import IndexRow
+from runner.data.hdf5 import dataset_names
 from runner.data.image_arrays import open_array
-from runner.data.image_names import IMAGE_SUFFIXES, array_path, files_of, is_image, stack_name
+from runner.data.image_names import IMAGE_SUFFIXES, array_path, dataset_name, files_of, is_image, level_name, stack_name
 from runner.data.index_inputs import FileListing, IndexInputs
 from runner.data.pixels import as_array, pixels_are_old, tables_of
 from runner.errors import DataError
@@ -26,14 +37,19 @@ def resolve_image_paths(rows: Iterable[IndexRow], images: Images, inputs: IndexI
         return _resolve_pixels(rows, images, inputs)
     if isinstance(images, Stack):
         return _resolve_stacks(rows, images, inputs)
-    return _resolve_files(rows, templates_of(images), inputs)
+    if isinstance(images, Hdf5):
+        return _resolve_datasets(rows, images, inputs)
+    resolved = _resolve_files(rows, templates_of(images), inputs)
+    if isinstance(images, Level):
+        return [_with_path(row, level_name(row.path, images.level)) for row in resolved]
+    return resolved
 
 
 def warn_unused_images(train: Sequence[IndexRow], test: Sequence[IndexRow], inputs: IndexInputs) -> None:
     """Warn of every image that no row names."""
     competition = inputs.competition
     used = {row.path for row in (*train, *test)}
-    if isinstance(competition.train_images, Stack) or isinstance(competition.test_images, Stack):
+    if any(isinstance(images, Stack | Level) for images in (competition.train_images, competition.test_images)):
         used = {file for name in used for file in files_of(name)}
     valid = [competition.valid_images] if competition.valid_images else []
     if train:
@@ -147,6 +163,28 @@ def _resolve_pixels(rows: Sequence[IndexRow], images: Pixels, inputs: IndexInput
     return _resolve_array_rows(rows, as_array(images), inputs)
 
 
+def _resolve_datasets(rows: Sequence[IndexRow], images: Hdf5, inputs: IndexInputs) -> list[IndexRow]:
+    names = _datasets(images, inputs)
+    if names is None:
+        return []
+    for row in rows:
+        if row.id not in names:
+            message = f"{row.id!r} has no image: {images.file} has no dataset of that name"
+            inputs.problems.error("id without an image", message, file=row.file, line=row.line)
+    return [_with_path(row, dataset_name(images.file, row.id)) for row in rows if row.id in names]
+
+
+def _datasets(images: Hdf5, inputs: IndexInputs) -> frozenset[str] | None:
+    """The datasets of an HDF5 file; None after an error."""
+    if images.file not in inputs.datasets:
+        try:
+            inputs.datasets[images.file] = dataset_names(inputs.data_dir / images.file)
+        except DataError as error:
+            inputs.problems.error("unreadable array", error.message, file=images.file, fix=error.fix)
+            inputs.datasets[images.file] = None
+    return inputs.datasets[images.file]
+
+
 def _resolve_array_rows(rows: Sequence[IndexRow], images: ImageArray, inputs: IndexInputs) -> list[IndexRow]:
     row_of = _array_rows(images, inputs)
     if row_of is None:
@@ -202,6 +240,11 @@ def _warn_unused(kind: str, images: Images, more_templates: Sequence[str], used:
         for id, number in (_array_rows(images, inputs) or {}).items():
             if array_path(images.array, number) not in used:
                 warn(kind, f"{id!r} is not used", file=array_path(images.array, number))
+        return
+    if isinstance(images, Hdf5):
+        for id in sorted(_datasets(images, inputs) or ()):
+            if dataset_name(images.file, id) not in used:
+                warn(kind, f"{id!r} is not used", file=dataset_name(images.file, id))
         return
     folders = dict.fromkeys(folder_of(template) for template in (*templates_of(images), *more_templates))
     for path in sorted({path for folder in folders for path in inputs.listing.files(folder)} - used):

@@ -25,6 +25,7 @@ from runner.data.image_names import is_image
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
 from runner.data.index_inputs import FileListing, IndexInputs
 from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
+from runner.data.packages import require_packages
 from runner.data.sample import SampleSubmission, check_form, read_sample_submission
 from runner.data.strata import Strata, strata_of
 from runner.data.table_rows import TableRows, id_group, label_rows, label_table_columns, template_columns
@@ -74,6 +75,7 @@ def build_index(competition: Competition, data_dir: Path, listing: FileListing |
 
     `listing` names the images, if they are not in the folder yet.
     """
+    require_packages(competition)
     inputs = IndexInputs.of(competition, data_dir, listing)
     sample = read_sample_submission(inputs)
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)

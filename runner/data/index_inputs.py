@@ -15,14 +15,14 @@ from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import Table, aliases
 from runner.csv_file import Columns, CsvError, TableFile, add_csv_error, read_columns
 from runner.data.checksums import CHECKSUMS, changed_files
-from runner.data.image_names import IMAGE_SUFFIXES
+from runner.data.image_names import DICOM_SUFFIXES, IMAGE_SUFFIXES
 from runner.data.label_texts import label_columns
 from runner.data.source import redownload_command
 from runner.data.tables import read_table
 from runner.problems import ProblemList
 
 # Suffixes of one format: cameras and disks write them as they like.
-_SAME_FORMAT = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"))
+_SAME_FORMAT = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"), (".dcm", ".dicom"))
 
 
 class Tables:
@@ -144,7 +144,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _same_format(suffix: str) -> list[str]:
     lower = suffix.lower()
-    if lower not in IMAGE_SUFFIXES:
+    if lower not in IMAGE_SUFFIXES and lower not in DICOM_SUFFIXES:
         return []
     suffixes = next((suffixes for suffixes in _SAME_FORMAT if lower in suffixes), (lower,))
     return [spelling for name in suffixes for spelling in (name, name.upper(), name.title())]
@@ -161,6 +161,8 @@ class IndexInputs:
     data_dir: Path
     # Of each array the row of every id, once it was read; None if it is not readable.
     array_rows: dict[ImageArray, dict[str, int] | None] = field(default_factory=dict)
+    # Of each HDF5 file the names of its datasets; None if it is not readable.
+    datasets: dict[str, frozenset[str] | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, competition: Competition, data_dir: Path, listing: FileListing | None = None) -> IndexInputs:

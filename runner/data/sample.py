@@ -77,7 +77,8 @@ def check_form(inputs: IndexInputs, sample: SampleSubmission, classes: Sequence[
 def _check_cells(inputs: IndexInputs, file: TableFile, columns: Sequence[str], classes: Sequence[str]) -> None:
     """Add an error for the first cell that is not what the metric scores, and warnings for what is odd."""
     reader = CellReader(inputs.competition, len(columns), _names_in_cells(inputs, classes))
-    positions = [file.header.index(name) for name in columns]
+    place = {name: number for number, name in enumerate(file.header)}
+    positions = [place[name] for name in columns]
     for line, row in islice(file, _ROWS_COMPARED):
         for position in positions:
             message = reader.error(row[position]) if position < len(row) else None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from runner.console import track
 from runner.data.image_names import is_array_path, size_on_disk
 from runner.data.index import Index
-from runner.explore.image_stats import ImageStats
+from runner.explore.image_stats import THUMBNAIL_SIDE, ImageStats
 from runner.images.readers import open_images
 
 Rows = tuple[int, ...]  # positions in the index's table, ascending
@@ -92,7 +92,7 @@ def exact_groups(data_dir: Path, paths: Sequence[str]) -> list[Rows]:
 def near_groups(stats: ImageStats, exact: Iterable[Rows]) -> list[Rows]:
     """Near duplicates; of exact duplicates only the first is compared."""
     first = {row: rows[0] for rows in exact for row in rows}
-    grey = stats.thumbnails.reshape(len(stats.rows), -1).astype(np.float32)
+    grey = stats.thumbnails.reshape(len(stats.rows), THUMBNAIL_SIDE**2).astype(np.float32)
     textured = np.flatnonzero(grey.std(axis=1) > _MIN_STD) if len(grey) else np.zeros(0, dtype=np.int64)
     pairs = textured[near_pairs(stats.hashes[textured])]
     pairs = pairs[_correlated(grey, pairs)]

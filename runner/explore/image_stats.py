@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from runner.data.image_arrays import open_array
 from runner.data.image_names import is_array_path, parse_array_path
 from runner.images.layout import layout_of
-from runner.images.read_file import read_size
-from runner.images.readers import open_images
+from runner.images.readers import open_encoded, open_images
 from runner.images.unreadable import UnreadableImage, read_all
 
 Floats = NDArray[np.float64]
@@ -59,7 +58,7 @@ def read_sizes(data_dir: Path, paths: Sequence[str]) -> ImageSizes:
         arrays = [parse_array_path(path)[0] for path in paths]
         shapes = {array: open_array(data_dir / array).shape for array in set(arrays)}
         return ImageSizes(np.array([shapes[array][:1:-1] for array in arrays], dtype=np.float64), ())
-    sizes, unreadable = read_all("headers", paths, lambda row: read_size(data_dir, paths[row]))
+    sizes, unreadable = read_all("headers", paths, open_encoded(data_dir, paths).size)
     values = np.full((len(paths), 2), np.nan)
     for row, size in sizes:
         values[row] = size

@@ -20,7 +20,7 @@ from runner.data.image_names import is_array_path
 from runner.images.cache import CacheOptions, ImageCache, open_cache
 from runner.images.channels import resize
 from runner.images.layout import Layout
-from runner.images.readers import ImageFiles, ImageReader, open_files, open_images
+from runner.images.readers import EncodedReader, ImageReader, open_encoded, open_images
 
 # Images are resized to this many times the input size. Every view resizes them once more, and each resize blurs:
 # from 1.1 times the size a linear probe on dog photographs lost up to 0.05 of log loss, from 1.5 times nothing
@@ -63,7 +63,7 @@ def open_cached_images(
     target = TargetSize.of(preset, size)
     if target is None or not names or is_array_path(names[0]):
         return open_images(data_dir, names)
-    files = open_files(data_dir, names)
+    files = open_encoded(data_dir, names)
     cache = open_cache(options, names, repr(target), target.max_pixels, files.layout)
     return CachedImages(files, target, cache)
 
@@ -81,7 +81,7 @@ def reduce_image(image: NDArray[Any], target: TargetSize) -> NDArray[Any]:
 class CachedImages:
     """Image files, reduced; from the cache if it has them."""
 
-    def __init__(self, files: ImageFiles, target: TargetSize, cache: ImageCache | None) -> None:
+    def __init__(self, files: EncodedReader, target: TargetSize, cache: ImageCache | None) -> None:
         self._files, self._target, self._cache = files, target, cache
 
     @property

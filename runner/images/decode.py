@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ _TRANSPOSE = {
 }
 _SWAPS_SIDES = (5, 6, 7, 8)
 
+# It logs what it does not know of a TIFF, and then raises it.
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
+
 # The filters of `warnings` belong to the process: two threads must not change them at once.
 _warnings_lock = threading.Lock()
 
@@ -78,9 +82,9 @@ def is_rgb_file(path: Path) -> bool:
         return not _is_deep(image)
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
     """(width, height) as displayed, from the header alone."""
-    with open_header(path) as image:
+    with open_header(path, content) as image:
         width, height = image.size
         return (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
 
@@ -89,10 +93,10 @@ def read_size(path: Path) -> tuple[int, int]:
 def open_header(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """The image with its header read and its size checked; any failure in the block becomes a DataError."""
     try:
-        with _no_warnings():
+        with no_warnings():
             opened = Image.open(path if content is None else BytesIO(content), formats=_FORMATS)
         with opened as image:
-            _require_possible_size(image, path)
+            require_possible_size(*image.size, path)
             yield image
     except DataError:
         raise
@@ -115,20 +119,21 @@ def _decode(image: Image.Image) -> None:
     if image.format != "TIFF":
         image.load()  # without the lock, so that threads decode at the same time
         return
-    with _no_warnings():  # metadata of a TIFF is read while it is decoded
+    with no_warnings():  # metadata of a TIFF is read while it is decoded
         image.load()
 
 
 @contextmanager
-def _no_warnings() -> Iterator[None]:
-    # Pillow warns of large images and of unusual metadata: nothing that the user could act on.
+def no_warnings() -> Iterator[None]:
+    """Silence what decoders warn of, one thread at a time."""
+    # Decoders warn of large images and of unusual metadata: nothing that the user could act on.
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _require_possible_size(image: Image.Image, path: Path) -> None:
-    width, height = image.size
+def require_possible_size(width: int, height: int, path: Path) -> None:
+    """Raise a DataError if no camera makes images of this size."""
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise _too_large(f"its header gives {width} x {height} pixels", path)
 
@@ -170,7 +175,7 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
         return 1  # Pillow rotates a TIFF itself, and reports the rotated size
     try:
-        with _no_warnings():
+        with no_warnings():
             # A PNG's own getexif decodes the image to read the metadata after it; those in the header are enough.
             value = Image.Image.getexif(image).get(_ORIENTATION, 1)
     except Exception:  # broken metadata is no reason to lose the image

@@ -27,9 +27,9 @@ Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 def read_numpy(path: Path, content: bytes | None = None) -> NDArray[Any]:
     """The values, (height, width, bands): uint8, uint16 or float32. DataError if it is no image."""
     with _opened(path, content) as file:
-        shape, _, dtype = _header(file, path)
+        _header(file, path)
         values: NDArray[Any] = npy.read_array(_from_start(file), allow_pickle=False)
-    return np.ascontiguousarray(_bands_last(values.astype(_stored_as(dtype), copy=False), shape))
+    return bands_last(values, path)
 
 
 def numpy_size(path: Path) -> tuple[int, int]:
@@ -81,13 +81,17 @@ def _header(file: IO[bytes], path: Path) -> Header:
     if version not in _HEADERS:
         raise ValueError(f"it is of the format {version[0]}.{version[1]}, which holds no image")
     shape, is_fortran, dtype = _HEADERS[version](file)
+    _require_image(shape, dtype, path)
+    return shape, is_fortran, dtype
+
+
+def _require_image(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
     if not 2 <= len(shape) <= 3 or 0 in shape:
         raise _not_an_image(f"an image has two axes or three; this array has the shape {shape}", path)
     if math.prod(shape) > MAX_VALUES:
         raise _not_an_image(f"the image is too large: its header gives the shape {shape}", path)
     if dtype.kind not in "buif":
         raise _not_an_image(f"its values are {dtype}, not numbers", path)
-    return shape, is_fortran, dtype
 
 
 def _not_an_image(message: str, path: Path) -> DataError:
@@ -99,7 +103,8 @@ def _from_start(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _stored_as(dtype: np.dtype[Any]) -> type[Any]:
+def stored_type(dtype: np.dtype[Any]) -> type[Any]:
+    """The type in which values are kept: uint8, uint16 or float32."""
     return {("u", 1): np.uint8, ("u", 2): np.uint16, ("b", 1): np.uint8}.get((dtype.kind, dtype.itemsize), np.float32)
 
 
@@ -110,7 +115,9 @@ def _band_axis(shape: tuple[int, ...]) -> int:
     return 0 if shape[0] <= shape[2] else 2
 
 
-def _bands_last(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    if len(shape) == 2:
-        return values[..., None]
-    return values.transpose(1, 2, 0) if _band_axis(shape) == 0 else values
+def bands_last(values: NDArray[Any], path: Path) -> NDArray[Any]:
+    """An array as an image (height, width, bands) of uint8, uint16 or float32; DataError if it is none."""
+    _require_image(values.shape, values.dtype, path)
+    values = values[..., None] if values.ndim == 2 else values
+    values = values.transpose(1, 2, 0) if _band_axis(values.shape) == 0 else values
+    return np.ascontiguousarray(values, dtype=stored_type(values.dtype))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from functools import cache, reduce
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.data.checksums import Digests, expected_digests, file_digest, require_same
+from runner.data.hdf5 import Hdf5File
 from runner.data.image_arrays import open_array
-from runner.data.image_names import files_of, is_array_path, parse_array_path
+from runner.data.image_names import files_of, is_array_path, parse_array_path, parse_dataset
 from runner.data.manifest import fix_of_file
 from runner.errors import DataError
+from runner.images import decode
 from runner.images.decode import FileStamp, read_image, stamp_of
+from runner.images.file_ends import is_complete
 from runner.images.layout import RGB, Layout, layout_of
-from runner.images.read_file import is_array_file, read_layout, read_values
+from runner.images.numpy_file import bands_last
+from runner.images.read_file import are_complete, is_photograph, read_layout, read_size, read_values
 
 # Images that are tried, until one can be read, for the layout of all.
 _TRIED = 20
@@ -43,21 +48,43 @@ class ImageReader(Protocol):
         """SHA-256 of the image's content."""
 
 
+class EncodedReader(ImageReader, Protocol):
+    """Images that are decoded each time, and worth to be cached."""
+
+    def read(self, row: int, min_side: int | None = None) -> NDArray[Any]:
+        """The image; a JPEG may be reduced, to not less than `min_side`."""
+
+    def stamp(self, row: int) -> FileStamp | None:
+        """What changes whenever the image's files do; None if one is missing."""
+
+    def size(self, row: int) -> tuple[int, int]:
+        """(width, height), from the header alone."""
+
+    def check(self, row: int) -> None:
+        """Raise a DataError if the image is none or has no end; it is decoded only if its ends do not tell."""
+
+
 def open_images(data_dir: Path, names: Sequence[str], *, min_side: int | None = None) -> ImageReader:
     """A reader of the index's images: uint8 if they are of 8 bits, else float32."""
     if names and all(map(is_array_path, names)):
         return ImageArrays(data_dir, names)
-    return open_files(data_dir, names, min_side)
+    return open_encoded(data_dir, names, min_side)
 
 
-def open_files(data_dir: Path, names: Sequence[str], min_side: int | None = None) -> ImageFiles:
-    """A reader of images that are files, in the layout of the first one that can be read."""
+def open_encoded(data_dir: Path, names: Sequence[str], min_side: int | None = None) -> EncodedReader:
+    """A reader of images in files, in the layout of the first one that can be read."""
+    if names and parse_dataset(names[0]):
+        return Datasets(data_dir, names, min_side)
+    return ImageFiles(data_dir, names, _first_layout(data_dir, names), min_side)
+
+
+def _first_layout(data_dir: Path, names: Sequence[str]) -> Layout:
     for name in names[:_TRIED]:
         try:
-            return ImageFiles(data_dir, names, read_layout(data_dir, name), min_side)
+            return read_layout(data_dir, name)
         except DataError:
             continue
-    return ImageFiles(data_dir, names, RGB, min_side)
+    return RGB
 
 
 class ImageFiles:
@@ -67,7 +94,8 @@ class ImageFiles:
         self._data_dir, self._names, self._min_side = data_dir, tuple(names), min_side
         self.layout = layout
         self._count = len(files_of(names[0])) if names else 1
-        files = names if self._count == 1 else [file for name in names for file in files_of(name)]
+        are_files = not names or files_of(names[0]) == (names[0],)
+        files = names if are_files else [file for name in names for file in files_of(name)]
         self._expected: Digests | None = expected_digests(data_dir, files)
 
     @property
@@ -82,21 +110,22 @@ class ImageFiles:
 
     def read(self, row: int, min_side: int | None = None) -> NDArray[Any]:
         """The image; a JPEG may be reduced, to not less than `min_side`."""
-        paths, contents = self.paths(row), self._verified_contents(row)
-        if self.layout.is_rgb and self._count == 1 and not is_array_file(paths[0]):
-            return read_image(paths[0], min_side=min_side, content=contents[0])
-        values = read_values(paths, contents)
-        try:
-            return self.layout.fit(values)
-        except ValueError as error:
-            raise DataError(
-                f"the image is of another kind: {error}", where=paths[0], fix=fix_of_file(paths[0])
-            ) from error
+        name, contents = self._names[row], self._verified_contents(row)
+        if self.layout.is_rgb and is_photograph(name):
+            return read_image(self._data_dir / name, min_side=min_side, content=contents[0])
+        return fit(read_values(self._data_dir, name, contents), self.layout, self.paths(row)[0])
+
+    def size(self, row: int) -> tuple[int, int]:
+        """(width, height), from the header alone."""
+        return read_size(self._data_dir, self._names[row])
+
+    def check(self, row: int) -> None:
+        """Raise a DataError if the image is none or has no end; it is decoded only if its ends do not tell."""
+        if not are_complete(self._data_dir, self._names[row], self.layout):
+            self.read(row)
 
     def paths(self, row: int) -> tuple[Path, ...]:
         """The files of a row."""
-        if self._count == 1:
-            return (self._data_dir / self._names[row],)
         return tuple(self._data_dir / file for file in files_of(self._names[row]))
 
     def stamp(self, row: int) -> FileStamp | None:
@@ -140,10 +169,108 @@ def _joined(left: FileStamp, right: FileStamp) -> FileStamp:
     return left[0] + right[0], max(left[1], right[1]), max(left[2], right[2]), (left[3] * 31 + right[3]) % 2**64
 
 
+def fit(values: NDArray[Any], layout: Layout, path: Path) -> NDArray[Any]:
+    """An image's values in the layout of all; DataError if they cannot be."""
+    try:
+        return layout.fit(values)
+    except ValueError as error:
+        raise DataError(f"the image differs from the others: {error}", where=path, fix=fix_of_file(path)) from error
+
+
+def require_unchanged(data_dir: Path, name: str) -> None:
+    """Raise a DataError if a file of many images has another checksum than when it arrived."""
+    path, expected = data_dir / name, expected_digests(data_dir, [name])
+    if expected is not None:
+        require_same(path, cached_digest(path, stamp_of(path)), expected[0].tobytes(), data_dir)
+
+
 @cache
 def cached_digest(path: Path, _stamp: FileStamp | None) -> bytes:
     """The SHA-256 of a file, computed once a process while its stamp stays."""
     return file_digest(path)
+
+
+class Datasets:
+    """Images that are datasets of HDF5 files: encoded files, or arrays."""
+
+    def __init__(self, data_dir: Path, names: Sequence[str], min_side: int | None = None) -> None:
+        self._data_dir, self._min_side = data_dir, min_side
+        self._names = [parse_dataset(name) or (name, "") for name in names]
+        self._files: dict[str, Hdf5File] = {}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """That of the first image which can be read."""
+        for row in range(min(_TRIED, len(self))):
+            try:
+                return layout_of(self._values(row))
+            except DataError:
+                continue
+        return RGB
+
+    @property
+    def channels(self) -> int:
+        return self.layout.channels
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        return self.read(row, self._min_side)
+
+    def read(self, row: int, min_side: int | None = None) -> NDArray[Any]:
+        """The image; a JPEG may be reduced, to not less than `min_side`."""
+        with self._naming(row) as path:
+            image = self.value(row)
+            if self.layout.is_rgb and isinstance(image, bytes):
+                return read_image(path, min_side=min_side, content=image)
+            return fit(self._values(row), self.layout, path)
+
+    def size(self, row: int) -> tuple[int, int]:
+        """(width, height), from the header alone."""
+        with self._naming(row) as path:
+            image = self.value(row)
+            if isinstance(image, bytes):
+                return decode.read_size(path, image)
+            height, width = bands_last(image, path).shape[:2]
+            return width, height
+
+    def check(self, row: int) -> None:
+        """Raise a DataError if the image is none or has no end; it is decoded only if its ends do not tell."""
+        with self._naming(row) as path:
+            image = self.value(row)
+            if not (isinstance(image, bytes) and self.layout.is_rgb and is_complete(path, image)):
+                self.read(row)
+
+    def stamp(self, row: int) -> FileStamp | None:
+        """What changes whenever the HDF5 file does; None if it is missing."""
+        return stamp_of(self._data_dir / self._names[row][0])
+
+    def digest(self, row: int) -> bytes:
+        """SHA-256 of the dataset's content."""
+        image = self.value(row)
+        return hashlib.sha256(image if isinstance(image, bytes) else image.tobytes()).digest()
+
+    def value(self, row: int) -> bytes | NDArray[Any]:
+        """A dataset as it is: the content of an encoded file, or values."""
+        name, id = self._names[row]
+        if name not in self._files:
+            require_unchanged(self._data_dir, name)
+            self._files[name] = Hdf5File(self._data_dir / name)
+        return self._files[name].read(id)
+
+    def _values(self, row: int) -> NDArray[Any]:
+        image, path = self.value(row), self._data_dir / self._names[row][0]
+        return decode.read_bands(path, image) if isinstance(image, bytes) else bands_last(image, path)
+
+    @contextmanager
+    def _naming(self, row: int) -> Iterator[Path]:
+        """The file; an error in the block names the dataset."""
+        name, id = self._names[row]
+        try:
+            yield self._data_dir / name
+        except DataError as error:
+            raise DataError(f"{id}: {error.message}", where=error.where, fix=error.fix) from error
 
 
 class ImageArrays:
@@ -195,9 +322,6 @@ class ImageArrays:
 
     def _array(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
-            path = self._data_dir / name
-            expected = expected_digests(self._data_dir, [name])
-            self._arrays[name] = open_array(path)
-            if expected is not None:
-                require_same(path, cached_digest(path, stamp_of(path)), expected[0].tobytes(), self._data_dir)
+            self._arrays[name] = open_array(self._data_dir / name)
+            require_unchanged(self._data_dir, name)
         return self._arrays[name]

@@ -10,6 +10,7 @@ from runner.contract import Competition
 from runner.data.find_files import find, missing_error, required_items
 from runner.data.index import Index, build_index
 from runner.data.index_inputs import FileListing
+from runner.data.pixels import extract_pixels
 from runner.data.place_images import place_images, read_table_images
 from runner.errors import PluginError
 from runner.new_competition.evidence import Source
@@ -55,6 +56,7 @@ def check(
             target = staging_dir / item.names[0]
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(match.location.folder / match.path, target)
+    extract_pixels(competition, staging_dir)
     index = build_index(competition, staging_dir, ListedFiles(staging_dir, listed))
     return Checked(competition, index)
 

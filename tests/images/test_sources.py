@@ -15,7 +15,7 @@ from runner.session import Session
 from runner.steps.download import download
 from runner.workflow import RunOptions, run_until_submission
 from runner.workspace import Workspace
-from tests.sources import SHADES, SOURCES, TEST, TRAIN
+from tests.sources import NEEDS, SHADES, SOURCES, TEST, TRAIN
 
 QUICK = {"a stack of five files", "a column a pixel", "npy files"}
 NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SOURCES]
@@ -23,6 +23,8 @@ NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for
 
 def open_session(name: str, folder: Path) -> tuple[Session, Path]:
     """A workspace for the competition of a source, and the files to download from."""
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
     write, _ = SOURCES[name]
     source = folder / "source"
     source.mkdir()

@@ -17,7 +17,7 @@ from PIL import Image
 from runner.archives.content import title_of
 from runner.data.image_names import array_path
 from runner.errors import DataError
-from runner.images import readers, unreadable
+from runner.images import readers
 from runner.images.decode import read_image
 from runner.images.file_ends import is_plainly_complete
 from runner.images.unreadable import UnreadableImage, find_unreadable
@@ -151,13 +151,14 @@ def test_a_second_check_reads_only_what_has_changed(tmp_path: Path) -> None:
     def check() -> tuple[list[str], list[str]]:
         """The unreadable images, and the files that were read to find them."""
         read: list[str] = []
-        check = unreadable.check_image
+        check = readers.ImageFiles.check
+
+        def spy(images: readers.ImageFiles, row: int) -> None:
+            read.append(images.paths(row)[0].name)
+            check(images, row)
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                unreadable,
-                "check_image",
-                lambda images, row: (read.append(images.paths(row)[0].name), check(images, row)),
-            )
+            patch.setattr(readers.ImageFiles, "check", spy)
             unreadable_images = find_unreadable(tmp_path, names, workers=1, readable_file=known)
         return [image.path for image in unreadable_images], read
 

@@ -35,7 +35,7 @@ from runner.data.index import Index
 from runner.errors import DamagedFileError, RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, readable_entries
-from runner.images.read_file import read_size
+from runner.images.readers import open_encoded
 from runner.prediction.averaging import Mean
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
@@ -294,7 +294,8 @@ class RunData:
             return None
         paths = self.index.train["path"].tolist()[:: max(1, len(self.index.train) // _HEADERS_READ)]
         try:
-            return int(np.median([min(read_size(self.index.data_dir, path)) for path in paths]))
+            images = open_encoded(self.index.data_dir, paths)
+            return int(np.median([min(images.size(row)) for row in range(len(paths))]))
         except RunnerError:
             return None
 
