@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from runner.contract.labels import Coco
 from runner.csv_file import CsvError, TableFile
 from runner.data.find_files import Location
-from runner.data.image_arrays import IMAGE_SUFFIXES
+from runner.data.image_names import IMAGE_SUFFIXES
 
 # More columns than this are pixels or features: only the columns that are asked for are kept.
 _MAX_KEPT_COLUMNS = 64
