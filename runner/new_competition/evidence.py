@@ -130,14 +130,14 @@ class ImageNames:
 
     def named(self, id: str) -> list[tuple[str, str]]:
         """Each image that an id names: its folder, and the suffix that the id lacks."""
-        bare = id.rpartition("/")[2]
+        start, own_suffix = without_suffix(id), suffix_of(id)
         found = []
-        for path in self.by_stem.get(without_suffix(bare), ()):
-            for suffix in dict.fromkeys(("", suffix_of(path))):
-                folder, matches = _before(path.removesuffix(suffix) if suffix else path, id)
-                if matches:
-                    found.append((folder, suffix))
-                    break
+        for path in self.by_stem.get(start.rpartition("/")[2], ()):
+            suffix = suffix_of(path)
+            folder, matches = _before(path.removesuffix(suffix), start)
+            # A suffix may be written in other letters.
+            if matches and own_suffix.lower() in ("", suffix.lower()):
+                found.append((folder, "" if own_suffix else suffix))
         return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from runner.contract import Metric
 from runner.contract.competition import can_score
-from runner.contract.labels import Coco, Labels, Multiclass, Ordinal, Regression, SeveralTargets
+from runner.contract.labels import Coco, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
 from runner.new_competition.evidence import Source, SourceTable
 from runner.new_competition.image_places import Place
 from runner.new_competition.label_kinds import Kind, decide_kind
@@ -61,6 +61,7 @@ def infer(source: Source, about: About, findings: Findings) -> PluginText:
         *_recipe(source, labels, findings),
         *([Field("notebooks_only", True)] if about.notebooks_only else []),
     ]
+    _require_columns(metric, kind, test)
     return PluginText(_summary(about, kind, labels), tuple(fields))
 
 
@@ -176,6 +177,8 @@ def _labels_comment(labels: LabelTable | LabelNames, kind: Kind, group: str | No
     parts = [kind.comment] if kind.comment else []
     if isinstance(labels, LabelTable) and labels.is_assumed:
         parts.append(f"ASSUMED: {labels.label!r} is the label, by its name (--label)")
+    if isinstance(labels, LabelTable) and labels.left_out:
+        parts.append(f"ASSUMED: {some(labels.left_out, 2)} {'is' if len(labels.left_out) == 1 else 'are'} left out")
     if isinstance(labels, LabelNames) and not labels.has_witness and findings.answers.positive is None:
         parts.append("ASSUMED: these names are the classes")
     if group and group != findings.answers.group:
@@ -264,7 +267,7 @@ def _recipe(source: Source, labels: LabelTable | LabelNames, findings: Findings)
     small = max(max(each) for each in sizes) <= _MOST_SHORT_SIDE
     grey = not any(mode in _COLOUR for mode in modes)
     is_stack = isinstance(labels, LabelTable) and bool(labels.place.bands)
-    text = f"{size}, {' and '.join(modes)}, by the headers of {len(source.headers)}"
+    text = f"{size}, {' and '.join(modes)}, by the headers of {len(source.headers)} images"
     findings.conclude("images", text)
     if small or grey or is_stack:
         why = f"images of {size} pixels" if small else "grey images" if grey else "bands in files of their own"
@@ -316,6 +319,18 @@ def _require_scores(metric: Metric, kind: Kind) -> None:
         )
 
 
+def _require_columns(metric: MetricExpression, kind: Kind, test: TestImages) -> None:
+    """An UnclearError if the metric scores a column a class, and the submission has one for all."""
+    has_columns = metric.metric.decision is None and kind.labels in (Multiclass, Ordinal)
+    if has_columns and len(test.sample.columns) == 1:
+        raise UnclearError(
+            f"{metric.metric.title} scores a probability for each class, and {test.sample.table.name} has one column "
+            f"beside the id, {test.sample.columns[0]!r}; the labels are {kind.text}",
+            fix="give the metric of the evaluation page: `... --metric accuracy`; or the class whose probability is "
+            "asked for: `... --positive CLASS`",
+        )
+
+
 def _metric_code(metric: MetricExpression) -> object:
     if metric.arguments or metric.keywords:
         return Call(metric.name, metric.arguments, metric.keywords)
@@ -339,7 +354,15 @@ def _preset(findings: Findings) -> Field:
     return Field("preset", Name(preset.upper()), comment)
 
 
+_NOUNS = {
+    Multiclass: "one class an image",
+    Ordinal: "one grade an image",
+    Multilabel: "several tags an image",
+    Regression: "numbers",
+    SeveralTargets: "several targets",
+}
+
+
 def _summary(about: About, kind: Kind, labels: LabelTable | LabelNames) -> str:
-    what = kind.text.partition(":")[0] or kind.labels.__name__
     where = labels.table.name if isinstance(labels, LabelTable) else "the images' names"
-    return f"{about.title}: {kind.labels.__name__.lower()} labels in {where}, {what}"
+    return f"{about.title}: {_NOUNS.get(kind.labels, '0 or 1')}, by {where}."

@@ -25,8 +25,19 @@ from runner.new_competition.plugin_text import Numbers
 from runner.new_competition.questions import Findings, Question, UnclearError, some
 from runner.new_competition.sample_form import Sample
 
+# Words of which one says yes.
+_OPPOSITES = (
+    ("true", "false"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("t", "f"),
+    ("positive", "negative"),
+    ("pos", "neg"),
+    ("abnormal", "normal"),
+    ("malignant", "benign"),
+)
 _POSITIVE = re.compile(
-    r"y|yes|true|t|pos|positive|sick|ill|abnormal|malignant|cancer|tumou?r|pneumonia|covid\w*|fake|defect\w*|damaged?|"
+    r"sick|ill|cancer|tumou?r|pneumonia|covid\w*|fake|defect\w*|damaged?|"
     r"anomal\w*|infected|parasiti[sz]ed|fire|crack\w*|ok_not|invasive|present",
     re.IGNORECASE,
 )
@@ -94,6 +105,13 @@ def _kind_of_column(found: LabelTable, sample: Sample, given: MetricName | None,
     if values.kind is ValueKind.CONSTANT:
         name = next(iter(values.counts), "blank")
         raise UnclearError(f"every row of {found.table.name} has the same {found.label}: {name!r}")
+    listed = next((name for name in values.counts if name.startswith(("[", "{"))), None)
+    if listed:
+        raise UnclearError(
+            f"the column {found.label!r} of {found.table.name} holds lists in brackets, such as {listed[:40]!r}",
+            fix="name a column of plain values: `... --label COLUMN`; if there is none, write a `prepare` that makes "
+            "it: docs/competitions.md",
+        )
     if values.blanks > 0.01 * values.rows and not _may_be_blank(values, given):
         raise UnclearError(
             f"{values.blanks:,} of {values.rows:,} rows of {found.table.name} have no {found.label}",
@@ -139,6 +157,9 @@ def _single(values: Values, sample: Sample, given: MetricName | None, findings: 
     options = _options(values, sample, places)
     kind, metric, is_assumed = _chosen(options, given, findings)
     known = Kind(kind, metric, text=options.text, metric_is_assumed=is_assumed)
+    if is_assumed and values.kind is ValueKind.WHOLE_NUMBERS:
+        what = {Multiclass: "classes, not grades or amounts", Regression: "amounts, not classes or grades"}.get(kind)
+        known = replace(known, comment=f"ASSUMED: {what} (--metric)" if what else "")
     if kind is Binary and values.kind is not ValueKind.ZERO_ONE:
         return _with_positive(known, values.names, sample, findings)
     if kind is Ordinal:
@@ -170,6 +191,10 @@ def _options(values: Values, sample: Sample, places: int) -> _Options:
             return _Options(
                 (first, (Binary, "binary_log_loss"), (Ordinal, "qwk"), number, (Multiclass, "log_loss")), values.text
             )
+        case ValueKind.WHOLE_NUMBERS if len(values.counts) == 2 and (
+            sample.has_fractions or len(set(sample.cells)) < 2
+        ):
+            return _Options(((Multiclass, "accuracy"), (Binary, "auc"), (Binary, "log_loss"), number), values.text)
         case ValueKind.TWO_WORDS if not asks_words:
             return _Options(((Binary, "auc"), (Binary, "log_loss"), (Multiclass, "accuracy")), values.text)
         case ValueKind.TWO_WORDS | ValueKind.WORDS:
@@ -195,16 +220,18 @@ def _with_positive(kind: Kind, names: Sequence[str], sample: Sample, findings: F
         )
     asked = [name for name in names if name.lower() == sample.columns[0].lower()]
     meant = [name for name in names if _POSITIVE.fullmatch(name)]
+    pair = {name.lower(): name for name in names}
+    opposite = next((pair[yes] for yes, no in _OPPOSITES if set(pair) == {yes, no}), None)
     comment = ""
-    if asked:
+    if opposite and findings.answers.positive in (None, opposite):
+        positive = opposite
+        findings.conclude("positive", f"{positive!r}, the opposite of {next(n for n in names if n != positive)!r}")
+    elif asked and findings.answers.positive in (None, asked[0]):
         positive = asked[0]
         findings.conclude("positive", f"{positive!r}: the value column is named so")
-    elif len(meant) == 1 and findings.answers.positive is None:
-        positive = meant[0]
-        comment = f"ASSUMED: {positive!r} is positive (--positive)"
-        findings.assume("positive", f"{positive!r}, by the meaning of the word")
     else:
-        question = Question("--positive", f"which label is positive, 1: {' or '.join(names)}", tuple(names), names[-1])
+        likely = meant[0] if len(meant) == 1 else names[-1]
+        question = Question("--positive", f"which label is positive, 1: {' or '.join(names)}", tuple(names), likely)
         positive, is_assumed = findings.answer(question)
         if positive not in names:
             raise UnclearError(
@@ -212,7 +239,8 @@ def _with_positive(kind: Kind, names: Sequence[str], sample: Sample, findings: F
             )
         if is_assumed:
             comment = f"ASSUMED: {positive!r} is positive (--positive)"
-            findings.assume("positive", f"{positive!r}: nothing says which of {' and '.join(names)} is 1")
+            why = "by the meaning of the word" if meant else f"nothing says which of {' and '.join(names)} is 1"
+            findings.assume("positive", f"{positive!r}: {why}")
     return replace(kind, fields=(("positive", (positive,)),), comment=comment)
 
 

@@ -126,7 +126,7 @@ def _parts_of_names(training: Sequence[str], source: Source) -> Iterator[LabelNa
             ),
         ):
             counts = Counter(labels)
-            if _are_labels(counts, ids, len(stems)):
+            if _are_labels(counts, ids, len(stems) // len(training)):
                 templates = tuple(f"{folder}/{template}{suffix}" for folder in training)
                 yield LabelNames(templates, counts, f"the files' names, {template}{suffix}")
 

@@ -13,6 +13,7 @@ from runner.new_competition.evidence import Source, SourceTable
 from runner.new_competition.image_places import Fields, Place, best_places, find_places, probe_paths
 from runner.new_competition.questions import Findings, Question, UnclearError, some
 from runner.new_competition.test_images import TestImages
+from runner.problems import did_you_mean
 
 _WIDE = 200
 _MOST_REPEATED = 0.5  # of an id column, where only a part of an image's name is the id
@@ -22,7 +23,10 @@ _LABEL_NAMES = re.compile(
     re.IGNORECASE,
 )
 _TEST_TABLE = re.compile(r"test|submission|sample", re.IGNORECASE)
-_LATER_TABLE = re.compile(r"extra|external|old|additional|debug|toy|mini|20\d\d|bbox|box|mask|meta", re.IGNORECASE)
+_LATER_TABLE = re.compile(
+    r"extra|external|old|additional|debug|toy|mini|20\d\d|bbox|box|mask|meta|noisy|valid|(^|_)val(_|$)|(^|_)dev(_|$)|holdout",
+    re.IGNORECASE,
+)
 # Columns of which rows with the same value should stay in one fold, the widest first.
 GROUPS = re.compile(
     r"(patient|subject|person|driver|individual|animal|cow|user|study|series|seq|sequence|scene|video|burst|location|"
@@ -45,6 +49,8 @@ class LabelTable:
     evidence: str = ""
     is_assumed: bool = False
     strength: int = 0  # of the evidence that the label is what the submission asks for
+    rivals: tuple[str, ...] = ()  # other places of the images, which fit as well
+    left_out: tuple[str, ...] = ()  # other tables with labels
 
     @cached_property
     def cells(self) -> list[str]:
@@ -64,11 +70,26 @@ def find_label_tables(source: Source, test: TestImages, findings: Findings) -> l
     found = [label for table in others for label in _in_table(table, source, test, findings)]
     found = found or [label for table in of_test for label in _in_table(table, source, test, findings)]
     if not found:
+        _require_columns(findings.answers.label, tables)
         return []
     most = max(label.strength for label in found)
-    found = [label for label in found if label.strength == most]
-    found = _main(found)
-    return _of_most_rows(found) if len({label.table.name for label in found}) > 1 else found
+    strongest = [label for label in found if label.strength == most]
+    chosen = _main(strongest)
+    chosen = _of_most_rows(chosen) if len({label.table.name for label in chosen}) > 1 else chosen
+    left_out = {label.table.name for label in strongest if label.strength} - {chosen[0].table.name}
+    return [replace(label, left_out=tuple(sorted(left_out))) for label in chosen]
+
+
+def _require_columns(names: Sequence[str], tables: Sequence[SourceTable]) -> None:
+    """An UnclearError if no table has the column that was named."""
+    known = list(dict.fromkeys(name for table in tables for name in table.header))
+    for name in names:
+        if name not in known:
+            guess = did_you_mean(name, known)
+            raise UnclearError(
+                f"no table has a column {name!r}; there are {some(known, 8)}",
+                fix=f"{guess} name the label: `... --label COLUMN`".strip(),
+            )
 
 
 def _tables(source: Source, findings: Findings) -> Sequence[SourceTable]:
@@ -94,10 +115,10 @@ def _in_table(table: SourceTable, source: Source, test: TestImages, findings: Fi
     found = []
     for name in columns:
         for rows, ids in _ids_of(table, name, test):
-            if place := _training_place(table, name, ids, source, test):
-                found.append(
-                    (LabelTable(table, name, name, place, rows=rows), len(set(ids)) > _MOST_REPEATED * len(ids))
-                )
+            if places := _training_places(table, name, ids, source, test):
+                is_id = len(set(ids)) > _MOST_REPEATED * len(ids)
+                rivals = tuple(place.text for place in places[1:])
+                found.append((LabelTable(table, name, name, places[0], rows=rows, rivals=rivals), is_id))
     # Labels 0 to 9 are the names of ten images too.
     has_ids = any(is_id for _, is_id in found)
     for label, is_id in found:
@@ -119,10 +140,10 @@ def _ids_of(table: SourceTable, name: str, test: TestImages) -> Iterator[tuple[s
     yield "", table.column(name)
 
 
-def _training_place(
+def _training_places(
     table: SourceTable, name: str, ids: Sequence[str], source: Source, test: TestImages
-) -> Place | None:
-    """Where the rows have images, if these are not the test images."""
+) -> list[Place]:
+    """Where the rows have images, if these are not the test images; several if nothing tells them apart."""
     is_id = len(set(ids)) > _MOST_REPEATED * len(ids)
     own = ids is table.column(name)
     fields = (
@@ -134,14 +155,7 @@ def _training_place(
     places = find_places(ids, source.images, fields, field)
     places = [place for place in places if is_id or not ("*" in place.text or place.bands)]
     others = [place for place in places if not _is_of_test(place, ids, fields, field, source, test)]
-    best = best_places(others, of_test=False)
-    if len(best) > 1:
-        raise UnclearError(
-            f"the rows of {table.name} have images in {' and in '.join(place.text for place in best)}: "
-            "nothing says which are meant",
-            fix="leave the others out of the folder or archive",
-        )
-    return best[0] if best else None
+    return best_places(others, of_test=False)
 
 
 def _is_of_test(place: Place, ids: Sequence[str], fields: Fields, field: str, source: Source, test: TestImages) -> bool:
@@ -165,8 +179,7 @@ def _with_target(found: LabelTable, test: TestImages, findings: Findings) -> Ite
     found = _with_id(found, test, findings)
     header, sample = found.table.header, test.sample
     if findings.answers.label:
-        missing = [name for name in findings.answers.label if name not in header]
-        if missing:
+        if not set(findings.answers.label) <= set(header):
             return
         given = findings.answers.label
         several = {"columns": given} if len(given) > 1 else {"label": given[0]}
@@ -337,8 +350,9 @@ def _is_test_table(table: SourceTable) -> bool:
     return bool(_TEST_TABLE.search(table.stem)) and not is_train
 
 
-def _rank(label: LabelTable) -> tuple[bool, bool]:
-    return bool(_LATER_TABLE.search(label.table.stem)), not label.place.is_complete
+def _rank(label: LabelTable) -> tuple[bool, bool, bool]:
+    place = label.place
+    return bool(_LATER_TABLE.search(label.table.stem)), not place.is_complete, place.found < 0.5 * place.files
 
 
 def _of_most_rows(found: Sequence[LabelTable]) -> list[LabelTable]:
@@ -366,14 +380,23 @@ def _agree(one: LabelTable, other: LabelTable) -> bool:
     return all(known.get(id) == cells for id, cells in rows)
 
 
-def _plainness(label: LabelTable) -> tuple[int, bool, int]:
-    return len(label.place.templates), label.field != label.id, label.table.header.index(label.field)
+def _plainness(label: LabelTable) -> tuple[bool, int, bool, int]:
+    position = label.table.header.index(label.field)
+    return bool(label.rivals), len(label.place.templates), label.field != label.id, position
 
 
 def decide_label(found: Sequence[LabelTable], test: TestImages, findings: Findings) -> LabelTable:
     """The one way to read the table; asks which column is the label if nothing says it."""
     # Several columns may name the images: that of the id, or else the first.
     first = min(found, key=_plainness)
+    if first.rivals:
+        raise UnclearError(
+            f"the rows of {first.table.name} have images in {first.place.text} and in {some(first.rivals, 2)}: "
+            "nothing says which are meant",
+            fix="leave the others out of the folder or archive",
+        )
+    if first.left_out:
+        findings.assume("labels", f"{first.table.name} is the table; left out: {some(first.left_out)}")
     if first.label or first.columns:
         return first
     others = tuple(name for name in first.table.header if name not in (first.id, first.field))

@@ -96,7 +96,7 @@ def _write(
         name,
         path,
         text,
-        tuple(findings.conclusions),
+        findings.in_order(),
         len(index.train),
         len(index.test),
         len(index.classes),
@@ -113,7 +113,7 @@ def _checked(text: str, name: str, evidence: Source, where: Path | str, staging_
         _require_other_images(index)
         return index
     except (ProblemsError, PluginError, DataError) as error:
-        listed = "\n".join(f"  {each.topic}: {each.text}" for each in findings.conclusions)
+        listed = "\n".join(f"  {each.topic}: {each.text}" for each in findings.in_order())
         raise UnclearError(
             f"what was inferred does not fit all files, so nothing is written\n{listed}\n{_without_fixes(error)}",
             where=where,

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 
 from runner.errors import DataError
 
+_TOPICS = (
+    *("sample submission", "test images", "training images", "validation images", "images", "labels", "positive"),
+    *("groups", "metric", "preset"),
+)
+
 
 class UnclearError(DataError):
     """Files that do not say what a competition is, or that contradict themselves: nothing is written."""
@@ -65,6 +70,10 @@ class Findings:
     def assume(self, topic: str, text: str) -> None:
         """Keep what no evidence says."""
         self.conclusions.append(Conclusion(topic, text, is_assumed=True))
+
+    def in_order(self) -> tuple[Conclusion, ...]:
+        """The conclusions by topic, the evidence on the images first."""
+        return tuple(sorted(self.conclusions, key=lambda each: _TOPICS.index(each.topic)))
 
     def answer(self, question: Question) -> tuple[str, bool]:
         """The answer, and whether it is only assumed; an UnclearError if it must be given and is not."""

@@ -152,6 +152,13 @@ def _no_images(sample: Sample, source: Source) -> UnclearError:
             f"{source.images.folders['']:,} images lie beside the tables, and a template needs a folder",
             fix="put the training images and the test images in a folder each, such as train/ and test/",
         )
+    numbers = {stem.lstrip("0"): stem for stem in source.images.stems if stem.isdigit()}
+    if padded := numbers.get(sample.ids[0].lstrip("0")):
+        return UnclearError(
+            f"the ids of {sample.table.name} are numbers such as {sample.ids[0]}, and the images have zeros in front: "
+            f"{padded}",
+            fix="rename the images; or write a `prepare` that writes the ids so: docs/competitions.md",
+        )
     kinds = sorted({name.rpartition(".")[2] for name in source.other_files if "." in name})
     others = f"; other files end in {some(kinds)}" if kinds else ""
     return UnclearError(

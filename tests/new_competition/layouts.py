@@ -1038,6 +1038,174 @@ def signs_with_tabs() -> Files:
     }
 
 
+# --- more tables and folders than are needed ----------------------------------------------------
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv", id="image", label="cell"),
+    train="train/{id}",
+    test="test/{id}",
+    metric="accuracy",
+    assumed=("valid.csv",),
+)
+def cells_with_three_tables() -> Files:
+    files = {part: [f"{part}_{n}.png" for n in range(count)] for part, count in (("train", 40), ("valid", 10))}
+    test = [f"test_{n}.png" for n in range(12)]
+    kinds = ["Eosinophil", "Monocyte", "Lymphocyte"]
+    return {
+        **images("train", files["train"], ""),
+        **images("valid", files["valid"], ""),
+        **images("test", test, ""),
+        **{f"{part}.csv": table("image,cell", beside(ids, pick(kinds, len(ids)))) for part, ids in files.items()},
+        "sample_submission.csv": table("image,cell", [(t, "Monocyte") for t in test]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train_labels.csv", id="image_id", label="label"),
+    train="train/{id}.jpg",
+    test="test/{id}.jpg",
+    metric="accuracy",
+)
+def metadata_beside_labels() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("image_id,width,height,camera", [(a, 640, 480 + n % 3, "x") for n, a in enumerate(A)]),
+        "train_labels.csv": table("image_id,label", beside(A, pick(["a", "b", "c"], 40))),
+        "test.csv": table("image_id,width,height,camera", [(t, 640, 480, "x") for t in T]),
+        "sample_submission.csv": table("image_id,label", [(t, "a") for t in T]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv", id="product", label="category"),
+    train="images/{id}/*.jpg",
+    test="images/{id}/*.jpg",
+    metric="accuracy",
+)
+def products_in_folders() -> Files:
+    products, others = names("P", 30), names("Q", 10)
+    return {
+        **{f"images/{p}/{n}.jpg": b"" for m, p in enumerate(products + others) for n in range(1 + m % 3)},
+        "train.csv": table("product,category", beside(products, pick(["shoe", "shirt", "bag"], 30))),
+        "test.csv": table("product", [(p,) for p in others]),
+        "sample_submission.csv": table("product,category", [(p, "bag") for p in others]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv", id="Image", label="class_name"),
+    train="train/{id}",
+    test="test/{id}",
+    metric="accuracy",
+)
+def suffixes_in_other_letters_and_a_class_map() -> Files:
+    return {
+        **images("train", A, ".jpg"),
+        **images("test", T, ".jpg"),
+        "train.csv": table(
+            ",Image,class_name,class_id",
+            [(n, f"{a}.JPG", ["ant", "bee", "fly"][n % 3], n % 3) for n, a in enumerate(A)],
+        ),
+        "class_map.csv": table("class_id,class_name", [(0, "ant"), (1, "bee"), (2, "fly")]),
+        "sample_submission.csv": table("Image,Prediction", [(f"{t}.JPG", "ant") for t in T]),
+    }
+
+
+@layout(
+    "--metric log_loss",
+    labels=Binary(csv="train.csv", id="id", label="healthy", positive=("True",)),
+    train="train/{id}.png",
+    test="test/{id}.png",
+    metric="binary_log_loss",
+)
+def truth_in_words() -> Files:
+    return {
+        **images("train", A, ".png"),
+        **images("train_masks", A, ".png"),
+        **images("test", T, ".png"),
+        "train.csv": table("id,healthy", beside(A, pick(["True", "False"], 40))),
+        "sample_submission.csv": table("id,healthy", [(t, 0.5) for t in T]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv", id="id", label="label"),
+    train="train/{id}.jpg",
+    test="test/{id}.jpg",
+    sample="sample_submission.csv",
+    metric="accuracy",
+)
+def several_stages_of_samples() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label", beside(A, pick(["a", "b", "c"], 40))),
+        "sample_submission.csv": table("id,label", [(t, "a") for t in T]),
+        "sample_submission_stage1.csv": table("id,label", [(t, "a") for t in T[:5]]),
+        "solution_stage1.csv": table("id,label,Usage", [(t, "a", "Public") for t in T[:5]]),
+    }
+
+
+@layout(
+    "--metric auc",
+    labels=Binary(csv="train.csv", id="StudyInstanceUID", label="fracture"),
+    train="train_images/{id}/*.jpg",
+    test="test_images/{id}/*.jpg",
+    metric="roc_auc",
+)
+def scans_with_many_slices() -> Files:
+    studies, others = [f"1.2.826.0.1.{n}" for n in range(20)], [f"1.2.826.0.2.{n}" for n in range(6)]
+    return {
+        **{f"train_images/{s}/{n}.jpg": b"" for m, s in enumerate(studies) for n in range(1, 4 + m % 3)},
+        **{f"test_images/{s}/{n}.jpg": b"" for m, s in enumerate(others) for n in range(1, 4 + m % 3)},
+        "train.csv": table("StudyInstanceUID,fracture", beside(studies, pick([0, 1], 20))),
+        "train_bounding_boxes.csv": table("x,y,StudyInstanceUID", [(1, 2, s) for s in studies[:9]]),
+        "test.csv": table("StudyInstanceUID", [(s,) for s in others]),
+        "sample_submission.csv": table("StudyInstanceUID,fracture", [(s, 0.5) for s in others]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(),
+    train="Training/{label}/{id}",
+    test="Test/{id}",
+    metric="accuracy",
+)
+def fruit_with_blanks_in_folders() -> Files:
+    kinds = ["Apple Red 1", "Banana", "Cherry Wax"]
+    return {
+        **{name: b"" for n, kind in enumerate(kinds) for name in images(f"Training/{kind}", A[n * 9 : n * 9 + 9])},
+        **images("Test", T),
+        "sample_submission.csv": table("filename,fruit", [(f"{t}.jpg", "Banana") for t in T]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv", id="filename", label="label"),
+    train=("train/{id}", "train_extra/{id}"),
+    test="test/{id}",
+    metric="accuracy",
+)
+def one_table_of_two_folders() -> Files:
+    main, extra = [f"{a}.jpg" for a in A], [f"e{n}.jpg" for n in range(20)]
+    return {
+        **images("train", main, ""),
+        **images("train_extra", extra, ""),
+        **images("test", T),
+        "train.csv": table("filename,label", beside(main + extra, pick(["x", "y", "z"], 60))),
+        "sample_submission.csv": table("filename,label", [(f"{t}.jpg", "x") for t in T]),
+    }
+
+
 # --- refused ----------------------------------------------------------------------------------
 
 
@@ -1122,4 +1290,80 @@ def columns_of_other_classes() -> Files:
         **images("test", T),
         "train.csv": table("id,breed", beside(A, pick(["beagle", "boxer", "collie"], 40))),
         "sample_submission.csv": table("id,class_0,class_1,class_2", [(t, 0.3, 0.3, 0.4) for t in T]),
+    }
+
+
+@layout("--metric accuracy", refused="may hold the label in 2 ways")
+def names_of_two_meanings() -> Files:
+    return {
+        **{
+            f"train/{site}/{kind}_{n}.jpg": b""
+            for site in ("north", "south")
+            for kind in ("oak", "elm")
+            for n in range(9)
+        },
+        **images("test", T),
+        "sample_submission.csv": table("id,answer", [(t, 0) for t in T]),
+    }
+
+
+@layout("--metric mean_f1", refused="lists in brackets")
+def lists_in_brackets() -> Files:
+    lists = pick(["\"['a', 'b']\"", "\"['a']\"", "\"['b', 'c']\""], 40)
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,tags", beside(A, lists)),
+        "sample_submission.csv": table("id,tags", [(t, "a b") for t in T]),
+    }
+
+
+@layout("--metric auc", refused="one column beside the id")
+def an_auc_of_many_classes_in_one_column() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label", beside(A, pick([0, 1, 2], 40))),
+        "sample_submission.csv": table("id,label", [(t, 0.5) for t in T]),
+    }
+
+
+@layout("--metric accuracy", refused="ask for different ids")
+def samples_that_ask_for_different_ids() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label", beside(A, pick(["a", "b", "c"], 40))),
+        "submission_a.csv": table("id,label", [(t, "a") for t in T[:8]]),
+        "submission_b.csv": table("id,label", [(t, "a") for t in T[4:]]),
+    }
+
+
+@layout("--metric accuracy", refused="not of")
+def a_column_and_cells_that_disagree() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label,species", beside(A, pick([1, 2, 3], 40, 1), pick(["owl", "jay", "tit"], 40, 2))),
+        "sample_submission.csv": table("id,label", [(t, "owl") for t in T]),
+    }
+
+
+@layout("--metric accuracy --label labl", refused="no table has a column 'labl'")
+def a_label_that_is_misspelt() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label", beside(A, pick(["a", "b", "c"], 40))),
+        "sample_submission.csv": table("id,label", [(t, "a") for t in T]),
+    }
+
+
+@layout("--metric accuracy", refused="zeros in front")
+def ids_that_are_padded_otherwise() -> Files:
+    return {
+        **images("train", [f"{n:05d}" for n in range(40)]),
+        **images("test", [f"{n:05d}" for n in range(40, 60)]),
+        "train.csv": table("id,label", [(n, "abc"[n % 3]) for n in range(40)]),
+        "sample_submission.csv": table("id,label", [(n, "a") for n in range(40, 60)]),
     }

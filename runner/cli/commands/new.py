@@ -59,7 +59,8 @@ def new(options: GlobalOptions, slug: str, source: Path | None, yes: bool, force
     if options.as_json:
         print_json(made)
         return
-    _print(made, source)
+    words = ["run", *(["--from", str(source)] if source else []), "--no-submit"]
+    _print(made, options.root_workspace.command_line(made.name, *words))
 
 
 def _answers(answers: Any, *, asks: bool) -> Ask:
@@ -78,7 +79,7 @@ def _answers(answers: Any, *, asks: bool) -> Ask:
     return answer
 
 
-def _print(made: NewCompetition, source: Path | None) -> None:
+def _print(made: NewCompetition, next_command: str) -> None:
     width = max(len(each.topic) for each in made.conclusions)
     for each in made.conclusions:
         click.echo(f"  {each.topic:<{width}}  {'ASSUMED ' if each.is_assumed else ''}{each.text}")
@@ -88,7 +89,4 @@ def _print(made: NewCompetition, source: Path | None) -> None:
     )
     for problem in made.warnings:
         click.echo(f"  warning: {problem}" + f", and {problem.more:,} more" * bool(problem.more))
-    from runner.commands import command as line
-
-    words = ["run", *(["--from", str(source)] if source else []), "--no-submit"]
-    click.echo(f"next: {line(made.name, *words)}")
+    click.echo(f"next: {next_command}")
