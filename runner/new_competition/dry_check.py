@@ -57,6 +57,7 @@ def check(
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(match.location.folder / match.path, target)
     extract_pixels(competition, staging_dir)
+    extract_pixels(competition, staging_dir)
     index = build_index(competition, staging_dir, ListedFiles(staging_dir, listed))
     return Checked(competition, index)
 

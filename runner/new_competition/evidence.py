@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from runner.contract.labels import Coco
 from runner.csv_file import CsvError, TableFile
@@ -161,6 +161,7 @@ class Source:
     headers: tuple[ImageHeader, ...] = ()
     unread: tuple[str, ...] = ()  # tables that cannot be read, and why
     other_files: tuple[str, ...] = ()  # neither tables nor images
+    arrays: Mapping[str, Path] = field(default_factory=dict)  # HDF5 files, and where they are on this disk
 
     def table(self, name: str) -> SourceTable | None:
         """The table with this path, or with this name at its end."""

@@ -32,6 +32,7 @@ class Place:
     files: int  # images in the folders
     bands: tuple[str, ...] = ()  # what tells the files of one id from each other
     folder: str = ""  # of the images
+    images: object = None  # the images as a competition file says them, if they are not files of their own
 
     @property
     def is_complete(self) -> bool:

@@ -21,7 +21,6 @@ from runner.new_competition.questions import Findings, Question, UnclearError, s
 from runner.new_competition.test_images import TestImages, find_test_images
 
 PRESETS = ("side_on", "top_down", "radar", "no_flip")
-_PRESET_OF_NOBODY = "side_on"
 _MOST_SHORT_SIDE = 64  # pixels of images that are unlike photographs
 _COLOUR = ("RGB", "RGBA", "CMYK", "YCbCr", "P")
 _SIDES = re.compile(r"(.+)([_-])(left|right|l|r|front|back|top|bottom|before|after)", re.IGNORECASE)
@@ -56,7 +55,7 @@ def infer(source: Source, about: About, findings: Findings) -> PluginText:
         *([Field("test_csv", _table(test.table))] if test.table else []),
         Field("sample_submission", test.sample.table.name),
         *_submission_fields(test, metric),
-        _preset(findings),
+        _preset(test, findings),
         Field("metric", _metric_code(metric), _metric_comment(kind, metric)),
         *_recipe(source, labels, findings),
         *([Field("notebooks_only", True)] if about.notebooks_only else []),
@@ -122,6 +121,8 @@ def _tell_labels(labels: LabelTable | LabelNames, kind: Kind, findings: Findings
             findings.conclude("validation images", labels.valid)
         return
     place, table = labels.place, labels.table.name
+    if place.bands:
+        findings.assume("training images", f"the files of one id are bands of one image: {some(place.bands)}")
     counted = "a pattern" if "*" in place.text else f"{place.found:,} of {place.rows:,} rows of {table} have an image"
     findings.conclude("training images", f"{place.text}: {counted}")
     what = f"column {labels.label!r}" if not labels.columns else f"columns {some(labels.columns, 4)}"
@@ -133,7 +134,7 @@ def _labels_call(labels: LabelTable | LabelNames, kind: Kind, group: str | None)
     if isinstance(labels, LabelNames):
         return Call(kind.labels.__name__, (), (*kind.fields, *((("group", group),) if group else ())))
     csv = ("csv", _table(labels.table))
-    id = (("id", labels.id),) if labels.id != "id" else ()
+    id = (("id", labels.id),) if labels.id != "id" and labels.field else ()
     of_group = (("group", group),) if group else ()
     if kind.labels is SeveralTargets:
         return Call(
@@ -243,6 +244,8 @@ def _train_images(labels: LabelTable | LabelNames) -> object:
 
 def _images(place: Place) -> object:
     """A template, several of which one exists, or the files whose bands are stacked."""
+    if place.images is not None:
+        return place.images
     if place.bands:
         return Call("Stack", place.templates)
     return place.templates[0] if len(place.templates) == 1 else place.templates
@@ -256,8 +259,18 @@ def _bands_comment(place: Place) -> str:
     return "ASSUMED: the files of one id are bands of one image" if place.bands else ""
 
 
+def _is_small(place: Place) -> bool:
+    """Whether the images of a place in a table are smaller than photographs."""
+    shape = place.images.arguments[-1] if isinstance(place.images, Call) and place.images.name == "Pixels" else ()
+    return isinstance(shape, tuple) and bool(shape) and max(shape) <= _MOST_SHORT_SIDE
+
+
 def _recipe(source: Source, labels: LabelTable | LabelNames, findings: Findings) -> Iterator[Field]:
     """Another recipe than that for photographs, if the images' headers say that they are none."""
+    if isinstance(labels, LabelTable) and labels.place.images is not None and not source.headers:
+        if _is_small(labels.place):
+            yield Field("recipe", Name("UNLIKE_PHOTOGRAPHS"), "such small images are unlike the pretraining ones")
+        return
     if not source.headers:
         return
     sizes = Counter((header.width, header.height) for header in source.headers)
@@ -343,14 +356,17 @@ def _metric_comment(kind: Kind, metric: MetricExpression) -> str:
     return metric.note
 
 
-def _preset(findings: Findings) -> Field:
-    question = Question("--preset", "what may be flipped: the preset", PRESETS, _PRESET_OF_NOBODY)
+def _preset(test: TestImages, findings: Findings) -> Field:
+    # Pixels in a table are letters and digits, mostly.
+    usual = "no_flip" if test.pixels else "side_on"
+    question = Question("--preset", "what may be flipped: the preset", PRESETS, usual)
     preset, is_assumed = findings.answer(question)
     if preset.lower() not in PRESETS:
         raise UnclearError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}", fix="... --preset side_on")
-    comment = "ASSUMED: flipped left to right, never upside down (--preset)" if is_assumed else ""
+    what = "no flips" if test.pixels else "flipped left to right, never upside down"
+    comment = f"ASSUMED: {what} (--preset)" if is_assumed else ""
     if is_assumed:
-        findings.assume("preset", "SIDE_ON: flipped left to right, never upside down; the files do not say")
+        findings.assume("preset", f"{preset.upper()}: {what}; the files do not say")
     return Field("preset", Name(preset.upper()), comment)
 
 

@@ -11,6 +11,7 @@ from runner.contract.patterns import row_pattern
 from runner.csv_file import parse_number
 from runner.new_competition.evidence import Source, SourceTable
 from runner.new_competition.image_places import Fields, Place, best_places, find_places, probe_paths
+from runner.new_competition.image_tables import datasets_with, pixel_tables
 from runner.new_competition.questions import Findings, Question, UnclearError, some
 from runner.new_competition.test_images import TestImages
 from runner.problems import did_you_mean
@@ -67,7 +68,8 @@ def find_label_tables(source: Source, test: TestImages, findings: Findings) -> l
     # Test rows may have the names of training images.
     of_test = [table for table in tables if _is_test_table(table)]
     others = [table for table in tables if table not in of_test]
-    found = [label for table in others for label in _in_table(table, source, test, findings)]
+    search = _in_table if test.place.images is None else _with_images_in_tables
+    found = [label for table in others for label in search(table, source, test, findings)]
     found = found or [label for table in of_test for label in _in_table(table, source, test, findings)]
     if not found:
         _require_columns(findings.answers.label, tables)
@@ -76,6 +78,8 @@ def find_label_tables(source: Source, test: TestImages, findings: Findings) -> l
     strongest = [label for label in found if label.strength == most]
     chosen = _main(strongest)
     chosen = _of_most_rows(chosen) if len({label.table.name for label in chosen}) > 1 else chosen
+    for other in strongest:
+        _require_agreement(chosen[0], other)
     left_out = {label.table.name for label in strongest if label.strength} - {chosen[0].table.name}
     return [replace(label, left_out=tuple(sorted(left_out))) for label in chosen]
 
@@ -124,6 +128,40 @@ def _in_table(table: SourceTable, source: Source, test: TestImages, findings: Fi
     for label, is_id in found:
         if is_id or not has_ids:
             yield from _with_target(label, test, findings)
+
+
+def _with_images_in_tables(
+    table: SourceTable, source: Source, test: TestImages, findings: Findings
+) -> Iterator[LabelTable]:
+    """The table with each of its columns that names rows of pixels or datasets; or with pixels of its own."""
+    if table is test.sample.table:
+        return
+    pixels = [each for each in pixel_tables(source) if test.pixels is None or each.table is not test.pixels.table]
+    own = next((each for each in pixels if each.table is table), None)
+    plain = own.without_pixels if own else table
+    if own:
+        id = _own_id(plain, test)
+        rows = plain.column(plain.header[0]) if plain.header else ()
+        yield from _with_target(LabelTable(plain, id or "id", id or "", own.place(rows, id)), test, findings)
+        return
+    for name in plain.header[:_WIDE]:
+        ids = plain.column(name)
+        if len(set(ids)) <= _MOST_REPEATED * len(ids):
+            continue
+        if datasets := datasets_with(ids, source, but=test.place):
+            yield from _with_target(LabelTable(plain, name, name, datasets), test, findings)
+        for each in pixels:
+            inner = each.without_pixels
+            of_rows = next((other for other in inner.header if set(inner.column(other)) >= set(ids)), None)
+            if of_rows:
+                yield from _with_target(LabelTable(plain, name, name, each.place(ids, of_rows)), test, findings)
+
+
+def _own_id(plain: SourceTable, test: TestImages) -> str | None:
+    """The column of the ids of a table with pixels; None if its rows are only numbered."""
+    named = [name for name in plain.header if _plain(name) == _plain(test.sample.id) or name.lower() == "id"]
+    unique = [name for name in named if len(set(plain.column(name))) == len(plain)]
+    return unique[0] if unique else None
 
 
 def _ids_of(table: SourceTable, name: str, test: TestImages) -> Iterator[tuple[str, list[str]]]:
@@ -350,9 +388,30 @@ def _is_test_table(table: SourceTable) -> bool:
     return bool(_TEST_TABLE.search(table.stem)) and not is_train
 
 
-def _rank(label: LabelTable) -> tuple[bool, bool, bool]:
-    place = label.place
-    return bool(_LATER_TABLE.search(label.table.stem)), not place.is_complete, place.found < 0.5 * place.files
+def _rank(label: LabelTable) -> tuple[bool, bool, bool, bool]:
+    place, stem = label.place, label.table.stem
+    return bool(_LATER_TABLE.search(stem)), not place.is_complete, place.found < 0.5 * place.files, "train" not in stem
+
+
+def _require_agreement(one: LabelTable, other: LabelTable) -> None:
+    """An UnclearError if another table has other labels for the same ids."""
+    if other.table is one.table or (one.label, one.columns, one.rows) != (other.label, other.columns, other.rows):
+        return
+    if one.id not in one.table.header or other.id not in other.table.header:
+        return
+    known, cells = _cells_by_id(one), _cells_by_id(other)
+    different = [id for id in cells if id in known and cells[id] != known[id]]
+    if different:
+        raise UnclearError(
+            f"{one.table.name} and {other.table.name} have different labels for {len(different):,} ids, such as "
+            f"{different[0]}: {' '.join(known[different[0]])} and {' '.join(cells[different[0]])}",
+            fix=f"say which is right: `... --table {one.table.name}`",
+        )
+
+
+def _cells_by_id(label: LabelTable) -> dict[str, tuple[str, ...]]:
+    names = [label.label] if label.label else list(label.columns)
+    return dict(zip(label.table.column(label.id), label.table.columns(names), strict=True))
 
 
 def _of_most_rows(found: Sequence[LabelTable]) -> list[LabelTable]:
@@ -362,6 +421,7 @@ def _of_most_rows(found: Sequence[LabelTable]) -> list[LabelTable]:
     for other in found[1:]:
         if other.table is first.table:
             continue
+        _require_agreement(first, other)
         if (other.label, other.columns) != (first.label, first.columns) or not _agree(first, other):
             names = some(list(dict.fromkeys(label.table.name for label in found)))
             raise UnclearError(
@@ -374,14 +434,13 @@ def _of_most_rows(found: Sequence[LabelTable]) -> list[LabelTable]:
 def _agree(one: LabelTable, other: LabelTable) -> bool:
     if one.id not in one.table.header or other.id not in other.table.header:
         return False
-    names = [one.label] if one.label else list(one.columns)
-    known = dict(zip(one.table.column(one.id), one.table.columns(names), strict=True))
-    rows = zip(other.table.column(other.id), other.table.columns(names), strict=True)
-    return all(known.get(id) == cells for id, cells in rows)
+    known = _cells_by_id(one)
+    return all(known.get(id) == cells for id, cells in _cells_by_id(other).items())
 
 
 def _plainness(label: LabelTable) -> tuple[bool, int, bool, int]:
-    position = label.table.header.index(label.field)
+    header = label.table.header
+    position = header.index(label.field) if label.field in header else len(header)
     return bool(label.rivals), len(label.place.templates), label.field != label.id, position
 
 

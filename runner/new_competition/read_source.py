@@ -56,7 +56,9 @@ def read_source(
     images = [each for each in found if _suffix(each.path) in READ_SUFFIXES]
     others = [each.path for each in found if each.path not in is_table and _suffix(each.path) not in READ_SUFFIXES]
     names = ImageNames(each.path for each in images)
-    return Source(tuple(locations), tuple(tables), names, _read_headers(images), tuple(unread), tuple(others))
+    arrays = {each.path: each.disk_path for each in found if _suffix(each.path) in _ARRAYS and each.disk_path.is_file()}
+    headers = _read_headers(images)
+    return Source(tuple(locations), tuple(tables), names, headers, tuple(unread), tuple(others), arrays)
 
 
 def _locations(path: Path, scratch_dir: Path, retry_command: str) -> list[Location]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runner.new_competition.evidence import ImageNames, Source, SourceTable
 from runner.new_competition.image_places import Place, all_paths, best_places, find_places, role_of
+from runner.new_competition.image_tables import PixelTable, datasets_of_test, pixels_of_test
 from runner.new_competition.questions import Findings, UnclearError, some
 from runner.new_competition.sample_form import Sample, as_long, find_sample, read_sample
 
@@ -22,6 +23,7 @@ class TestImages:
     place: Place
     table: SourceTable | None = None  # of the test rows, where their columns say the images' names
     table_id: str = ""  # the column of that table with the sample's ids
+    pixels: PixelTable | None = None  # the table with their pixels
 
     def paths(self, images: ImageNames) -> set[str]:
         """The test images, as far as a template names one."""
@@ -39,11 +41,24 @@ def find_test_images(source: Source, findings: Findings) -> TestImages:
         sample, places = _placed(read_sample(table, findings), source, candidates)
         if places:
             found.append(_best(sample, places, source, findings))
+    found = found or _in_tables(candidates, source, findings)
     if not found:
         raise _no_images(read_sample(candidates[0], findings), source)
     test = found[0] if len(found) == 1 else _one_of(found)
     _tell(test, len(candidates), findings)
     return test
+
+
+def _in_tables(candidates: Sequence[SourceTable], source: Source, findings: Findings) -> list[TestImages]:
+    """The samples whose ids have images that are not files of their own."""
+    found = []
+    for table in candidates:
+        sample = read_sample(table, findings)
+        if place := datasets_of_test(sample, source):
+            found.append(TestImages(sample, place))
+        elif pixels := pixels_of_test(sample, source):
+            found.append(TestImages(sample, pixels[0].place(sample.ids, pixels[1]), pixels=pixels[0]))
+    return found
 
 
 _Places = list[tuple[Place, SourceTable | None, str]]

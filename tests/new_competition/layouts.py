@@ -13,13 +13,16 @@ from pathlib import Path
 from runner.contract import (
     Binary,
     Coco,
+    Hdf5,
     Images,
     Labels,
     Multiclass,
     Multilabel,
     Ordinal,
+    Pixels,
     Regression,
     SeveralTargets,
+    Stack,
 )
 
 Content = str | bytes
@@ -692,7 +695,14 @@ def sounds_with_commas_and_a_noisy_table() -> Files:
     }
 
 
-@layout("--metric macro_f1", refused="not read yet")
+@layout(
+    "--metric macro_f1",
+    labels=Multilabel(csv="train.csv", id="Id", label="Target"),
+    train=Stack(*(f"train/{{id}}_{colour}.png" for colour in ("red", "green", "blue", "yellow"))),
+    test=Stack(*(f"test/{{id}}_{colour}.png" for colour in ("red", "green", "blue", "yellow"))),
+    metric="macro_f1_of_tags",
+    assumed=("bands",),
+)
 def proteins_in_four_files() -> Files:
     rng = random.Random(8)
     colours = ("red", "green", "blue", "yellow")
@@ -1206,6 +1216,113 @@ def one_table_of_two_folders() -> Files:
     }
 
 
+# --- pixels in tables -------------------------------------------------------------------------
+
+
+def pixels(rows: int, values: int, seed: int) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [[rng.randint(0, 255) for _ in range(values)] for _ in range(rows)]
+
+
+DIGITS = ",".join(f"pixel{n}" for n in range(64))
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv"),
+    train=Pixels("train.csv", "pixel*", (8, 8)),
+    test=Pixels("test.csv", "pixel*", (8, 8)),
+    metric="accuracy",
+    assumed=("no flips",),
+)
+def digits_without_ids() -> Files:
+    return {
+        "train.csv": table(f"label,{DIGITS}", [(n % 10, *row) for n, row in enumerate(pixels(40, 64, 1))]),
+        "test.csv": table(DIGITS, pixels(12, 64, 2)),
+        "sample_submission.csv": table("ImageId,Label", [(n, 0) for n in range(1, 13)]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train.csv"),
+    train=Pixels("train.csv", "pixel*", (8, 8)),
+    test=Pixels("test.csv", "pixel*", (8, 8), id="id"),
+    metric="accuracy",
+)
+def digits_with_ids_of_the_test() -> Files:
+    return {
+        "train.csv": table(f"label,{DIGITS}", [(n % 10, *row) for n, row in enumerate(pixels(40, 64, 1))]),
+        "test.csv": table(f"id,{DIGITS}", [(n, *row) for n, row in enumerate(pixels(12, 64, 2))]),
+        "Dig-MNIST.csv": table(f"label,{DIGITS}", [(n % 10, *row) for n, row in enumerate(pixels(9, 64, 3))]),
+        "sample_submission.csv": table("id,label", [(n, 0) for n in range(12)]),
+    }
+
+
+@layout(
+    "--metric rmse",
+    labels=Regression(csv="training.csv", id="face", columns=("eye_x", "eye_y")),
+    train=Pixels("training.csv", "Image", (8, 8), id="face"),
+    test=Pixels("test.csv", "Image", (8, 8), id="face"),
+    metric="rmse",
+)
+def faces_in_one_cell() -> Files:
+    cells = [" ".join(map(str, row)) for row in pixels(40, 64, 1)]
+    return {
+        "training.csv": table("face,eye_x,eye_y,Image", beside(A, numbers(40, 0, 8), numbers(40, 0, 8, seed=2), cells)),
+        "test.csv": table("face,Image", beside(T, cells[:12])),
+        "sample_submission.csv": table("face,eye_x,eye_y", [(t, 1, 1) for t in T]),
+    }
+
+
+@layout(
+    "--metric accuracy",
+    labels=Multiclass(csv="train_labels.csv", id="image_id"),
+    train=Pixels("train.csv", "pixel*", (8, 8), id="image_id"),
+    test=Pixels("test.csv", "pixel*", (8, 8), id="image_id"),
+    metric="accuracy",
+)
+def letters_with_a_table_of_labels() -> Files:
+    return {
+        "train.csv": table(f"image_id,{DIGITS}", [(a, *row) for a, row in beside(A, pixels(40, 64, 1))]),
+        "train_labels.csv": table("image_id,label", beside(A, pick(["alef", "bet", "gimel"], 40))),
+        "test.csv": table(f"image_id,{DIGITS}", [(t, *row) for t, row in beside(T, pixels(12, 64, 2))]),
+        "sample_submission.csv": table("image_id,label", [(t, "bet") for t in T]),
+    }
+
+
+def hdf5(ids: Sequence[str]) -> bytes:
+    """An HDF5 file with a dataset of each id."""
+    import h5py
+    import numpy as np
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for id in ids:
+            file[id] = np.void(b"\xff\xd8")
+    return content.getvalue()
+
+
+@layout(
+    "--metric partial_auc:0.8",
+    labels=Binary(csv="train-metadata.csv", id="isic_id", label="target", group="patient_id"),
+    train=Hdf5("train-image.hdf5"),
+    test=Hdf5("test-image.hdf5"),
+    metric="partial_auc",
+    assumed=("patient_id",),
+)
+def lesions_in_hdf5() -> Files:
+    return {
+        "train-image.hdf5": hdf5(A),
+        "test-image.hdf5": hdf5(T),
+        "train-metadata.csv": table(
+            "isic_id,target,patient_id,age", beside(A, pick([0, 1], 40), pick([f"IP_{n}" for n in range(12)], 40), A)
+        ),
+        "test-metadata.csv": table("isic_id,patient_id,age", beside(T, T, T)),
+        "sample_submission.csv": table("isic_id,target", [(t, 0.3) for t in T]),
+    }
+
+
 # --- refused ----------------------------------------------------------------------------------
 
 
@@ -1253,7 +1370,7 @@ def two_columns_that_may_be_the_label() -> Files:
     }
 
 
-@layout("--metric accuracy", refused="several tables name training images")
+@layout("--metric accuracy", refused="have different labels for")
 def two_tables_that_disagree() -> Files:
     return {
         **images("train", A),
@@ -1366,4 +1483,15 @@ def ids_that_are_padded_otherwise() -> Files:
         **images("test", [f"{n:05d}" for n in range(40, 60)]),
         "train.csv": table("id,label", [(n, "abc"[n % 3]) for n in range(40)]),
         "sample_submission.csv": table("id,label", [(n, "a") for n in range(40, 60)]),
+    }
+
+
+@layout("--metric accuracy", refused="have different labels for")
+def labels_that_were_corrected() -> Files:
+    return {
+        **images("train", A),
+        **images("test", T),
+        "train.csv": table("id,label", beside(A, pick(["a", "b", "c"], 40))),
+        "train_cleaned.csv": table("id,label", beside(A[:30], pick(["a", "b", "c"], 30, 5))),
+        "sample_submission.csv": table("id,label", [(t, "a") for t in T]),
     }
