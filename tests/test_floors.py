@@ -66,6 +66,8 @@ FLOORS = (
 FUNCTION_LEVEL = {
     "competitions": "the names alone are listed without importing a plugin",
     "competitions.iceberg": "a plugin must import fast, and reading its JSON needs numpy",
+    "competitions.freesound_2019": "a plugin must import fast, and spectrograms need numpy",
+    "competitions.hms_brain_activity": "a plugin must import fast, and spectrograms need numpy and pandas",
     "runner.images.views": "albumentations takes a second to import, and only random views need it",
     "runner.practice.build": "generators and baselines need torch-free but slow packages; listing their names does not",
 }

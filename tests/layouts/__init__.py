@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.layouts import of_classes, of_columns, of_numbers, of_tags
+from tests.layouts import of_classes, of_columns, of_numbers, of_sources, of_tags
 from tests.layouts.engine import Data, Solution
 
 Layout = Callable[[Data], Solution]
 
-_MODULES = (of_classes, of_columns, of_tags, of_numbers)
+_MODULES = (of_classes, of_columns, of_tags, of_numbers, of_sources)
 
 # By the name of the competition's command.
 LAYOUTS: dict[str, Layout] = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import tarfile
+import wave
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,61 @@ class Data:
         self._painted += 1
         image = paint(shares, self._painted, bands=bands)
         Image.fromarray(image[..., 0] if bands == 1 else image).save(self.path(name), quality=95)
+
+    def parquet(self, name: str, columns: Mapping[str, Any]) -> None:
+        """A parquet file of these columns."""
+        import pyarrow
+        from pyarrow import parquet
+
+        arrays = [pyarrow.array(values) for values in columns.values()]
+        parquet.write_table(pyarrow.Table.from_arrays(arrays, names=list(columns)), self.path(name))
+
+    def recording(self, name: str, shares: Sequence[float]) -> None:
+        """A WAV file of a second, with a tone for each share; the higher, the later."""
+        self._painted += 1
+        rate = 8000
+        times = np.arange(rate) / rate
+        tones = [share * np.sin(2 * np.pi * (300 * 1.9**n) * times) for n, share in enumerate(shares)]
+        noise = np.random.default_rng(self._painted).normal(0, 0.05, rate)
+        with wave.open(str(self.path(name)), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes((3000 * (np.sum(tones, axis=0) + noise)).astype("<i2").tobytes())
+
+    def hdf5(self, name: str, examples: Examples) -> None:
+        """A file of JPEGs by id."""
+        import h5py
+
+        with h5py.File(self.path(name), "w") as file:
+            for example in examples:
+                self._painted += 1
+                stream = io.BytesIO()
+                Image.fromarray(paint(example.shares, self._painted)).save(stream, "JPEG")
+                file.create_dataset(example.id, data=np.void(stream.getvalue()))
+
+    def tiff_levels(self, name: str, shares: Sequence[float]) -> None:
+        """A TIFF of three sizes."""
+        self._painted += 1
+        sizes = (128, 64, 32)
+        first, *more = (Image.fromarray(paint(shares, self._painted, size)) for size in sizes)
+        first.save(self.path(name), save_all=True, append_images=more)
+
+    def dicom(self, name: str, shares: Sequence[float]) -> None:
+        """A grey image of 12 bits, as bright as the first share; the other shares are stripes."""
+        from pydicom.dataset import FileDataset, FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+        self._painted += 1
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = FileDataset(str(self.path(name)), {}, file_meta=meta, preamble=bytes(128))
+        file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        pixels = paint(shares, self._painted, bands=1)[..., 0].astype(np.uint16) * 16
+        file.Rows, file.Columns = pixels.shape
+        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
+        file.PixelData = pixels.tobytes()
+        file.save_as(self.path(name), enforce_file_format=True)
 
     def zip(self, archive: str, *names: str, flat: bool = False) -> None:
         """Move files and folders into a zip; `flat`: without the name of the folder."""

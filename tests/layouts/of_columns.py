@@ -98,3 +98,41 @@ def siim_melanoma(data: Data) -> Solution:
         data.images(f"jpeg/{subset}/{{id}}.jpg", examples)
         data.text(f"{subset}/{examples[0].id}.dcm", "a DICOM file that is not needed")
     return solution(test)
+
+
+def alaska2(data: Data) -> Solution:
+    train, test = of_binary(lambda n: f"{n + 1:05d}.jpg", test=16)
+    for x in train[::2]:
+        data.image(f"Cover/{x.id}", (1.0, 0.0))
+        for kind in ("JMiPOD", "JUNIWARD", "UERD"):
+            data.image(f"{kind}/{x.id}", (0.0, 1.0))
+    names = [f"{n + 1:04d}.jpg" for n in range(len(test))]
+    data.images("Test/{name}", test, name=names)
+    data.csv("sample_submission.csv", "Id,Label", ((name, 0) for name in names))
+    return dict(zip(names, (x.label for x in test), strict=True))
+
+
+def hms_brain_activity(data: Data) -> Solution:
+    votes = [f"{name}_vote" for name in ("seizure", "lpd", "gpd", "lrda", "grda", "other")]
+    train, test = of_classes([f"{'0|' * n}5|{'1|' * (5 - n)}".rstrip("|") for n in range(6)], lambda n: 1000 + 7 * n)
+    header = "eeg_id,eeg_sub_id,spectrogram_id,spectrogram_label_offset_seconds,label_id,patient_id,expert_consensus"
+    rows = [
+        (x.id, sub, 90000 + int(x.id), 6.0 * sub, f"{x.id}{sub}", n // 2, "Other")
+        for n, x in enumerate(train)
+        for sub in (0, 1)
+    ]
+    cells = [x.cells for x in train for _ in (0, 1)]
+    data.csv("train.csv", (*header.split(","), *votes), ((*row, *cell) for row, cell in zip(rows, cells, strict=True)))
+    data.csv("test.csv", "spectrogram_id,eeg_id,patient_id", ((90000 + int(x.id), x.id, 99) for x in test))
+    data.csv("sample_submission.csv", ("eeg_id", *votes), ((x.id, *[1 / 6] * 6) for x in test))
+    for folder, examples in (("train_spectrograms", train), ("test_spectrograms", test)):
+        for x in examples:
+            powers = np.random.default_rng(int(x.id)).random((320, 40)) + 0.1
+            powers[:, 6 * int(np.argmax(x.shares)) :][:, :6] *= 1000
+            powers[3, 5] = np.nan
+            columns = [f"LL_{n}" for n in range(40)]
+            data.parquet(
+                f"{folder}/{90000 + int(x.id)}.parquet",
+                {"time": range(1, 641, 2), **dict(zip(columns, powers.T, strict=True))},
+            )
+    return solution(test)

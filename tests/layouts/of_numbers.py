@@ -50,3 +50,16 @@ def csiro_biomass(data: Data) -> Solution:
     data.images("train/{id}.jpg", train)
     data.images("test/{id}.jpg", test)
     return solution(test)
+
+
+def plant_traits_2024(data: Data) -> Solution:
+    traits = ("X4", "X11", "X18", "X26", "X50", "X3112")
+    train, test = of_numbers(6, 0, 20, lambda n: 192027691 + 3 * n)
+    soil = ("WORLDCLIM_BIO1_annual_mean_temperature", "SOIL_bdod_0.5cm_mean_0.01_deg")
+    columns = ("id", *soil, *(f"{trait}_mean" for trait in traits), *(f"{trait}_sd" for trait in traits))
+    data.csv("train.csv", columns, ((x.id, 12.2, 125, *x.cells, *[0.1] * 6) for x in train))
+    data.csv("test.csv", ("id", *soil), ((x.id, 12.2, 125) for x in test))
+    data.csv("sample_submission.csv", ("id", *traits), ((x.id, *[1] * 6) for x in test))
+    data.images("train_images/{id}.jpeg", train)
+    data.images("test_images/{id}.jpeg", test)
+    return solution(test)

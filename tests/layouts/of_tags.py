@@ -38,3 +38,30 @@ def imet_2019(data: Data) -> Solution:
 
 def imet_2020(data: Data) -> Solution:
     return imet_2019(data)
+
+
+def freesound_2019(data: Data) -> Solution:
+    tags = ("Accelerating_and_revving_and_vroom", "Bark", "Male_speech_and_man_speaking", "Zipper_(clothing)")
+    train, test = of_tags(tags, lambda n: f"{hex_id(n, 8)}.wav", sep=",")
+    data.csv("train_curated.csv", "fname,labels", ((x.id, x.label) for x in train))
+    data.csv("sample_submission.csv", ("fname", *tags), ((x.id, 0, 0, 0, 0) for x in test))
+    for folder, examples in (("train_curated", train), ("test", test)):
+        for x in examples:
+            data.recording(f"{folder}/{x.id}", x.shares)
+        data.zip(f"{folder}.zip", folder, flat=True)
+    return solution(test)
+
+
+def mlsp_birds(data: Data) -> Solution:
+    species = tuple(map(str, range(19)))
+    train, test = of_tags(species, lambda n: n, sep=" ", empty=True)
+    names = [f"PC{1 + n % 9}_20090531_050000_{n:04d}" for n in range(len(train) + len(test))]
+    essential, supplemental = "mlsp_contest_dataset/essential_data", "mlsp_contest_dataset/supplemental_data"
+    data.csv(f"{essential}/rec_id2filename.txt", "rec_id,filename", enumerate(names))
+    rows = [",".join([x.id, *x.label.split()]) for x in train] + [f"{x.id},?" for x in test]
+    data.text(f"{essential}/rec_labels_test_hidden.txt", "\n".join(["rec_id,[labels]", *rows]) + "\n")
+    data.images(supplemental + "/spectrograms/{name}.bmp", [*train, *test], name=names)
+    data.zip("mlsp_contest_dataset.zip", "mlsp_contest_dataset")
+    asked = ((100 * int(x.id) + n, 0) for x in test for n in range(19))
+    data.csv("sample_submission.csv", "Id,Probability", asked)
+    return solution(test)
