@@ -23,6 +23,7 @@ from runner.contract import (
 from runner.prediction.decisions import DecisionRule, FittedDecision
 from runner.report.run.calibration import calibration_bins, describe_calibration, expected_calibration_error
 from runner.report.run.confusion import ConfusedPair, Confusion, cluster_order
+from runner.report.run.confusion_figures import confusion_figures
 from runner.report.run.data import OofPredictions
 from runner.report.run.examples import caption, example_rows
 from runner.report.run.number_figures import numbers_figure
@@ -245,6 +246,17 @@ def test_many_classes_are_zoomed_to_the_most_confused() -> None:
     assert zoomed is not None and set(zoomed.classes) == {"c0", "c7", "c10", "c21"}
     assert zoomed.support.tolist() == [3, 3, 3, 3]
     assert Confusion.of(("a", "b"), np.array([0, 1]), np.array([0, 0])).zoomed is None
+
+
+def test_of_ten_thousand_classes_only_the_most_confused_are_drawn() -> None:
+    labels = np.arange(20_000) % 10_000
+    predictions = np.where(labels % 1000 < 3, labels + 1, labels)
+    confusion = Confusion.of([f"c{number}" for number in range(10_000)], labels, predictions)
+    (figure,) = confusion_figures(confusion)
+    assert figure.name == "confusion-zoomed" and len(confusion.zoomed.classes) == 14
+    assert str(confusion.most_confused[0]) == "c0 predicted as c1: 2 of 2"
+    none_confused = Confusion.of(confusion.classes, labels, labels)
+    assert len(confusion_figures(none_confused)) == 1
 
 
 def test_classes_that_are_confused_stand_side_by_side() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ Counts = NDArray[np.int64]
 
 READABLE = 30  # classes; a larger matrix is also shown zoomed
 ZOOMED = 14  # classes of a zoomed matrix
-_OPTIMAL = 300  # classes; beyond that the best order of leaves takes too long
+DRAWN = 300  # classes; beyond that only the zoomed matrix is shown, and the order of the classes is their own
 
 
 @dataclass(frozen=True)
@@ -32,34 +33,53 @@ class ConfusedPair:
 class Confusion:
     """Counts by actual class (rows) and predicted class (columns).
 
-    Classes that are confused are side by side, unless the classes have an order of their own.
+    Classes that are confused are side by side, unless the classes have an order of their own. Only the cells above 0
+    are kept: of ten thousand classes a matrix would have a hundred million.
     """
 
     classes: tuple[str, ...]
-    counts: Counts
+    cells: Counts  # (cells, 3): row, column and count, row by row
     support: Counts  # images of each actual class, whether their column is included or not
 
     @classmethod
     def of(cls, classes: Sequence[str], labels: Counts, predictions: Counts, *, keep_order: bool = False) -> Confusion:
-        """The matrix of class indices, row by row."""
-        from sklearn.metrics import confusion_matrix  # half a second
+        """The cells of class indices, row by row."""
+        cells, counts = np.unique(np.stack([labels, predictions], axis=1), axis=0, return_counts=True)
+        confusion = cls(tuple(classes), np.column_stack([cells, counts]), np.bincount(labels, minlength=len(classes)))
+        return confusion if keep_order or len(classes) > DRAWN else confusion.take(cluster_order(confusion.counts))
 
-        counts = confusion_matrix(labels, predictions, labels=np.arange(len(classes)))
-        order = list(range(len(counts))) if keep_order else cluster_order(counts)
-        ordered = counts[np.ix_(order, order)]
-        return cls(tuple(classes[index] for index in order), ordered, ordered.sum(axis=1))
+    @cached_property
+    def counts(self) -> Counts:
+        """The whole matrix, of classes that are few enough to be drawn."""
+        counts = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
+        rows, columns, of_cells = self.cells.T
+        counts[rows, columns] = of_cells
+        return counts
+
+    def take(self, indices: Sequence[int]) -> Confusion:
+        """Only these classes, in this order."""
+        place = np.full(len(self.classes), -1)
+        place[list(indices)] = np.arange(len(indices))
+        cells = np.column_stack([place[self.cells[:, :2]], self.cells[:, 2]])
+        cells = cells[(cells[:, :2] >= 0).all(axis=1)]
+        ordered = cells[np.lexsort((cells[:, 1], cells[:, 0]))]
+        return Confusion(tuple(self.classes[index] for index in indices), ordered, self.support[list(indices)])
 
     @property
+    def pairs(self) -> list[ConfusedPair]:
+        """All cells, row by row."""
+        return [
+            ConfusedPair(self.classes[row], self.classes[column], count, int(self.support[row]))
+            for row, column, count in self.cells.tolist()
+        ]
+
+    @cached_property
     def most_confused(self) -> list[ConfusedPair]:
         """All pairs of different classes that were confused, the most frequent first."""
-        pairs = [
-            ConfusedPair(self.classes[row], self.classes[column], int(self.counts[row, column]), int(self.support[row]))
-            for row, column in zip(*np.nonzero(self.counts), strict=True)
-            if row != column
-        ]
+        pairs = [pair for pair in self.pairs if pair.actual != pair.predicted]
         return sorted(pairs, key=lambda pair: (-pair.count, pair.support, pair.actual, pair.predicted))
 
-    @property
+    @cached_property
     def zoomed(self) -> Confusion | None:
         """The matrix of only the most confused classes, in the same order; None if all of them are readable."""
         if len(self.classes) <= READABLE:
@@ -68,9 +88,13 @@ class Confusion:
         for pair in self.most_confused:
             if len(chosen | {pair.actual, pair.predicted}) <= ZOOMED:
                 chosen |= {pair.actual, pair.predicted}
+            if len(chosen) == ZOOMED:
+                break
         shown = [index for index, name in enumerate(self.classes) if name in chosen]
-        names = tuple(self.classes[index] for index in shown)
-        return Confusion(names, self.counts[np.ix_(shown, shown)], self.support[shown]) if shown else None
+        if len(self.classes) <= DRAWN:
+            return self.take(shown) if shown else None
+        zoomed = self.take(shown or np.argsort(-self.support, kind="stable")[:ZOOMED].tolist())
+        return zoomed.take(cluster_order(zoomed.counts))
 
 
 def cluster_order(counts: Counts) -> list[int]:
@@ -83,5 +107,5 @@ def cluster_order(counts: Counts) -> list[int]:
     rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     distances = 2 - (rates + rates.T)
     np.fill_diagonal(distances, 0)
-    tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=len(counts) <= _OPTIMAL)
+    tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
     return leaves_list(tree).tolist()  # type: ignore[no-any-return]

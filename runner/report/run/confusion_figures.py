@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from runner.report.page.figures import BLUE, VERMILLION, ReportFigure, new_figure, plain_label, style, text_width
 from runner.report.page.page import Cell, Table
-from runner.report.run.confusion import ZOOMED, ConfusedPair, Confusion
+from runner.report.run.confusion import DRAWN, ZOOMED, ConfusedPair, Confusion
 
 _PAIRS = 40  # rows of the table of confused pairs
 _CELLS = 400  # rows of the table behind the matrix
@@ -37,9 +37,11 @@ def _pairs_table(pairs: list[ConfusedPair], caption: str, *, beside: bool = Fals
 
 
 def confusion_figures(confusion: Confusion) -> list[ReportFigure]:
-    """The most confused classes enlarged if there are many, then all classes."""
+    """The most confused classes enlarged if there are many, then all classes unless they are too many to draw."""
     zoomed = confusion.zoomed
-    return [confusion_figure(confusion)] if zoomed is None else [_zoomed_figure(zoomed), confusion_figure(confusion)]
+    if zoomed is None:
+        return [confusion_figure(confusion)]
+    return [_zoomed_figure(zoomed), *([confusion_figure(confusion)] if len(confusion.classes) <= DRAWN else [])]
 
 
 def confusion_figure(confusion: Confusion) -> ReportFigure:
@@ -72,15 +74,7 @@ def _zoomed_figure(confusion: Confusion) -> ReportFigure:
 
 
 def _cells_table(confusion: Confusion) -> Table:
-    cells = [
-        ConfusedPair(
-            confusion.classes[row],
-            confusion.classes[column],
-            int(confusion.counts[row, column]),
-            int(confusion.support[row]),
-        )
-        for row, column in zip(*np.nonzero(confusion.counts), strict=True)
-    ]
+    cells = confusion.pairs
     if len(cells) <= _CELLS:
         return _pairs_table(cells, "Cells above 0")
     frequent = [cell for cell in cells if cell.actual == cell.predicted or cell.count > 1]
@@ -142,10 +136,8 @@ def _short(name: str) -> str:
 
 def _cells(confusion: Confusion, left: int, step: float) -> list[str]:
     cells = []
-    for row, column in zip(*np.nonzero(confusion.counts), strict=True):
-        count, support = int(confusion.counts[row, column]), int(confusion.support[row])
-        pair = ConfusedPair(confusion.classes[row], confusion.classes[column], count, support)
-        x, y, share = left + column * step, left + row * step, count / support
+    for (row, column, count), pair in zip(confusion.cells.tolist(), confusion.pairs, strict=True):
+        x, y, share = left + column * step, left + row * step, count / pair.support
         fill = "var(--correct)" if row == column else "var(--error)"
         cells.append(
             f'<g data-at="{row},{column}"><title>{escape(str(pair))}</title><rect x="{x}" y="{y}" width="{step - 1}" '

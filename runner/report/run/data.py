@@ -36,7 +36,7 @@ from runner.errors import DamagedFileError, RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, readable_entries
 from runner.images.readers import open_encoded
-from runner.prediction.averaging import Mean
+from runner.prediction.averaging import Mean, blocks
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
 from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold
@@ -173,15 +173,16 @@ class OofPredictions:
             return of_targets
         if self.is_numbers:
             return squared_errors(self.targets, self.values)
+        is_soft = isinstance(self.labels, Multiclass) and self.labels.soft
+        if not (self.is_binary or self.is_multilabel or is_soft):
+            of_target = self.probabilities[np.arange(len(self.probabilities)), class_numbers(self.targets)]
+            return np.asarray(-np.log(np.clip(of_target, 1e-15, 1 - 1e-15)))
         inside = np.clip(self.probabilities, 1e-15, 1 - 1e-15)
-        if self.is_binary or self.is_multilabel:
-            loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
-            return loss
-        if isinstance(self.labels, Multiclass) and self.labels.soft:
+        if is_soft:
             of_shares: Matrix = -(self.targets * np.log(inside)).sum(axis=1)
             return of_shares
-        of_target: Matrix = -np.log(inside[np.arange(len(inside)), class_numbers(self.targets)])
-        return of_target
+        loss: Matrix = -(self.targets * np.log(inside) + (1 - self.targets) * np.log1p(-inside)).mean(axis=1)
+        return loss
 
     @cached_property
     def entropies(self) -> Matrix:
@@ -189,7 +190,10 @@ class OofPredictions:
         if self.by_target:
             of_targets: Matrix = np.sum([oof.entropies for _, oof in self.by_target], axis=0)
             return of_targets
-        inside = np.clip(self.probabilities, 1e-9, 1 - 1e-9)
+        return np.concatenate([self._entropies(rows) for rows in blocks(self.probabilities)])
+
+    def _entropies(self, rows: slice) -> Matrix:
+        inside = np.clip(self.probabilities[rows], 1e-9, 1 - 1e-9)
         if self.is_binary or self.is_multilabel:
             entropy: Matrix = -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).mean(axis=1)
             return entropy

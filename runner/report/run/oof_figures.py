@@ -32,18 +32,22 @@ from runner.report.run.per_class import (
 )
 
 _BARS = 40
+_ROWS = 1000  # of the table of classes
 _COLUMNS = 4  # of the small curves
 _CURVES = 40
 
 
 def classes_table(oof: OofPredictions) -> Table:
-    """Recall and precision of every class."""
+    """Recall and precision of every class, of many those with the lowest recall."""
+    scores = per_class_scores(oof)
     rows = [
         [score.name, score.support, _percent(score.recall), _percent(score.precision), score.most_confused_with]
-        for score in per_class_scores(oof)
+        for score in scores[:_ROWS]
     ]
+    some = f"The {_ROWS} classes with the lowest recall of {len(scores):,}"
+    caption = "Every class, the lowest recall first" if len(scores) <= _ROWS else some
     header = ["class", "support", "recall, %", "precision, %", "most confused with"]
-    return Table(header, rows, "Every class, the lowest recall first", beside=True)
+    return Table(header, rows, caption, beside=True)
 
 
 def classes_figure(oof: OofPredictions) -> ReportFigure:

@@ -119,7 +119,8 @@ def weakest_target(oof: OofPredictions) -> OofPredictions:
 def baseline_score(metric: Metric, oof: OofPredictions) -> Score:
     """The score of one prediction for every image, the frequency of each class; with its standard error."""
     targets = oof.targets[:: max(1, len(oof.targets) // _BASELINE_ROWS)]
-    means = np.tile(target_means(oof.targets, oof.probabilities.shape[1]), (len(targets), 1))
+    columns = oof.probabilities.shape[1]
+    means = np.broadcast_to(target_means(oof.targets, columns), (len(targets), columns))
     predictions = scored_values(metric, means)
     if metric.per_row is None:
         return Score(metric.key, metric.score(targets, predictions), 0.0, len(targets))
