@@ -30,6 +30,7 @@ BENCHMARKS = (
     "images checksums",
     "quality demo",
     "scale growth",
+    "scale classes",
     "scale submission",
     "scale ensemble",
     "data json",

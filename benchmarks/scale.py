@@ -1,6 +1,6 @@
 """How commands scale: with the rows of a competition, and at the real sizes of dog-breed and planet.
 
-python -m benchmarks.scale growth|submission|ensemble
+python -m benchmarks.scale growth|classes|submission|ensemble
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.harness import Measurement, claim, main, measure, timed, write_c
 from runner.contract import (
     ACCURACY,
     LOG_LOSS,
+    MACRO_F1,
     MEAN_F2,
     SIDE_ON,
     Activation,
@@ -49,6 +50,7 @@ from runner.workspace import Workspace
 
 NAME, RUN = "growth", "big"
 CLASSES, FOLDS, MODELS = 10, 5, 2
+MANY_CLASSES = 10_000
 STEPS = ("index", "split", "ensemble", "check", "report")
 MAX_ROWS = {"files": 100_000, "array": 1_000_000, "tags": 10_000}
 # For ten times the rows. Ten is linear; seconds get a little more, because rows are sorted, and because a table of a
@@ -75,7 +77,20 @@ def growth(
         before: dict[str, GrowthPoint] = {}
         for count in (count for count in rows if count <= MAX_ROWS[kind]):
             with tempfile.TemporaryDirectory(dir=parent) as folder:
-                before = measure_steps(Workspace(Path(folder)), kind, count, before)
+                workspace, is_last = Workspace(Path(folder)), count == MAX_ROWS[kind]
+                before = measure_steps(workspace, kind, count, before, is_last=is_last)
+
+
+def classes(rows: tuple[int, ...] = (10_000, 30_000), parent: Path | None = None) -> None:
+    """The same steps with 10,000 classes, of which a submission names one for each of rows / 10 images.
+
+    With 100,000 rows (`--rows 10000,100000`) the prediction files take 12 GB in the folder `parent`.
+    """
+    print(f"{'images':9}{'step':10}{'rows':>11}{'seconds':>10}{'cpu s':>8}{'x':>7}{'MB':>10}{'x':>7}  result")
+    before: dict[str, GrowthPoint] = {}
+    for count in rows:
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            before = measure_steps(Workspace(Path(folder)), "classes", count, before, is_last=count == rows[-1])
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,7 @@ class GrowthPoint:
     step: str
     rows: int
     cost: Measurement
+    is_last: bool = False
 
     def growth(self, before: GrowthPoint) -> tuple[float, float]:
         """Factors of CPU seconds and of memory, for each ten times the rows."""
@@ -106,7 +122,7 @@ class GrowthPoint:
         seconds = f"{cost.seconds:>10.2f}{cost.cpu_seconds:>8.2f}{cpu:>7}"
         row = f"{self.kind:9}{self.step:10}{self.rows:>11,}{seconds}{cost.added_mb:>10.0f}{megabytes:>7}"
         print(f"{row}  {cost.result}", flush=True)
-        if before is not None and self.rows == MAX_ROWS[self.kind]:
+        if before is not None and self.is_last:
             figure = f"{self.step}, {self.rows:,} rows ({self.kind}): x {cpu} time, x {megabytes} memory"
             target = f"x {MAX_GROWTH['seconds']:g}, x {MAX_GROWTH['MB']:g}"
             claim(figure, f"{cost.cpu_seconds:.1f} s, {cost.added_mb:.0f} MB", target, self.is_linear(before))
@@ -114,14 +130,16 @@ class GrowthPoint:
             print(f"{self.step} ({self.kind}, {self.rows:,} rows) grew faster than the rows", flush=True)
 
 
-def measure_steps(workspace: Workspace, kind: str, rows: int, before: dict[str, GrowthPoint]) -> dict[str, GrowthPoint]:
+def measure_steps(
+    workspace: Workspace, kind: str, rows: int, before: dict[str, GrowthPoint], *, is_last: bool = False
+) -> dict[str, GrowthPoint]:
     """Write a dataset and measure each step; print a row a step, with the growth since the size before."""
     write_growth_dataset(workspace, kind, rows)
     points = {}
     for step in STEPS:
         if step == "ensemble":
             write_run(workspace, kind, rows)
-        points[step] = GrowthPoint(kind, step, rows, measure(prepare_step, step, kind, workspace.root))
+        points[step] = GrowthPoint(kind, step, rows, measure(prepare_step, step, kind, workspace.root), is_last)
         points[step].report(before.get(step))
     return points
 
@@ -182,8 +200,8 @@ def megabytes(path: Path) -> float:
 
 
 def growth_competition(kind: str) -> Competition:
-    """A competition whose images are files or rows of an array, or files with several tags."""
-    tags, array = kind == "tags", kind == "array"
+    """A competition whose images are files or rows of an array, or files with several tags, or have 10,000 classes."""
+    tags, many, array = kind == "tags", kind == "classes", kind in ("array", "classes")
     labels = Multilabel("labels.csv", label="tags") if tags else Multiclass("labels.csv", label="class")
     return Competition(
         slug=NAME,
@@ -193,7 +211,7 @@ def growth_competition(kind: str) -> Competition:
         test_images=ImageArray("test.npy", table="sample_submission.csv") if array else "test/{id}.jpg",
         sample_submission="sample_submission.csv",
         preset=SIDE_ON,
-        metric=MEAN_F2 if tags else LOG_LOSS,
+        metric=MEAN_F2 if tags else MACRO_F1 if many else LOG_LOSS,
         extra_metrics=() if tags else (ACCURACY,),
         recipe=Recipe("resnet18", (Stage(64, TrainMode.FROZEN),), lr=1e-3, folds=FOLDS, pretrained=False),
         name=NAME,
@@ -204,26 +222,32 @@ def write_growth_dataset(workspace: Workspace, kind: str, rows: int) -> None:
     """Write `rows` labelled images and as many to predict."""
     folder = workspace.data_dir(NAME)
     folder.mkdir(parents=True)
-    names = [f"class_{number}" for number in range(CLASSES)]
-    labels = [names[number] for number in np.random.default_rng(rows).integers(CLASSES, size=rows)]
-    if kind == "tags":
+    random, tags, many = np.random.default_rng(rows), kind == "tags", kind == "classes"
+    names = [f"class_{number}" for number in range(MANY_CLASSES if many else CLASSES)]
+    numbers = random.permutation(rows) % len(names) if many else random.integers(CLASSES, size=rows)
+    labels = [names[number] for number in numbers]
+    if tags:
         following = dict(zip(names, [*names[1:], names[0]], strict=True))
         labels = [f"{label} {following[label]}" for label in labels]
-    header, cells = (["tags"], names[:1]) if kind == "tags" else (names, ["0.1"] * CLASSES)
-    write_csv(
-        folder / "labels.csv",
-        ["id", "tags" if kind == "tags" else "class"],
-        [[f"train_{row:07d}", label] for row, label in enumerate(labels)],
-    )
-    write_csv(folder / "sample_submission.csv", ["id", *header], [[f"test_{row:07d}", *cells] for row in range(rows)])
-    for subset in ("train", "test"):
-        if kind == "array":
+    column = "tags" if tags else "class"
+    header, cells = ([column], names[:1]) if tags or many else (names, ["0.1"] * CLASSES)
+    test_rows = count_test_rows(kind, rows)
+    write_csv(folder / "labels.csv", ["id", column], [[f"train_{row:07d}", label] for row, label in enumerate(labels)])
+    sample = [[f"test_{row:07d}", *cells] for row in range(test_rows)]
+    write_csv(folder / "sample_submission.csv", ["id", *header], sample)
+    for subset, count in (("train", rows), ("test", test_rows)):
+        if kind in ("array", "classes"):
             # Sparse: it takes no disk, and the steps read only the few images that the report shows.
-            shape = (rows, 1, 16, 16)
+            shape = (count, 1, 16, 16)
             np.lib.format.open_memmap(folder / f"{subset}.npy", mode="w+", dtype=np.float32, shape=shape)
         else:
-            write_tiny_images(folder / subset, [f"{subset}_{row:07d}.jpg" for row in range(rows)])
+            write_tiny_images(folder / subset, [f"{subset}_{row:07d}.jpg" for row in range(count)])
     (folder / MARKER).touch()
+
+
+def count_test_rows(kind: str, rows: int) -> int:
+    """As many as labelled ones; of many classes fewer: each fold and model has predictions of all of them."""
+    return rows // 10 if kind == "classes" else rows
 
 
 def write_tiny_images(folder: Path, names: Sequence[str]) -> None:
@@ -240,28 +264,40 @@ def write_run(workspace: Workspace, kind: str, rows: int) -> None:
     from runner.data.folds import copy_folds, read_folds
     from runner.prediction.blend import oof_targets_file
     from runner.prediction.out_of_fold import oof_targets, write_oof_targets
-    from runner.training.run import start_run
+    from runner.training.run import started_run
 
     session = Session(growth_competition(kind), workspace, "practice")
-    run = start_run(workspace, NAME, session.competition.recipe, RUN)
+    with started_run(workspace, NAME, session.competition.recipe, RUN, "benchmark") as run:
+        pass
     copy_folds(session.folds_file, run.folds_file)
     targets = oof_targets(session.index)
     write_oof_targets(oof_targets_file(run), targets)
     fold_by_id = read_folds(run.folds_file).fold_of
     fold_of_row = np.array([fold_by_id[id] for id in targets.ids])
-    random = np.random.default_rng(1)
-    test_ids = tuple(f"test_{row:07d}" for row in range(rows))
-    test_targets = as_matrix(random.integers(CLASSES, size=rows), CLASSES)
+    random, test_rows, columns = np.random.default_rng(1), count_test_rows(kind, rows), len(targets.classes)
+    test_ids = tuple(f"test_{row:07d}" for row in range(test_rows))
+    test_targets = random.integers(columns, size=test_rows)
+    draw = class_probabilities if kind == "classes" else noisy_probabilities
     for fold in range(FOLDS):
         valid = np.flatnonzero(fold_of_row == fold)
         valid_ids = tuple(targets.ids[row] for row in valid)
-        valid_targets = as_matrix(targets.targets[valid], CLASSES)
-        subsets = (("valid", valid_ids, valid_targets), ("test", test_ids, test_targets))
+        subsets = (("valid", valid_ids, targets.targets[valid]), ("test", test_ids, test_targets))
         for model in range(MODELS):
             for subset, ids, subset_targets in subsets:
-                probabilities = noisy_probabilities(subset_targets, model, random, kind)
+                known = subset_targets if kind == "classes" else as_matrix(subset_targets, columns)
+                probabilities = draw(known, model, random, kind)
                 predictions = Predictions(ids, targets.classes, probabilities)
                 write_predictions(run.fold_dir(fold) / f"snapshot-{model}.{subset}.npz", predictions)
+
+
+def class_probabilities(numbers: np.ndarray, model: int, random: np.random.Generator, _kind: str) -> np.ndarray:
+    """Probabilities of many classes: rows of noise, used again and again, that know something of the class."""
+    noise = softmax(random.standard_normal((997, MANY_CLASSES), dtype=np.float32))
+    rows = np.arange(len(numbers))
+    probabilities = noise[rows % len(noise)]
+    probabilities[rows, numbers] += (0.004 + 0.001 * model) * random.random(len(numbers), dtype=np.float32)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def noisy_probabilities(targets: np.ndarray, model: int, random: np.random.Generator, kind: str) -> np.ndarray:
@@ -360,34 +396,29 @@ def blend(folder: Path, models: int) -> None:
     """What `ensemble` does with prediction files: fit, nested score, gains, test probabilities."""
     from runner.prediction.label_constraints import LabelConstraints
     from runner.prediction.nested_cv import NestedCV
-    from runner.prediction.out_of_fold import Member, OutOfFold, read_members, read_test
+    from runner.prediction.out_of_fold import Member, OutOfFold, common_ids, read_member_predictions
     from runner.prediction.postprocess import Task
-    from runner.prediction.predictions import read_predictions
+    from runner.prediction.predictions import read_classes, read_ids
 
     files = [Member(f"model {n}", (folder / f"{n}.valid.npz",), (folder / f"{n}.test.npz",)) for n in range(models)]
-    ids, classes, stack = timed("read predictions", lambda: read_members(files))
+    outputs = Outputs((Block(Activation.SIGMOID, TAGS),))
+    ids, names = common_ids(files), read_classes(files[0].valid[0])
+    stack = timed("read predictions", lambda: read_member_predictions(files, ids, names, outputs=outputs))
     targets = np.load(folder / "valid.npy")[[int(id.split("_")[1]) for id in ids]]
     folds = np.arange(len(ids)) % FOLDS
     oof = OutOfFold(tuple(file.name for file in files), ids, stack, targets, folds, ("",) * len(ids))
-    nested_cv: Any = NestedCV.from_rows(
-        oof, Task(MEAN_F2, Outputs((Block(Activation.SIGMOID, 17),)), constraints=LabelConstraints((0, 1, 2, 3), (1,)))
-    )
+    nested_cv: Any = NestedCV.from_rows(oof, Task(MEAN_F2, outputs, constraints=LabelConstraints((0, 1, 2, 3), (1,))))
     postprocess = timed("fit", nested_cv.postprocess)
     nested = timed("nested score", nested_cv.nested_score)
     timed("ensemble methods", nested_cv.score_methods)
     timed("gain of each model", nested_cv.contributions)
-    test_ids = read_predictions(files[0].test[0]).ids
-    by_name = {file.name: file for file in files}
-    test = timed(
-        "apply",
-        lambda: postprocess.apply(
-            lambda name: read_test(by_name[name], test_ids, classes, outputs=postprocess.outputs)
-        ),
-    )
-    test_score = MEAN_F2.score(np.load(folder / "test.npy"), test.values)
+    test_ids = read_ids(files[0].test[0])
+    predict = postprocess.predict_test(files, test_ids, names)
+    test = timed("apply", lambda: predict(range(len(test_ids))))
+    test_score = MEAN_F2.score(np.load(folder / "test.npy"), test)
     print(f"{nested_cv.select_plan()}; {sum(weight > 0 for weight in postprocess.weights)} models have weight")
     print(f"nested {nested.score}, in-sample {nested.in_sample:.5f}, test {test_score:.5f}")
 
 
 if __name__ == "__main__":
-    main(growth, submission, ensemble)
+    main(growth, classes, submission, ensemble)

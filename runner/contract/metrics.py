@@ -117,8 +117,23 @@ class Metric:
 
         return score
 
+    def compact(self, targets: Matrix, values: Matrix) -> Matrix | None:
+        """All that it scores of these values, a number or two a row: `score` takes them too. None: it needs them all.
+
+        Only for one class a row, and for a metric of ours.
+        """
+        decides = isinstance(self.weighted, _Function) and isinstance(self.decision, OneClass | ClassWithConfidence)
+        if decides and targets.ndim == 1:
+            from_module = import_module("runner.contract.metric_functions.arrays")
+            with_confidence = isinstance(self.decision, ClassWithConfidence)
+            return from_module.best_class(values) if with_confidence else from_module.predicted_classes(values)  # type: ignore[no-any-return]
+        return None
+
     def _check(self, targets: Matrix, values: Matrix) -> None:
-        if not (values.ndim == 2 and (targets.shape == values.shape or targets.shape == values.shape[:1])):
+        compact = values.ndim == 1 and self.weighted is not None and targets.shape == values.shape
+        if not compact and not (
+            values.ndim == 2 and (targets.shape == values.shape or targets.shape == values.shape[:1])
+        ):
             raise ValueError(f"{self.key}: targets {targets.shape} and predictions {values.shape} differ")
         if len(targets) == 0:
             raise ValueError(f"{self.key}: no rows to score")

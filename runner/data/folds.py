@@ -25,6 +25,7 @@ Integers = NDArray[np.int64]
 TRAIN_ONLY = -1  # the fold of a row that is a validation row of none
 _HEADER = ("id", "fold")
 _FORMAT = 1
+_LISTED = 20  # classes with few rows; of thousands the rest are counted
 
 
 def shared_folds_file(workspace: Workspace, competition: Competition) -> Path:
@@ -194,6 +195,9 @@ def _small_classes(counts: Sequence[ClassCounts]) -> list[str]:
         if empty:
             folds = "the holdout has" if len(counted.valid_per_fold) == 1 else f"{empty} folds have"
             warnings.append(f"class {counted.name!r} has {_rows(counted.rows)}: {folds} none of it")
+    if len(warnings) > _LISTED:
+        more = f"{len(warnings) - _LISTED:,} more of {len(counts):,} classes have no row in some fold"
+        return [*warnings[:_LISTED], more]
     return warnings
 
 

@@ -1,4 +1,8 @@
-"""Fit the postprocess of a run on its prediction files, and report the score that it was selected by."""
+"""Fit the postprocess of a run on its prediction files, and report the score that it was selected by.
+
+With thousands of classes the predictions of all rows do not fit in memory. The postprocess is then fitted on a sample
+of the rows; the nested score is still that of all rows, which are read some at a time.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,23 @@ from math import isfinite
 
 import numpy as np
 
-from runner.contract import Competition
+from runner.console import log
+from runner.contract import Competition, Metric
 from runner.errors import RunnerError
 from runner.fields import checked
+from runner.prediction.all_rows import AllRows
 from runner.prediction.averaging import TTAMode
 from runner.prediction.nested_cv import NestedCV
-from runner.prediction.out_of_fold import Member, OofTargets, OutOfFold, read_out_of_fold
+from runner.prediction.out_of_fold import Member, OofTargets, OutOfFold, read_out_of_fold, validation_rows
 from runner.prediction.postprocess import Postprocess, task_of
-from runner.prediction.score import score_rows
+from runner.prediction.postprocess_folds import sample_rows
+from runner.prediction.score import Score, score_rows
 from runner.training.score_record import RunScore
+
+# Values that are fitted on: rows x classes x members, and as much again as ten members for what is computed of them.
+# Planet with thirty models has 28 million.
+MAX_VALUES = 1 << 30
+_COMPUTED = 10
 
 
 def fit_postprocess(
@@ -24,18 +36,31 @@ def fit_postprocess(
 ) -> tuple[Postprocess, RunScore]:
     """The fitted postprocess, and the content of score.json."""
     task = task_of(competition, targets.classes)
+    every = validation_rows(members, targets, fold_of)
+    count = max_fitted_rows(len(members), len(targets.classes))
+    rows = every if len(every.ids) <= count else sample_rows(every, count)
 
     def read(tta: TTAMode) -> OutOfFold:
-        return read_out_of_fold(members, targets, fold_of, tta, outputs=task.outputs)
+        return read_out_of_fold(members, rows, targets.classes, tta, outputs=task.outputs)
 
     has_views = any(len(member.views) > 1 for member in members)
     modes = (TTAMode.NONE, TTAMode.MEAN) if task.outputs.are_numbers else tuple(TTAMode)
     cv = NestedCV(read, task, tta_modes=modes if has_views else (TTAMode.NONE,))
-    report = score_report(competition, cv)
-    return cv.postprocess(), report
+    if rows is every:
+        return cv.postprocess(), score_report(competition, cv)
+    log.info(
+        f"{len(every.ids):,} validation rows of {len(targets.classes):,} classes: "
+        f"the postprocess is fitted on {len(rows.ids):,} of them"
+    )
+    return cv.postprocess(), score_report(competition, cv, AllRows(cv, members, every, targets.classes))
 
 
-def score_report(competition: Competition, cv: NestedCV) -> RunScore:
+def max_fitted_rows(members: int, classes: int) -> int:
+    """Of how many rows the predictions are held in memory."""
+    return max(1, MAX_VALUES // (classes * (members + _COMPUTED)))
+
+
+def score_report(competition: Competition, cv: NestedCV, every: AllRows | None = None) -> RunScore:
     """The content of score.json: nested and in-sample scores, TTA, ensemble methods and members.
 
     A RunnerError if the metric is undefined on these rows, as the ROC AUC of one class is.
@@ -44,13 +69,19 @@ def score_report(competition: Competition, cv: NestedCV) -> RunScore:
     methods, members = cv.score_methods(), cv.contributions()
     by_id = np.argsort(cv.order)  # from the rows by fold to the rows as read
     targets, groups = cv.rows.targets[by_id], [cv.rows.groups[row] for row in by_id]
-    extra = {
-        metric.key: score_rows(metric, targets, nested.values, groups=groups) for metric in competition.extra_metrics
-    }
+    of_all = {} if every is None else every.score((competition.metric, *competition.extra_metrics))
+    cv_score, folds = of_all.get(competition.metric.key, (nested.score, nested.folds))
+
+    def score(metric: Metric) -> Score:
+        if metric.key in of_all:
+            return of_all[metric.key][0]
+        return score_rows(metric, targets, nested.values, groups=groups)
+
+    extra = {metric.key: score(metric) for metric in competition.extra_metrics}
     report = {
-        "cv": asdict(nested.score),
+        "cv": asdict(cv_score),
         "extra_metrics": {key: asdict(score) for key, score in extra.items() if isfinite(score.value)},
-        "folds": {str(fold): score for fold, score in nested.folds.items() if isfinite(score)},
+        "folds": {str(fold): score for fold, score in folds.items() if isfinite(score)},
         "in_sample": nested.in_sample,
         "postprocess": str(plan),
         "tta": {

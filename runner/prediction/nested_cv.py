@@ -56,6 +56,7 @@ from runner.prediction.score import (
 
 LeftOut = frozenset[int]  # the postprocess folds that are left out of a fit
 NO_FOLD: LeftOut = frozenset()
+_MAX_KEPT = 1 << 23  # values of a fold; larger predictions are computed again when they are needed
 T = TypeVar("T")
 
 
@@ -161,8 +162,12 @@ class NestedCV:
 
     def predict_outer(self, fold: int) -> Predicted:
         """Predictions for an outer fold by the postprocess that was selected and fitted on the others."""
+        return self.predict(self.fit_outer(fold), fold)
+
+    def fit_outer(self, fold: int) -> Postprocess:
+        """The postprocess that an outer fold is scored by: selected and fitted on the others."""
         left_out = self._outer(fold)
-        return self.predict(self.fit(self.select_plan(left_out), left_out), fold)
+        return self.fit(self.select_plan(left_out), left_out)
 
     def score_methods(self) -> tuple[MethodScore, ...]:
         """The nested score of every ensemble method, all else as selected."""
@@ -332,9 +337,12 @@ class NestedCV:
         return postprocess.calibrate_and_decide(self._averaged(postprocess, fold))
 
     def _averaged(self, postprocess: Postprocess, fold: int) -> Matrix:
-        key = ("averaged", postprocess.mean, postprocess.weights, fold)
-        weighted = self._weighted(postprocess, fold)
-        return self._once(key, lambda: average(postprocess.mean, weighted, postprocess.outputs))
+        def compute() -> Matrix:
+            return average(postprocess.mean, self._weighted(postprocess, fold), postprocess.outputs)
+
+        if self.rows.members[0, self.slices[fold]].size > _MAX_KEPT:
+            return compute()  # to read the members again takes less than the memory of all that were averaged
+        return self._once(("averaged", postprocess.mean, postprocess.weights, fold), compute)
 
     def _weighted(self, postprocess: Postprocess, fold: int) -> Iterator[tuple[float, Matrix]]:
         for member, weight in zip(self.rows.members, postprocess.weights, strict=True):
@@ -357,7 +365,8 @@ class NestedCV:
             values = self.predict(self.fit(plan, left_out), fold).values
             metric, targets = self._metric_of(plan), self.rows.targets[self.slices[fold]]
             if metric.per_row is None:
-                return values
+                compact = metric.compact(targets, values)
+                return values if compact is None else compact
             return np.concatenate([metric.row_scores(targets[rows], values[rows]) for rows in blocks(values)])
 
         self._use(plan.tta)

@@ -17,14 +17,15 @@ from runner.errors import RunnerError
 from runner.prediction.arrays import open_arrays, write_arrays
 from runner.prediction.averaging import Matrix, TTAMode
 from runner.prediction.predictions import (
+    StoredRows,
     align,
     mean_predictions,
     predict_command,
     predictions_file,
-    read_averaged_predictions,
     read_ids,
-    read_predictions,
 )
+
+_BLOCK_VALUES = 1 << 24  # read, averaged and decided at a time
 
 
 @dataclass(frozen=True)
@@ -165,26 +166,31 @@ class OutOfFold:
         )
 
 
-def read_out_of_fold(
-    members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int], tta: TTAMode, *, outputs: Outputs
-) -> OutOfFold:
-    """The rows that all members have predicted, sorted by id, with their targets; classes in the targets' order."""
-    ids, classes, stack = read_member_predictions(members, tta, outputs=outputs)
-    if classes != targets.classes:
-        stack = stack[:, :, [classes.index(name) for name in targets.classes]]
+@dataclass(frozen=True)
+class ValidationRows:
+    """The rows that all members have predicted, sorted by id: all that is known of them but the predictions."""
+
+    ids: tuple[str, ...]
+    targets: Targets
+    folds: NDArray[np.int64]
+    groups: tuple[str, ...]
+
+    def take(self, rows: NDArray[np.int64]) -> ValidationRows:
+        """Only these rows, in this order."""
+        chosen = rows.tolist()
+        ids, groups = ([values[row] for row in chosen] for values in (self.ids, self.groups))
+        return ValidationRows(tuple(ids), self.targets[rows], self.folds[rows], tuple(groups))
+
+
+def validation_rows(members: Sequence[Member], targets: OofTargets, fold_of: Mapping[str, int]) -> ValidationRows:
+    """The rows that all members have predicted; a RunnerError if there is none."""
+    ids = common_ids(members)
     values, groups = targets.take(ids, targets.classes)
-    names = tuple(member.name for member in members)
-    return OutOfFold(names, ids, stack, values, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
+    return ValidationRows(ids, values, np.array([fold_of[name] for name in ids], dtype=np.int64), groups)
 
 
-def read_member_predictions(
-    members: Sequence[Member], tta: TTAMode = TTAMode.NONE, *, outputs: Outputs
-) -> tuple[tuple[str, ...], tuple[str, ...], Matrix]:
-    """The ids that all members have predicted, sorted; the classes; probabilities (members, ids, classes).
-
-    In single precision, as the files are: thirty members of planet's size are 83 MB.
-    """
-    first = read_predictions(members[0].valid[0])
+def common_ids(members: Sequence[Member]) -> tuple[str, ...]:
+    """The ids that all members have predicted, sorted; a RunnerError if there is none."""
     ids = tuple(sorted(set[str].intersection(*(_ids_in(member.valid) for member in members))))
     if not ids:
         runs = dict.fromkeys(path.parent.parent for member in members for path in member.valid)
@@ -193,19 +199,54 @@ def read_member_predictions(
             where=members[0].valid[0].parent,
             fix="; ".join(f"`{predict_command(run_dir)}`" for run_dir in runs),
         )
-    stack = np.empty((len(members), len(ids), len(first.classes)), dtype=np.float32)
+    return ids
+
+
+def read_out_of_fold(
+    members: Sequence[Member], rows: ValidationRows, classes: Sequence[str], tta: TTAMode, *, outputs: Outputs
+) -> OutOfFold:
+    """These rows with the predictions of all members, for the classes in this order."""
+    stack = read_member_predictions(members, rows.ids, classes, tta, outputs=outputs)
+    names = tuple(member.name for member in members)
+    return OutOfFold(names, rows.ids, stack, rows.targets, rows.folds, rows.groups)
+
+
+def read_member_predictions(
+    members: Sequence[Member],
+    ids: Sequence[str],
+    classes: Sequence[str],
+    tta: TTAMode = TTAMode.NONE,
+    *,
+    outputs: Outputs,
+) -> Matrix:
+    """Probabilities (members, ids, classes).
+
+    In single precision, as the files are: thirty members of planet's size are 83 MB.
+    """
+    stack = np.empty((len(members), len(ids), len(classes)), dtype=np.float32)
     for position, member in enumerate(members):
-        folds = [read_averaged_predictions(path, member.views, tta, outputs) for path in member.valid]
-        stack[position] = align(mean_predictions(folds), ids, first.classes, path=member.valid[0])
-    return ids, first.classes, stack
+        stored = MemberRows(member, tta, outputs)
+        for rows in row_blocks(len(ids), len(classes)):
+            stack[position, rows] = stored.read(ids[rows], classes)
+    return stack
 
 
-def read_test(
-    member: Member, ids: Sequence[str], classes: Sequence[str], tta: TTAMode = TTAMode.NONE, *, outputs: Outputs
-) -> Iterator[Matrix]:
-    """The test predictions of each of a member's folds, a file at a time."""
-    for path in member.test:
-        yield align(read_averaged_predictions(path, member.views, tta, outputs), ids, classes, path=path)
+class MemberRows:
+    """A member's predictions for validation rows, of which some at a time are read."""
+
+    def __init__(self, member: Member, tta: TTAMode, outputs: Outputs):
+        self._files = [StoredRows(path, member.views, tta, outputs) for path in member.valid]
+
+    def read(self, ids: Sequence[str], classes: Sequence[str]) -> Matrix:
+        """The predictions of these rows, the mean of those of all folds that have one; in double precision."""
+        parts = [part for part in (file.read(ids) for file in self._files) if part.ids]
+        return align(mean_predictions(parts), ids, classes, path=self._files[0].path)
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows, of so many values that a copy in double precision does not matter."""
+    size = max(1, _BLOCK_VALUES // max(1, columns))
+    return (slice(begin, begin + size) for begin in range(0, rows, size))
 
 
 def _ids_in(paths: Sequence[Path]) -> set[str]:

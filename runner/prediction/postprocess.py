@@ -16,8 +16,8 @@ from runner.prediction.calibration import Calibration, CalibrationMethod, calibr
 from runner.prediction.decisions import DecisionRule, FittedDecision, decide, rule_without_fit, rules_for
 from runner.prediction.ensemble import EnsembleMethod
 from runner.prediction.label_constraints import LabelConstraints, label_constraints
-from runner.prediction.out_of_fold import Member, read_test
-from runner.prediction.predictions import predict_command
+from runner.prediction.out_of_fold import Member
+from runner.prediction.predictions import StoredRows, align, predict_command
 from runner.workspace import read_record, write_json
 
 FORMAT = 2  # of postprocess.json
@@ -119,10 +119,29 @@ class Postprocess:
     decision: FittedDecision | None = None
     tta: TTAMode = TTAMode.NONE
 
-    def predict_test(self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]) -> Predicted:
-        """Predictions for these test rows, from the members' files."""
-        member_of = {member.name: member for member in members}
-        return self.apply(lambda name: read_test(member_of[name], ids, classes, self.tta, outputs=self.outputs))
+    def predict_test(
+        self, members: Sequence[Member], ids: Sequence[str], classes: Sequence[str]
+    ) -> Callable[[Sequence[int]], Matrix]:
+        """A function from numbers of test rows to what is submitted for them, from the members' files.
+
+        Only the rows asked for are held in memory.
+        """
+        weight_of = dict(zip(self.members, self.weights, strict=True))
+        stored = {
+            member.name: [StoredRows(path, member.views, self.tta, self.outputs) for path in member.test]
+            for member in members
+            if weight_of.get(member.name, 0) > 0
+        }
+
+        def predict(rows: Sequence[int]) -> Matrix:
+            chosen = [ids[row] for row in rows]
+
+            def read(name: str) -> list[Matrix]:
+                return [align(file.read(chosen), chosen, classes, path=file.path) for file in stored[name]]
+
+            return self.apply(read).values
+
+        return predict
 
     def apply(self, read: Callable[[str], Iterable[Matrix]]) -> Predicted:
         """Predictions from `read`, which returns a named member's matrices: one, or one a fold.

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.prediction.out_of_fold import OutOfFold
+from runner.prediction.out_of_fold import OutOfFold, ValidationRows
 from runner.prediction.score import group_codes
 
 FOLDS = 5
@@ -15,7 +15,7 @@ FOLDS = 5
 MIN_GROUPS = 20
 
 
-def assign_postprocess_folds(rows: OutOfFold, seed: int = 0) -> NDArray[np.int64]:
+def assign_postprocess_folds(rows: OutOfFold | ValidationRows, seed: int = 0) -> NDArray[np.int64]:
     """The fold of each row: the run's own if there are at least four, else by a hash of ids; all 0 for few rows.
 
     Selection inside an outer fold's remaining rows needs several inner folds, so fewer than four are not used.
@@ -29,19 +29,33 @@ def assign_postprocess_folds(rows: OutOfFold, seed: int = 0) -> NDArray[np.int64
     return _deal(rows, codes, seed)
 
 
+def sample_rows(rows: ValidationRows, count: int, seed: int = 0) -> ValidationRows:
+    """About so many of the rows, whole groups; each has the postprocess fold that it has among all rows."""
+    codes = group_codes(rows.groups)
+    sizes = np.cumsum(np.bincount(codes)[(shuffled := _shuffled_groups(rows, codes, seed))])
+    chosen = np.zeros(len(shuffled), dtype=bool)
+    chosen[shuffled[: int(np.searchsorted(sizes, count, side="right"))]] = True
+    return rows.take(np.flatnonzero(chosen[codes]))
+
+
 def _groups_are_within_folds(codes: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
     return len(set(zip(codes.tolist(), folds.tolist(), strict=True))) == len(set(codes.tolist()))
 
 
-def _deal(rows: OutOfFold, codes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Groups in the order of a hash of their smallest id, each to the fold with the fewest rows."""
-    smallest_id: dict[int, str] = {}
-    for name, code in zip(rows.ids, codes.tolist(), strict=True):
-        smallest_id[code] = min(name, smallest_id.get(code, name))
-    shuffled = sorted(smallest_id, key=lambda code: hashlib.sha256(f"{seed}/{smallest_id[code]}".encode()).digest())
-    sizes, fold_of_group, fold_sizes = np.bincount(codes), np.zeros(len(smallest_id), dtype=np.int64), [0] * FOLDS
+def _deal(rows: OutOfFold | ValidationRows, codes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Groups in a shuffled order, each to the fold with the fewest rows."""
+    shuffled = _shuffled_groups(rows, codes, seed)
+    sizes, fold_of_group, fold_sizes = np.bincount(codes), np.zeros(len(shuffled), dtype=np.int64), [0] * FOLDS
     for code in shuffled:
         fold = fold_sizes.index(min(fold_sizes))
         fold_of_group[code] = fold
         fold_sizes[fold] += int(sizes[code])
     return fold_of_group[codes]
+
+
+def _shuffled_groups(rows: OutOfFold | ValidationRows, codes: NDArray[np.int64], seed: int) -> list[int]:
+    """The groups in the order of a hash of their smallest id."""
+    smallest_id: dict[int, str] = {}
+    for name, code in zip(rows.ids, codes.tolist(), strict=True):
+        smallest_id[code] = min(name, smallest_id.get(code, name))
+    return sorted(smallest_id, key=lambda code: hashlib.sha256(f"{seed}/{smallest_id[code]}".encode()).digest())

@@ -13,6 +13,7 @@ from runner.console import log
 from runner.contract import TrainMode
 from runner.errors import RunnerError
 from runner.images.views import MultiView, View, default_views
+from runner.prediction.out_of_fold import row_blocks
 from runner.prediction.predictions import (
     ViewPredictions,
     predictions_file,
@@ -123,8 +124,10 @@ def _predict(
     batch_size = inference_batch_size(fold.recipe.batch_size, len(views))
     with inference_context():
         logits = predict_logits(module, loader, rows.rows, batch_size, title=title)
-    flat = fold.to_predictions(logits.flatten(0, 1)).astype(np.float32)
-    probabilities = flat.reshape(logits.shape)
+    probabilities = np.empty(logits.shape, dtype=np.float32)
+    for some in row_blocks(len(logits), logits[:1].numel()):
+        flat = fold.to_predictions(logits[some].flatten(0, 1))
+        probabilities[some] = flat.reshape(logits[some].shape)
     if not np.isfinite(probabilities).all():
         weights = weights_file(fold.folder, model)
         raise RunnerError(f"{title}: the network predicts NaN", where=weights, fix=train_fold_again(weights))

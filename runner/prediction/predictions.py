@@ -79,7 +79,7 @@ def write_view_predictions(path: Path, predictions: ViewPredictions) -> None:
         "views": np.array(predictions.views, dtype=np.str_),
         "view_ids": np.array(predictions.view_ids, dtype=np.str_),
         "weights_digest": np.array(predictions.weights_digest, dtype=np.str_),
-        "probabilities": predictions.probabilities.astype(np.float32),
+        "probabilities": predictions.probabilities.astype(np.float32, copy=False),
     }
     write_arrays(path, arrays)
 
@@ -147,14 +147,32 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(predictions.ids, predictions.classes, predictions.take(_PLAIN)[:, 0].astype(np.float64))
 
 
-def read_averaged_predictions(path: Path, views: Sequence[str], tta: TTAMode, outputs: Outputs) -> Predictions:
-    """The predictions in a file, with these views averaged as the TTA mode has it."""
-    predictions = read_view_predictions(path)
-    selected = predictions.take(tta.select_views(views))
-    if selected.shape[1] == 1:
-        return Predictions(predictions.ids, predictions.classes, selected[:, 0].astype(np.float64))
-    weighted = ((1.0, selected[:, view]) for view in range(selected.shape[1]))
-    return Predictions(predictions.ids, predictions.classes, average(tta.mean, weighted, outputs))
+def averaged_views(
+    predictions: ViewPredictions, rows: Sequence[int], views: Sequence[str], tta: TTAMode, outputs: Outputs
+) -> Matrix:
+    """The predictions of these rows in double precision, with these views averaged as the TTA mode has it."""
+    columns = [predictions.views.index(view) for view in tta.select_views(views)]
+    every = len(rows) == len(predictions.ids) and np.array_equal(rows, np.arange(len(rows)))
+    selected = (predictions.probabilities if every else predictions.probabilities[rows])[:, columns]
+    if len(columns) == 1:
+        return selected[:, 0].astype(np.float64)
+    return average(tta.mean, ((1.0, selected[:, view]) for view in range(len(columns))), outputs)
+
+
+class StoredRows:
+    """The predictions in a file, of which some rows at a time are read."""
+
+    def __init__(self, path: Path, views: Sequence[str], tta: TTAMode, outputs: Outputs):
+        self.path, self._views, self._tta, self._outputs = path, views, tta, outputs
+        self._predictions = read_view_predictions(path)
+        self._row_of = {name: row for row, name in enumerate(self._predictions.ids)}
+
+    def read(self, ids: Sequence[str]) -> Predictions:
+        """The predictions of those of these ids that the file has."""
+        present = tuple([name for name in ids if name in self._row_of])
+        rows = [self._row_of[name] for name in present]
+        probabilities = averaged_views(self._predictions, rows, self._views, self._tta, self._outputs)
+        return Predictions(present, self._predictions.classes, probabilities)
 
 
 def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
@@ -166,8 +184,7 @@ def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
     count = np.zeros((len(ids), 1))
     for item in predictions:
         rows = [row_of[name] for name in item.ids]
-        columns = [item.classes.index(name) for name in classes]
-        total[rows] += item.probabilities[:, columns]
+        total[rows] += _in_order(item, classes)
         count[rows] += 1
     return Predictions(ids, classes, total / count)
 
@@ -190,5 +207,15 @@ def align(predictions: Predictions, ids: Sequence[str], classes: Sequence[str], 
             where=path,
             fix=None if path is None else predict_command(path.parent.parent),
         )
-    columns = [predictions.classes.index(name) for name in classes]
-    return predictions.probabilities[[row_of[name] for name in ids]][:, columns]
+    if predictions.ids != tuple(ids):
+        rows = predictions.probabilities[[row_of[name] for name in ids]]
+        predictions = Predictions(tuple(ids), predictions.classes, rows)
+    return _in_order(predictions, classes)
+
+
+def _in_order(predictions: Predictions, classes: Sequence[str]) -> Matrix:
+    """The probabilities with the columns of these classes."""
+    if predictions.classes == tuple(classes):
+        return predictions.probabilities
+    column_of = {name: column for column, name in enumerate(predictions.classes)}
+    return predictions.probabilities[:, [column_of[name] for name in classes]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from runner.console import log
 from runner.csv_file import write_csv
 from runner.errors import SubmissionFormatError
+from runner.prediction.out_of_fold import row_blocks
 from runner.problems import ProblemList
 from runner.submission_format.cells import STRICT_SUM_TOLERANCE, SUM_PROBLEM, SUM_TOLERANCE
 from runner.submission_format.check import check_file, format_error
@@ -23,31 +25,51 @@ from runner.workspace import atomic_path
 _PROBABILITIES = (CellKind.CLASS_PROBABILITIES, CellKind.TAG_PROBABILITIES, CellKind.ONE_PROBABILITY)
 _WRITES_NUMBERS = (*_PROBABILITIES, CellKind.NUMBERS)
 
+ValuesOf = Callable[[Sequence[int]], NDArray[Any]]
+
 
 def write_submission(
-    form: SubmissionFormat, path: Path, *, classes: Sequence[str], ids: Sequence[str], values: NDArray[Any]
+    form: SubmissionFormat,
+    path: Path,
+    *,
+    classes: Sequence[str],
+    ids: Sequence[str],
+    values: NDArray[Any] | ValuesOf,
 ) -> Path:
     """Write values (rows, classes), predictions or decisions, in the order of the sample submission.
 
     Ids come in any order; those not in the sample are left out. A file that the host would reject is a
-    SubmissionFormatError, and `path` stays as it was.
+    SubmissionFormatError, and `path` stays as it was. Of a function from row numbers to values, a block of rows is
+    held in memory at a time.
     """
-    if values.ndim != 2 or len(values) != len(ids):
+    if not callable(values) and (values.ndim != 2 or len(values) != len(ids)):
         raise ValueError(f"values shaped {values.shape} do not match {len(ids)} ids")
-    rows = values[_rows_in_order(form, ids, path)]
+    order = _rows_in_order(form, ids, path)
+    with atomic_path(path) as part:
+        if not callable(values):
+            blocks: Iterable[NDArray[Any]] = [values[order]]
+        elif form.long is not None or form.decimals is not None:  # these look at all rows together
+            blocks = [values(order)]
+        else:
+            blocks = (values(order[rows]) for rows in row_blocks(len(order), len(classes)))
+        cells = (write_cells(form, classes, _checked_values(form, block, path)) for block in blocks)
+        _write_rows(form, part, chain.from_iterable(cells))
+        found = check_file(form, part, names=classes)
+        problems = found.errors or _inexact_sums(form, found)
+        if problems:
+            raise format_error(form, path, problems)
+    return path
+
+
+def _checked_values(form: SubmissionFormat, rows: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The values as they are written; a SubmissionFormatError if some are NaN."""
     if form.kind is CellKind.CLASS_PROBABILITIES:
         rows = _summing_to_one(rows)
     elif form.kind not in _WRITES_NUMBERS and np.isnan(rows).any():
         raise SubmissionFormatError("some predictions are NaN", where=path, fix=f"runner {form.competition} predict")
     if form.decimals is not None:
         _warn_of_rounding(form, rows)
-    with atomic_path(path) as part:
-        _write_rows(form, part, write_cells(form, classes, rows))
-        found = check_file(form, part, names=classes)
-        problems = found.errors or _inexact_sums(form, found)
-        if problems:
-            raise format_error(form, path, problems)
-    return path
+    return rows
 
 
 def check_submission(form: SubmissionFormat, path: Path, names: Sequence[str]) -> ProblemList:

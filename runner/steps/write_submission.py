@@ -22,5 +22,5 @@ def write_run_submission(session: Session, run: Run, postprocess: Postprocess, m
         session.submission_file(run.name),
         classes=classes,
         ids=ids,
-        values=postprocess.predict_test(members, ids, classes).values,
+        values=postprocess.predict_test(members, ids, classes),
     )

@@ -162,3 +162,11 @@ def test_an_even_split_has_no_warnings():
     targets = np.eye(2)[[0, 0, 1, 1]]
     folds = np.array([0, 1, 0, 1])
     assert split_warnings(class_counts_per_fold(["a", "b"], targets, folds), ["", "g", "h", ""], folds) == []
+
+
+def test_of_thousands_of_small_classes_a_few_are_named() -> None:
+    classes = [f"c{number}" for number in range(3000)]
+    counts = class_counts_per_fold(classes, np.arange(3000), np.arange(3000) % 5)
+    warnings = split_warnings(counts, [""] * 3000, np.arange(3000) % 5)
+    assert warnings[0] == "class 'c0' has 1 row: 4 folds have none of it"
+    assert len(warnings) == 21 and warnings[-1].startswith("2,980 more of 3,000 classes")

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from runner.errors import RunnerError
+from runner.prediction.averaging import Mean
 from runner.prediction.out_of_fold import (
     Member,
     OofTargets,
+    common_ids,
     read_member_predictions,
     read_oof_targets,
-    read_test,
     write_oof_targets,
 )
+from runner.prediction.postprocess import Postprocess
 from runner.prediction.predictions import Predictions, write_predictions
 from tests.prediction.conftest import BINARY, draw_rows, outputs
 
@@ -34,8 +36,9 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
         ),
     )
     two = Member("two", (write(tmp_path / "3.npz", "cab", "yx", [[0.4, 0.6], [0.5, 0.5], [0.6, 0.4]]),))
-    ids, classes, stack = read_member_predictions([one, two], outputs=outputs(True))
-    assert (ids, classes) == (("a", "b", "c"), ("x", "y"))
+    ids = common_ids([one, two])
+    stack = read_member_predictions([one, two], ids, ("x", "y"), outputs=outputs(True))
+    assert ids == ("a", "b", "c")
     assert stack.dtype == np.float32
     np.testing.assert_allclose(stack[0, :, 0], [0.2, 0.1, 0.3])
     np.testing.assert_allclose(stack[1, :, 0], [0.5, 0.4, 0.6])
@@ -44,7 +47,8 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
 def test_only_rows_predicted_by_every_member_are_read(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "abc", "x", [[0.1], [0.2], [0.3]]),))
     two = Member("two", (write(tmp_path / "2.npz", "cd", "x", [[0.4], [0.5]]),))
-    ids, _, stack = read_member_predictions([one, two], outputs=outputs(True))
+    ids = common_ids([one, two])
+    stack = read_member_predictions([one, two], ids, ("x",), outputs=outputs(True))
     assert ids == ("c",)
     np.testing.assert_allclose(stack[:, 0, 0], [0.3, 0.4])
 
@@ -54,12 +58,12 @@ def test_members_without_common_rows_or_classes_are_refused(tmp_path):
     two = Member("two", (write(tmp_path / "2.npz", "b", "x", [[0.1]]),))
     three = Member("three", (write(tmp_path / "3.npz", "a", "z", [[0.1]]),))
     with pytest.raises(RunnerError, match="no validation row is predicted by all of one, two"):
-        read_member_predictions([one, two], outputs=outputs(True))
+        common_ids([one, two])
     with pytest.raises(RunnerError, match="1 classes cannot be averaged"):
-        read_member_predictions([one, three], outputs=outputs(True))
+        read_member_predictions([one, three], ("a",), ("x",), outputs=outputs(True))
 
 
-def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):
+def test_test_rows_are_predicted_some_at_a_time_in_the_given_order(tmp_path):
     member = Member(
         "one",
         (),
@@ -68,11 +72,12 @@ def test_test_rows_are_read_a_fold_at_a_time_in_the_given_order(tmp_path):
             write(tmp_path / "2.npz", "ba", "yx", [[0.3, 0.7], [0.4, 0.6]]),
         ),
     )
-    first, second = read_test(member, ("a", "b"), ("x", "y"), outputs=outputs(True))
-    np.testing.assert_allclose(first, [[0.1, 0.9], [0.2, 0.8]], rtol=1e-6)
-    np.testing.assert_allclose(second, [[0.6, 0.4], [0.7, 0.3]], rtol=1e-6)
+    postprocess = Postprocess(("one",), (1.0,), Mean.ARITHMETIC, outputs(True))
+    predict = postprocess.predict_test([member], ("a", "b"), ("x", "y"))
+    np.testing.assert_allclose(predict([0, 1]), [[0.35, 0.65], [0.45, 0.55]], rtol=1e-6)
+    np.testing.assert_allclose(predict([1]), [[0.45, 0.55]], rtol=1e-6)
     with pytest.raises(RunnerError, match="1 rows have no prediction: c"):
-        list(read_test(member, ("a", "c"), ("x", "y"), outputs=outputs(True)))
+        postprocess.predict_test([member], ("a", "c"), ("x", "y"))([0, 1])
 
 
 def test_rows_with_inconsistent_shapes_or_ids_are_refused():

@@ -29,6 +29,20 @@ def predicted_classes(values: Matrix) -> NDArray[np.int64]:
     return class_numbers(values)
 
 
+# The likeliest class of a row and its confidence.
+BEST_CLASS = np.dtype([("number", np.int64), ("confidence", np.float64)])
+
+
+def best_class(values: Matrix) -> Matrix:
+    """The likeliest class of each row with its value, as BEST_CLASS."""
+    if values.ndim == 1:
+        return values
+    best = np.empty(len(values), dtype=BEST_CLASS)
+    best["number"] = values.argmax(axis=1)
+    best["confidence"] = values[np.arange(len(values)), best["number"]]
+    return best
+
+
 def counts(weights: Matrix | None, rows: int) -> Matrix:
     """How often each row counts."""
     return np.ones(rows) if weights is None else weights

@@ -23,12 +23,12 @@ def accuracy_per_row(targets: Matrix, values: Matrix) -> Matrix:
 
 def balanced_accuracy(targets: Matrix, values: Matrix) -> WeightedScore:
     """Mean recall of the classes that occur."""
-    return _mean_recall(class_numbers(targets), predicted_classes(values), _class_count(values))
+    return _mean_recall(class_numbers(targets), predicted_classes(values), _class_count(targets, values))
 
 
 def macro_f1(targets: Matrix, values: Matrix) -> WeightedScore:
     """Mean F1 of the classes that occur or are predicted."""
-    actual, predicted, classes = class_numbers(targets), predicted_classes(values), _class_count(values)
+    actual, predicted, classes = class_numbers(targets), predicted_classes(values), _class_count(targets, values)
     correct = actual == predicted
 
     def score(weights: Matrix | None) -> float:
@@ -41,7 +41,7 @@ def macro_f1(targets: Matrix, values: Matrix) -> WeightedScore:
 
 def qwk(targets: Matrix, values: Matrix) -> WeightedScore:
     """Cohen's kappa with quadratic weights; the classes are grades in order. NaN if only one grade occurs."""
-    grades = _class_count(values)
+    grades = _class_count(targets, values)
     cells = class_numbers(targets) * grades + predicted_classes(values)
     distances = np.subtract.outer(np.arange(grades), np.arange(grades)) ** 2
 
@@ -74,7 +74,9 @@ def _mean_recall(actual: Matrix, predicted: Matrix, classes: int) -> WeightedSco
     return score
 
 
-def _class_count(values: Matrix) -> int:
+def _class_count(targets: Matrix, values: Matrix) -> int:
+    if values.ndim == 1:  # classes alone, and not a value for each
+        return int(max(class_numbers(targets).max(), values.max())) + 1
     return max(2, int(values.shape[1]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runner.contract.metric_functions.arrays import Matrix, WeightedScore, class_numbers, counts, ratio
+from runner.contract.metric_functions.arrays import Matrix, WeightedScore, best_class, class_numbers, counts, ratio
 
 _BLOCK_VALUES = 1 << 20
 
@@ -113,9 +113,9 @@ def top_error_per_row(targets: Matrix, values: Matrix, k: int) -> Matrix:
 
 def gap(targets: Matrix, values: Matrix) -> WeightedScore:
     """Global average precision: all predictions ordered by confidence, precision averaged over the right ones."""
-    predicted = values.argmax(axis=1)
-    order = np.argsort(-values[np.arange(len(values)), predicted], kind="stable")
-    right = (predicted == class_numbers(targets))[order].astype(float)
+    best = best_class(values)
+    order = np.argsort(-best["confidence"], kind="stable")
+    right = (best["number"] == class_numbers(targets))[order].astype(float)
 
     def score(weights: Matrix | None) -> float:
         drawn = counts(weights, len(right))[order]

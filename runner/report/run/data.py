@@ -39,8 +39,10 @@ from runner.images.readers import open_encoded
 from runner.prediction.averaging import Mean, blocks
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
-from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold
+from runner.prediction.fit_postprocess import max_fitted_rows
+from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold, validation_rows
 from runner.prediction.postprocess import Postprocess, read_postprocess, task_of
+from runner.prediction.postprocess_folds import sample_rows
 from runner.prediction.predictions import read_view_predictions
 from runner.report.run.confusion import Confusion
 from runner.session import Session
@@ -408,13 +410,13 @@ class RunData:
         blend = read_blend(runs, self._read_targets)
         fitted = self._read_postprocess(tuple(member.name for member in blend.members))
         labels = self.competition.labels
-        rows = read_out_of_fold(
-            blend.members,
-            blend.targets,
-            read_folds(runs[0].folds_file, competition=runs[0].competition).fold_of,
-            fitted.tta,
-            outputs=fitted.outputs,
-        )
+        fold_of = read_folds(runs[0].folds_file, competition=runs[0].competition).fold_of
+        known = validation_rows(blend.members, blend.targets, fold_of)
+        count = max_fitted_rows(len(blend.members), len(blend.targets.classes))
+        if len(known.ids) > count:
+            known = sample_rows(known, count)
+            log.info(f"the report shows {len(known.ids):,} of the validation rows: more do not fit in memory")
+        rows = read_out_of_fold(blend.members, known, blend.targets.classes, fitted.tta, outputs=fitted.outputs)
         predicted = fitted.apply(lambda name: (rows.members[rows.names.index(name)],))
         return OofPredictions(
             rows.ids,
