@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # The commands beside the competitions: a file of such a name could not be called.
 RESERVED_NAMES = ("list", "doctor", "board", "demo", "new")
 
+# What a message names where it needs any competition.
+EXAMPLE = "dog-breed"
+
 _SHIPPED = Path(__file__).parent
 _DOCS = "docs/competitions.md has a complete example"
 

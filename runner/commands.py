@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 TYPED = "..."  # stands for the command that was typed
+WIDTH = 80  # columns of a message
 Complete = Callable[[str], str]  # a command as a text has it -> the command to paste
 
 _START = r"(?:runner|\.\.\.)(?= |$|`)"
 _COMMAND = re.compile(rf"`(?P<quoted>{_START}[^`\n]*)`|^(?P<label>[ ]*fix: )?(?P<line>{_START}[^`\n]*)$", re.MULTILINE)
+
+
+_WHOLE = re.compile(rf"`[^`\n]*`|^(?:[ ]*fix: )?{_START}[^`\n]*$")
 
 
 def command(*words: object) -> str:
@@ -70,3 +75,26 @@ def complete_commands(text: str, complete: Complete) -> str:
         return f"{match['label'] or ''}{complete(match['line'])}"
 
     return _COMMAND.sub(replaced, text)
+
+
+def wrap(text: str, width: int = WIDTH) -> str:
+    """The text in lines of at most `width` columns; a path or a command is never broken."""
+    return "\n".join(each for line in text.split("\n") for each in _wrapped(line, width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    # A command, ours or another program's, is one word here: it is pasted.
+    whole = _WHOLE.sub(lambda match: match[0].replace(" ", "\0"), line)
+    indent = " " * max(4, len(line) - len(line.lstrip()) + 2)
+    lines = textwrap.wrap(
+        whole,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        expand_tabs=False,
+        replace_whitespace=False,
+    )
+    return [each.replace("\0", " ") for each in lines] or [line]

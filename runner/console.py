@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from runner.commands import Complete, complete_commands
+from runner.commands import Complete, complete_commands, wrap
 
 Advance = Callable[..., None]  # (amount) or (amount, note): the note is shown after the bar
 Item = TypeVar("Item")
@@ -26,17 +26,25 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if is_first_process():
             label = "warning: " if record.levelno == logging.WARNING else ""
-            sys.stderr.write(f"{label}{complete_commands(record.getMessage(), _completion[-1])}\n")
+            text = f"{label}{complete_commands(record.getMessage(), _completion[-1])}"
+            sys.stderr.write(f"{wrap(text, _width[-1])}\n")
             sys.stderr.flush()
 
 
 # How commands in messages are completed: the command line knows the workspace, the host and the typed flags.
 _completion: list[Complete] = [str]
+_ANY_WIDTH = 1 << 30
+_width = [_ANY_WIDTH]
 
 
 def complete_commands_by(complete: Complete) -> None:
     """From now on show the commands of messages as `complete` returns them."""
     _completion[-1] = complete
+
+
+def wrap_messages(width: int | None) -> None:
+    """From now on break messages into lines of this many columns; None: never, as programs read them."""
+    _width[-1] = width or _ANY_WIDTH
 
 
 # A program that imports the runner can silence or redirect its messages as those of any logger.

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from rich.filesize import decimal
 
-from competitions import load, names, summaries
+from competitions import EXAMPLE, load, summaries
 from runner.archives.disk_space import free_bytes
 from runner.contract import Competition
 from runner.data.manifest import is_complete, verify_manifest
@@ -66,7 +66,7 @@ def run_checks(workspace: Workspace, host_name: str, competition: Competition | 
         results.append(_check_data(competition, workspace))
     else:
         results += _check_plugins(workspace)
-    name = competition.name if competition else names()[0]
+    name = competition.name if competition else EXAMPLE
     return [
         *results,
         *_check_gpus(workspace.command_line(name, "train", "--linear-probe")),
@@ -101,7 +101,7 @@ def _check_credentials() -> Iterator[CheckResult]:
 
 def _check_account(workspace: Workspace) -> Iterator[CheckResult]:
     """Whether Kaggle accepts the credentials, tested with a competition that the runner ships."""
-    competition = load(names()[0])
+    competition = load(EXAMPLE)
     host = open_host("kaggle", competition, workspace)
     try:
         host.fetch_info(competition.slug)

@@ -57,8 +57,9 @@ class Session:
     @cached_property
     def submission_format(self) -> SubmissionFormat:
         """Ids, columns and cells of a submission, from the sample submission."""
+        sample = self.sample_file
         try:
-            return read_submission_format(self.competition, self.sample_file)
+            return read_submission_format(self.competition, sample)
         except DataError as error:
             raise DataError(error.message, where=error.where, fix=self.redownload_command) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.cli.invocation import Invocation
-from runner.console import set_verbosity
+from runner.console import set_verbosity, wrap_messages
 from runner.errors import RunnerError
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -38,8 +38,9 @@ def no_kaggle_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 @pytest.fixture(autouse=True)
 def default_verbosity() -> None:
-    """Messages are printed, whatever a command with -q or -v left set in this process."""
+    """Messages are printed in one line each, whatever a command left set in this process."""
     set_verbosity()
+    wrap_messages(None)
 
 
 @pytest.fixture(autouse=True)

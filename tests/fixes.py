@@ -9,6 +9,7 @@ from functools import cache
 import click
 
 from runner.cli.command_groups import CompetitionGroup, LazyGroup, RootGroup
+from runner.cli.flag_conflicts import check_flags
 from runner.commands import TYPED, split_commands
 from runner.errors import UsageError
 
@@ -79,7 +80,7 @@ def _check_flags(words: list[str]) -> None:
             assert command is not None
             options = click.Command(name, params=[each for each in command.params if isinstance(each, click.Option)])
             try:
-                options.make_context(name, list(words))
+                check_flags(options.make_context(name, list(words)))
             except click.NoSuchOption as error:
                 last = last or error  # what is wrong with a value is worth more
             except click.ClickException as error:

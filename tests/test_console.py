@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runner.console import log, progress, set_verbosity, shows_progress
+from runner.console import log, progress, set_verbosity, shows_progress, wrap_messages
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,16 @@ def test_verbosity_chooses_the_messages(options, printed, capsys):
     log.warning("careful")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", printed)
+
+
+def test_a_long_message_is_broken_but_for_paths_and_commands(capsys):
+    wrap_messages(80)
+    command, path = f"runner planet train --run {'a' * 70} --size 64", "/folder" * 15
+    log.warning(f"{'word ' * 20}and {path}, then: `{command}`\n  fix: {command}")
+    err = capsys.readouterr().err
+    long = [line for line in err.splitlines() if len(line) > 80]
+    assert long == [f"    {path},", f"    `{command}`", f"  fix: {command}"]
+    assert err.startswith("warning: word ") and err.count("word") == 20
 
 
 def test_other_processes_print_nothing(monkeypatch, capsys):

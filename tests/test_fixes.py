@@ -95,6 +95,11 @@ def test_every_fix_in_the_source_can_be_pasted(path: Path) -> None:
         "`... --no-such-flag`",
         "runner planet train --size big",
         "`... --size big`",
+        "runner planet train --weights a.pth --no-pretrained",
+        "runner planet split --folds 3 --holdout 0.2",
+        "`... --epochs 3 --time-budget 5`",
+        "runner planet predict first",
+        "runner planet predict --run ''",
     ],
 )
 def test_a_fix_that_cannot_be_pasted_is_found(fix: str) -> None:

@@ -48,7 +48,11 @@ FLOORS = (
     ("runner.workflow", "runner.doctor"),
     (
         "runner.cli.global_options",
+        "runner.cli.checked_command",
         "runner.cli.flag_conflicts",
+        "runner.cli.wrong_usage",
+        "runner.cli.nearest_value",
+        "runner.cli.value_types",
         "runner.cli.options",
         "runner.cli.messages",
         "runner.cli.print_json",

@@ -18,7 +18,8 @@ import click
 from runner.cli.command_groups import RootGroup
 from runner.cli.global_options import GlobalOptions
 from runner.cli.invocation import Invocation
-from runner.console import complete_commands_by, is_first_process, set_verbosity
+from runner.commands import WIDTH
+from runner.console import complete_commands_by, is_first_process, set_verbosity, wrap_messages
 from runner.errors import Interrupted, RunnerError
 
 INTERRUPTED = 130
@@ -67,6 +68,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     root, options = RootGroup(name="runner"), GlobalOptions()
     invocation = Invocation(root, words, options)
     complete_commands_by(invocation.complete)
+    wrap_messages(WIDTH)
     try:
         _check_words(invocation)
         code = int(root.main(words, prog_name="runner", standalone_mode=False, obj=options) or 0)

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-from competitions import files
+from competitions import EXAMPLE, files
+from runner.cli.checked_command import check_values
+from runner.cli.flag_conflicts import check_flags
 from runner.cli.global_options import GlobalOptions, global_parameters
 from runner.commands import command
 from runner.errors import UsageError
@@ -45,10 +47,22 @@ _COMPETITION: Table = {
 }
 
 
+_HELP = ("help", "usage", "man")
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called."""
 
     table: ClassVar[Table] = {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the flags before the command; an empty value is an error."""
+        if ctx.resilient_parsing or not args:
+            return super().parse_args(ctx, args)
+        check_values(self, ctx, args)
+        rest = super().parse_args(ctx, args)
+        check_flags(ctx)
+        return rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the table's order, which is the order of use."""
@@ -102,7 +116,13 @@ class RootGroup(LazyGroup):
 
     def __init__(self, name: str):
         summary = "A workbench for Kaggle image competitions: from archives to a scored submission."
-        super().__init__(name=name, help=summary, params=global_parameters(), no_args_is_help=True)
+        super().__init__(
+            name=name,
+            help=summary,
+            params=global_parameters(),
+            no_args_is_help=True,
+            context_settings={"help_option_names": ["-h", "--help"]},  # those of its commands too
+        )
         click.version_option(package_name="competition-runner", prog_name="runner")(self)
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
@@ -167,8 +187,12 @@ def _nearest(word: str, known: Sequence[str]) -> str | None:
     """The known name that a typed one means: in other case, with other signs, as a path, or misspelt; else None."""
     import difflib  # `--help` needs none of it
 
+    from runner.cli.nearest_value import COMMAND_SYNONYMS
+
     name = word.rstrip("/").rpartition("/")[2].removesuffix(".py").lower().replace("_", "-").replace(" ", "-")
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if COMMAND_SYNONYMS.get(name) in known:
+        return COMMAND_SYNONYMS[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
     return near[0] if near else None
 
 
@@ -176,7 +200,9 @@ def _no_such_command(competition: str, args: list[str]) -> UsageError:
     """The error of `runner dog-breed trian`: the nearest command, or that of another place, with the typed flags."""
     word, *rest = args
     near = _nearest(word, list(_COMPETITION))
-    if word in ("doctor", "demo"):
+    if word in _HELP:
+        fix = command(competition, *_commands_of(rest), "--help")
+    elif word in ("doctor", "demo"):
         fix = command(word, competition, *rest)
     elif word in _ROOT:
         fix = command(word, *rest)
@@ -185,16 +211,36 @@ def _no_such_command(competition: str, args: list[str]) -> UsageError:
     return UsageError(f"{competition} has no command {word!r}", fix=fix)
 
 
+def _commands_of(words: Sequence[str]) -> list[str]:
+    """The first of the words that is a competition's command, or is near one."""
+    return [near for word in words if (near := _exact_or_nearest(word, list(_COMPETITION)))][:1]
+
+
+def _help_of(words: Sequence[str], competitions: Sequence[str]) -> str:
+    """The command that shows the help that `runner help WORDS` was typed for."""
+    if roots := [word for word in words if word in _ROOT][:1]:
+        return command(*roots, "--help")
+    named, commands = [word for word in words if word in competitions][:1], _commands_of(words)
+    if commands and not named:
+        named = [EXAMPLE]
+    return command(*named, *commands, "--help")
+
+
 def _no_such_name(args: list[str], competitions: Sequence[str]) -> UsageError:
     """The error of a first word that is neither a command nor a competition: the command that was meant."""
     word, *rest = args
+    if word in _HELP:
+        return UsageError("help is a flag", fix=_help_of(rest, competitions))
     verb = word if word in _COMPETITION else _nearest(word, list(_COMPETITION))
     if verb and (verb == word or not _nearest(word, [*_ROOT, *competitions])):
         return _verb_first(word, verb, rest, competitions)
     near = _nearest(word, [*_ROOT, *competitions])
     fix = "runner list"
     if near in competitions and rest:
-        fix = command(near, _nearest(rest[0], list(_COMPETITION)) or rest[0], *rest[1:])
+        verb = rest[0] if rest[0].startswith("-") else _nearest(rest[0], list(_COMPETITION))
+        fix = command(near, verb, *rest[1:]) if verb else command(near, "--help")
+        if rest[0] in _ROOT:
+            fix = command(*rest)
     elif near:
         fix = command(near, *rest)
     return UsageError(f"there is no command or competition {word!r}", fix=fix)
@@ -205,7 +251,7 @@ def _verb_first(word: str, verb: str, rest: list[str], competitions: Sequence[st
     names = [(position, near) for position, each in enumerate(rest) if (near := _exact_or_nearest(each, competitions))]
     message = f"{word!r} is a command of a competition, whose name comes first"
     if not names:
-        fix = f"for example: `{command(competitions[0], verb, *rest)}`; all competitions: `runner list`"
+        fix = f"for example: `{command(EXAMPLE, verb, *rest)}`; all competitions: `runner list`"
         return UsageError(message, fix=fix)
     position, name = names[0]
     return UsageError(message, fix=command(name, verb, *rest[:position], *rest[position + 1 :]))

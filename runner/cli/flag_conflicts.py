@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from runner.cli.wrong_usage import FlagConflict, UnusedFlags
+
 if TYPE_CHECKING:
     from runner.contract import Recipe
 
+
+_TYPED = ParameterSource.COMMANDLINE
 # The flags that decide what is trained.
 _RECIPE_FLAGS = (
     "--recipe-of",
@@ -55,23 +59,30 @@ _CONFLICTS = (
     Conflict("--resume", (*_RECIPE_FLAGS, "--new", "--all-data"), "a run goes on by its own recipe"),
     Conflict("--all-data", (*_RECIPE_FLAGS, "--new", "--only-fold"), "a refit repeats the run's own recipe"),
     Conflict("--no-submit", ("--message",), "the note is for a submission"),
+    Conflict("--mirror", ("--from",), "the data comes from one place"),
+    Conflict("--accept-changes", ("--from", "--mirror", "--force", "--skip-unreadable"), "it takes the data as it is"),
+    Conflict("--folds", ("--holdout",), "rows are split in one way"),
+    Conflict("--best", ("FILE|RUN",), "it chooses the runs itself"),
+    Conflict("--all", ("COMPETITION",), "it is every competition"),
+    Conflict("--quiet", ("--verbose",), "the one prints less, the other more"),
 )
 
 
-def check_flags() -> None:
-    """A click.UsageError if two flags of the current command contradict each other."""
-    given = _given_flags()
+def check_flags(ctx: click.Context) -> None:
+    """A FlagConflict if two flags of a command contradict each other."""
+    given = _given(ctx)
     for conflict in _CONFLICTS:
         excluded = [flag for flag in conflict.excluded if flag in given]
         if conflict.flag in given and excluded:
-            raise click.UsageError(f"{conflict.flag} excludes {', '.join(excluded)}: {conflict.reason}; choose one")
+            raise FlagConflict(ctx, conflict.flag, excluded, conflict.reason)
 
 
-def check_unused(flags: Sequence[str], command: str) -> None:
-    """A click.UsageError if one of these flags was given, which the command has no use for."""
-    given = [flag for flag in flags if flag in _given_flags()]
-    if given:
-        raise click.UsageError(f"{command} does not use {', '.join(given)}: leave it out")
+def check_unused(flags: Sequence[str]) -> None:
+    """An UnusedFlags if one of these flags was given, which the current command has no use for."""
+    ctx = click.get_current_context()
+    given = _given(ctx)
+    if unused := [flag for flag in flags if flag in given]:
+        raise UnusedFlags(ctx, unused)
 
 
 def check_effect(recipe: Recipe, options: dict[str, Any]) -> None:
@@ -91,12 +102,13 @@ def check_effect(recipe: Recipe, options: dict[str, Any]) -> None:
         raise click.UsageError("--lr: this recipe trains the head alone, which has one learning rate")
 
 
-def _given_flags() -> set[str]:
-    """The first long name of each flag on the command line."""
-    context = click.get_current_context()
-    return {
-        next(name for name in param.opts if name.startswith("--"))
-        for param in context.command.params
-        if isinstance(param, click.Option)
-        and context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
-    }
+def _given(ctx: click.Context) -> set[str]:
+    """The first long name of each flag on the command line, and the metavar of each argument."""
+    typed = (each for each in ctx.command.params if ctx.get_parameter_source(str(each.name)) is _TYPED)
+    return {_typed_name(each, ctx) for each in typed}
+
+
+def _typed_name(param: click.Parameter, ctx: click.Context) -> str:
+    if isinstance(param, click.Argument):
+        return param.make_metavar(ctx).strip("[].")
+    return next(name for name in param.opts if name.startswith("--"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from runner.cli.checked_command import CheckedCommand
 from runner.console import is_first_process, log, set_verbosity
 from runner.errors import PluginError, UsageError
 
@@ -82,11 +83,15 @@ class GlobalOptions:
             else:
                 yield summary
 
-    def session(self, compute: Compute | None = None, *, competition: Competition | None = None) -> Session:
-        """The session of the command's competition, or of another one."""
+    def session(
+        self, compute: Compute | None = None, *, competition: Competition | None = None, creates: bool = False
+    ) -> Session:
+        """The session of the command's competition, or of another one; only some commands create a workspace."""
         from runner.options import Compute
         from runner.session import Session
 
+        if not creates:
+            _ = self.existing_workspace
         competition = competition or self.load(self.competition_name)
         return Session(competition, self.workspace, self.host_name, compute or Compute())
 
@@ -128,7 +133,7 @@ def command(name: str, *, all_processes: bool = False) -> Callable[[Command], cl
 
     def decorate(function: Command) -> click.Command:
         runs_here = all_processes or is_first_process()
-        made = click.command(name)(click.pass_obj(function if runs_here else _do_nothing))
+        made = click.command(name, cls=CheckedCommand)(click.pass_obj(function if runs_here else _do_nothing))
         made.params.extend(global_parameters())
         return made
 

@@ -48,6 +48,20 @@ class Invocation:
         flags = [*self._missing_flags(words), *self._as_typed(words)]
         return shlex.join(["runner", *self._missing_source(flags)])
 
+    def without(self, *flags: str, words: Sequence[str] = (), then: Sequence[str] = ()) -> str:
+        """The typed command without these flags and words, and with others behind it."""
+        dropped = [option for option in self.options if any(name in flags for name in option.opts)]
+        kept = list(_without(self.words, dropped))
+        # Words without a place are the last ones that are no flag's value.
+        for word in reversed(words):
+            positions = [at for at, each in enumerate(kept) if each == word and not self._is_value(kept, at)]
+            del kept[positions[-1] : positions[-1] + 1]
+        return shlex.join(["runner", *kept, *then])
+
+    def _is_value(self, words: Sequence[str], at: int) -> bool:
+        names_of_values = {name for option in self.options if not option.is_flag for name in option.opts}
+        return at > 0 and words[at - 1] in names_of_values
+
     @cached_property
     def options(self) -> tuple[click.Option, ...]:
         """The options of the command that the words call."""
@@ -57,6 +71,16 @@ class Invocation:
                 break
             command = command.get_command(click.Context(command, obj=self.chosen), word)
         return tuple(each for each in command.params if isinstance(each, click.Option)) if command else ()
+
+    def commands_with(self, flag: str) -> tuple[str, ...]:
+        """The commands beside the one that was typed that have this flag."""
+        words = list(self._positional())
+        group = self._root.get_command(click.Context(self._root, obj=self.chosen), words[0]) if words else None
+        if not isinstance(group, click.Group):
+            return ()
+        context = click.Context(group, obj=self.chosen)
+        commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+        return tuple(name for name, each in commands.items() if each and any(flag in p.opts for p in each.params))
 
     def typed(self, flag: str) -> str | None:
         """The last value that was typed for a flag; None if it was not typed."""
@@ -74,7 +98,7 @@ class Invocation:
         """The global flags in effect that a command does not name itself."""
         flags = []
         workspace, host = self.typed("--workspace"), self._host
-        if workspace and not names(words, "--workspace"):
+        if workspace and workspace.strip() and not names(words, "--workspace"):
             flags += ["--workspace", workspace]
         if host != "kaggle" and not names(words, "--host") and not (words and words[0] in _WITHOUT_HOST):
             flags += ["--host", host]

@@ -4,115 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from runner.cli.flag_conflicts import check_effect, check_flags
-from runner.commands import again
-from runner.contract.backbone_args import Argument, check_arguments, parse_argument
-from runner.options import DEVICES, Compute, PredictOptions, TrainOptions
+from runner.cli.flag_conflicts import check_effect
+from runner.cli.value_types import BackboneArg, BatchSize, Device, LearningRate, LocalPath, Number, Sizes, Views
+from runner.options import Compute, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
     from runner.contract import Recipe
     from runner.session import Session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class WrongValue(click.BadParameter):
-    """A value that a flag does not take, with a fix of its own."""
-
-    def __init__(self, message: str, param: click.Parameter | None, ctx: click.Context | None, *, fix: str):
-        super().__init__(message, ctx, param)
-        self.fix = fix
-
-
-class Device(click.Choice[str]):
-    """Where to compute; the field's other words for a GPU are understood as a question."""
-
-    def __init__(self) -> None:
-        super().__init__(DEVICES)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """One of the names; for `gpu`, `cuda:1` and the like the fix names it."""
-        meant = {"gpu": "cuda", "cuda:0": "cuda", "metal": "mps", "apple": "mps", "m1": "mps"}.get(str(value).lower())
-        if meant:
-            raise WrongValue(f"{value!r} is called {meant} here", param, ctx, fix=again("--device", meant))
-        return super().convert(value, param, ctx)
-
-
-class Sizes(click.ParamType):  # type: ignore[type-arg]
-    """Image sizes, as in 128 or 128,224."""
-
-    name = "N,N,.."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Whole numbers separated by commas."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            sizes = tuple(int(word) for word in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 128 or 128,224", param, ctx)
-        if not all(16 <= size <= 2048 for size in sizes):
-            self.fail(f"{value!r}: sizes must be between 16 and 2048", param, ctx)
-        if list(sizes) != sorted(sizes):
-            right = ",".join(map(str, sorted(sizes)))
-            raise WrongValue(f"{value!r}: the smallest size comes first", param, ctx, fix=again("--size", right))
-        return sizes
-
-
-class LearningRate(click.ParamType):  # type: ignore[type-arg]
-    """A learning rate, three of them, or the word find."""
-
-    name = "X|X,X,X|find"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A tuple of one lr, or of three (early, late, head); or "find"."""
-        if value == "find" or isinstance(value, tuple):
-            return value
-        try:
-            lrs = tuple(float(word) for word in str(value).split(","))
-        except ValueError:
-            lrs = ()
-        if len(lrs) not in (1, 3):
-            self.fail(f"{value!r} is not a learning rate, three separated by commas, or find", param, ctx)
-        if not all(0 < lr <= 100 for lr in lrs):
-            self.fail(f"{value!r}: a learning rate must be above 0 and at most 100", param, ctx)
-        return lrs
-
-
-class BatchSize(click.ParamType):  # type: ignore[type-arg]
-    """A number of rows, or the word auto."""
-
-    name = "N|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A whole number, or "auto"."""
-        if value == "auto":
-            return value
-        if not str(value).isdecimal() or not 1 <= int(value) <= 4096:
-            self.fail(f"{value!r} is not a number from 1 to 4096, or auto", param, ctx)
-        return int(value)
-
-
-class BackboneArg(click.ParamType):  # type: ignore[type-arg]
-    """A keyword argument of timm's create_model."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Argument]:
-        """Its name, and its value as a bool, None, a number or a text."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            name, parsed = parse_argument(value)
-            check_arguments({name: parsed})
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return name, parsed
 
 
 class _OptionWithAlias(click.Option):
@@ -138,7 +42,7 @@ _COMPUTE = (
     ),
     click.option(
         "--cache-gb",
-        type=click.FloatRange(0),
+        type=Number(0),
         metavar="X",
         help="Disk that resized images may take, 0 for none.  [default: 20]",
     ),
@@ -167,7 +71,7 @@ _RECIPE = (
         multiple=True,
         help="A keyword argument of timm's create_model, as pad_type=same; repeatable.",
     ),
-    click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Start from this weights file."),
+    click.option("--weights", type=LocalPath(), metavar="FILE", help="Start from this weights file."),
     click.option("--no-pretrained", is_flag=True, help="Start from scratch."),
     click.option("--from-run", metavar="RUN[:SNAPSHOT]", help="Start from a snapshot of another run."),
     click.option("--size", "sizes", type=Sizes(), help="Image sizes, smallest first."),
@@ -178,10 +82,10 @@ _RECIPE = (
     click.option(
         "--freeze-to", type=click.IntRange(0, 2), metavar="N", help="Keep the first N of three layer groups frozen."
     ),
-    click.option("--dropout", type=click.FloatRange(0, 1), metavar="X", help="Dropout before the last layer."),
+    click.option("--dropout", type=Number(0, 1, max_open=True), metavar="X", help="Dropout before the last layer."),
     click.option(
         "--oversample",
-        type=click.FloatRange(1, 100),
+        type=Number(1, 100),
         metavar="X",
         help="Train on rows of rare classes up to X times an epoch.",
     ),
@@ -190,7 +94,7 @@ _RECIPE = (
     click.option("--engine", metavar="ray[:ADDRESS]", help="Spread the folds over Ray: this machine, or a cluster."),
     click.option(
         "--epochs-scale",
-        type=click.FloatRange(0, 100, min_open=True),
+        type=Number(0, 100, min_open=True),
         default=1.0,
         metavar="X",
         help="Lengthen or shorten every cycle.",
@@ -207,7 +111,7 @@ _RECIPE = (
     ),
     click.option(
         "--time-budget",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         metavar="MIN",
         help="Shorten the recipe to fit, by the time of its first mini-batches.",
     ),
@@ -225,9 +129,9 @@ _PREDICT = (
         "--tta",
         cls=_OptionWithAlias,
         alias="--views",
+        type=Views(),
         default="default",
         show_default=True,
-        metavar="none|default|all|random:N",
         help="Test-time augmentation: views of each image, averaged if that helps.",
     ),
     click.option(
@@ -282,7 +186,6 @@ def read_predict_options(options: dict[str, Any]) -> PredictOptions:
 
 def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     """The competition's recipe, changed by the flags; a click.UsageError if they contradict each other."""
-    check_flags()
     from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_epochs, with_freeze_to, with_sizes
 
     same_names = ("seed", "dropout", "oversample", "folds")

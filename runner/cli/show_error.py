@@ -6,19 +6,20 @@ import difflib
 import json
 import re
 import shlex
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
 
 from runner.cli.invocation import Invocation, names
-from runner.commands import again, complete_commands, split_commands
+from runner.cli.nearest_value import SYNONYMS, nearest_value
+from runner.cli.wrong_usage import EmptyValue, ExtraWords, FlagConflict, UnusedFlags
+from runner.commands import again, command, complete_commands, split_commands, wrap
 from runner.errors import RunnerError
 from runner.full_disk import full_disk_error, full_disk_reason
 
-WIDTH = 80  # columns of a message; paths and commands are never broken
-
+_NEAR_FLAG = 0.7  # how alike a flag must be to be suggested
+_LETTER = len("-x")
 _FORBIDDEN, _READ_ONLY = 13, 30
 _OS_FIXES = {
     _FORBIDDEN: "change the permissions of that path, then: `...`",
@@ -42,8 +43,7 @@ class ShownError:
 
     def as_text(self, invocation: Invocation, label: str = "error:") -> str:
         """Lines of at most 80 columns, but for the place and the commands: these have lines of their own, to paste."""
-        first, *rest = complete_commands(self.error, invocation.complete).splitlines() or [""]
-        lines = [*_wrapped(f"{label} {first}"), *rest]
+        lines = [wrap(f"{label} {complete_commands(self.error, invocation.complete)}")]
         if self.where:
             lines.append(f"  where: {self.where}")
         if self.fix:
@@ -78,14 +78,8 @@ def _fix_lines(fix: str, invocation: Invocation) -> Iterator[str]:
         if part.is_command:
             yield f"{label if label.strip() else '    '}{invocation.complete(part.text)}"
         elif text := part.text.strip(" ,;."):
-            yield from _wrapped(f"{label}{text}")
+            yield wrap(f"{label}{text}")
         label = "    "
-
-
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(
-        line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-    ) or [line]
 
 
 # --- wrong usage, as click finds it ---------------------------------------------------------------
@@ -95,25 +89,66 @@ def _explain_usage(error: click.ClickException, invocation: Invocation) -> Shown
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "runner"
     all_flags = f"{path} --help"
     if isinstance(error, click.NoSuchOption):
-        near = error.possibilities[0] if error.possibilities else None
-        fix = near and _typed_with(invocation, error.option_name, near)
-        return ShownError(f"there is no flag {error.option_name}", path, fix or all_flags)
+        return _explain_flag(error, invocation, path, all_flags)
+    if fix := _corrected(error, invocation):
+        return ShownError(error.format_message(), path, fix)
+    if isinstance(error, click.BadOptionUsage):
+        return _explain_missing_value(error, invocation, path, all_flags)
     if isinstance(error, click.MissingParameter):
+        if error.param and error.param.name == "names" and error.ctx and error.ctx.parent:
+            all_flags = command(error.ctx.parent.info_name, "runs")
         return ShownError(f"{_name(error.param, error.ctx)} is missing", path, all_flags)
     if isinstance(error, click.BadParameter):
-        return _explain_value(error, path, all_flags)
+        return _explain_value(error, path, all_flags, invocation)
     message = error.format_message().removesuffix(".")
     return ShownError(message[:1].lower() + message[1:], path, all_flags)
 
 
-def _explain_value(error: click.BadParameter, path: str, all_flags: str) -> ShownError:
+def _corrected(error: click.ClickException, invocation: Invocation) -> str | None:
+    """The typed command without what it has no use for."""
+    if isinstance(error, ExtraWords):
+        return invocation.without(words=error.words, then=error.flags)
+    if isinstance(error, UnusedFlags):
+        return invocation.without(*error.flags)
+    if isinstance(error, FlagConflict):
+        words = [] if all(name.startswith("-") for name in error.excluded) else _argument_values(error.ctx)
+        first, second = invocation.without(*error.excluded, words=words), invocation.without(error.flag)
+        return f"`{first}` or: `{second}`"
+    return None
+
+
+def _explain_missing_value(
+    error: click.BadOptionUsage, invocation: Invocation, path: str, all_flags: str
+) -> ShownError:
+    """A flag without its value, or with one that it does not take."""
+    name = error.option_name
+    option = next((each for each in invocation.options if name in each.opts), None)
+    if option is None or not option.is_flag:
+        form = f": {option.make_metavar(error.ctx)}" if option and error.ctx else ""
+        return ShownError(f"{name} needs a value{form}", path, all_flags)
+    words = [name if word.startswith(f"{name}=") else word for word in invocation.words]
+    return ShownError(f"{name} takes no value", path, shlex.join(["runner", *words]))
+
+
+def _argument_values(context: click.Context | None) -> list[str]:
+    """The words that were typed for the arguments of a command."""
+    if context is None:
+        return []
+    given = [context.params.get(str(each.name)) for each in context.command.params if isinstance(each, click.Argument)]
+    return [str(word) for value in given if value for word in (value if isinstance(value, tuple) else (value,))]
+
+
+def _explain_value(error: click.BadParameter, path: str, all_flags: str, invocation: Invocation) -> ShownError:
     """A value that its flag or argument does not take, with the nearest that it does, if one is near."""
     name, message = _name(error.param, error.ctx), error.message.removesuffix(".")
     fix = getattr(error, "fix", None)
-    if fix is None and error.param and isinstance(error.param.type, click.Choice) and "'" in message:
-        choices = [str(choice) for choice in error.param.type.choices]
-        near = difflib.get_close_matches(message.split("'")[1].lower(), choices, n=1, cutoff=0.5)
-        fix = again(name, near[0]) if near else None
+    if isinstance(error, EmptyValue):
+        is_flag = isinstance(error.param, click.Option)
+        fix = f"name one, or leave it out: `{invocation.without(name) if is_flag else invocation.without(words=[''])}`"
+    elif fix is None and isinstance(error.param, click.Option):
+        typed = next(filter(None, map(invocation.typed, error.param.opts)), None)
+        near = typed and nearest_value(typed, error.param, error.ctx)
+        fix = again(name, near) if near else None
     message = _plain_number(message, error.param)
     return ShownError(f"{name}: {message}" if name else message, path, fix or all_flags)
 
@@ -126,6 +161,7 @@ def _plain_number(message: str, parameter: click.Parameter | None) -> str:
         least = f"{'above' if kind.min_open else 'at least'} {kind.min}" if kind.min is not None else ""
         most = f"{'below' if kind.max_open else 'at most'} {kind.max}" if kind.max is not None else ""
         return f"{value}: must be {' and '.join(filter(None, (least, most)))}"
+    message = re.sub(r"^(Directory|Path|File) '(.*)' is a file", r"'\2' is a file, not a folder", message)
     message = re.sub(r"is not a valid int(eger)?( range)?", "is not a whole number", message)
     return re.sub(r"is not a valid float( range)?", "is not a number, such as 0.2 (without a unit)", message)
 
@@ -137,6 +173,38 @@ def _name(parameter: click.Parameter | None, context: click.Context | None) -> s
     if parameter is None or context is None:
         return ""
     return parameter.make_metavar(context)
+
+
+def _explain_flag(error: click.NoSuchOption, invocation: Invocation, path: str, all_flags: str) -> ShownError:
+    """A flag that there is not: the nearest one, those of the opposite, or the commands that have it."""
+    typed, long = _typed_flag(error, invocation)
+    known = {each for option in invocation.options for each in option.opts if each.startswith("--")} | {"--help"}
+    opposite = f"--{long.removeprefix('--no-')}" if long.startswith("--no-") else f"--no-{long[2:]}"
+    meant = SYNONYMS.get(long, long)
+    if opposite in known and meant not in known:
+        message = f"there is no flag {typed}: that is so without {opposite}"
+        return ShownError(message, path, _typed_without(invocation, typed))
+    if elsewhere := invocation.commands_with(meant) if meant not in known else ():
+        return ShownError(
+            f"{path.split()[-1]} has no flag {typed}: it is one of {', '.join(elsewhere)}", path, all_flags
+        )
+    near = [meant] if meant in known else difflib.get_close_matches(long, known, n=1, cutoff=_NEAR_FLAG)
+    fix = _typed_with(invocation, typed, near[0]) if near and len(typed) > _LETTER else None
+    return ShownError(f"there is no flag {typed}", path, fix or all_flags)
+
+
+def _typed_flag(error: click.NoSuchOption, invocation: Invocation) -> tuple[str, str]:
+    """The flag as it was typed, and as a long one; click takes `-lr` for `-l`."""
+    name = error.option_name
+    if not name.startswith("--"):
+        name = next((word.partition("=")[0] for word in invocation.words if word.startswith(name)), name)
+    return name, f"--{name.lstrip('-').replace('_', '-').lower()}"
+
+
+def _typed_without(invocation: Invocation, flag: str) -> str:
+    """The typed command without an unknown flag."""
+    words = [word for word in invocation.words if not names([word], flag)]
+    return shlex.join(["runner", *words])
 
 
 def _typed_with(invocation: Invocation, wrong: str, right: str) -> str:

@@ -104,6 +104,28 @@ def changed_files(folder: Path, names: Iterable[str]) -> list[str]:
     ]
 
 
+def replaced_files(folder: Path, names: Iterable[str]) -> list[str]:
+    """Those of these files that were written after the list of checksums, and differ from it: cheap for the rest."""
+    try:
+        listed = (folder / CHECKSUMS).stat().st_ctime_ns
+    except OSError:
+        return []
+    return changed_files(folder, (name for name in names if _changed_at(folder / name) > listed))
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_ctime_ns
+    except OSError:
+        return 0
+
+
+def digest_of_files(folder: Path, names: Sequence[str]) -> str:
+    """One digest of the checksums of these files; empty if they are not known."""
+    expected = expected_digests(folder, names)
+    return "" if expected is None else hashlib.sha256(expected.tobytes()).hexdigest()[:32]
+
+
 def _escaped(name: str) -> str:
     return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 

@@ -202,7 +202,7 @@ def _small_classes(counts: Sequence[ClassCounts]) -> list[str]:
 
 
 def _large_groups(groups: Sequence[str], folds: Integers) -> list[str]:
-    even = (folds != TRAIN_ONLY).sum() / (int(folds.max()) + 1)
+    even = (folds != TRAIN_ONLY).sum() / max(int(folds.max()) + 1, 1)
     sizes = Counter(group for group in groups if group)
     return [
         f"group {group!r} has {_rows(size)}, more than the {even:.0f} of an even fold: it is not divided"

@@ -7,7 +7,7 @@ A file (`train/a.jpg`), several files of one image (`train/a_red.png + train/a_g
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from runner.errors import DataError
@@ -94,6 +94,11 @@ def files_of(name: str) -> tuple[str, ...]:
     if "#" in name and (match := _ARRAY_ROW.fullmatch(name) or _DATASET.fullmatch(name) or _LEVEL.fullmatch(name)):
         return (match[1],)
     return parts_of(name) if _PLUS in name else (name,)
+
+
+def all_files_of(names: Iterable[str]) -> list[str]:
+    """The files that these images are in, each once."""
+    return list(dict.fromkeys(file for name in names for file in files_of(name)))
 
 
 def size_on_disk(data_dir: Path, name: str) -> int:

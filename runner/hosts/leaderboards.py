@@ -87,8 +87,9 @@ def read_leaderboard_file(path: Path) -> Leaderboard:
             with path.open("rb") as file:
                 name, rows = path.name, _parse_rows(file.read(_MAX_BYTES + 1))
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"the leaderboard file cannot be read: {error}",
+            f"the leaderboard file cannot be read: {reason}",
             where=path,
             fix="name the zip that Kaggle's leaderboard page offers, or the CSV file in it",
         ) from error

@@ -32,6 +32,9 @@ class Arrays:
         # Files of earlier versions have none; their zip has a CRC of each array.
         self._digests = json.loads(str(file[_DIGESTS])) if _DIGESTS in file.files else None
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._file.files
+
     def read(self, name: str, *, kind: str, dimensions: int | tuple[int, ...]) -> NDArray[Any]:
         """An array of these kinds ("U", "f") and so many dimensions, without NaN; else a ValueError."""
         array = self._open(name)

@@ -73,7 +73,7 @@ def predict_fold(fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View
 
 
 def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> ViewPredictions | None:
-    """The predictions on disk, if they are of these rows, classes and weights."""
+    """The predictions on disk, if they are of these rows, images, classes and weights."""
     path = predictions_file(fold.folder, model.name, subset)
     if not path.exists():
         return None
@@ -82,6 +82,7 @@ def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> Vi
     except RunnerError:
         return None  # cut off while it was copied: it is written again
     same = (known.ids, known.classes) == (rows.ids, fold.session.index.classes)
+    same = same and rows.images_digest in (known.images_digest or rows.images_digest, "")
     # If the weights are deleted, nothing better can be computed: the file counts.
     return known if same and weights_digest(fold, model) in (known.weights_digest, "") else None
 
@@ -140,6 +141,7 @@ def _predict(
         tuple(map(repr, views)),
         rows.mean_by_id(probabilities),
         weights_digest(fold, model),
+        rows.images_digest,
     )
 
 

@@ -31,7 +31,8 @@ class Predictions:
 class ViewPredictions:
     """One model's predictions for some rows in every view: probabilities shaped (rows, views, classes).
 
-    `view_ids` identify the views by all their settings and `weights_digest` the model, to notice stale predictions.
+    `view_ids` identify the views by all their settings, `weights_digest` the model and `images_digest` the images, to
+    notice stale predictions.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +41,7 @@ class ViewPredictions:
     view_ids: tuple[str, ...]
     probabilities: Matrix
     weights_digest: str = ""
+    images_digest: str = ""
 
     def take(self, views: Sequence[str]) -> Matrix:
         """The probabilities of these views, in this order."""
@@ -79,6 +81,7 @@ def write_view_predictions(path: Path, predictions: ViewPredictions) -> None:
         "views": np.array(predictions.views, dtype=np.str_),
         "view_ids": np.array(predictions.view_ids, dtype=np.str_),
         "weights_digest": np.array(predictions.weights_digest, dtype=np.str_),
+        "images_digest": np.array(predictions.images_digest, dtype=np.str_),
         "probabilities": predictions.probabilities.astype(np.float32, copy=False),
     }
     write_arrays(path, arrays)
@@ -94,6 +97,7 @@ def read_view_predictions(path: Path) -> ViewPredictions:
             arrays.strings("view_ids"),
             arrays.read("probabilities", kind="f", dimensions=3),
             str(arrays.read("weights_digest", kind="U", dimensions=0)),
+            str(arrays.read("images_digest", kind="U", dimensions=0)) if "images_digest" in arrays else "",
         )
         shape = len(predictions.ids), len(predictions.views), len(predictions.classes)
         if predictions.probabilities.shape != shape or len(predictions.view_ids) != len(predictions.views):

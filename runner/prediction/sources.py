@@ -15,6 +15,7 @@ from pathlib import Path
 from runner import __version__
 from runner.console import log
 from runner.contract import Competition
+from runner.data.checksums import CHECKSUMS
 from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError
 from runner.options import PredictOptions
@@ -41,6 +42,7 @@ class Sources:
     tta: str
     snapshots: int | None
     metrics: tuple[str, ...]
+    data: str = ""  # a digest of the data's list of checksums; empty if there is none
     version: str = __version__
     results: dict[str, str] = field(default_factory=dict)
 
@@ -51,6 +53,7 @@ class Sources:
 
 
 def sources_of(
+    workspace: Workspace,
     competition: Competition,
     run: Run,
     members: Sequence[Member],
@@ -67,6 +70,7 @@ def sources_of(
         tta=options.tta,
         snapshots=options.snapshots,
         metrics=tuple(metric.key for metric in (competition.metric, *competition.extra_metrics)),
+        data=_data_digest(workspace, run),
     )
 
 
@@ -150,6 +154,8 @@ def _differences(workspace: Workspace, run: Run, sources: Sources) -> Iterator[s
         yield from _changed_original(Run(run.competition, refit_of, run.folder.with_name(refit_of)), sources)
     else:
         yield from _untold_models(run, sources)
+    if sources.data and _data_digest(workspace, run) not in (sources.data, ""):
+        yield "the data has changed since"
     if sources.folds and _folds_digest(read_folds(run.folds_file, competition=run.competition)) != sources.folds:
         yield "its folds have changed"
     for name, digest in _results(workspace, run).items():
@@ -237,6 +243,10 @@ def _results(workspace: Workspace, run: Run) -> dict[str, str]:
 
 def _folds_digest(folds: Folds) -> str:
     return hashlib.sha256(json.dumps(sorted(folds.fold_of.items())).encode()).hexdigest()[:32]
+
+
+def _data_digest(workspace: Workspace, run: Run) -> str:
+    return _digest(workspace.data_dir(run.competition) / CHECKSUMS)
 
 
 def _digest(path: Path) -> str:

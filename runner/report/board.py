@@ -84,7 +84,8 @@ def write_board(known: Sequence[CompetitionHistory], path: Path) -> Path:
 
 def _sections(known: Sequence[CompetitionHistory], page: Path) -> list[Section]:
     if not known:
-        return [Section("Runs", [Text("There is no run yet: `runner demo`")])]
+        demo = Workspace.at(page.parent).command_line("demo")
+        return [Section("Runs", [Text(f"There is no run yet: `{demo}`")])]
     sections = [Section("Summary", [best_table(known, page)]), Section("Runs", [runs_table(known, page)])]
     submitted = [each for each in known if each.entries]
     if not submitted:
@@ -149,7 +150,7 @@ def _run_row(known: CompetitionHistory, overview: RunOverview, page: Path) -> li
         cv["error"] if cv else None,
         _number(last.public) if last else None,
         _number(last.private) if last else None,
-        last.rank if last else "",
+        (last.rank or None) if last else None,
         overview.recipe,
     ]
 
@@ -167,7 +168,7 @@ def submissions_table(known: Sequence[CompetitionHistory]) -> Table:
             _number(entry.public),
             _number(entry.private),
             entry.status,
-            entry.rank,
+            entry.rank or None,
         ]
         for entry in reversed(entries)
     ]

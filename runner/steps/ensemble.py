@@ -40,7 +40,9 @@ def ensemble(session: Session, runs: Sequence[Run], *, name: str | None = None) 
         write_oof_targets(oof_targets_file(run), blend.targets)
         run.write_score(score)
         write_run_submission(session, run, postprocess, blend.members)
-        write_sources(session.workspace, run, sources_of(session.competition, run, blend.members, options))
+        write_sources(
+            session.workspace, run, sources_of(session.workspace, session.competition, run, blend.members, options)
+        )
     if is_refit:
         warn_if_stale(session.workspace, run)
     return run

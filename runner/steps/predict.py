@@ -32,6 +32,7 @@ from runner.prediction.predict import RefitModels, most_trained_folds, predict_f
 from runner.prediction.sources import has_result_of, sources_of, tell_why_again, write_sources
 from runner.prediction.swa import choose_models
 from runner.session import Session
+from runner.steps.check import warn_of_replaced_images
 from runner.steps.ensemble import ensemble
 from runner.steps.write_submission import write_run_submission
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
@@ -75,6 +76,7 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
         broadcast_from_main(lambda: copy_score(session, run))
         tta, choice = _of_original(session, run)
     broadcast_from_main(lambda: skip_images(session, run, None))
+    broadcast_from_main(lambda: warn_of_replaced_images(session))
     folds = most_trained_folds(main_process_first(lambda: build_folds(session, run)))
     views = choose_views(session.competition.preset, tta)
     names = _predict_folds(folds, choice, views)
@@ -100,9 +102,17 @@ def _predict_folds(
             where=folds[0].run.folder,
             fix=folds[0].session.command("train", "--run", folds[0].run.name, "--resume"),
         )
+    _warn_of_missing_snapshots(folds[0], choice)
     for fold in folds:
         predict_fold(fold, models[fold.number], views)
     return names[folds[0].number]
+
+
+def _warn_of_missing_snapshots(fold: FoldRun, choice: PredictOptions | RefitModels) -> None:
+    """Warn if more snapshots were asked for than there are."""
+    wanted = choice.snapshots if isinstance(choice, PredictOptions) else None
+    if wanted and wanted > (count := len(fold.read_snapshots())):
+        log.warning(f"{fold.run.name} has {count} snapshots, not {wanted}: all of them are predicted")
 
 
 def _of_original(session: Session, run: Run) -> tuple[str, RefitModels]:
@@ -121,7 +131,7 @@ def _original(session: Session, run: Run) -> Run:
 def _write_results(session: Session, run: Run, members: Sequence[Member], options: PredictOptions) -> Path:
     """Score, postprocess and submission; those of exactly these sources are left as they are."""
     refit_of = _original(session, run) if run.read_recipe().all_data else None
-    sources = sources_of(session.competition, run, members, options, refit_of=refit_of)
+    sources = sources_of(session.workspace, session.competition, run, members, options, refit_of=refit_of)
     if has_result_of(session.workspace, run, sources):
         log.info(f"{run.name} is predicted already")
         return session.submission_file(run.name)

@@ -11,6 +11,7 @@ from runner.errors import RunnerError
 from runner.hosts.ledger import Entry, readable_entries
 from runner.prediction.sources import predict_again, stale_reason
 from runner.session import Session
+from runner.steps.download import is_downloaded
 from runner.training.log import read_log
 from runner.training.progress import read_progress
 from runner.training.recipe_flags import compute_flags
@@ -70,6 +71,11 @@ def next_command(session: Session, run: Run) -> str:
     if status == "stale":
         return " ".join([predict_again(session.workspace, run), *machine])
     return f"{session.command('report', run.name)}; to submit it: {session.command('submit', run.name)}"
+
+
+def next_without_runs(session: Session) -> str:
+    """What a competition without runs needs next: its data, or a training."""
+    return session.command("train" if is_downloaded(session) else "download")
 
 
 def _row(session: Session, run: Run, entries: Mapping[str, Entry]) -> RunRow:

@@ -17,7 +17,20 @@ def split(session: Session, plan: SplitPlan, *, force: bool = False) -> tuple[Pa
     """Write folds.csv; its path and each class's rows by fold. A UsageError if runs have the present folds."""
     if not force:
         _refuse_to_orphan_runs(session, plan)
+    _refuse_empty_parts(session, plan)
     return session.folds_file, write_split(session.index, plan, session.folds_file)
+
+
+def _refuse_empty_parts(session: Session, plan: SplitPlan) -> None:
+    """A UsageError if nothing is left to train on, or to validate with."""
+    folds = split_rows(session.index, plan)
+    held_out, rows = int((folds == 0).sum()), len(folds)
+    if plan.folds is None and held_out in (0, rows):
+        left = "no row to train on" if held_out else "no validation row"
+        raise UsageError(
+            f"a holdout of {plan.fraction:g} of {rows:,} rows leaves {left}",
+            fix=f"`{session.command('split', '--holdout', '0.2')}`",
+        )
 
 
 def _refuse_to_orphan_runs(session: Session, plan: SplitPlan) -> None:

@@ -29,7 +29,7 @@ def find_submission(session: Session, what: str | None) -> Path | Run:
         what = path.name  # the folder of a run
     elif path.is_dir():
         raise UsageError("a folder is no submission file", where=path, fix="name the CSV in it, or a run")
-    elif len(path.parts) > 1 or path.suffix:
+    elif len(path.parts) > 1 or path.suffix or "/" in what:
         fix = f"name a CSV that is there, or a run: `{session.command('runs')}`"
         raise UsageError("there is no such submission file", where=path, fix=fix)
     return find_run(session.workspace, session.name, what)

@@ -9,7 +9,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import extract_model_from_parallel
 
-from runner.commands import again
+from runner.commands import again, command
 from runner.console import log
 from runner.contract import Recipe
 from runner.errors import RunnerError, TrainingError
@@ -41,6 +41,9 @@ def remember_batch_size(batch_size: int, recipe: Recipe, cache_dir: Path) -> Non
 def check_shards(rows: int, batch_size: int, folder: Path) -> None:
     """Refuse batches that do not give every process a row."""
     processes = PartialState().num_processes
+    if not rows:
+        split = command(folder.parent.parent.name, "split", "--holdout", "0.2", "--force")
+        raise TrainingError("the split leaves no row to train on", where=folder, fix=f"`{split}`, then: `{again()}`")
     smallest = rows // max(1, -(-rows // batch_size))
     if smallest < processes:
         raise TrainingError(

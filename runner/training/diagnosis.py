@@ -27,6 +27,7 @@ _LITTLE = 0.05  # share of the loss of guessing: of a loss below it little can b
 _HIGH = 0.5  # share of the loss of guessing: a loss above it leaves much to learn
 _GUESSING = 0.01  # share of the loss of guessing: a smaller gain over it is none
 _JUMP = 4.0  # noises of an epoch by which the last loss exceeds the lowest of many
+_FAR = 10  # times the loss of guessing: no network begins there
 _DIVERGED = 0.1  # share of the lowest loss by which both losses rise if the lr is too high
 
 
@@ -265,6 +266,8 @@ def _diverged(curve: LossCurve) -> Diagnosis | None:
     if not finite.all():
         reason = f"the loss is no number from epoch {curve.epochs[int(np.argmin(finite))]} on"
         return Diagnosis(Verdict.DIVERGED, reason, Trend.RISING)
+    if len(curve) == 1 and curve.prior and min(curve.train[0], curve.valid[0]) > _FAR * curve.prior:
+        return Diagnosis(Verdict.DIVERGED, f"{curve.losses}, and {curve.describe_prior()}", Trend.UNKNOWN)
     if len(curve) == 1 or curve.trend is Trend.FALLING:
         return None
     rises = curve.rise > _DIVERGED * curve.valid[curve.lowest] and curve.train_change > _DIVERGED

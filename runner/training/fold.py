@@ -17,7 +17,9 @@ from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMo
 from runner.contract.outputs import outputs_of
 from runner.contract.targets import Targets, are_class_numbers, target_means
 from runner.data.by_id import mean_by_id
+from runner.data.checksums import digest_of_files
 from runner.data.folds import assignment_digest
+from runner.data.image_names import all_files_of
 from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.errors import TrainingError
 from runner.images.augment import build_augmentation
@@ -74,6 +76,11 @@ class RowSet:
     def mean_by_id(self, values: NDArray[Any]) -> NDArray[Any]:
         """The mean over the images of each id, of values with a row an image."""
         return mean_by_id(self.table["id"].iloc[self.rows].tolist(), values)
+
+    @property
+    def images_digest(self) -> str:
+        """A digest of the rows' images as they arrived; empty if it is not known."""
+        return digest_of_files(self.session.index.data_dir, all_files_of(self.table["path"].iloc[self.rows]))
 
     def images(self, size: int) -> ImageReader:
         """The table's images, reduced to what a network of this input size needs; skipped ones are black."""

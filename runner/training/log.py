@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from zlib import crc32
 
+from runner.console import log
 from runner.contract import Recipe
 from runner.errors import UsageError
 from runner.fields import checked
@@ -123,6 +125,20 @@ def start_tracking(accelerator: Accelerator, tracker: str | None, run: Run, reci
     # TensorBoard would write the recipe into a folder of its own at every start; recipe.json is there anyway.
     config = None if tracker == "tensorboard" else _flat(recipe)
     accelerator.init_trackers(project, config=config, init_kwargs={tracker: options[tracker]})
+    if accelerator.is_main_process:
+        log.info(_where_tracked(tracker, run.folder))
+
+
+def _where_tracked(tracker: str, folder: Path) -> str:
+    """Where the tracker writes, and the command that shows it."""
+    shown = {
+        "tensorboard": f"tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}",
+        "mlflow": f"mlflow ui --backend-store-uri {shlex.quote(os.environ.get('MLFLOW_TRACKING_URI', ''))}",
+        "wandb": f"wandb sync {shlex.quote(str(folder / 'wandb'))}/*run-*",
+    }
+    if tracker == "wandb" and os.environ["WANDB_MODE"] == "online":
+        return "logging to wandb, online"
+    return f"logging to {tracker}; to see it: `{shown[tracker]}`"
 
 
 def track_line(accelerator: Accelerator, line: Line) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from runner.locks import hold, wait_for
 from runner.training.score_record import RunScore, ScoreRecord
 from runner.workspace import Workspace, explain_damage, read_json, read_record, write_json
 
+_LISTED = 8  # runs in a message, the newest
 SCORE_FORMAT = 1  # of score.json
 REQUEST_FORMAT = 1  # of request.json
 
@@ -160,9 +162,11 @@ def find_run(workspace: Workspace, competition: str, name: str | None = None) ->
     chosen = [run for run in runs if name in (None, run.name)]
     if chosen:
         return ([run for run in chosen if not run.is_empty] or chosen)[-1]
-    names = ", ".join(run.name for run in runs)
+    near = get_close_matches((name or "").lower().rpartition("/")[2], [run.name for run in runs], n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    names = ", ".join(run.name for run in runs[-_LISTED:]) + (", ..." if len(runs) > _LISTED else "")
     raise RunnerError(
-        f"there is no run {name!r}" if name else "there is no run yet",
+        f"there is no run {name!r}{meant}" if name else "there is no run yet",
         where=f"{workspace.runs_dir(competition)} ({f'holds {names}' if names else 'holds none'})",
         fix=workspace.command_line(competition, "runs" if names else "train"),
     )

@@ -59,6 +59,7 @@ from runner.training.snapshots import (
 )
 
 # The share of an epoch that data loading may take before there is a warning.
+_HUGE = 1e4  # a loss beyond it is told with an exponent
 _SLOW_DATA = 0.1
 
 
@@ -366,7 +367,14 @@ def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
 def _report_epoch(
     epoch: Epoch, stats: EpochStats, valid_loss: float | None, scores: dict[str, float], metrics: Sequence[str]
 ) -> None:
-    valid = f"{valid_loss:10.4f}" if valid_loss is not None else f"{'-':>10}"
+    valid = _cell(valid_loss)
     end = "  snapshot" if epoch.ends_cycle else ""
-    values = "".join(f"{scores[key]:10.4f}" if key in scores else f"{'-':>10}" for key in metrics)
-    log.info(f"{epoch.number + 1:>7}{stats.loss:10.4f}{valid}{values}{end}")
+    values = "".join(_cell(scores.get(key)) for key in metrics)
+    log.info(f"{epoch.number + 1:>7}{_cell(stats.loss)}{valid}{values}{end}")
+
+
+def _cell(value: float | None) -> str:
+    """A number in a column of ten; a huge one with an exponent, so that two never touch."""
+    if value is None:
+        return f"{'-':>10}"
+    return f"{value:10.4f}" if abs(value) < _HUGE else f"{value:10.2e}"

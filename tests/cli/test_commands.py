@@ -68,7 +68,7 @@ def test_list_and_help_show_what_is_used_here_and_count_the_others(
         "leaf",
         "shapes",
     ]
-    assert re.search(rf"{len(names()) - 2} more.*: runner list --all", said.out + said.err)
+    assert re.search(rf"{len(names()) - 2} more.*: `?runner list --all", said.out + said.err)
 
 
 def test_list_in_an_empty_workspace_says_how_to_see_the_shipped_ones(workspace_folder: Path, cli: Runner) -> None:
@@ -143,7 +143,7 @@ def test_a_fix_names_the_host_that_was_given(cli: Runner, shapes: Path, host: tu
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "runner", "--workspace", str(tmp_path), "list"]
+    command = [sys.executable, "-m", "runner", "--workspace", str(tmp_path), "list", "--all", "-q"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -159,7 +159,7 @@ WRONG = [
     (("shapes", "train", "--size", "4"), 2, "between 16 and 2048"),
     (("shapes", "train", "--batch-size", "0"), 2, "1 to 4096, or auto"),
     (("shapes", "train", "--lr", "-1"), 2, "must be above 0"),
-    (("shapes", "split", "--folds", "3", "--holdout", "0.2"), 2, "exclude each other"),
+    (("shapes", "split", "--folds", "3", "--holdout", "0.2"), 2, "--folds excludes --holdout"),
     (("--host", "kagle", "list"), 2, "practice"),
     (("shapes", "split"), 1, "runner shapes download"),
     (("shapes", "train"), 1, "runner shapes download"),
@@ -191,7 +191,7 @@ def test_wrong_usage_exits_with_a_message(
         (("train", "--weights", "none.safetensors"), "the weights file is missing"),
         (("train", "--run", "../up"), "cannot name a run"),
         (("check", "none.csv"), "there is no such submission file"),
-        (("split", "--holdout", "3"), "not a fraction"),
+        (("split", "--holdout", "3"), "must be above 0 and below 1"),
         (("split", "--folds", "61"), "61 folds cannot be made"),
         (("train", "--resume", "--run", "other"), "no run 'other'"),
     ],

@@ -33,6 +33,75 @@ MEANT = [
     ("dog-breed train --device gpu", "runner dog-breed train --device cuda"),
     ("dog-breed train --size 160,128 --lr 1", "runner dog-breed train --lr 1 --size 128,160"),
     ("list --host practise", "runner list --host practice"),
+    ("help", "runner --help"),
+    ("help train", "runner dog-breed train --help"),
+    ("help dog-breed predict", "runner dog-breed predict --help"),
+    ("help board", "runner board --help"),
+    ("dog-breed help predict", "runner dog-breed predict --help"),
+    ("dog-breed train --hlep", "runner dog-breed train --help"),
+    ("dog-breed predict first", "runner dog-breed predict --run first"),
+    ("dog-breed train 224", "runner dog-breed train --size 224"),
+    ("dog-breed train resnet34 --quick", "runner dog-breed train --quick --backbone resnet34"),
+    ("dog-breed train quick epochs 3", "runner dog-breed train --quick --epochs 3"),
+    ("dog-breed train --seed 3 3", "runner dog-breed train --seed 3 --epochs 3"),
+    ("dog-breed split 5", "runner dog-breed split --folds 5"),
+    ("dog-breed split 0.2", "runner dog-breed split --holdout 0.2"),
+    ("dog-breed download nowhere.zip", "runner dog-breed download --from nowhere.zip"),
+    ("dog-breed rehearse lb.csv", "runner dog-breed rehearse --leaderboard lb.csv"),
+    ("dog-breed check a b", "runner dog-breed check a"),
+    ("dog-breed runs first", "runner dog-breed runs"),
+    ("dog-breed train -lr 0.1", "runner dog-breed train --lr 0.1"),
+    ("dog-breed train --learning-rate=0.1", "runner dog-breed train --lr=0.1"),
+    ("dog-breed train --batch_size 8", "runner dog-breed train --batch-size 8"),
+    ("dog-breed train --quick=yes", "runner dog-breed train --quick"),
+    ("dog-breed find-lr --epochs 3 --track wandb --seed 1", "runner dog-breed find-lr --seed 1"),
+    ("dog-breed train --size 224px", "runner dog-breed train --size 224"),
+    ("dog-breed train --size 224x224", "runner dog-breed train --size 224"),
+    ("dog-breed train --size 128-224", "runner dog-breed train --size 128,224"),
+    ("dog-breed train --lr 1e-3s", "runner dog-breed train --lr 1e-3"),
+    ("dog-breed train --lr 0,001", "runner dog-breed train --lr 0.001"),
+    (
+        "dog-breed train --model resnet18 --model=resnet34 --epochs 3x",
+        "runner dog-breed train --model resnet18 \
+--model=resnet34 --epochs 3",
+    ),
+    ("dog-breed train --epochs '10 epochs'", "runner dog-breed train --epochs 10"),
+    ("dog-breed train --batch-size 32.0", "runner dog-breed train --batch-size 32"),
+    ("dog-breed train --time-budget 1/2", "runner dog-breed train --time-budget 0.5"),
+    ("dog-breed split --holdout 20%", "runner dog-breed split --holdout 0.2"),
+    ("dog-breed split --holdout 20", "runner dog-breed split --holdout 0.2"),
+    ("dog-breed train --time-budget 1h", "runner dog-breed train --time-budget 60"),
+    ("dog-breed train --cache-gb 500MB", "runner dog-breed train --cache-gb 0.5"),
+    ("dog-breed train --epochs 1e3", "runner dog-breed train --epochs 1000"),
+    ("dog-breed train --size '[64, 128]'", "runner dog-breed train --size 64,128"),
+    ("dog-breed train --lr finder", "runner dog-breed train --lr find"),
+    ("dog-breed train --batch-size AUTO", "runner dog-breed train --batch-size auto"),
+    (
+        "dog-breed train --backbone-arg a=1 --backbone-arg b=2 224",
+        "runner dog-breed train --backbone-arg a=1 \
+--backbone-arg b=2 --size 224",
+    ),
+    ("dog-breed predict --tta 5", "runner dog-breed predict --tta random:5"),
+    ("dog-breed train --no-quick", "runner dog-breed train"),
+    ("dog-breed train --pretrained", "runner dog-breed train"),
+    ("dog-breed evaluate --run a", "runner dog-breed predict --run a"),
+    ("dog-breed blend a b", "runner dog-breed ensemble a b"),
+    ("planets list", "runner list"),
+    ("dog-breed ensemble", "runner dog-breed runs"),
+    ("dog-breed train --device rocm", "runner dog-breed train --device cuda"),
+    ("dog-breed train --device cuda:1", "runner dog-breed train --device cuda"),
+]
+
+
+# Two ways out.
+EITHER = [
+    ("dog-breed split --folds 3 --holdout 0.2", ("dog-breed split --folds 3", "dog-breed split --holdout 0.2")),
+    ("dog-breed submit --best 3 first", ("dog-breed submit --best 3", "dog-breed submit first")),
+    ("demo --all planet iceberg", ("demo --all", "demo planet iceberg")),
+    (
+        "dog-breed train --run a --weights a --no-pretrained",
+        ("dog-breed train --run a --weights a", "dog-breed train --run a --no-pretrained"),
+    ),
 ]
 
 
@@ -41,6 +110,85 @@ def test_the_fix_is_the_command_that_was_meant(typed: str, meant: str, cli: Runn
     result = cli(*shlex.split(typed))
     assert result.code == 2
     assert f"\n  fix: {meant}\n" in result.err
+
+
+@pytest.mark.parametrize(("typed", "meant"), EITHER)
+def test_of_contradicting_flags_either_can_go(typed: str, meant: tuple[str, str], cli: Runner) -> None:
+    result = cli(*shlex.split(typed))
+    assert result.code == 2
+    assert f"\n  fix: runner {meant[0]} or: runner {meant[1]}\n" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["dog-breed", "predict", "--run", ""], "runner dog-breed predict"),
+        (["dog-breed", "download", "--from="], "runner dog-breed download"),
+        (["--workspace", " ", "list"], "runner list"),
+        (["dog-breed", "check", ""], "runner dog-breed check"),
+    ],
+)
+def test_an_empty_value_is_an_error(words: list[str], left: str, cli: Runner) -> None:
+    result = cli(*words)
+    assert result.code == 2
+    assert "the value is empty" in result.err and f"leave it out: {left}\n" in result.err
+
+
+def test_a_note_may_be_empty(shapes: Path, cli: Runner) -> None:
+    assert "the value is empty" not in cli("shapes", "submit", "-m", "").err
+
+
+def test_the_next_flag_is_no_value(cli: Runner) -> None:
+    assert "--epochs needs a value" in cli("dog-breed", "train", "--epochs", "--quick").err
+
+
+def test_a_split_must_leave_rows_to_train_on_and_to_validate_with(
+    shapes: Path, cli: Runner, shapes_folder: Path
+) -> None:
+    cli("shapes", "download", "--from", shapes_folder)
+    for fraction, left in (("0.001", "no validation row"), ("0.999", "no row to train on")):
+        result = cli("shapes", "split", "--holdout", fraction)
+        assert (result.code, f"of 60 rows leaves {left}" in result.err) == (2, True), result.err
+        assert "fix: runner shapes split --holdout 0.2\n" in result.err
+    assert not (shapes / "runs" / "shapes" / "folds.csv").exists()
+
+
+def test_a_misspelt_run_is_told_with_the_one_that_was_meant(shapes: Path, cli: Runner) -> None:
+    (shapes / "runs" / "shapes" / "first").mkdir(parents=True)
+    (shapes / "runs" / "shapes" / "first" / "recipe.json").write_text("{}")
+    assert "there is no run 'frist'; did you mean 'first'?" in cli("shapes", "report", "frist").err
+
+
+def test_a_word_that_is_a_run_is_taken_for_one(shapes: Path, cli: Runner) -> None:
+    (shapes / "runs" / "shapes" / "first").mkdir(parents=True)
+    (shapes / "runs" / "shapes" / "first" / "recipe.json").write_text("{}")
+    assert "fix: runner shapes train --run first\n" in cli("shapes", "train", "first").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "next_command"),
+    [
+        ("shapes runs", "runner shapes download"),
+        ("shapes standings", "runner shapes submit"),
+        ("list", "runner demo"),
+        ("board", "runner demo"),
+    ],
+)
+def test_an_empty_table_tells_what_is_next(typed: str, next_command: str, shapes: Path, cli: Runner) -> None:
+    result = cli(*typed.split())
+    assert (result.code, f"`{next_command}`" in result.err) == (0, True), result.err
+    assert next_command not in result.out
+
+
+@pytest.mark.parametrize("typed", ["--optimizer sgd", "--bogus", "-e 3", "--device tpu", "--dropout -1"])
+def test_nothing_is_suggested_that_is_not_near(typed: str, cli: Runner) -> None:
+    assert "fix: runner dog-breed train --help\n" in cli("dog-breed", "train", *typed.split()).err
+
+
+def test_h_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["-h"], ["dog-breed", "-h"], ["dog-breed", "train", "-h"]):
+        assert run_command(words) == 0
+        assert capsys.readouterr().out.startswith("Usage: runner")
 
 
 def test_a_fix_has_the_workspace_and_host_that_were_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,8 +250,19 @@ def test_tab_offers_competitions_and_runs_and_executes_nothing(shapes: Path, mon
         ("dog-breed split --folds two", "'two' is not a whole number"),
         ("dog-breed train --time-budget 10min", "'10min' is not a number, such as 0.2 (without a unit)"),
         ("dog-breed find-lr --figure x.gif", "a figure is an SVG or a PNG, not .gif"),
-        ("demo --all planet", "leave out planet, or --all"),
+        ("dog-breed train --dropout nan", "'nan' is not a number"),
+        ("dog-breed train --time-budget inf", "'inf' is not a number"),
+        ("dog-breed train --cache-gb nan", "'nan' is not a number"),
+        ("dog-breed train --dropout 1", "must be at least 0 and below 1"),
+        ("dog-breed split --holdout 1", "must be above 0 and below 1"),
+        ("dog-breed download --from https://x.y/z.zip", "is an address: download it"),
+        ("dog-breed train --tta all", "has no flag --tta: it is one of predict, run, rehearse"),
+        ("dog-breed rehearse --leaderboard nofile.csv", "there is no such leaderboard file"),
+        ("dog-breed report --figures /etc/hosts", "'/etc/hosts' is a file, not a folder"),
+        ("demo dogbred", "no competition is named 'dogbred'"),
+        ("demo --all planet", "--all excludes COMPETITION"),
         ("--workspace nowhere/at/all list", "there is no such workspace"),
+        ("--workspace nowhere/at/all dog-breed runs", "there is no such workspace"),
     ],
 )
 def test_wrong_values_are_told_in_plain_words(typed: str, told: str, cli: Runner) -> None:

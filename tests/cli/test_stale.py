@@ -87,7 +87,7 @@ def test_runs_says_what_each_run_is_and_shows_the_best_first(workspace_dir: Path
     (run_dir(workspace_dir, "half") / "score.json").unlink()
     assert list(runs(cli)) == ["whole", "half"], "a run without a score comes last"
     table = ok(cli("shapes", "runs")).out
-    assert "unfinished: 1 of 2 epochs" in table
+    assert "unfinished:" in table and max(map(len, table.splitlines())) <= 80
 
 
 def test_empty_trained_and_damaged_runs_are_told_apart(workspace_dir: Path, cli: Runner) -> None:
@@ -295,3 +295,25 @@ def test_the_report_says_what_is_stale(workspace_dir: Path, cli: Runner) -> None
     reported = ok(cli("shapes", "report", "whole")).out
     assert "Stale: whole.csv has changed since." in reported
     assert "runner shapes predict --run whole --tta none" in reported
+
+
+def test_images_replaced_after_predicting_are_noticed(workspace_dir: Path, cli: Runner) -> None:
+    test_images = sorted((workspace_dir / "data" / "shapes" / "test").iterdir())
+    assert "have changed" not in ok(cli("shapes", "check", "whole")).err
+    before = (workspace_dir / "submissions" / "shapes" / "whole.csv").read_bytes()
+    test_images[0].write_bytes(test_images[1].read_bytes())
+    checked = ok(cli("shapes", "check", "whole"))
+    assert f"test images have changed since they were downloaded, 1: test/{test_images[0].name}" in checked.err
+    assert "fix: runner shapes download --accept-changes\n" in checked.err
+    ok(cli("shapes", "download", "--accept-changes"))
+    assert status(cli, "whole") == ("stale", "the data has changed since")
+    assert cli("shapes", "submit", "whole").code == 1
+    ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
+    assert status(cli, "whole") == ("predicted", "")
+    assert (workspace_dir / "submissions" / "shapes" / "whole.csv").read_bytes() != before
+    assert "have changed" not in ok(cli("shapes", "check", "whole")).err
+
+
+def test_more_snapshots_than_there_are_is_told(workspace_dir: Path, cli: Runner) -> None:
+    predicted = ok(cli("shapes", "predict", "--run", "whole", "--snapshots", 9, *NO_WORKERS))
+    assert "warning: whole has 2 snapshots, not 9: all of them are predicted\n" in predicted.err

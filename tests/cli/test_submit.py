@@ -180,8 +180,8 @@ def test_an_address_names_its_competition(server: KaggleServer, cli: Runner, sha
 
 WRONG = [
     (("shapes", "download", "--mirror"), 2, "names no mirror"),
-    (("shapes", "download", "--mirror", "--from", "x"), 2, "exclude each other"),
-    (("shapes", "submit", "--best", 2, "x.csv"), 2, "name none"),
+    (("shapes", "download", "--mirror", "--from", "x"), 2, "--mirror excludes --from"),
+    (("shapes", "submit", "--best", 2, "x.csv"), 2, "--best excludes FILE|RUN"),
     (("shapes", "submit", "--best", 0), 2, "must be at least 1"),
     (("shapes", "standings", "--watch", 0), 2, "must be above 0"),
     (("https://www.kaggle.com/c/unknown", "download"), 2, "no command or competition"),

@@ -40,6 +40,21 @@ def test_a_table_in_a_pipe_is_plain_text(capsys: pytest.CaptureFixture[str]) -> 
     assert not any("\x1b" in line for line in lines)
 
 
+def test_a_table_in_a_pipe_fits_80_columns_and_breaks_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(["unfrozen"] * 30)
+    print_table(["run", "recipe", "where"], [["one", words, "a/" * 15], ["two", "short", "-"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines).count("unfrozen") == 30
+    assert lines[2].startswith("one  unfrozen") and lines[3].startswith("     unfrozen")
+    assert lines[-1].split() == ["two", "short", "-"]
+
+
+def test_a_column_without_a_value_is_left_out_if_it_is_optional(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["run", "public", "private"], [["one", None, None], ["two", 1.5, None]], optional=["public", "private"])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[::2]] == [["run", "public"], ["one", "-"]]
+
+
 def test_a_table_at_a_terminal_fits_and_aligns_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _narrow(monkeypatch)
     print_table(HEADER, ROWS)

@@ -27,6 +27,7 @@ from runner.workspace import Workspace, write_json, write_text
 from tests.builders import start_run
 from tests.competitions import SHAPES, write_plugin
 
+_PATIENCE = 240  # seconds; a test that hangs is ended after 300
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -87,6 +88,9 @@ def browser() -> Iterator[Browser]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=Service(driver))
+    # A script has 30 seconds by default, which beside other tests a machine of two cores may need to begin it.
+    chrome.set_script_timeout(_PATIENCE)
+    chrome.set_page_load_timeout(_PATIENCE)
     yield Browser(chrome)
     chrome.quit()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.report.page.figures import text_width
-from runner.report.page.page import mark_commands
+from runner.report.page.page import breakable, isolate, mark_commands
 from runner.report.run.confusion_figures import draw_svg
 from runner.report.run.page import save_figures, write_report
 from runner.session import Session
@@ -44,3 +44,13 @@ def test_a_command_breaks_only_between_its_words() -> None:
     assert "<code><span>runner</span> <span>x</span> <span>train</span> <span>--size</span> " in marked
     assert "<span>p/" not in marked  # a long path may break anywhere
     assert marked.endswith("</code>, &lt;b&gt;")
+
+
+def test_a_name_that_is_written_from_right_to_left_keeps_its_place() -> None:
+    assert isolate("actual: كلب صغير 4.1 %") == "actual: \u2068كلب صغير\u2069 4.1 %"
+    assert isolate("пудель 4.1 %") == "пудель 4.1 %"
+    assert str(mark_commands("كلب: `runner shapes check كلب`")).endswith("<span>كلب</span></code>")
+
+
+def test_a_name_may_break_behind_an_underscore() -> None:
+    assert str(breakable("<b>_dog")) == "&lt;b&gt;_<wbr>dog"

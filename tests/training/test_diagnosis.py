@@ -116,6 +116,7 @@ def log(train: list[float], valid: list[float], cycles: tuple[int, ...] = (), **
         (log([1.0, 0.1], [0.5, 0.9]), Verdict.OVERFITTING),
         (log([1.62, 1.61, 1.6], [1.61, 1.62, 1.6]), Verdict.GUESSING),
         (log([2.4, 2.3, 2.4], [2.5, 2.6, 2.5]), Verdict.DIVERGED),
+        (log([160.0], [48.0]), Verdict.DIVERGED),  # one epoch is enough
         (log([1.0, 0.9], [0.8, 0.79]), Verdict.TOO_EARLY),
         (log([1.0, 0.9, 0.8, 0.7, 0.7], [0.8, 1.2, 0.7, 1.3, 0.9]), Verdict.TOO_EARLY),
         (log([1.2, 0.8, 0.6, 0.5], [1.1, 0.8, 0.6, 0.55], valid_error=0.3, prior_error=0.6), Verdict.TOO_EARLY),

@@ -9,6 +9,8 @@ import click
 from runner.cli.commands.report import open_in_browser, open_option
 from runner.cli.global_options import HOSTS, GlobalOptions, command
 from runner.cli.print_json import print_json
+from runner.commands import command as command_line
+from runner.console import log
 
 if TYPE_CHECKING:
     from runner.report.board import CompetitionHistory
@@ -29,6 +31,8 @@ def board(options: GlobalOptions, open_browser: bool) -> None:
     for competition in known:
         if competition.runs or competition.entries:
             click.echo(f"{competition.title}: runs {len(competition.runs)}, submissions {len(competition.entries)}")
+    if not any(competition.runs for competition in known):
+        log.info(f"no run yet; everything on practice data: `{command_line('demo')}`")
     click.echo(f"board: {path}")
     if open_browser:
         open_in_browser(path)

@@ -14,17 +14,22 @@ from runner.cli.print_json import print_json
 @click.option("--all", "all_competitions", is_flag=True, help="All competitions that have practice data.")
 def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool) -> None:
     """Run everything on practice data, graded on a practice leaderboard: no account, no GPU, no network."""
+    from runner.practice.build import practice_names, require_practice_data
+
+    options.host_name = "practice"
+    chosen = practice_names() if all_competitions else names or ("dog-breed",)
+    competitions = [options.load(options.name_from_slug(name) or name) for name in chosen]
+    for competition in competitions:
+        require_practice_data(competition)
+
+    # Before the seconds that these take to import: a misspelt name is told at once.
     from runner.cli.messages import format_score, format_submission, plain_run, plain_submission
-    from runner.practice.build import practice_names
     from runner.report.run.page import write_report
     from runner.workflow import demo as run_demo
 
-    if names and all_competitions:
-        raise click.UsageError(f"--all is every competition: leave out {', '.join(names)}, or --all")
-    options.host_name = "practice"
     made = []
-    for name in practice_names() if all_competitions else names or ("dog-breed",):
-        session = options.session(competition=options.load(name))
+    for competition in competitions:
+        session = options.session(competition=competition, creates=True)
         finished = run_demo(session)
         if options.as_json:
             page = write_report(session, finished.run).path

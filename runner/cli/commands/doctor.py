@@ -22,9 +22,9 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @click.argument("name", metavar="[COMPETITION]", required=False, shell_complete=complete_competitions)
 def doctor(options: GlobalOptions, name: str | None) -> None:
     """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
-    from runner.doctor import Status, run_checks
-
     competition = options.load(options.name_from_slug(name) or name) if name else None
+    from runner.doctor import Status, run_checks  # behind the line that tells a misspelt name
+
     results = run_checks(options.workspace, options.host_name, competition)
     if options.as_json:
         print_json(results)

@@ -8,13 +8,14 @@ import click
 
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
+from runner.cli.value_types import LocalPath
 
 
 @command("download")
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="DIR|ARCHIVE",
     help="Take the data from this disk: a folder, or an archive.",
 )
@@ -34,11 +35,7 @@ def download(
     """Download, verify and extract the data into the layout that Kaggle shows, and check every image."""
     from runner.steps import download as step
 
-    if mirror and source:
-        raise click.UsageError("--mirror and --from exclude each other")
-    if accept_changes and (source or mirror or force):
-        raise click.UsageError("--accept-changes keeps the data that is here: leave out --from, --mirror and --force")
-    session = options.session()
+    session = options.session(creates=True)
     if accept_changes:
         changed = step.accept_changes(session)
         print_json({"accepted": changed}) if options.as_json else click.echo("\n".join(changed[:20]))

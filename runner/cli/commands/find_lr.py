@@ -27,7 +27,7 @@ def find_lr(options: GlobalOptions, figure: Path | None, **flags: Any) -> None:
     from runner.steps.find_lr import find_lr as find_session_lr
     from runner.training.lr_finder import describe
 
-    check_unused(("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track"), "find-lr")
+    check_unused(("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track"))
     if figure is not None and figure.suffix.lower() not in (".svg", ".png"):
         fix = again("--figure", figure.with_suffix(".svg"))
         raise UsageError(f"a figure is an SVG or a PNG, not {figure.suffix or 'a file without a suffix'}", fix=fix)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from competitions import EXAMPLE
 from runner.cli.global_options import HOSTS, GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
+from runner.commands import command as command_line
 from runner.console import log
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
         _print_overviews(overviews)
     if hidden := len(plugins) - len(shown):
         more = "more have" if shown else "competitions are known, and have"
-        log.info(f"{hidden} {more} no data and no runs here: {options.root_workspace.command_line('list', '--all')}")
+        log.info(f"{hidden} {more} no data and no runs here: `{options.root_workspace.command_line('list', '--all')}`")
+    if not any(overview.runs for overview in overviews):
+        first = command_line(EXAMPLE, "download")
+        log.info(f"no run yet; everything on practice data: `{command_line('demo')}`; with data: `{first}`")
 
 
 def _print_overviews(overviews: Sequence[Overview]) -> None:

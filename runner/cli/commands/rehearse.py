@@ -17,13 +17,15 @@ from runner.cli.options import (
     recipe_options,
 )
 from runner.cli.print_json import print_json
+from runner.cli.value_types import LocalPath, Number
+from runner.errors import UsageError
 from runner.options import RehearsalOptions
 
 
 @command("rehearse", all_processes=True)
 @click.option(
     "--hidden",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     default=0.1,
     show_default=True,
     metavar="FRACTION",
@@ -31,7 +33,7 @@ from runner.options import RehearsalOptions
 )
 @click.option(
     "--leaderboard",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="FILE",
     help="A leaderboard's zip or CSV to rank the hidden score in.  [default: the one that standings saved]",
 )
@@ -43,6 +45,9 @@ def rehearse(options: GlobalOptions, hidden: float, leaderboard: Path | None, fo
 
     --seed chooses other hidden rows and trains differently. Your data, runs and submissions are not touched.
     """
+    if leaderboard is not None and not leaderboard.is_file():
+        fix = "name the zip that Kaggle's leaderboard page offers, or the CSV file in it"
+        raise UsageError("there is no such leaderboard file", where=leaderboard, fix=fix)
     from runner.cli.messages import format_score, format_score_details, format_submission, plain_run, plain_submission
     from runner.workflow import RunOptions
     from runner.workflow import rehearse as rehearse_session

@@ -12,6 +12,7 @@ from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
+from runner.commands import wrap
 from runner.console import sparkline
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def report(options: GlobalOptions, name: str | None, open_browser: bool, figures
 
 
 def _print_report(report: TerminalReport) -> None:
-    click.echo(f"{report.recipe}\n{_without_backticks(report.summary)}\n")
+    click.echo(_shown(f"{report.recipe}\n{report.summary}\n"))
     if report.key_figures:
         print_table(["what", "value", ""], report.key_figures)
         click.echo()
@@ -72,11 +73,12 @@ def _print_report(report: TerminalReport) -> None:
     if report.worst is not None and report.worst.rows:
         click.echo()
         print_table(report.worst.header, report.worst.rows[:_MOST_CONFUSED_ROWS])
-    click.echo("".join(f"\ntry: {_without_backticks(step)}" for step in report.next_steps))
+    click.echo("".join(f"\n{_shown(f'try: {step}')}" for step in report.next_steps))
 
 
-def _without_backticks(text: str) -> str:
-    return text.replace("`", "")
+def _shown(text: str) -> str:
+    """The text as messages are shown; its commands stay whole, and without backticks."""
+    return wrap(text).replace("`", "")
 
 
 def open_in_browser(path: Path) -> None:

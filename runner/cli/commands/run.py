@@ -18,6 +18,7 @@ from runner.cli.options import (
     recipe_options,
 )
 from runner.cli.print_json import print_json
+from runner.cli.value_types import LocalPath
 from runner.options import SubmitOptions
 
 
@@ -26,7 +27,7 @@ from runner.options import SubmitOptions
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="DIR|ARCHIVE",
     help="If the data is not here yet, take it from this disk, not from the host.",
 )
@@ -48,7 +49,7 @@ def run(
     from runner.cli.messages import format_score, format_score_details, format_submission, plain_run, plain_submission
     from runner.workflow import RunOptions, run_and_submit, run_until_submission
 
-    session = options.session(read_compute(flags))
+    session = options.session(read_compute(flags), creates=True)
     recipe = read_recipe(session, flags)
     run_options = RunOptions(
         read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new

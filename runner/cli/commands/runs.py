@@ -5,14 +5,16 @@ from __future__ import annotations
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
+from runner.console import log
 
 
 @command("runs")
 def runs(options: GlobalOptions) -> None:
     """Every run, the best CV score first: its status, its scores, when and how long it was trained, its size."""
-    from runner.steps.runs import list_runs
+    from runner.steps.runs import list_runs, next_without_runs
 
-    rows = list_runs(options.session())
+    session = options.session()
+    rows = list_runs(session)
     if options.as_json:
         print_json(rows)
         return
@@ -26,4 +28,6 @@ def runs(options: GlobalOptions) -> None:
         ]
         for row in rows
     ]
-    print_table(header, cells)
+    print_table(header, cells, optional=("public", "private", "rank"))
+    if not rows:
+        log.info(f"no run yet; next: `{next_without_runs(session)}`")

@@ -7,11 +7,17 @@ import click
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import print_table
+from runner.cli.value_types import Number
 
 
 @command("split")
 @click.option("--folds", type=click.IntRange(2), metavar="N", help="Cross-validation with N folds of equal size.")
-@click.option("--holdout", type=float, metavar="FRACTION", help="One holdout of validation rows.  [default: 0.2]")
+@click.option(
+    "--holdout",
+    type=Number(0, 1, min_open=True, max_open=True),
+    metavar="FRACTION",
+    help="One holdout of validation rows.  [default: 0.2]",
+)
 @click.option("--seed", type=int, default=42, show_default=True, help="Which rows are in which fold.")
 @click.option("--force", is_flag=True, help="Split even if there are runs with the present folds.")
 def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed: int, force: bool) -> None:
@@ -19,8 +25,6 @@ def split(options: GlobalOptions, folds: int | None, holdout: float | None, seed
     from runner.data.splits import SplitPlan
     from runner.steps.split import split as split_session
 
-    if folds is not None and holdout is not None:
-        raise click.UsageError("--folds and --holdout exclude each other")
     path, counts = split_session(options.session(), SplitPlan(folds, holdout, seed), force=force)
     if options.as_json:
         print_json({"path": path, "classes": counts})

@@ -12,6 +12,7 @@ import click
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
+from runner.cli.value_types import Number
 from runner.console import log
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @command("standings")
 @click.option("--refresh", is_flag=True, help="Ask the host for scores, other submissions and the leaderboard.")
-@click.option("--watch", type=click.FloatRange(0, min_open=True), metavar="MIN", help="Refresh every MIN minutes.")
+@click.option("--watch", type=Number(0, min_open=True), metavar="MIN", help="Refresh every MIN minutes.")
 def standings(options: GlobalOptions, refresh: bool, watch: float | None) -> None:
     """Every submission, its rank, how the rank changed, and how CV and leaderboard correlate."""
     session = options.session()
@@ -68,8 +69,11 @@ def _print_standings(session: Session, as_json: bool) -> None:
         click.echo(line)
     for caution in session.cautions:
         log.warning(caution)
-    if entries and not current:
-        log.info(f"no leaderboard is saved yet: {session.command('standings', '--refresh')}")
+    if not entries:
+        submit, refresh = session.command("submit"), session.command("standings", "--refresh")
+        log.info(f"no submission yet; next: `{submit}`; those made elsewhere: `{refresh}`")
+    elif not current:
+        log.info(f"no leaderboard is saved yet: `{session.command('standings', '--refresh')}`")
 
 
 def _print_entries(entries: Sequence[Entry]) -> None:
@@ -85,7 +89,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
         ]
         for entry in entries
     ]
-    print_table(header, rows)
+    print_table(header, rows, optional=("note",))
 
 
 def _plain_entry(entry: Entry) -> dict[str, Any]:

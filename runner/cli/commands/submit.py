@@ -39,8 +39,6 @@ def submit(
         else:
             click.echo(format_submission(result))
         return
-    if what is not None:
-        raise click.UsageError("--best chooses the runs itself: name none")
     runs = best_unsubmitted(session, best)
     if not runs:
         log.info("every run that has a submission file is submitted")

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from runner.cli.completion import complete_runs
-from runner.cli.flag_conflicts import check_flags
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
 from runner.cli.print_json import print_json
@@ -34,7 +33,6 @@ def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool
     from runner.steps.train import train as train_session
     from runner.training.run import find_run
 
-    check_flags()
     session = options.session(read_compute(flags))
     train_options = read_train_options(flags)
     if all_data:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import ListedColormap, to_rgba
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from runner.explore.explore import Exploration, ImageStatistic, Quantiles
@@ -95,6 +96,7 @@ def _draw_named_bars(axes: Any, names: Sequence[str], values: Sequence[int]) -> 
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("images")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.1)
     label_bars(axes, [float(value) for value in values], "{:,.0f}")
 
@@ -104,6 +106,7 @@ def _draw_ranked_bars(axes: Any, values: Sequence[int], noun: str) -> None:
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(f"{noun}, from the most images to the fewest")
     axes.set_ylabel("images")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _cooccurrence(classes: Sequence[str], cooccurrence: NDArray[np.int64]) -> ReportFigure:

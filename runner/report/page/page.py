@@ -23,6 +23,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _MAX_DECIMALS = 5
 _UNBROKEN = 30  # letters of a word in a command: a longer one, such as a path, may break on a phone
 _NARROW = 6  # columns of a table below a figure of half the page's width
+_LETTERS = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]+"  # of Hebrew, Arabic and their neighbours
+_RIGHT_TO_LEFT = re.compile(rf"{_LETTERS}(?:[ _-]{_LETTERS})*")
 _FILTER_ROWS = 8  # a table of fewer rows is read faster than a word is typed
 
 
@@ -187,9 +189,21 @@ def _environment() -> Environment:
     )
     environment.filters["format_cell"] = format_cell
     environment.filters["mark_commands"] = mark_commands
+    environment.filters["breakable"] = breakable
+    environment.filters["isolate"] = isolate
     environment.filters["exact"] = lambda value: "" if value is None else repr(value)
     environment.tests["link"] = lambda value: isinstance(value, Link)
     return environment
+
+
+def isolate(text: str) -> str:
+    """The text, with each run of letters that are written from right to left kept in its place by invisible marks."""
+    return _RIGHT_TO_LEFT.sub(lambda match: f"\u2068{match[0]}\u2069", text)
+
+
+def breakable(text: str) -> Markup:
+    """The escaped text of a name, which may break behind an underscore as behind a hyphen."""
+    return Markup(str(escape(isolate(text))).replace("_", "_<wbr>"))
 
 
 def mark_commands(text: str) -> Markup:
@@ -199,7 +213,10 @@ def mark_commands(text: str) -> Markup:
         words = (f"<span>{word}</span>" if len(word) <= _UNBROKEN else word for word in command[1].split(" "))
         return f"<code>{' '.join(words)}</code>"
 
-    return Markup(re.sub(r"`(runner [^`]+)`", mark, str(escape(text))))
+    parts = re.split(r"(`runner [^`]+`)", str(escape(text)))
+    return Markup(
+        "".join(re.sub(r"`(runner [^`]+)`", mark, part) if at % 2 else isolate(part) for at, part in enumerate(parts))
+    )
 
 
 def _decimals(cells: Sequence[Cell]) -> int:

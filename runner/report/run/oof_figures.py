@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from runner.report.page.figures import (
     BLUE,
@@ -171,6 +172,7 @@ def confidence_figure(oof: OofPredictions) -> ReportFigure:
         axes: Any = figure.subplots()
         axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.09, color=BLUE)
         axes.set(xlabel="predicted probability", ylabel=unit, xlim=(0, 1))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if oof.is_multilabel:
             axes.set(yscale="log", ylabel=f"{unit}, log scale")  # most labels are clearly absent from most images
     alt = f"Histogram of predicted probabilities: {counts[-1]:,} of {len(predicted):,} {unit} above 0.9."
