@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from runner.contract import Recipe
 from runner.prediction.blend import oof_targets_file, postprocess_file, read_blend
@@ -54,7 +55,11 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        self.driver.get(path.resolve().as_uri())
+        address = path.resolve().as_uri()
+        self.driver.get(address)
+        # On a busy machine the driver returns before the page begins to load: half of it, or the page before, is there.
+        loaded = "return document.readyState === 'complete' && location.href === arguments[0]"
+        WebDriverWait(self.driver, _PATIENCE, poll_frequency=0.05).until(lambda _: self.run(loaded, address))
 
     def run(self, script: str, *values: object) -> Any:
         return self.driver.execute_script(script, *values)
