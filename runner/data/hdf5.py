@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,21 @@ from numpy.typing import NDArray
 from runner.data.manifest import fix_of_file
 from runner.data.packages import import_extra
 from runner.errors import DataError
+from runner.workspace import atomic_path
 
 
 def dataset_names(path: Path) -> frozenset[str]:
     """The names of a file's datasets."""
     with _open(path) as file:
         return frozenset(file)
+
+
+def copy_datasets(source: Path, names: Mapping[str, str], target: Path) -> None:
+    """Write some of a file's datasets, each under another name, into a new file."""
+    h5py = import_extra("hdf5")
+    with _open(source) as old, atomic_path(target) as part, h5py.File(part, "w") as new:
+        for name, other in names.items():
+            old.copy(name, new, other)
 
 
 class Hdf5File:

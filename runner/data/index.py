@@ -89,6 +89,14 @@ def build_index(competition: Competition, data_dir: Path, listing: FileListing |
     return Index(data_dir, competition.labels, _table(rows, competition.tabular), classes, inputs.problems.warnings)
 
 
+def read_training_rows(competition: Competition, data_dir: Path) -> list[IndexRow]:
+    """The labelled images in the order of an index's `train`, with their lines in the label table."""
+    inputs = IndexInputs.of(competition, data_dir)
+    rows = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
+    inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)
+    return rows
+
+
 def _check_tabular(inputs: IndexInputs) -> None:
     """Add an error for each cell of a tabular column that is not a number."""
     competition = inputs.competition

@@ -16,7 +16,8 @@ from runner.full_disk import DiskFullError
 from runner.hosts.leaderboards import save_leaderboard
 from runner.hosts.standings import find_standing
 from runner.options import RehearsalOptions
-from runner.practice.rehearsal import _copy_rows, anonymous_id, build_rehearsal, choose_hidden_rows, rehearsal_workspace
+from runner.practice.rehearsal import build_rehearsal, choose_hidden_rows, rehearsal_workspace
+from runner.practice.rehearsal_data import _copy_rows, anonymous_id
 from runner.practice.rehearsal_result import RehearsalResult, find_leaderboard
 from runner.prediction.score import Score
 from runner.session import Session
