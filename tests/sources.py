@@ -227,12 +227,28 @@ def _bands(folder: Path) -> Competition:
     return competition("train/{id}.tif", "test/{id}.tif")
 
 
+def _class_folders(folder: Path) -> Competition:
+    """As alaska2-image-steganalysis: a picture in four folders, and the test images in another beside them."""
+    for subset in ("train", "test"):
+        made = make(subset)
+        for number, (shade, image) in enumerate(zip(made.shades, made.images, strict=True)):
+            place = folder / ("Test" if subset == "test" else shade.title())
+            place.mkdir(exist_ok=True)
+            Image.fromarray(image).save(
+                place / f"{number // 3:05}.jpg" if subset == "train" else place / f"{number:05}.jpg"
+            )
+    rows = ((f"{number:05}.jpg", *[1 / 3] * 3) for number in range(TEST))
+    write_csv(folder / "sample_submission.csv", ("Id", "Dark", "Grey", "Light"), rows)
+    return competition("{label}/{id}.jpg", "Test/{id}", labels=Multiclass(id="Id", group="*/{name}"))
+
+
 # What writes the files of each source into a folder, and says the competition; and the bands and type of its images.
 SOURCES: dict[str, tuple[Callable[[Path], Competition], str]] = {
     "a stack of five files": (_stack, "5 bands of 8-bit values"),
     "a column a pixel": (_pixels, "3 bands of 8-bit values"),
     "pixels in one cell": (_cells, "3 bands of floating-point values"),
     "several parquet files": (_parquets, "3 bands of 8-bit values"),
+    "class folders at the top": (_class_folders, "3 bands of 8-bit values"),
     "npy files": (_arrays, "6 bands of floating-point values"),
     "npz files": (_zipped_arrays, "1 band of 16-bit values"),
     "16-bit PNGs": (_deep, "1 band of 16-bit values"),

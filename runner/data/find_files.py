@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -103,6 +103,8 @@ def required_items(competition: Competition) -> tuple[RequiredItem, ...]:
         templates = tuple(template for template in (*train, *test) if f"{folder_of(template)}/" == names[0])
         is_test_folder = any(template in test for template in templates)
         items.append(RequiredItem(bare, is_folder, is_test_folder=is_test_folder, templates=templates))
+    if at_top := tuple(template for template in train if not folder_of(template)):
+        items.append(RequiredItem(("*",), is_folder=True, templates=at_top, pattern="*"))
     if competition.valid_images:
         valid = folder_of(competition.valid_images)
         items.append(RequiredItem((valid,), is_folder=True, is_optional=True, templates=(competition.valid_images,)))
@@ -129,7 +131,8 @@ def _location(folder: Path, is_archive: Mapping[str, bool], archive: str | None,
 def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> SearchResult:
     """The best match of each item, and the archive named after it if no match is as good."""
     found = SearchResult()
-    for item in chain.from_iterable(_files_of_pattern(item, locations) for item in required):
+    folders = {name for item in required if item.is_folder for name in item.names}
+    for item in chain.from_iterable(_expand(item, locations, folders) for item in required):
         matches = sorted(_matches(item, locations), key=lambda match: match.order)
         if item.is_folder:
             found.folders[item] = matches  # which of several is meant, the ids decide
@@ -147,15 +150,29 @@ def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> Sea
     return found
 
 
-def _files_of_pattern(item: RequiredItem, locations: Sequence[Location]) -> list[RequiredItem]:
-    """An item for each of the files that a name with a `*` stands for; the item itself if there is none."""
-    if item.is_folder or "*" not in item.names[0]:
+def _expand(item: RequiredItem, locations: Sequence[Location], folders: Collection[str]) -> list[RequiredItem]:
+    """An item for each of the files or folders that a name with a `*` stands for; the item itself if there is none."""
+    if "*" not in item.names[0]:
         return [item]
+    if item.is_folder:
+        return [replace(item, names=(name,)) for name in _class_folders(locations, folders)] or [item]
     parent, pattern = PurePosixPath(item.names[0]).parent, _ignoring_case(PurePosixPath(item.names[0]).name)
     bare = [PurePosixPath(file).name for location in locations for file in location.files]
     packed = [PurePosixPath(without_suffixes(file)).name for location in locations for file in location.archives]
     names = sorted({name for name in (*bare, *packed) if fnmatchcase(_ignoring_case(name), pattern)})
     return [replace(item, names=((parent / name).as_posix(),), pattern=item.names[0]) for name in names] or [item]
+
+
+def _class_folders(locations: Sequence[Location], others: Collection[str]) -> list[str]:
+    """The folders of images that lie side by side, without the other ones of the competition."""
+    beside: dict[tuple[Path, str], set[str]] = {}
+    known = set(map(_ignoring_case, others))
+    for location in locations:
+        for file in location.files:
+            *above, folder, _ = ("", *file.split("/")) if "/" in file else ("", "", "")
+            if folder and is_image(file) and _ignoring_case(folder) not in known:
+                beside.setdefault((location.folder, "/".join(above)), set()).add(folder)
+    return sorted(max(beside.values(), key=len)) if beside else []
 
 
 def _walk(folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:

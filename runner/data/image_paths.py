@@ -247,6 +247,9 @@ def _warn_unused(kind: str, images: Images, more_templates: Sequence[str], used:
                 warn(kind, f"{id!r} is not used", file=dataset_name(images.file, id))
         return
     folders = dict.fromkeys(folder_of(template) for template in (*templates_of(images), *more_templates))
+    if "" in folders:  # class folders beside the others
+        others = {folder.rstrip("/") for folder in inputs.competition.image_folders}
+        folders = dict.fromkeys({name.partition("/")[0] for name in used if "/" in name} - others)
     for path in sorted({path for folder in folders for path in inputs.listing.files(folder)} - used):
         if is_image(path):
             warn(kind, "the image is not used", file=path)

@@ -248,9 +248,11 @@ def _rows_below(template: str, subset: str, inputs: IndexInputs) -> list[IndexRo
     labels, pattern = inputs.competition.labels, _pattern(template)
     texts: dict[str, str] = {}
     rows = []
+    # Class folders that lie beside the other folders of images.
+    others = () if folder else inputs.competition.image_folders
     for path in sorted(filter(is_image, inputs.listing.files(folder))):
         match = pattern.fullmatch(path)
-        if match:
+        if match and not path.startswith(others):
             id = f"{match['label']}/{match['id']}"
             class_folder, label = path[: match.end("label")], match["label"]
             if label not in texts:

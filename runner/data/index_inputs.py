@@ -84,7 +84,7 @@ class FileListing:
     def files(self, folder: str) -> frozenset[str]:
         """Every file below a folder, at any depth, without the hidden ones."""
         if folder not in self._folders:
-            self._folders[folder] = frozenset(_walk(self._data_dir / folder, f"{folder}/"))
+            self._folders[folder] = frozenset(_walk(self._data_dir / folder, f"{folder}/" if folder else ""))
         return self._folders[folder]
 
     def folders(self, folder: str) -> list[str]:

@@ -27,6 +27,8 @@ def find_look_alike(source: Path, competition: Competition) -> str | None:
 
 def _fits(source: Path, other: Competition) -> bool:
     required = required_items(other)
+    if any(item.names[0] == "*" for item in required):
+        return False  # any folders of images are class folders
     try:
         found = find(required, [_location(source, required)])
     except (RunnerError, OSError):

@@ -78,7 +78,9 @@ class ListedFiles(FileListing):
     def files(self, folder: str) -> frozenset[str]:
         """Every file below a folder, at any depth."""
         if folder not in self._folders:
-            self._folders[folder] = frozenset(name for name in self._names if name.startswith(f"{folder}/"))
+            self._folders[folder] = frozenset(
+                name for name in self._names if not folder or name.startswith(f"{folder}/")
+            )
         return self._folders[folder]
 
     def folders(self, folder: str) -> list[str]:

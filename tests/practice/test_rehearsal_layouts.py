@@ -48,7 +48,7 @@ def check_rehearsal(session: Session, rehearsal: Session, rows: HiddenRows) -> N
     originals = digests(session, "train")
     assert sorted([*digests(rehearsal, "train"), *shown]) == sorted(originals)
     label_of = dict(zip(rows.ids, rows.labels, strict=True))
-    labels = {digest: label for digest, label in zip(originals, real.train["label"], strict=True)}
+    labels = dict(zip(originals, real.train["label"], strict=True))
     assert [labels[digest] for digest in shown] == [label_of[id] for id in index.test["id"]]
 
 
