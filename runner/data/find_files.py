@@ -172,7 +172,7 @@ def _class_folders(locations: Sequence[Location], others: Collection[str]) -> li
             *above, folder, _ = ("", *file.split("/")) if "/" in file else ("", "", "")
             if folder and is_image(file) and _ignoring_case(folder) not in known:
                 beside.setdefault((location.folder, "/".join(above)), set()).add(folder)
-    return sorted(max(beside.values(), key=len)) if beside else []
+    return max(((len(names), sorted(names)) for names in beside.values()), default=(0, list[str]()))[1]
 
 
 def _walk(folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runner.console import Advance
-from runner.contract import Competition
+from runner.contract import Competition, Lookup
 from runner.csv_file import write_csv
 from runner.errors import HostError, SubmissionFormatError
 from runner.hosts.grading import Grader, Scores, SolutionRow, read_solution, write_solution
@@ -34,6 +34,7 @@ from runner.hosts.protocol import (
     SubmissionLimits,
     limit_error,
 )
+from runner.submission_format.long_rows import lookup_file
 from runner.workspace import atomic_path, explain_damage, locked, read_json, remove_file, write_json
 
 DAILY_LIMIT = 20
@@ -77,7 +78,7 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
     for old in ("files", "hidden", "submissions"):
         if (folder / old).exists():
             shutil.rmtree(folder / old)
-    copies = {f"files/{name}": path for name, path in data.files.items()} | {_SAMPLE: data.sample}
+    copies = {f"files/{name}": path for name, path in data.files.items()} | _sample_files(competition, data.sample)
     copies |= {f"hidden/{name}": path for name, path in data.hidden.items()}
     for name, path in copies.items():
         with atomic_path(folder / name) as temporary:
@@ -93,7 +94,10 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
         "daily_limit": data.daily_limit,
         "notebooks_only": bool(data.hidden),
         "origin": dict(data.origin),
-        "sha256": {name: file_sha256(folder / name) for name in (_SAMPLE, _SOLUTION, _LEADERBOARD)},
+        "sha256": {
+            name: file_sha256(folder / name)
+            for name in (*_sample_files(competition, data.sample), _SOLUTION, _LEADERBOARD)
+        },
     }
     write_json(folder / _MARKER, marker, format=_MARKER_FORMAT)
 
@@ -116,6 +120,13 @@ def remove_host_marker(folder: Path) -> None:
 def remake_fix(folder: Path, name: str) -> str:
     """What to do about damaged practice data that `demo` has made."""
     return f"remove {folder}, then: `runner demo {name}`"
+
+
+def _sample_files(competition: Competition, sample: Path) -> dict[str, Path]:
+    """What says which rows and columns a submission has: a look-up table if there is one, and the sample, last."""
+    rows = competition.submission_rows
+    tables = {rows.csv: lookup_file(competition, sample)} if isinstance(rows, Lookup) else {}
+    return {**tables, _SAMPLE: sample}
 
 
 class PracticeHost:
@@ -298,7 +309,8 @@ class PracticeHost:
         return self._read(path, _read_leaderboard)
 
     def _grader(self, marker: Mapping[str, Any]) -> Grader:
-        sample = self._checked_file(marker, _SAMPLE)
+        for name in _sample_files(self.competition, self.folder / _SAMPLE):
+            sample = self._checked_file(marker, name)
         solution = self._read(self._checked_file(marker, _SOLUTION), read_solution)
         return Grader(self.competition, tuple(marker["classes"]), sample, solution)
 
