@@ -33,6 +33,7 @@ class Scenario:
 
 
 _RUN = f"runs/{NAME}/a"
+_RUNS = f"runs/{NAME}/rehearsal-*"
 _SUBMISSION = f"practice/submissions/{NAME}/a.csv"
 SCENARIOS = (
     Scenario(
@@ -121,6 +122,23 @@ SCENARIOS = (
         (shapes("train", "--run", "a", "--all-data", "--workers", "0"), shapes("predict", "--workers", "0")),
         (f"{_RUN}/*.json", f"{_RUN}/fold-*/*.json", f"{_RUN}/log.jsonl", f"{_RUN}/folds.*"),
     ),
+    Scenario(
+        "rehearse",
+        (shapes("rehearse", "--hidden", "0.3", *_SHORT),),
+        tuple(
+            f"rehearsal/*/{pattern}"
+            for pattern in (
+                f"practice-host/{NAME}/*.*",
+                f"practice-host/{NAME}/*.*",
+                f"data/{NAME}/*.*",
+                f"{_RUNS}/*.*",
+                f"{_RUNS}/fold-*/*",
+                "submissions/ledger.csv",
+                f"submissions/{NAME}/*.csv",
+            )
+        ),
+        world="rehearsed",
+    ),
     Scenario("explore", (shapes("explore"),), (f"data/{NAME}/*.*", f"data/{NAME}/train/*")),
 )
 
@@ -151,6 +169,7 @@ def prepare(folder: Path, small: bool) -> None:
         record_steps(folder, STEPS[: names.index(_LAST_STEP) + 1])
         (folder / "after" / _LAST_STEP).rename(folder / "finished")
         _interrupt_training(folder, folder / "interrupted")
+        _rehearse(folder)
     for scenario in SMALL_SCENARIOS if small else (*SCENARIOS, *SMALL_SCENARIOS):
         workspace = folder / "expected" / scenario.name
         _begin(scenario, folder, workspace)
@@ -184,6 +203,12 @@ def _interrupt_training(folder: Path, workspace: Path) -> None:
     while not list(workspace.glob("practice/runs/*/a/fold-1/checkpoint.safetensors")):
         changes += 10
         fork_runner(workspace, step.words, interruption=Interruption(change=changes))
+
+
+def _rehearse(folder: Path) -> None:
+    """A finished workspace, with a finished rehearsal."""
+    copy_world(folder / "finished", folder / "rehearsed")
+    _done(folder / "rehearsed", *shapes("rehearse", "--hidden", "0.3", *_SHORT))
 
 
 def _begin(scenario: Scenario, prepared: Path, workspace: Path) -> None:

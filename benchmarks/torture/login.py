@@ -26,7 +26,6 @@ _COMMANDS = (
     (NAME, "standings", "--refresh"),
     (NAME, "submit", "submission.csv", "-m", "hostile"),
     (NAME, "download", "--force"),
-    ("doctor", NAME),
 )
 _MOST_KILLS = 3
 _FIRST_CHANGES = 10  # of the disk: the login is saved before a command writes anything else

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.torture.parsers import PARSERS, search
 
 ROOT = Path(__file__).parents[2]
-CLASSES = "kills,faults,flips,tables,pairs,power,archives"
+CLASSES = "kills,faults,flips,tables,pairs,power,archives,login"
 TRIALS = 3
 PARSER_SECONDS = 0.15
 
