@@ -117,10 +117,13 @@ def stale_reason(workspace: Workspace, run: Run) -> str:
 
 def tell_why_again(workspace: Workspace, run: Run) -> None:
     """Say which file of an earlier result is the reason that it is made again."""
+    targets = oof_targets_file(run)
     try:
         reason = stale_reason(workspace, run)
     except RunnerError as error:
         reason = f"{error.message}: {error.where}"
+    if not reason and targets.exists() and not _are_readable(targets):
+        reason = f"{targets.name} is damaged"
     if reason:
         log.info(f"the result of {run.name} is made again: {reason}")
 

@@ -164,7 +164,8 @@ def test_predict_names_the_changed_file_and_writes_damaged_targets_again(workspa
     targets.write_bytes(targets.read_bytes()[:-40])
     refused = cli("shapes", "ensemble", "whole", "half")
     assert "fix: runner shapes predict --run whole" in refused.err
-    ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
+    again = ok(cli("shapes", "predict", "--run", "whole", *NO_WORKERS))
+    assert "the result of whole is made again: oof_targets.npz is damaged" in again.err
     assert (np.load(targets)["targets"] == kept).all()
 
 
