@@ -32,6 +32,7 @@ class Scenario:
     removed: tuple[str, ...] = ()
 
 
+_SLOW = re.compile(r"warning: [^\n]*data loading took[^\n]*\n(?:    [^\n]*\n)*  fix: [^\n]*\n(?:    [^\n]*\n)*")
 _RUN = f"runs/{NAME}/a"
 _RUNS = f"runs/{NAME}/rehearsal-*"
 _SUBMISSION = f"practice/submissions/{NAME}/a.csv"
@@ -245,6 +246,7 @@ def run(trial: Trial) -> None:
 
 def _comparable(output: str, workspace: Path) -> str:
     """The output without times, and without what a run takes on the disk: a cut file takes less."""
+    output = _SLOW.sub("", output)
     return re.sub(r"(MOMENT +[\d.]+ +)[\d.]+", r"\1MB", plain_text(output, workspace))
 
 

@@ -89,6 +89,7 @@ STEPS = (
     Step("run", shapes("run", "--run", "c", *_SHORT, "--workers", "0")),
     Step("rehearse", shapes("rehearse", "--hidden", "0.3", *_SHORT, "--workers", "0")),
     Step("demo", ("demo", "iceberg"), shrink_demo),
+    Step("new", ("new", "twin", "--from", f"practice/data/{NAME}", "--metric", "log_loss", "--yes", "--force")),
     Step("clean", shapes("clean")),
 )
 
