@@ -202,7 +202,8 @@ def megabytes(path: Path) -> float:
 def growth_competition(kind: str) -> Competition:
     """A competition whose images are files or rows of an array, or files with several tags, or have 10,000 classes."""
     tags, many, array = kind == "tags", kind == "classes", kind in ("array", "classes")
-    labels = Multilabel("labels.csv", label="tags") if tags else Multiclass("labels.csv", label="class")
+    names = tuple(f"class_{number}" for number in range(MANY_CLASSES)) if many else None
+    labels = Multilabel("labels.csv", label="tags") if tags else Multiclass("labels.csv", label="class", classes=names)
     return Competition(
         slug=NAME,
         title="Growth",

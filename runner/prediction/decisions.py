@@ -116,14 +116,18 @@ def fit_decision(
     outputs: Outputs,
     read: Callable[[], tuple[Matrix, Targets]],
     constraints: LabelConstraints | None = None,
+    read_targets: Callable[[], Targets] | None = None,
 ) -> FittedDecision:
-    """The decision by that rule, fitted on the predictions and targets that `read` returns, if it needs a fit."""
+    """The decision by that rule, fitted on the predictions and targets that `read` returns, if it needs a fit.
+
+    `read_targets` returns those of more rows, if only a sample is fitted on: rare classes are counted in all.
+    """
     beta = metric.decision.beta if isinstance(metric.decision, TagSet) else 1
     if rule not in _FITTED:
         return FittedDecision(rule, beta, constraints=constraints)
     predictions, targets = read()
     if rule is DecisionRule.PRIOR_AWARE:
-        return _fit_power(metric, outputs, predictions, targets)
+        return _fit_power(metric, outputs, predictions, targets, read_targets() if read_targets else targets)
     if rule is DecisionRule.CUTS:
         return FittedDecision(rule, thresholds=_fit_cuts(metric, predictions, targets))
     if rule is DecisionRule.SHARPENED:
@@ -169,10 +173,12 @@ def _decide_tags(decision: FittedDecision, probabilities: Matrix) -> Matrix:
 # --- classes --------------------------------------------------------------------------------------
 
 
-def _fit_power(metric: Metric, outputs: Outputs, predictions: Matrix, targets: Targets) -> FittedDecision:
-    """The power of the prior with the best score; the smallest of equally good ones."""
+def _fit_power(
+    metric: Metric, outputs: Outputs, predictions: Matrix, targets: Targets, counted: Targets
+) -> FittedDecision:
+    """The power of the prior with the best score; the smallest of equally good ones. `counted` make the prior."""
     # A class without a row keeps half a row: its prior must not be 0.
-    prior = np.maximum(_rows_of_classes(targets, outputs.columns), 0.5) / len(targets)
+    prior = np.maximum(_rows_of_classes(counted, outputs.columns), 0.5) / len(counted)
     scores = [metric.score(targets, _weighed(outputs, predictions, prior, power)) for power in _POWERS]
     power = metric.best(list(zip(_POWERS.tolist(), scores, strict=True)), key=lambda pair: pair[1])[0]
     return FittedDecision(DecisionRule.PRIOR_AWARE, power=power, prior=tuple(prior.tolist()))

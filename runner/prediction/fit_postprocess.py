@@ -21,13 +21,13 @@ from runner.prediction.averaging import TTAMode
 from runner.prediction.nested_cv import NestedCV
 from runner.prediction.out_of_fold import Member, OofTargets, OutOfFold, read_out_of_fold, validation_rows
 from runner.prediction.postprocess import Postprocess, task_of
-from runner.prediction.postprocess_folds import sample_rows
+from runner.prediction.postprocess_folds import assign_postprocess_folds, sample_rows
 from runner.prediction.score import Score, score_rows
 from runner.training.score_record import RunScore
 
 # Values that are fitted on: rows x classes x members, and as much again as ten members for what is computed of them.
 # Planet with thirty models has 28 million.
-MAX_VALUES = 1 << 30
+MAX_VALUES = 1 << 29
 _COMPUTED = 10
 
 
@@ -44,10 +44,12 @@ def fit_postprocess(
         return read_out_of_fold(members, rows, targets.classes, tta, outputs=task.outputs)
 
     has_views = any(len(member.views) > 1 for member in members)
-    modes = (TTAMode.NONE, TTAMode.MEAN) if task.outputs.are_numbers else tuple(TTAMode)
-    cv = NestedCV(read, task, tta_modes=modes if has_views else (TTAMode.NONE,))
+    modes: tuple[TTAMode, ...] = (TTAMode.NONE, TTAMode.MEAN) if task.outputs.are_numbers else tuple(TTAMode)
+    modes = modes if has_views else (TTAMode.NONE,)
     if rows is every:
+        cv = NestedCV(read, task, tta_modes=modes)
         return cv.postprocess(), score_report(competition, cv)
+    cv = NestedCV(read, task, tta_modes=modes, every=(every.targets, assign_postprocess_folds(every)))
     log.info(
         f"{len(every.ids):,} validation rows of {len(targets.classes):,} classes: "
         f"the postprocess is fitted on {len(rows.ids):,} of them"

@@ -94,6 +94,7 @@ class NestedCV:
 
     `read` returns the rows for a TTA mode. The rows of one mode are held at a time, because planet's are large;
     what is computed on them is computed once. Rows are sorted by fold and id, so their order does not matter.
+    `every` has the targets and postprocess folds of all rows, if those that are read are a sample of them.
     """
 
     def __init__(
@@ -103,7 +104,9 @@ class NestedCV:
         *,
         tta_modes: Sequence[TTAMode] = (TTAMode.NONE,),
         seed: int = 0,
+        every: tuple[Targets, NDArray[np.int64]] | None = None,
     ):
+        self._every = every
         self._read, self.task, self.tta_modes, self._seed = read, task, tuple(tta_modes), seed
         self._plain_scores: dict[TTAMode, Matrix] = {}
         self._load(self.tta_modes[0])
@@ -326,8 +329,14 @@ class NestedCV:
             targets = self.rows.targets[self._rows_without(left_out)]
             return postprocess.calibrate_and_decide(averaged).probabilities, targets
 
+        def read_all_targets() -> Targets:
+            assert self._every is not None
+            targets, folds = self._every
+            return targets[~np.isin(folds, list(left_out))]
+
+        read_targets = None if self._every is None else read_all_targets
         constraints = self.task.constraints if plan.constrained else None
-        return fit_decision(plan.decision, self.task.metric, self.task.outputs, read, constraints)
+        return fit_decision(plan.decision, self.task.metric, self.task.outputs, read, constraints, read_targets)
 
     # Predictions and their scores.
 
