@@ -15,6 +15,7 @@ from runner.new_competition.evidence import ImageNames, suffix_of, without_suffi
 
 _PROBES = 300  # ids that are searched to find a template; all are counted afterwards
 _MOST = 0.98  # of the probes: a few images may be missing
+_MANY = 0.8  # of them, if nothing fits better: the check of the index then names those that are missing
 _MOST_FOLDERS = 6  # that are named one by one
 _MOST_FILES = 24  # of one id
 _SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".tiff": ".tif"}
@@ -56,18 +57,16 @@ def find_places(ids: Sequence[str], images: ImageNames, fields: Fields, field: s
         return []
     probes = _spread(len(ids))
     hits = {row: [_Hit(*_within(ids[row], *hit)) for hit in images.named(ids[row])] for row in probes if ids[row]}
-    found = sum(map(bool, hits.values())) >= _MOST * len(probes)
-    if found:
-        templates = _templates_of_names(ids, hits, fields, field, len(probes))
-    elif len({ids[row] for row in probes}) <= len(probes) // 2:
-        return []  # a few values, such as classes or licences, are in many names by chance
-    else:
-        templates = [
-            *_templates_of_parts(ids, probes, images, field),
-            *_templates_of_folders(ids, probes, images, field),
-        ]
-    places = [_counted(each, bands, ids, fields, field, images) for each, bands in templates]
-    return [place for place in places if place.found >= _MOST * place.rows]
+    for share in (_MOST, _MANY):
+        templates = _templates_of_names(ids, hits, fields, field, share * len(probes))
+        # A few values, such as classes or licences, are in many names by chance.
+        if not templates and share == _MOST and len({ids[row] for row in probes}) > len(probes) // 2:
+            templates += _templates_of_parts(ids, probes, images, field)
+            templates += _templates_of_folders(ids, probes, images, field)
+        places = [_counted(each, bands, ids, fields, field, images) for each, bands in templates]
+        if places := [place for place in places if place.found >= share * place.rows]:
+            return places
+    return []
 
 
 def _within(id: str, folder: str, suffix: str) -> tuple[str, str]:
@@ -85,22 +84,22 @@ _Found = tuple[tuple[str, ...], tuple[str, ...]]  # templates, and the bands of 
 
 
 def _templates_of_names(
-    ids: Sequence[str], hits: Mapping[int, Sequence[_Hit]], fields: Fields, field: str, probes: int
+    ids: Sequence[str], hits: Mapping[int, Sequence[_Hit]], fields: Fields, field: str, enough: float
 ) -> list[_Found]:
     in_folder: dict[str, set[int]] = {}
     for row, found in hits.items():
         for hit in found:
             in_folder.setdefault(hit.folder, set()).add(row)
-    whole = [folder for folder, rows in in_folder.items() if len(rows) >= _MOST * probes]
+    whole = [folder for folder, rows in in_folder.items() if len(rows) >= enough]
     templates = [_with_suffixes((folder,), hits, field) for folder in whole]
     rest = {row: [hit for hit in found if hit.folder not in whole] for row, found in hits.items()}
     if any(rest.values()):
-        templates += _of_several_folders(ids, rest, fields, field, probes)
+        templates += _of_several_folders(ids, rest, fields, field, enough)
     return [(each, ()) for each in templates if each]
 
 
 def _of_several_folders(
-    ids: Sequence[str], hits: Mapping[int, Sequence[_Hit]], fields: Fields, field: str, probes: int
+    ids: Sequence[str], hits: Mapping[int, Sequence[_Hit]], fields: Fields, field: str, enough: float
 ) -> list[tuple[str, ...]]:
     """Templates with a column, or a character of the id, in the folder; else the few folders, each named."""
     families: dict[tuple[str, int], dict[int, list[_Hit]]] = {}
@@ -110,12 +109,12 @@ def _of_several_folders(
             families.setdefault((parts[0], len(parts)), {}).setdefault(row, []).append(hit)
     templates = []
     for family in families.values():
-        if len(family) >= _MOST * probes and (folder := _folder_by_fields(ids, family, fields, field)):
+        if len(family) >= enough and (folder := _folder_by_fields(ids, family, fields, field)):
             templates.append(_with_suffixes((folder,), family, field))
     if templates:
         return templates
     for some in (*families.values(), hits):
-        if sum(map(bool, some.values())) >= _MOST * probes:
+        if sum(map(bool, some.values())) >= enough:
             counts = Counter(hit.folder for found in some.values() for hit in found)
             folders = sorted(counts, key=lambda folder: (-counts[folder], folder))
             if len(folders) <= _MOST_FOLDERS:

@@ -135,7 +135,7 @@ def _unknown(text: str, name: str) -> UsageError:
     near = difflib.get_close_matches(name, [*NAMES, *_OTHER_NAMES], n=1, cutoff=0.5)
     found = _OTHER_NAMES.get(near[0], near[0]) if near else ""
     known = ", ".join(NAMES)
-    fix = again("--metric", found) if found else again("--metric", "NAME")
+    fix = again("--metric", found or "accuracy")
     return UsageError(f"there is no metric {text!r}; there are {known} (any number of places)", fix=fix)
 
 

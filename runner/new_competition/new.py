@@ -15,7 +15,7 @@ from runner.commands import TYPED, again, command
 from runner.contract.competition import slug_from_url
 from runner.data.download import DataPaths
 from runner.data.index import Index
-from runner.errors import DataError, PluginError, RunnerError, UsageError
+from runner.errors import DataError, HostError, PluginError, RunnerError, UsageError
 from runner.new_competition.dry_check import check, load_text
 from runner.new_competition.evidence import Source
 from runner.new_competition.fetch_source import fetch_about, fetch_source, kaggle_host
@@ -69,12 +69,25 @@ def new_competition(workspace: Workspace, options: NewOptions, source: Path | No
         if source is not None:
             about, evidence = About(slug, title_of(slug)), read_source(source, scratch_dir / "source")
         else:
-            host = kaggle_host(slug)
-            about = fetch_about(host, slug)
-            fetched_dir = DataPaths(workspace.data_dir(name)).fetched_dir
-            evidence = fetch_source(host, slug, fetched_dir, scratch_dir / "source")
+            with _or_files_of_yours():
+                host = kaggle_host(slug)
+                about = fetch_about(host, slug)
+                fetched_dir = DataPaths(workspace.data_dir(name)).fetched_dir
+                evidence = fetch_source(host, slug, fetched_dir, scratch_dir / "source")
         where = source or f"the files of {slug} on Kaggle"
         return _write(workspace, name, about, options, evidence, where, scratch_dir, ask)
+
+
+@contextmanager
+def _or_files_of_yours() -> Iterator[None]:
+    """Name the other way in an error of the host: files that are here."""
+    try:
+        yield
+    except HostError as error:
+        fix = f"{error.fix}; " if error.fix and "--from" not in error.fix else ""
+        fix = f"`{fix.removesuffix('; ')}`; " if fix.startswith(("runner ", "...")) else fix
+        fix += f"with files you have: `{again('--from', 'DIR')}`"
+        raise type(error)(error.message, where=error.where, fix=fix) from error
 
 
 def _write(
@@ -151,16 +164,19 @@ def _slug_and_name(options: NewOptions) -> tuple[str, str]:
     """The slug, of an address too, and the command's name; a UsageError if one of them cannot be."""
     slug = slug_from_url(options.slug.strip()).strip("/")
     if "kaggle.com" in slug:
-        raise UsageError(f"{options.slug!r} is not the address of a competition", fix=command("new", "SLUG"))
+        raise UsageError(
+            f"{options.slug!r} is not the address of a competition",
+            fix="give the last part of its address: https://www.kaggle.com/competitions/...",
+        )
     plain = re.sub(r"[^a-z0-9]+", "-", slug.lower()).strip("-")
     if slug != plain and not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", slug):
         is_path = Path(options.slug).expanduser().exists()
         name = re.sub(r"[^a-z0-9]+", "-", Path(slug).stem.lower()).strip("-") if is_path else plain
-        fix = command("new", name or "SLUG", *(["--from", options.slug] if is_path else []))
+        fix = command("new", name or "whale-calls", *(["--from", options.slug] if is_path else []))
         raise UsageError(f"{options.slug!r} is no slug, which is the last part of a competition's address", fix=fix)
     name = re.sub(r"[^a-z0-9]+", "-", (options.name or slug).lower()).strip("-")
     if not name or (options.name and name != options.name.lower().replace("_", "-")):
-        raise UsageError(f"--name {options.name!r} is no name of a command", fix=again("--name", name or "NAME"))
+        raise UsageError(f"--name {options.name!r} is no name of a command", fix=again("--name", name or "whales"))
     if name in RESERVED_NAMES:
         raise UsageError(f"{name!r} is a command: the competition needs another name", fix=again("--name", f"{name}-1"))
     return slug, name
@@ -179,7 +195,7 @@ def _require_new(workspace: Workspace, slug: str, name: str, *, force: bool) -> 
                     f"{slug} has a competition file already, {summary.name}",
                     where=summary.path,
                     fix=f"to use it: `{command(summary.name, 'run', '--no-submit')}`; to replace it: "
-                    f"`{again('--name', summary.name, '--force')}`; to write another: `{again('--name', 'NEW-NAME')}`",
+                    f"`{again('--name', summary.name, '--force')}`; to write another: `{again('--name', f'{name}-2')}`",
                 )
         elif slug in (summary.slug, summary.name):
             raise UsageError(

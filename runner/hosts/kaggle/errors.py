@@ -125,7 +125,9 @@ def _no_competition_error(context: ErrorContext, similar: list[str]) -> HostErro
     slug = context.slug
     hint = f"similar ones: {', '.join(similar)}" if similar else f"search for it at {SITE}/competitions"
     if not context.competition.name:
-        return HostError(f"Kaggle has no competition {slug!r}; {hint}", fix=command("new", *(similar[:1] or ["SLUG"])))
+        return HostError(
+            f"Kaggle has no competition {slug!r}; {hint}", fix=command("new", similar[0]) if similar else None
+        )
     example = f", for example {similar[0]!r}" if similar else ""
     return HostError(
         f"Kaggle has no competition {slug!r}; {hint}",
