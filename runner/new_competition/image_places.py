@@ -221,7 +221,8 @@ def _constant_after(found: Mapping[str, Mapping[int, set[str]]], probes: int, fi
             continue
         counts = Counter(each for parts in rows.values() for each in parts)
         in_all = sorted(each for each, count in counts.items() if count >= _MOST * probes)
-        if len(in_all) == len(counts) and len(in_all) <= _MOST_FILES:
+        numbered = all(each.partition("\n")[0].strip("_-. ").isdigit() for each in counts) and len(counts) > 1
+        if len(in_all) == len(counts) and len(in_all) <= _MOST_FILES and not numbered:
             names = [each.replace("\n", "") for each in _in_band_order(in_all)]
             bands = tuple(each.partition("\n")[0].strip("_-. ") for each in _in_band_order(in_all))
             templates = tuple(f"{folder}/{{{field}}}{name}" for name in names)
@@ -261,7 +262,8 @@ def _templates_of_folders(ids: Sequence[str], probes: Sequence[int], images: Ima
             continue
         common = Counter(names).most_common(1)[0]
         suffixes = {suffix_of(name) for of_id in names for name in of_id}
-        if common[1] >= _MOST * len(probes) and len(common[0]) <= _MOST_FILES:
+        numbered = len(common[0]) > 1 and all(PurePosixPath(name).stem.isdigit() for name in common[0])
+        if common[1] >= _MOST * len(probes) and len(common[0]) <= _MOST_FILES and not numbered:
             bands = tuple(PurePosixPath(name).stem for name in common[0])
             templates.append((tuple(f"{parent}/{{{field}}}/{name}" for name in common[0]), bands))
         elif len(suffixes) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.contract import Metric
 from runner.contract.competition import can_score
@@ -42,7 +42,7 @@ def infer(source: Source, about: About, findings: Findings) -> PluginText:
     test = find_test_images(source, findings)
     labels = _labels(source, test, findings)
     kind = decide_kind(labels, test.sample, given, findings)
-    metric = _metric(kind, about, findings)
+    metric = _metric(kind, labels, about, findings)
     group = _group(labels, findings)
     _tell_labels(labels, kind, findings)
     fields = [
@@ -302,8 +302,10 @@ def _submission_fields(test: TestImages, metric: MetricExpression) -> Iterator[F
         yield Field("submission_sep", f"{separators.pop()} ")
 
 
-def _metric(kind: Kind, about: About, findings: Findings) -> MetricExpression:
+def _metric(kind: Kind, labels: LabelTable | LabelNames, about: About, findings: Findings) -> MetricExpression:
     expression = expression_of(kind.metric, kind.labels, kind.sizes)
+    if expression.metric.columns and isinstance(labels, LabelTable):
+        expression = replace(expression, note=_weights(expression, labels))
     _require_scores(expression.metric, kind)
     text = f"{expression.metric.title}, {expression.metric.direction}" + (
         f"; {expression.note}" if expression.note else ""
@@ -315,6 +317,19 @@ def _metric(kind: Kind, about: About, findings: Findings) -> MetricExpression:
     else:
         findings.conclude("metric", text)
     return expression
+
+
+def _weights(metric: MetricExpression, labels: LabelTable) -> str:
+    """Which column each weight is of; an UnclearError if they are not as many."""
+    with_ones = f"{metric.name}:{','.join('1' for _ in labels.columns)}"
+    if len(metric.arguments) != len(labels.columns):
+        raise UnclearError(
+            f"{metric.name} has {len(metric.arguments)} weights, and there are {len(labels.columns)} columns: "
+            f"{some(labels.columns, 12)}",
+            fix=f"give a weight for each of them, in this order: `... --metric {with_ones}`",
+        )
+    pairs = (f"{weight} {name}" for name, weight in zip(labels.columns, metric.arguments, strict=True))
+    return f"weights: {', '.join(pairs)}"
 
 
 def _require_scores(metric: Metric, kind: Kind) -> None:

@@ -20,6 +20,7 @@ _CONSTANTS = {
     "balanced_accuracy": "BALANCED_ACCURACY",
     "auc": "ROC_AUC",
     "mean_columnwise_auc": "MEAN_COLUMNWISE_AUC",
+    "micro_auc": "MICRO_AUC",
     "macro_f1": "MACRO_F1",
     "micro_f1": "MICRO_F1",
     "mean_f1": "MEAN_F1",
@@ -211,7 +212,7 @@ def kinds_of(given: MetricName) -> tuple[type[Labels], ...]:
         return (Regression,)
     if name == "qwk":
         return (Ordinal,)
-    if name in ("mean_f2", "lwlrap", "weighted_log_loss"):
+    if name in ("mean_f2", "lwlrap", "weighted_log_loss", "micro_auc"):
         return (Multilabel,)
     if name in ("pf1", "weighted_auc", "partial_auc"):
         return (Binary,)
