@@ -129,6 +129,14 @@ class Metric:
             return from_module.best_class(values) if with_confidence else from_module.predicted_classes(values)  # type: ignore[no-any-return]
         return None
 
+    def scored_part(self, targets: Matrix, values: Matrix) -> Matrix | None:
+        """What rows give to the score: the score of each, or `compact`; None if all rows must be seen together."""
+        return self.row_scores(targets, values) if self.per_row is not None else self.compact(targets, values)
+
+    def total(self, targets: Matrix, parts: Matrix) -> float:
+        """The score of rows from their `scored_part`."""
+        return float(parts.mean()) if self.per_row is not None else self.score(targets, parts)
+
     def _check(self, targets: Matrix, values: Matrix) -> None:
         compact = values.ndim == 1 and self.weighted is not None and targets.shape == values.shape
         if not compact and not (

@@ -77,8 +77,8 @@ class Grader:
 
 def _scored(competition: Competition, targets: Targets, values: Matrix) -> tuple[Targets, Matrix]:
     """The targets and values without what the sample submission does not ask for, and with the places left empty."""
-    unasked = np.isnan(values)
-    if unasked.any():
+    if np.isnan(values.min(initial=0)):
+        unasked = np.isnan(values)
         return np.where(unasked, np.nan, as_matrix(targets, values.shape[1])), np.where(unasked, 0, values)
     decision = competition.metric.decision
     if isinstance(decision, TopClasses):

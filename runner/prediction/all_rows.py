@@ -32,8 +32,7 @@ class AllRows:
         return {metric.key: (self._total(metric, values), self._folds(metric, values)) for metric, values in kept}
 
     def _can_score(self, metric: Metric) -> bool:
-        nothing = np.zeros((1, 2))
-        return metric.per_row is not None or metric.compact(self.rows.targets[:1], nothing) is not None
+        return metric.per_row is not None or metric.compact(self.rows.targets[:1], np.zeros((1, 2))) is not None
 
     def _predict(self, metrics: Sequence[Metric]) -> list[tuple[Metric, Matrix]]:
         """Of each metric the scores of the rows, or all that it scores of them."""
@@ -46,7 +45,7 @@ class AllRows:
             for block in row_blocks(len(rows), len(self.classes)):
                 targets, values = self.rows.targets[rows[block]], self._values(postprocess, stored, rows[block])
                 for metric, part in zip(metrics, parts, strict=True):
-                    part.append(_kept(metric, targets, values))
+                    part.append(np.asarray(metric.scored_part(targets, values)))
             order.append(rows)
         by_row = np.argsort(np.concatenate(order))
         return [(metric, np.concatenate(part)[by_row]) for metric, part in zip(metrics, parts, strict=True)]
@@ -70,15 +69,5 @@ class AllRows:
         scores = {}
         for fold in np.unique(self.rows.folds).tolist():
             rows = self.rows.folds == fold
-            of_fold = values[rows].mean() if metric.per_row else metric.score(self.rows.targets[rows], values[rows])
-            scores[int(fold)] = float(of_fold)
+            scores[int(fold)] = metric.total(self.rows.targets[rows], values[rows])
         return scores
-
-
-def _kept(metric: Metric, targets: Matrix, values: Matrix) -> Matrix:
-    """The score of each row, or what the metric scores of them."""
-    if metric.per_row is not None:
-        return metric.row_scores(targets, values)
-    compact = metric.compact(targets, values)
-    assert compact is not None
-    return compact

@@ -142,7 +142,9 @@ def _read_values(expected: SubmissionFormat, file: CsvFile, classes: Sequence[st
     if read is not None:
         column_of = {name: column for column, name in enumerate(classes)}
         blank = -np.inf if expected.kind is CellKind.CLASS_WITH_CONFIDENCE else 0.0
-        values = np.full((len(expected.ids), len(classes)), blank)
+        values = np.zeros((len(expected.ids), len(classes)))  # of many classes only what is written takes memory
+        if blank:
+            values[:] = blank
         for number, (_, row) in enumerate(file):
             read(values[number], row[positions[0]], column_of, expected.separator)
         return values

@@ -20,6 +20,7 @@ from runner.commands import again
 from runner.console import log
 from runner.contract import Stage, TrainMode
 from runner.contract.default_decisions import scored_values
+from runner.contract.targets import are_class_numbers
 from runner.errors import TrainingError
 from runner.options import TrainOptions
 from runner.training.batch_size import (
@@ -60,6 +61,7 @@ from runner.training.snapshots import (
 
 # The share of an epoch that data loading may take before there is a warning.
 _HUGE = 1e4  # a loss beyond it is told with an exponent
+_WHOLE = 1 << 26  # values that are scored at once; of thousands of classes some rows at a time
 _SLOW_DATA = 0.1
 
 
@@ -198,13 +200,31 @@ class StageTrainer:
                 fix=_with_smaller_lr(fold, self.stage, self.lrs[-1] / 10),
             )
         of_rows, of_prior = row_losses(fold.outputs, logits, learned), self._prior_row_losses
-        targets = fold.valid.mean_by_id(fold.index_targets[rows])
-        predictions = fold.valid.mean_by_id(fold.to_predictions(logits))
-        scores = {metric.key: metric.score(targets, scored_values(metric, predictions)) for metric in fold.metrics}
+        scores = self._scores_in_blocks(logits) if logits.numel() > _WHOLE else None
+        if scores is None:
+            targets = fold.valid.mean_by_id(fold.index_targets[rows])
+            predictions = fold.valid.mean_by_id(fold.to_predictions(logits))
+            scores = {metric.key: metric.score(targets, scored_values(metric, predictions)) for metric in fold.metrics}
         # A metric may be undefined on these rows, as the ROC AUC of one class is.
         scores = {key: score for key, score in scores.items() if math.isfinite(score)}
         prior_loss = float(of_prior.mean())
         return Validation(loss, _error_of_mean(of_rows), prior_loss, _error_of_mean(of_rows - of_prior), scores)
+
+    def _scores_in_blocks(self, logits: torch.Tensor) -> dict[str, float] | None:
+        """Every metric that can be scored some rows at a time; None if they are not rows of one class and one image."""
+        fold, targets = self.fold, self.fold.index_targets[self.fold.valid.rows]
+        if not are_class_numbers(targets) or len(fold.valid.ids) != len(targets):
+            return None
+        size = max(1, _WHOLE // logits.shape[1])
+        blocks = [slice(begin, begin + size) for begin in range(0, len(targets), size)]
+        parts: dict[str, list[NDArray[Any]]] = {metric.key: [] for metric in fold.metrics}
+        for block in blocks:
+            predictions = fold.to_predictions(logits[block])
+            for metric in fold.metrics:
+                if (part := metric.scored_part(targets[block], predictions)) is not None:
+                    parts[metric.key].append(part)
+        scored = [metric for metric in fold.metrics if parts[metric.key]]
+        return {metric.key: metric.total(targets, np.concatenate(parts[metric.key])) for metric in scored}
 
     @cached_property
     def _prior_row_losses(self) -> NDArray[Any]:

@@ -97,6 +97,20 @@ def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, 
     assert float(label_loss(fold.outputs, logits, targets)) == snapshot.valid_loss
 
 
+def test_scores_are_the_same_some_rows_at_a_time(
+    make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "_WHOLE", 10)
+    fold = make_fold(tmp_path)
+    snapshot = train_fold(fold)[-1]
+    network = load_snapshot(fold, snapshot)
+    loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
+    logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
+    targets = fold.index_targets[fold.valid.rows]
+    scores = {metric.key: metric.score(targets, fold.to_predictions(logits)) for metric in fold.metrics}
+    assert snapshot.scores == pytest.approx(scores)
+
+
 def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Path) -> None:
     fold = make_fold(tmp_path)
     snapshot = train_fold(fold)[-1]
