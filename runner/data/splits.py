@@ -110,6 +110,12 @@ def split_holdout(
             fix=again("--holdout", "0.2"),
         )
     folds = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
+    if not (folds == 0).any():
+        _, units = _units(ids, groups, seed)
+        raise UsageError(
+            f"a holdout of {fraction:g} has no rows: they are in {units} groups, and each is larger",
+            fix=again("--holdout", "0.5") if units > 1 else "correct `group` in the competition file",
+        )
     return np.where(folds == 0, 0, TRAIN_ONLY)
 
 

@@ -35,15 +35,17 @@ class Arrays:
     def __contains__(self, name: str) -> bool:
         return name in self._file.files
 
-    def read(self, name: str, *, kind: str, dimensions: int | tuple[int, ...]) -> NDArray[Any]:
-        """An array of these kinds ("U", "f") and so many dimensions, without NaN; else a ValueError."""
+    def read(
+        self, name: str, *, kind: str, dimensions: int | tuple[int, ...], may_have_gaps: bool = False
+    ) -> NDArray[Any]:
+        """An array of these kinds ("U", "f") and so many dimensions, without NaN but for gaps; else a ValueError."""
         array = self._open(name)
         if self._digests is not None and self._digests[name] != _digest(array):
             raise ValueError(f"{name} does not fit its checksum")
         allowed = (dimensions,) if isinstance(dimensions, int) else dimensions
         if array.dtype.kind not in kind or array.ndim not in allowed:
             raise ValueError(f"{name} is {array.dtype} with {array.ndim} dimensions")
-        if array.dtype.kind == "f" and not all(np.isfinite(block).all() for block in _blocks(array)):
+        if array.dtype.kind == "f" and not all(_are_numbers(block, may_have_gaps) for block in _blocks(array)):
             raise ValueError(f"{name} holds NaN or infinite values")
         return array
 
@@ -69,6 +71,10 @@ class Arrays:
     def strings(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
         return tuple(self.read(name, kind="U", dimensions=1).tolist())
+
+
+def _are_numbers(values: NDArray[Any], may_have_gaps: bool) -> bool:
+    return bool((np.isfinite(values) | (may_have_gaps & np.isnan(values))).all())
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

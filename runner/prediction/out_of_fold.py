@@ -104,7 +104,8 @@ def read_oof_targets(path: Path) -> OofTargets:
     """The targets that `write_oof_targets` wrote; a DamagedFileError if they are not those."""
     with open_arrays(path, what="the file of targets", fix=predict_command(path.parent)) as arrays:
         ids, classes, groups = (arrays.strings(name) for name in ("ids", "classes", "groups"))
-        targets = arrays.read("targets", kind="fiub", dimensions=(1, 2))
+        # A number that is not known is NaN.
+        targets = arrays.read("targets", kind="fiub", dimensions=(1, 2), may_have_gaps=True)
         if targets.shape not in ((len(ids),), (len(ids), len(classes))) or len(groups) != len(ids):
             raise ValueError(f"targets are shaped {targets.shape}, not {(len(ids), len(classes))}")
         if are_class_numbers(targets):

@@ -226,6 +226,13 @@ def test_images_of_one_id_are_in_one_fold():
     assert len(set(zip(ids, folds.tolist(), strict=True))) == 20
 
 
+@pytest.mark.parametrize(("groups", "fix"), [(["a"] * 20, "correct `group`"), (["a", "b"] * 10, "--holdout 0.5")])
+def test_a_holdout_smaller_than_every_group_is_refused(groups: list[str], fix: str) -> None:
+    with pytest.raises(UsageError, match="has no rows") as caught:
+        split_holdout(make_ids(20), np.eye(2)[np.arange(20) % 2], groups, fraction=0.2, seed=1)
+    assert fix in caught.value.fix
+
+
 def test_one_id_in_two_groups_is_refused():
     with pytest.raises(ValueError, match="one id"):
         split_folds(["a", "a", "b"], np.ones((3, 1)), ["g", "h", ""], folds=2, seed=0)

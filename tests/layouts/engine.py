@@ -227,6 +227,7 @@ class Data:
         file = FileDataset(str(self.path(name)), {}, file_meta=meta, preamble=bytes(128))
         file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
         pixels = paint(shares, self._painted, bands=1)[..., 0].astype(np.uint16) * 16
+        pixels[0, :2] = 0, 4095  # the range of every image, which a reader may scale to
         file.Rows, file.Columns = pixels.shape
         file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
         file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0

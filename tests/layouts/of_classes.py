@@ -30,14 +30,22 @@ def aptos_blindness(data: Data) -> Solution:
     return solution(test)
 
 
-def dogs_vs_cats(data: Data) -> Solution:
+def _cats_and_dogs(data: Data, test_folder: str, sample: str, cell: float) -> Solution:
     train, test = of_classes(("cat", "dog"), lambda n: n if n < 40 else n - 39)
     data.images("train/{label}.{id}.jpg", train)
-    data.images("test/{id}.jpg", test)
-    data.csv("sample_submission.csv", "id,label", ((x.id, 0.5) for x in test))
+    data.images(f"{test_folder}/{{id}}.jpg", test)
+    data.csv(sample, "id,label", ((x.id, cell) for x in test))
     data.zip("train.zip", "train")
-    data.zip("test.zip", "test")
+    data.zip(f"{test_folder}.zip", test_folder)
     return {x.id: str(int(x.label == "dog")) for x in test}
+
+
+def dogs_vs_cats(data: Data) -> Solution:
+    return _cats_and_dogs(data, "test", "sample_submission.csv", 0.5)
+
+
+def dogs_vs_cats_2013(data: Data) -> Solution:
+    return _cats_and_dogs(data, "test1", "sampleSubmission.csv", 0)
 
 
 def dog_breed(data: Data) -> Solution:
@@ -124,19 +132,27 @@ def hotel_id_2021(data: Data) -> Solution:
     return solution(test)
 
 
-def inaturalist_2019(data: Data) -> Solution:
-    train, test = of_classes(("0", "1", "400"), lambda n: 268243 + n)
+def _inaturalist(data: Data, year: int, cell: str) -> Solution:
+    train, test = of_classes(("0", "1", "5", "400", "1009"), lambda n: 268243 + n)
     names = [f"Plants/{x.label}/{hex_id(int(x.id), 32)}.jpg" for x in train]
-    paths = [f"train_val2019/{name}" for name in names]
-    data.coco("train2019.json", train, paths)
-    data.coco("val2019.json", train[:9], paths)
-    data.coco("test2019.json", test, [f"test2019/{x.id}.jpg" for x in test], labels=False)
-    data.images("train_val2019/{name}", train, name=names)
-    data.images("test2019/{id}.jpg", test)
-    data.tar_gz("train_val2019.tar.gz", "train_val2019")
-    data.tar_gz("test2019.tar.gz", "test2019")
-    data.csv("kaggle_sample_submission.csv", "id,predicted", ((x.id, 0) for x in test))
+    paths = [f"train_val{year}/{name}" for name in names]
+    data.coco(f"train{year}.json", train, paths)
+    data.coco(f"val{year}.json", train[:9], paths)
+    data.coco(f"test{year}.json", test, [f"test{year}/{x.id}.jpg" for x in test], labels=False)
+    data.images(f"train_val{year}/{{name}}", train, name=names)
+    data.images(f"test{year}/{{id}}.jpg", test)
+    data.tar_gz(f"train_val{year}.tar.gz", f"train_val{year}")
+    data.tar_gz(f"test{year}.tar.gz", f"test{year}")
+    data.csv("kaggle_sample_submission.csv", "id,predicted", ((x.id, cell) for x in test))
     return solution(test)
+
+
+def inaturalist_2018(data: Data) -> Solution:
+    return _inaturalist(data, 2018, "0 1 5")
+
+
+def inaturalist_2019(data: Data) -> Solution:
+    return _inaturalist(data, 2019, "0")
 
 
 def herbarium_2020(data: Data) -> Solution:
@@ -205,6 +221,10 @@ def landmark_2020(data: Data) -> Solution:
         folders = [f"{x.id[0]}/{x.id[1]}/{x.id[2]}" for x in examples]
         data.images(subset + "/{folder}/{id}.jpg", examples, folder=folders)
     return solution(test)
+
+
+def landmark_2021(data: Data) -> Solution:
+    return landmark_2020(data)
 
 
 def cifar_10(data: Data) -> Solution:

@@ -18,13 +18,17 @@ QUICK = {
     "aerial-cactus",
     "aptos-blindness",
     "csiro-biomass",
+    "digit-recognizer",
     "dogs-vs-cats",
+    "facial-keypoints",
     "herbarium-2022",
     "hotel-id-2021",
     "iceberg",
     "landmark-2020",
+    "mlsp-birds",
     "planet",
     "ranzcr-clip",
+    "rsna-breast-cancer",
 }
 NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(LAYOUTS)]
 # A table of 32,000 columns takes a while.
