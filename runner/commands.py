@@ -22,7 +22,8 @@ _START = r"(?:runner|\.\.\.)(?= |$|`)"
 _COMMAND = re.compile(rf"`(?P<quoted>{_START}[^`\n]*)`|^(?P<label>[ ]*fix: )?(?P<line>{_START}[^`\n]*)$", re.MULTILINE)
 
 
-_WHOLE = re.compile(rf"`[^`\n]*`|^(?:[ ]*fix: )?{_START}[^`\n]*$")
+# Neither what stands between backticks is broken, nor a command behind a colon.
+_WHOLE = re.compile(rf"`[^`\n]*`|^(?:[ ]*fix: )?{_START}[^`\n]*$|(?<=: ){_START}[^`;\n]*")
 
 
 def command(*words: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.cli.invocation import Invocation
-from runner.console import set_verbosity, wrap_messages
+from runner.console import complete_commands_by, set_verbosity, wrap_messages
 from runner.errors import RunnerError
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -41,6 +41,7 @@ def default_verbosity() -> None:
     """Messages are printed in one line each, whatever a command left set in this process."""
     set_verbosity()
     wrap_messages(None)
+    complete_commands_by(str)
 
 
 @pytest.fixture(autouse=True)

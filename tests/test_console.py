@@ -38,6 +38,14 @@ def test_a_long_message_is_broken_but_for_paths_and_commands(capsys):
     assert err.startswith("warning: word ") and err.count("word") == 20
 
 
+def test_a_command_behind_a_colon_is_not_broken(capsys):
+    wrap_messages(80)
+    report, submit = (f"runner --host practice dog-breed {verb} {'x' * 20}" for verb in ("report", "submit"))
+    log.info(f"next: {report}; to submit it: {submit}")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1 and all(any(command in line for line in lines) for command in (report, submit))
+
+
 def test_other_processes_print_nothing(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     log.info("information")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from runner.commands import wrap
 from runner.contract import Competition
 from runner.hosts.submit import SubmitResult
 from runner.prediction.score import Score
@@ -68,7 +69,7 @@ def format_submission(result: SubmitResult) -> str:
     scores = {"public": submission.public, "private": submission.private}
     text = "".join(f", {name} {score:.5f}" for name, score in scores.items() if score is not None)
     lines = [f"submission {submission.ref}: {submission.status.value}{text}"]
-    return "\n".join([*lines, *(f"  {standing}" for standing in result.standings)])
+    return "\n".join([*lines, *(wrap(f"  {standing}") for standing in result.standings)])
 
 
 def plain_run(session: Session, run: Run) -> dict[str, Any]:

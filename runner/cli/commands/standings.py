@@ -13,6 +13,7 @@ from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 from runner.cli.value_types import Number
+from runner.commands import wrap
 from runner.console import log
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _print_standings(session: Session, as_json: bool) -> None:
         return
     _print_entries(entries)
     for line in (*current, *correlations):
-        click.echo(line)
+        click.echo(wrap(str(line)))
     for caution in session.cautions:
         log.warning(caution)
     if not entries:
