@@ -87,7 +87,7 @@ def _wrapped(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
     # A command, ours or another program's, is one word here: it is pasted.
-    whole = _WHOLE.sub(lambda match: match[0].replace(" ", "\0"), line)
+    whole = _WHOLE.sub(lambda match: match[0].replace(" ", "\0"), line).replace(" %", "\0%")
     indent = " " * max(4, len(line) - len(line.lstrip()) + 2)
     lines = textwrap.wrap(
         whole,

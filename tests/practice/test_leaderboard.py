@@ -34,7 +34,7 @@ from tests.builders import SUBMITTED
 CONSTANTS = {SAMPLE_TEAM, "Class frequencies"}
 # What a network that trains for a minute scored: `runner demo` on one and on two threads.
 DEMO_SCORES = {
-    "dog-breed": [Scores(0.69424, 0.56850), Scores(0.80215, 0.59633)],
+    "dog-breed": [Scores(0.98387, 0.85587), Scores(1.07501, 0.92830)],
     "iceberg": [Scores(0.29718, 0.35416)],
     "planet": [Scores(0.94400, 0.93034)],
 }
@@ -107,12 +107,11 @@ def test_a_linear_model_wins_no_silver(competition: Competition, leaderboard: Le
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
-def test_a_quick_network_ranks_among_the_networks(competition: Competition, private: bool) -> None:
+def test_a_quick_network_wins_a_medal_but_no_gold(competition: Competition, private: bool) -> None:
     leaderboard = leaderboard_of(competition, private=private)
     for scores in DEMO_SCORES[competition.name]:
         standing = find_standing(competition, leaderboard, scores.private if private else scores.public)
-        assert standing.medal is not None
-        assert standing.rank <= 0.4 * standing.teams
+        assert standing.medal in (Medal.SILVER, Medal.BRONZE)
 
 
 # --- recorded and fitted ------------------------------------------------------------------------
