@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from runner import __version__
@@ -249,7 +250,18 @@ def _folds_digest(folds: Folds) -> str:
 
 
 def _data_digest(workspace: Workspace, run: Run) -> str:
-    return _digest(workspace.data_dir(run.competition) / CHECKSUMS)
+    path = workspace.data_dir(run.competition) / CHECKSUMS
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return _unchanged_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _unchanged_digest(path: Path, _size: int, _changed: int) -> str:
+    # The list of a large competition has megabytes, and `runs` asks for every run.
+    return _digest(path)
 
 
 def _digest(path: Path) -> str:
