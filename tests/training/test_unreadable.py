@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,11 @@ def workspace(tmp_path: Path, shapes_folder: Path) -> Path:
     assert run(tmp_path, "download", "--from", str(shapes_folder)) == 0
     assert run(tmp_path, "split") == 0
     return tmp_path
+
+
+def joined(text: str) -> str:
+    """Messages with their wrapped lines joined again."""
+    return re.sub(r"\n {4}(?=\S)", " ", text)
 
 
 def run(workspace: Path, command: str, *flags: str) -> int:
@@ -88,7 +94,7 @@ def test_with_the_flag_a_run_trains_without_a_truncated_image(
     told = "1 labelled row is left out of training and score"
     if subset == "test":
         told = "for 1 test row the class frequencies of the training rows are submitted"
-    assert f"warning: images that cannot be read: {told}\n" in capfd.readouterr().err
+    assert f"warning: images that cannot be read: {told}\n" in joined(capfd.readouterr().err)
     assert run(workspace, "predict", *flags) == 0
     note = "1 test by class frequencies" if subset == "test" else "1 labelled left out"
     assert f"rows; unreadable images: {note})" in capfd.readouterr().out
@@ -146,7 +152,7 @@ def test_broken_images_are_told_when_the_data_arrives(
     (source / "test" / "test004.jpg").write_bytes(b"")
     write_plugin(tmp_path, SHAPES)
     assert run(tmp_path, "download", "--from", str(source)) == 0
-    err = capfd.readouterr().err
+    err = joined(capfd.readouterr().err)
     assert "warning: 1 of 60 labelled and 1 of 21 test images cannot be read:\n" in err
     assert "train/train003.jpg: the file is not an image but an HTML page" in err
     assert "test/test004.jpg: the image is empty: 0 bytes" in err
@@ -160,7 +166,7 @@ def skipping(workspace: Path, capfd: pytest.CaptureFixture[str]) -> tuple[str, s
     """The ids of a labelled and a test image that are broken, and that the user goes on without."""
     ids = truncate(workspace, "train")[0], truncate(workspace, "test")[0]
     assert run(workspace, "download", "--skip-unreadable") == 0
-    err = capfd.readouterr().err
+    err = joined(capfd.readouterr().err)
     assert "1 labelled row is left out of training and score; for 1 test row the class frequencies" in err
     return ids
 
