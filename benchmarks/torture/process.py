@@ -27,6 +27,7 @@ _OUTPUT = ".output.txt"
 # Events of Python's audit hooks that change what is on the disk.
 _WRITES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.copyfile")
 _MOST_ADDED_BYTES = 4 << 30
+_MOST_SLOWNESS = 4.0
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -114,7 +115,7 @@ class Started:
         if self.interruption and self.interruption.seconds is not None:
             self._wait_until(self.began + self.interruption.seconds)
             _kill(self.child, self.interruption.signal)
-        in_time = self._wait_until(self.began + bounds.seconds)
+        in_time = self._wait_until(self.began + bounds.seconds * _slowness())
         if not in_time:
             _kill(self.child, signal.SIGKILL)
         _, status, used = os.wait4(self.child, 0)
@@ -220,6 +221,11 @@ class _Changes:
             self.count += 1
             if self.count == self.deadly:
                 os.kill(os.getpid(), self.signal)
+
+
+def _slowness() -> float:
+    """How much longer everything takes on a machine that others use, too."""
+    return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), _MOST_SLOWNESS)
 
 
 def _redirect(output: Path) -> None:
