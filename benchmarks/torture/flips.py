@@ -33,6 +33,7 @@ class Scenario:
 
 
 _SLOW = re.compile(r"warning: [^\n]*data loading took[^\n]*\n(?:    [^\n]*\n)*  fix: [^\n]*\n(?:    [^\n]*\n)*")
+_LOST_LINE = "a line is missing"  # as `damage` calls it
 _RUN = f"runs/{NAME}/a"
 _RUNS = f"runs/{NAME}/rehearsal-*"
 _SUBMISSION = f"practice/submissions/{NAME}/a.csv"
@@ -228,9 +229,11 @@ def run(trial: Trial) -> None:
     _begin(scenario, trial.prepared, trial.folder)
     path = _choose(trial, scenario)
     name = path.relative_to(trial.folder).as_posix()
-    trial.outcome.title = f"{scenario.name}: {name}, {damage(path, trial.random)}"
+    way = damage(path, trial.random)
+    trial.outcome.title = f"{scenario.name}: {name}, {way}"
     trial.outcome.hit = True
-    said = False
+    # A line taken out of the ledger cannot be told from one that was never written: docs/promises.md says so.
+    said = path.name == "ledger.csv" and way == _LOST_LINE
     for words, expected in zip(scenario.calls, read_json(trial.prepared / f"{scenario.name}.json"), strict=True):
         ended = trial.runner(*words)
         output = _comparable(ended.output, trial.folder)
