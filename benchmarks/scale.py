@@ -81,7 +81,7 @@ def growth(
                 before = measure_steps(workspace, kind, count, before, is_last=is_last)
 
 
-def classes(rows: tuple[int, ...] = (10_000, 30_000), parent: Path | None = None) -> None:
+def classes(rows: tuple[int, ...] = (2_000, 6_000), parent: Path | None = None) -> None:
     """The same steps with 10,000 classes, of which a submission names one for each of rows / 10 images.
 
     With 100,000 rows (`--rows 10000,100000`) the prediction files take 12 GB in the folder `parent`.

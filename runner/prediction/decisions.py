@@ -15,7 +15,7 @@ import numpy as np
 from runner.contract import Activation, Average, Decision, Grade, Metric, OneClass, Outputs, Sharpened, TagSet
 from runner.contract.default_decisions import apply_thresholds
 from runner.contract.targets import Targets, are_class_numbers
-from runner.prediction.averaging import Matrix, by_block
+from runner.prediction.averaging import Matrix, blocks, by_block
 from runner.prediction.expected_f import best_labels, best_labels_constrained
 from runner.prediction.label_constraints import LabelConstraints, apply_constraints
 
@@ -147,7 +147,7 @@ def decide(decision: FittedDecision, predictions: Matrix, outputs: Outputs) -> M
     if rule in (DecisionRule.LIKELIEST, DecisionRule.AS_IS):
         return predictions
     if rule is DecisionRule.PRIOR_AWARE:
-        return _weighed(outputs, predictions, np.array(decision.prior), decision.power)
+        return _weighed(outputs, predictions, _class_weights(outputs, np.array(decision.prior), decision.power))
     if rule is DecisionRule.SHARPENED:
         return (predictions > decision.thresholds[0]).astype(np.float64)
     if rule in (DecisionRule.MEAN_GRADE, DecisionRule.CUTS):
@@ -179,7 +179,8 @@ def _fit_power(
     """The power of the prior with the best score; the smallest of equally good ones. `counted` make the prior."""
     # A class without a row keeps half a row: its prior must not be 0.
     prior = np.maximum(_rows_of_classes(counted, outputs.columns), 0.5) / len(counted)
-    scores = [metric.score(targets, _weighed(outputs, predictions, prior, power)) for power in _POWERS]
+    weights = [_class_weights(outputs, prior, power) for power in _POWERS]
+    scores = [_score_weighed(metric, outputs, predictions, targets, of_power) for of_power in weights]
     power = metric.best(list(zip(_POWERS.tolist(), scores, strict=True)), key=lambda pair: pair[1])[0]
     return FittedDecision(DecisionRule.PRIOR_AWARE, power=power, prior=tuple(prior.tolist()))
 
@@ -188,16 +189,31 @@ def _rows_of_classes(targets: Targets, columns: int) -> Matrix:
     return np.bincount(targets, minlength=columns) if are_class_numbers(targets) else np.nansum(targets, axis=0)
 
 
-def _weighed(outputs: Outputs, predictions: Matrix, prior: Matrix, power: float) -> Matrix:
-    if outputs.columns == 1:  # the negatives are a class too
-        odds = prior / (1 - np.minimum(prior, 1 - 1e-9))
-        positive = predictions / odds**power
-        return positive / np.maximum(positive + 1 - predictions, 1e-300)  # type: ignore[no-any-return]
+def _score_weighed(metric: Metric, outputs: Outputs, predictions: Matrix, targets: Targets, weights: Matrix) -> float:
+    """The score of weighed predictions; of many classes some rows at a time, with what the metric needs of them."""
+    parts = []
+    for rows in blocks(predictions):
+        part = metric.scored_part(targets[rows], _weighed(outputs, predictions[rows], weights))
+        if part is None:
+            return metric.score(targets, _weighed(outputs, predictions, weights))
+        parts.append(part)
+    return metric.total(targets, np.concatenate(parts))
+
+
+def _class_weights(outputs: Outputs, prior: Matrix, power: float) -> Matrix:
+    """What each class is divided by; of one column, its odds: the negatives are a class too."""
+    return prior**power if outputs.columns > 1 else (prior / (1 - np.minimum(prior, 1 - 1e-9))) ** power
+
+
+def _weighed(outputs: Outputs, predictions: Matrix, weights: Matrix) -> Matrix:
+    if outputs.columns == 1:
+        positive = predictions / weights
+        return positive / np.maximum(positive + 1 - predictions, 1e-300)
 
     def scaled(_: Activation, block: Matrix) -> Matrix:
         return block / np.maximum(block.sum(axis=1, keepdims=True), 1e-300)  # type: ignore[no-any-return]
 
-    return by_block(outputs, predictions / prior**power, scaled)
+    return by_block(outputs, predictions / weights, scaled)
 
 
 # --- grades ---------------------------------------------------------------------------------------
