@@ -3,12 +3,14 @@
 python -m benchmarks.quality demo
 python -m benchmarks.quality rehearsals [--names dog-breed,planet] [--seeds N] [--folder DIR --weights FILE]
 python -m benchmarks.quality stages FOLDER WEIGHTS
+python -m benchmarks.quality heads FOLDER WEIGHTS [--competition dog-breed] [--rows 300,600,1600] [--seeds N]
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +24,7 @@ import numpy as np
 from benchmarks.harness import claim, main, run_runner, write_competition
 from competitions import load
 from runner.console import set_verbosity
-from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Stage, TrainMode
+from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Solver, Stage, TrainMode
 from runner.contract.default_decisions import scored_values
 from runner.contract.targets import targets_of
 from runner.hosts.grading import read_solution
@@ -105,7 +107,7 @@ def rehearsals(
             if folder:
                 session = Session(load(name), Workspace.at(root), compute=Compute("cpu"))
                 download(session, folder)
-                stage = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=epochs)
+                stage = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=epochs, solver=Solver.SGDR)
                 recipe = replace(session.competition.recipe, backbone=model, stages=(stage,), folds=folds)
             else:
                 session = Session(load(name), Workspace.at(root).for_host("practice"), "practice", Compute("cpu"))
@@ -202,8 +204,7 @@ def stages(folder: Path, weights: Path, model: str = "mobilenetv2_100", size: in
 def stage_recipes(size: int, larger: int) -> dict[str, Recipe]:
     """The recipes to compare, by their stages."""
     base = load("dog-breed").recipe
-    head = Stage(size, TrainMode.FEATURES, cycles=3, cycle_len=2, cycle_mult=2)
-    larger_head = Stage(larger, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5)
+    head, larger_head = Stage(size, TrainMode.FEATURES), Stage(larger, TrainMode.FEATURES)
     frozen = Stage(size, TrainMode.FROZEN, cycle_len=3, lr_scale=0.3)
 
     def unfrozen(lr_scale: float, stage_size: int = size) -> Stage:
@@ -255,5 +256,130 @@ def grade(folder: Path, submission: Path) -> dict[str, float]:
     return {"log loss": LOG_LOSS.score(targets, probabilities), "accuracy": ACCURACY.score(targets, probabilities)}
 
 
+# --- heads --------------------------------------------------------------------------------------
+
+# Before there was a regression: cycles of 2, 4 and 8 epochs, however few steps they are.
+_CYCLES = Stage(224, TrainMode.FEATURES, 3, 2, 2, solver=Solver.SGDR, min_steps=0)
+
+
+def heads(
+    folder: Path,
+    weights: Path,
+    competition: str = "dog-breed",
+    model: str = "mobilenetv2_100",
+    backbone_arg: str = "",
+    size: int = 224,
+    rows: tuple[int, ...] = (),
+    seeds: int = 1,
+) -> None:
+    """Hidden log loss and seconds of a head by cycles, by regression, and refitted on all rows, on the same features.
+
+    FOLDER is laid out as the competition, with the `test_solution.csv` that is graded. `rows` are labelled rows, all
+    of them if none are named; each seed draws others, and the holdout is a fifth. Seconds are of `train` alone, with
+    the features in the cache.
+    """
+    print(f"{'rows':>6}{'seed':>6}  {'head':<12}{'seconds':>9}{'told':>18}{'hidden':>18}")
+    with tempfile.TemporaryDirectory() as root:
+        network = FrozenNetwork(model, weights, (backbone_arg,) if backbone_arg else (), size)
+        for count in rows or (0,):
+            for seed in range(seeds):
+                compare_heads(Path(root), folder, competition, network, count, seed)
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A backbone, its weights file, arguments and image size."""
+
+    model: str
+    weights: Path
+    arguments: tuple[str, ...]
+    size: int
+
+    @property
+    def flags(self) -> list[object]:
+        arguments = [word for argument in self.arguments for word in ("--backbone-arg", argument)]
+        return ["--backbone", self.model, "--weights", self.weights.resolve(), *arguments]
+
+
+def compare_heads(
+    root: Path, folder: Path, competition: str, network: FrozenNetwork, count: int, seed: int
+) -> dict[str, float]:
+    """The hidden log loss of each head, by name; prints a row each."""
+    source, workspace = root / f"source-{count}-{seed}", root / f"workspace-{count}-{seed}"
+    labelled = write_subset(folder, source, count, seed)
+    plugin = workspace / "competitions" / f"{competition.replace('-', '_')}.py"
+    stages = {"cycles": replace(_CYCLES, size=network.size), "regression": Stage(network.size, TrainMode.FEATURES)}
+    losses: dict[str, float] = {}
+    for name, stage in stages.items():
+        recipe = replace(load(competition).recipe, stages=(stage,))
+        plugin.parent.mkdir(parents=True, exist_ok=True)
+        plugin.write_text(_PLUGIN.format(module=plugin.stem, recipe=recipe.to_dict()), encoding="utf-8")
+        run_runner(workspace, competition, "download", "--from", source)
+        flags = [*network.flags, "--seed", seed]
+        if not losses:  # the features, for both
+            run_runner(workspace, competition, "run", "--no-submit", "--no-refit", "--run", "warm-up", *flags)
+        started = time.perf_counter()
+        run_runner(workspace, competition, "train", "--run", name, *flags)
+        seconds = time.perf_counter() - started
+        run_runner(workspace, competition, "predict", "--run", name)
+        losses[name] = report_head(workspace, folder, competition, name, labelled, seed, seconds)
+    started = time.perf_counter()
+    run_runner(workspace, competition, "train", "--all-data", "--run", "regression")
+    seconds = time.perf_counter() - started
+    run_runner(workspace, competition, "predict", "--run", "regression-all")
+    losses["refit"] = report_head(workspace, folder, competition, "regression-all", labelled, seed, seconds)
+    return losses
+
+
+_PLUGIN = """from dataclasses import replace
+from competitions.{module} import COMPETITION as SHIPPED
+from runner.contract.recipe import recipe_from_dict
+COMPETITION = replace(SHIPPED, recipe=recipe_from_dict({recipe!r}))
+"""
+
+
+def report_head(
+    workspace: Path, folder: Path, competition: str, run: str, rows: int, seed: int, seconds: float
+) -> float:
+    """Print a run's seconds, the score that it tells and its hidden log loss, each with its standard error."""
+    score = json.loads((workspace / "runs" / competition / run / "score.json").read_text())["cv"]
+    losses = hidden_losses(folder, workspace / "submissions" / competition / f"{run}.csv")
+    hidden, error = losses.mean(), losses.std(ddof=1) / np.sqrt(len(losses))
+    told = f"{score['value']:.4f} ± {score['error']:.4f}"
+    print(f"{rows:>6}{seed:>6}  {run:<14}{seconds:>7.1f}{told:>18}{hidden:>9.4f} ± {error:.4f}", flush=True)
+    return float(hidden)
+
+
+def hidden_losses(folder: Path, submission: Path) -> np.ndarray:
+    """The log loss of each test row, by `test_solution.csv`: of the named class, or of one column of probabilities."""
+    with (folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
+        label_of = dict(list(csv.reader(file))[1:])
+    with submission.open(encoding="utf-8", newline="") as file:
+        (_, *classes), *rows = csv.reader(file)
+    if len(classes) == 1:
+        chosen = [float(row[1]) if label_of[row[0]] == "1" else 1 - float(row[1]) for row in rows]
+    else:
+        chosen = [float(row[1 + classes.index(label_of[row[0]])]) for row in rows]
+    return -np.log(np.clip(chosen, 1e-15, 1))
+
+
+def write_subset(folder: Path, target: Path, count: int, seed: int) -> int:
+    """Links to so many of the labelled images, drawn by the seed, or to all for 0; how many they are."""
+    target.mkdir(parents=True)
+    names = sorted(path.name for path in (folder / "train").iterdir())
+    chosen = sorted(np.random.default_rng(seed).permutation(names)[: count or None].tolist())
+    (target / "train").mkdir()
+    for name in chosen:
+        (target / "train" / name).symlink_to((folder / "train" / name).resolve())
+    (target / "test").symlink_to((folder / "test").resolve())
+    shutil.copy(folder / "sample_submission.csv", target)
+    if (folder / "labels.csv").exists():
+        header, *rows = (folder / "labels.csv").read_text(encoding="utf-8").splitlines()
+        ids = {Path(name).stem for name in chosen}
+        kept = [row for row in rows if row.partition(",")[0] in ids]
+        (target / "labels.csv").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+    return len(chosen)
+
+
 if __name__ == "__main__":
-    main(demo, rehearsals, stages)
+    main(demo, rehearsals, stages, heads)

@@ -38,7 +38,7 @@ from benchmarks.harness import (
     write_dataset,
 )
 from competitions import load
-from runner.contract import LOG_LOSS, SIDE_ON, Recipe, Stage, TrainMode
+from runner.contract import LOG_LOSS, SIDE_ON, Recipe, Solver, Stage, TrainMode
 from runner.data.index import build_index
 from runner.images.cached import open_cached_images
 from runner.images.readers import ImageReader, open_images
@@ -79,7 +79,7 @@ def stages(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, 
 def train_each_mode(source: Path, workspace: Path, model: str, size: int, epochs: int) -> Epochs:
     """The epochs of a run with one stage of each train mode."""
     modes = (TrainMode.FEATURES, TrainMode.FROZEN, TrainMode.UNFROZEN)
-    stages = tuple(Stage(size, mode, cycle_len=epochs) for mode in modes)
+    stages = tuple(Stage(size, mode, cycle_len=epochs, solver=Solver.SGDR, min_steps=0) for mode in modes)
     recipe = Recipe(model, stages, lr=1e-3, batch_size=BATCH_SIZE, pretrained=False)
     write_competition(workspace, COMPETITION, recipe)
     for step in (["download", "--from", source], ["split"], ["train", "--run", "stages"]):

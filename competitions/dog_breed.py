@@ -17,9 +17,9 @@ COMPETITION = Competition(
     recipe=Recipe(
         backbone="resnext50_32x4d",
         stages=(
-            Stage(224, TrainMode.FEATURES, cycles=3, cycle_len=2, cycle_mult=2),
+            Stage(224, TrainMode.FEATURES),
             Stage(224, TrainMode.UNFROZEN, cycle_len=2, lr_scale=0.1),
-            Stage(299, TrainMode.FEATURES, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.5),
+            Stage(299, TrainMode.FEATURES),
         ),
         freeze_bn=True,  # the pretrained statistics fit photographs like ImageNet's; updating them lowers the score
         lr=1e-3,

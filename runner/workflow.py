@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +25,9 @@ from runner.session import Session
 from runner.steps.download import download, is_downloaded
 from runner.steps.predict import predict
 from runner.steps.submit import submit
-from runner.steps.train import train
+from runner.steps.train import refit, train
 from runner.training.distributed import broadcast_from_main, get_accelerator
+from runner.training.progress import fold_count
 from runner.training.run import Run, find_runs
 from runner.workspace import write_json
 
@@ -42,6 +43,7 @@ class RunOptions:
     submit: SubmitOptions = SubmitOptions()
     source: Path | None = None  # a folder or archive on this disk instead of the host
     new: bool = False  # train a new run even if there is one of this recipe
+    refit: bool = True  # on all labelled rows for the submission, where that takes seconds
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,18 @@ def run_until_submission(
     run = train(session, recipe, options.train, name=name, new=options.new)
     with _interruption_keeps(run):
         path = predict(session, run, options.predict)
+        if options.refit and options.train.only_fold is None and _is_refitted_in_seconds(run):
+            # Its score stays the one of the run before, whose validation rows it has learned from.
+            run = refit(session, run, replace(options.train, time_budget=None))
+            path = predict(session, run)
     score = run.read_score()
     assert score is not None
     return PredictedRun(run, Score(**score["cv"]), path)
+
+
+def _is_refitted_in_seconds(run: Run) -> bool:
+    recipe = run.read_recipe()
+    return recipe.is_refitted_in_seconds and fold_count(run, recipe) == 1
 
 
 def run_and_submit(

@@ -34,6 +34,7 @@ _RECIPE_FLAGS = (
     "--epochs-scale",
     "--quick",
     "--linear-probe",
+    "--solver",
     "--time-budget",
     "--seed",
     "--skip-unreadable",
@@ -94,6 +95,13 @@ def check_effect(recipe: Recipe, options: dict[str, Any]) -> None:
     if unused:
         trained = ",".join(map(str, sorted(sizes)))
         raise click.UsageError(f"nothing is trained at {', '.join(map(str, unused))} px: --size {trained}")
+    if options["solver"] is not None and all(stage.mode is not TrainMode.FEATURES for stage in recipe.stages):
+        raise click.UsageError("--solver: this recipe has no features stage; --linear-probe is one")
+    if all(stage.is_regression for stage in recipe.stages):
+        given = _given(click.get_current_context())
+        for flag in ("--lr", "--epochs", "--epochs-scale"):
+            if flag in given:
+                raise click.UsageError(f"{flag}: this recipe solves a regression, which has none; --solver sgdr has")
     if any(stage.mode is TrainMode.UNFROZEN for stage in recipe.stages):
         return
     if options["freeze_to"] is not None:

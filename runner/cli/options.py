@@ -115,6 +115,11 @@ _RECIPE = (
         metavar="MIN",
         help="Shorten the recipe to fit, by the time of its first mini-batches.",
     ),
+    click.option(
+        "--solver",
+        type=click.Choice(["lbfgs", "sgdr"]),
+        help="How features stages train: a regression solved to convergence, or cosine cycles.",
+    ),
     click.option("--seed", type=int, metavar="N", help="Seed of everything random except the folds."),
     click.option("--skip-unreadable", is_flag=True, help="Train without the rows whose image cannot be read."),
     *_COMPUTE,
@@ -186,7 +191,16 @@ def read_predict_options(options: dict[str, Any]) -> PredictOptions:
 
 def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     """The competition's recipe, changed by the flags; a click.UsageError if they contradict each other."""
-    from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_epochs, with_freeze_to, with_sizes
+    from runner.contract.recipe import (
+        Solver,
+        linear_probe,
+        scale_epochs,
+        short_recipe,
+        with_epochs,
+        with_freeze_to,
+        with_sizes,
+        with_solver,
+    )
 
     same_names = ("seed", "dropout", "oversample", "folds")
     recipe = _with_start(session, options)
@@ -197,6 +211,8 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
         recipe = short_recipe(recipe)
     if options["linear_probe"]:
         recipe = linear_probe(recipe)
+    if options["solver"] is not None:
+        recipe = with_solver(recipe, Solver(options["solver"]))
     if options["freeze_to"] is not None:
         recipe = with_freeze_to(recipe, options["freeze_to"])
     recipe = _with_batch_size(_with_lr(recipe, options["lr"]), options["batch_size"])

@@ -22,12 +22,19 @@ class TrainMode(Enum):
     UNFROZEN = "unfrozen"  # everything, earlier groups with a smaller lr
 
 
+class Solver(Enum):
+    """How a features stage trains the head."""
+
+    LBFGS = "lbfgs"  # a regularised regression, solved to convergence; its strength by cross-validation
+    SGDR = "sgdr"  # AdamW in cosine cycles, a snapshot each
+
+
 @dataclass(frozen=True)
 class Stage:
     """One image size and one train mode, for some cosine cycles.
 
     The first cycle is `cycle_len` epochs long, each next one `cycle_mult` times longer:
-    3 cycles of length 1 and multiplier 2 are 1 + 2 + 4 = 7 epochs.
+    3 cycles of length 1 and multiplier 2 are 1 + 2 + 4 = 7 epochs. A regression has one epoch and no lr.
     """
 
     size: int
@@ -37,19 +44,31 @@ class Stage:
     cycle_mult: int = 1
     lr_scale: float = 1.0  # factor of the recipe's lr: weights that are trained already need a smaller one
     freeze_to: int = 0  # an unfrozen stage keeps the groups below this one frozen: 1 keeps the early group
+    solver: Solver = Solver.LBFGS  # of a features stage
+    min_steps: int = 300  # of a features stage by SGDR: with few rows an epoch passes over them several times
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, TrainMode):
             raise ValueError(f"Stage.mode: {self.mode!r} is not a TrainMode")
+        if not isinstance(self.solver, Solver):
+            raise ValueError(f"Stage.solver: {self.solver!r} is not a Solver")
         _check_count("Stage.size", self.size, 16, 2048)
         for name in ("cycles", "cycle_len", "cycle_mult"):
             _check_count(f"Stage.{name}", getattr(self, name), 1)
         _check_number("Stage.lr_scale", self.lr_scale, "above 0")
         _check_count("Stage.freeze_to", self.freeze_to, 0, 2)
+        _check_count("Stage.min_steps", self.min_steps, 0)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the stage solves a regression on features."""
+        return self.mode is TrainMode.FEATURES and self.solver is Solver.LBFGS
 
     @property
     def cycle_epochs(self) -> tuple[int, ...]:
         """The number of epochs of each cycle."""
+        if self.is_regression:
+            return (1,)
         return tuple(self.cycle_len * self.cycle_mult**cycle for cycle in range(self.cycles))
 
     @property
@@ -114,14 +133,20 @@ class Recipe:
         return not (self.pretrained or self.weights or self.from_run)
 
     @property
+    def is_refitted_in_seconds(self) -> bool:
+        """Whether only regressions on features are left to repeat, and one holdout keeps rows from them."""
+        return all(stage.is_regression for stage in self.stages) and self.folds is None and not self.all_data
+
+    @property
     def summary(self) -> str:
         """One line: the backbone, then size, mode and epochs of each stage."""
-        stages = ", ".join(f"{stage.size}px {stage.mode.value} x{stage.epochs}" for stage in self.stages)
-        return f"{self.backbone}: {stages}"
+        lengths = ("" if stage.is_regression else f" x{stage.epochs}" for stage in self.stages)
+        stages = (f"{stage.size}px {stage.mode.value}" for stage in self.stages)
+        return f"{self.backbone}: {', '.join(map(''.join, zip(stages, lengths, strict=True)))}"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
-        stages = [{**asdict(stage), "mode": stage.mode.value} for stage in self.stages]
+        stages = [{**asdict(stage), "mode": stage.mode.value, "solver": stage.solver.value} for stage in self.stages]
         return {"kind": "recipe", **asdict(self), "stages": stages}
 
 
@@ -151,12 +176,19 @@ def recipe_from_dict(plain: Mapping[str, Any]) -> Recipe | EnsembleRecipe:
     kind = plain.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"kind: {kind!r:.80} is neither 'recipe' nor 'ensemble'")
-    return checked(kinds[kind], without_kind(plain))
+    return checked(kinds[kind], recipe_fields(plain))
 
 
-def without_kind(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a recipe alone."""
-    return {name: value for name, value in plain.items() if name != "kind"}
+def recipe_fields(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe alone; stages of earlier versions, which name no solver, are trained as they were."""
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    if isinstance(fields.get("stages"), list):
+        earlier = {"solver": Solver.SGDR.value, "min_steps": 0}
+        fields["stages"] = [
+            {**earlier, **stage} if isinstance(stage, Mapping) and "solver" not in stage else stage
+            for stage in fields["stages"]
+        ]
+    return fields
 
 
 def _check_count(field: str, value: Any, least: int, most: int | None = None) -> None:
@@ -199,7 +231,10 @@ def with_sizes(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
 
 def scale_epochs(recipe: Recipe, scale: float) -> Recipe:
     """The recipe with longer or shorter cycles, each of at least one epoch."""
-    stages = (replace(stage, cycle_len=max(1, round(stage.cycle_len * scale))) for stage in recipe.stages)
+    stages = (
+        stage if stage.is_regression else replace(stage, cycle_len=max(1, round(stage.cycle_len * scale)))
+        for stage in recipe.stages
+    )
     return replace(recipe, stages=tuple(stages))
 
 
@@ -209,15 +244,19 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     A stage keeps as many of its cycles as divide its epochs. With fewer epochs than stages the last are left out.
     """
     stages = recipe.stages[:epochs]
-    lengths = _apportion(epochs, [stage.epochs for stage in stages])
-    return replace(recipe, stages=tuple(_with_length(*pair) for pair in zip(stages, lengths, strict=True)))
+    trained = [stage for stage in stages if not stage.is_regression]  # a regression always counts as one
+    lengths = iter(_apportion(epochs - len(stages) + len(trained), [stage.epochs for stage in trained]))
+    return replace(
+        recipe,
+        stages=tuple(stage if stage.is_regression else _with_length(stage, next(lengths)) for stage in stages),
+    )
 
 
 def _apportion(total: int, sizes: Sequence[int]) -> list[int]:
     """Whole numbers of at least 1, in proportion to the sizes, whose sum is the total."""
     shares = [total * size / sum(sizes) for size in sizes]
     counts = [max(1, int(share)) for share in shares]
-    while sum(counts) != total:
+    while counts and sum(counts) != total:
         step = 1 if sum(counts) < total else -1
         open_ones = [number for number, count in enumerate(counts) if count + step >= 1]
         furthest = max(open_ones, key=lambda number: step * (shares[number] - counts[number]))
@@ -253,6 +292,12 @@ def linear_probe(recipe: Recipe) -> Recipe:
     return replace(recipe, stages=stages or (Stage(recipe.stages[0].size, TrainMode.FEATURES, cycles=3, cycle_mult=2),))
 
 
+def with_solver(recipe: Recipe, solver: Solver) -> Recipe:
+    """The recipe with this solver in its features stages."""
+    stages = (replace(stage, solver=solver) if stage.mode is TrainMode.FEATURES else stage for stage in recipe.stages)
+    return replace(recipe, stages=tuple(stages))
+
+
 def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
     """The recipe with the groups below `freeze_to` frozen in its unfrozen stages."""
     stages = (
@@ -266,7 +311,7 @@ def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
 PHOTOGRAPHS = Recipe(
     backbone="resnet34",
     stages=(
-        Stage(224, TrainMode.FEATURES, cycles=2, cycle_mult=2),
+        Stage(224, TrainMode.FEATURES),
         Stage(224, TrainMode.UNFROZEN, cycles=2, cycle_len=2, cycle_mult=2, lr_scale=0.1),
     ),
     lr=1e-3,

@@ -17,4 +17,4 @@ def find_lr(session: Session, recipe: Recipe, options: TrainOptions = TrainOptio
     get_accelerator(session.compute)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     fold = main_process_first(lambda: preview_fold(session, recipe, options))
-    return [find_stage_lr(fold, stage, options) for stage in recipe.stages]
+    return [find_stage_lr(fold, stage, options) for stage in recipe.stages if not stage.is_regression]

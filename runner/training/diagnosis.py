@@ -42,6 +42,7 @@ class Verdict(Enum):
     UNDERFITTING = "underfitting"
     IMPROVING = "still improving"
     NEITHER = "no over- or underfitting seen"
+    CONVERGED = "converged"
 
 
 class Trend(Enum):
@@ -86,12 +87,21 @@ def diagnose(log: Sequence[dict[str, Any]], stage: int) -> Diagnosis:
     lines = mean_of_folds([line for line in log if line["stage"] == stage])
     if not lines or lines[-1]["valid_loss"] is None:
         return Diagnosis(Verdict.NO_VALIDATION, "over- and underfitting cannot be seen")
+    if "strength" in lines[-1]:
+        return _of_regression(lines[-1])
     curve = LossCurve(_until_last_cycle_end(lines))
     for rule in (_diverged, _too_early, _guessing, _by_trend):
         diagnosis = rule(curve)
         if diagnosis is not None:
             return diagnosis
     raise AssertionError("the last rule knows every curve")
+
+
+def _of_regression(line: dict[str, Any]) -> Diagnosis:
+    """What is known of a regression: it is solved, and its strength was chosen within the training rows."""
+    curve, chosen = LossCurve([line]), line.get("inner_loss")
+    how = "" if chosen is None else f", chosen by a loss of {chosen:.4f} on training rows left out"
+    return Diagnosis(Verdict.CONVERGED, f"{curve.losses}; strength {line['strength']:g}{how}", Trend.LEVEL)
 
 
 def mean_of_folds(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -170,15 +170,15 @@ class FeatureLoader:
     """Batches of precomputed features; each row in a view drawn again each epoch, or in the plain one."""
 
     def __init__(self, features: NDArray[np.float32], targets: RowTargets, *, draws_views: bool):
-        self._features, self._targets, self._draws_views = features, targets, draws_views
+        self.features, self._targets, self._draws_views = features, targets, draws_views
 
     def read(self, batches: Sequence[Rows], seed: int = 0) -> Iterator[Batch]:
         """These batches, in this order, as (rows, width)."""
-        count, views = self._features.shape[:2]
+        count, views = self.features.shape[:2]
         draws: Rows = np.asarray(np.random.Generator(np.random.PCG64(seed)).integers(0, views, count))
         chosen: Rows = draws if self._draws_views else np.zeros(count, dtype=np.int64)
         for rows in batches:
-            yield self._targets.batch(rows, torch.from_numpy(self._features[rows, chosen[rows]]))
+            yield self._targets.batch(rows, torch.from_numpy(self.features[rows, chosen[rows]]))
 
 
 class AllViewsFeatureLoader:

@@ -47,7 +47,10 @@ class LogLine(TypedDict):
     data_seconds: NotRequired[float]
     images_per_second: float
     losses: list[float]
-    lrs: list[float]
+    lrs: list[float]  # empty for a regression
+    strength: NotRequired[float]  # of a regression's penalty
+    inner_loss: NotRequired[float | None]  # by which it was chosen: of rows left out within the training rows
+    inner_error: NotRequired[float | None]
     checksum: NotRequired[int]
 
 
@@ -143,7 +146,11 @@ def _where_tracked(tracker: str, folder: Path) -> str:
 
 def track_line(accelerator: Accelerator, line: Line) -> None:
     """Log one epoch's losses, scores and last lr, each under its fold's name."""
-    values = {"train_loss": line["train_loss"], "valid_loss": line["valid_loss"], "lr": line["lrs"][-1]}
+    values = {
+        "train_loss": line["train_loss"],
+        "valid_loss": line["valid_loss"],
+        "lr": line["lrs"][-1] if line["lrs"] else None,
+    }
     values |= line["scores"]
     accelerator.log(
         {f"fold-{line['fold']}/{name}": value for name, value in values.items() if value is not None},

@@ -31,7 +31,7 @@ def read_progress(run: Run, folds: Sequence[int] | None = None) -> Progress:
     """The progress of these folds of a run; of all of them if none are named."""
     recipe = run.read_recipe()
     numbers = range(fold_count(run, recipe)) if folds is None else folds
-    cycles = sum(stage.cycles for stage in recipe.stages)
+    cycles = sum(len(stage.cycle_epochs) for stage in recipe.stages)
     logged = [line["fold"] for line in read_log(run.log_file)]
     done = 0
     for number in numbers:

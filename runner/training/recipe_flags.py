@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from runner.contract import Recipe, TrainMode
 from runner.contract.backbone_args import Argument, parse_argument, write_argument
-from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
+from runner.contract.recipe import (
+    Solver,
+    linear_probe,
+    scale_epochs,
+    short_recipe,
+    with_freeze_to,
+    with_sizes,
+    with_solver,
+)
 from runner.options import Compute
 from runner.session import Session
 from runner.training.run import Run
@@ -125,17 +134,26 @@ def _bases(sized: Recipe) -> Iterator[tuple[Flags, Recipe]]:
         ({"--linear-probe": ""}, linear_probe(sized)),
         ({"--quick": ""}, short_recipe(sized)),
     )
-    for flags, base in variants:
-        yield flags, base
-        if any(stage.mode is TrainMode.UNFROZEN for stage in base.stages):
-            yield from ((flags | {"--freeze-to": groups}, with_freeze_to(base, groups)) for groups in range(3))
+    solvers: list[tuple[Flags, Solver | None]] = [({}, None)]
+    solvers += [({"--solver": solver.value}, solver) for solver in Solver]
+    for (flags, base), (solver_flags, solver) in product(variants, solvers):
+        solved = base if solver is None else with_solver(base, solver)
+        if solver is not None and solved == base:
+            continue
+        yield flags | solver_flags, solved
+        if any(stage.mode is TrainMode.UNFROZEN for stage in solved.stages):
+            for groups in range(3):
+                yield flags | solver_flags | {"--freeze-to": groups}, with_freeze_to(solved, groups)
 
 
 def _epochs_scale(base: Recipe, target: Recipe) -> float | None:
     """The factor that makes the stages of the second of those of the first; None if there is none."""
     if len(base.stages) != len(target.stages):
         return None
-    pairs = [(stage.cycle_len, wanted.cycle_len) for stage, wanted in zip(base.stages, target.stages, strict=True)]
+    both = zip(base.stages, target.stages, strict=True)
+    pairs = [(stage.cycle_len, wanted.cycle_len) for stage, wanted in both if not stage.is_regression]
+    if not pairs:
+        return 1.0 if base.stages == target.stages else None
     # Lengths are rounded: each allows a range of factors.
     low = max((wanted - 0.5) / length if wanted > 1 else 0 for length, wanted in pairs)
     high = min((wanted + 0.5) / length for length, wanted in pairs)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.contract import Recipe
-from runner.contract.recipe import without_kind
+from runner.contract.recipe import recipe_fields
 from runner.data.folds import read_folds
 from runner.data.image_names import files_of
 from runner.data.index import COLUMNS, Index
@@ -63,7 +63,7 @@ def read_request(run: Run) -> Request | None:
     fix = f"runner {run.competition} train --run {run.name} --resume"
     plain = read_json(run.request_file, format=REQUEST_FORMAT, fix=fix)
     with explain_damage(run.request_file, fix, "the request"):
-        return checked(Request, {**plain, "recipe": without_kind(plain["recipe"])}, "request")
+        return checked(Request, {**plain, "recipe": recipe_fields(plain["recipe"])}, "request")
 
 
 def find_requested(session: Session, request: Request) -> Run | None:

@@ -25,6 +25,9 @@ from runner.training.optimizer import apply_freezing
 _WARM_UP, _MEASURED = 1, 4
 # An epoch on features multiplies matrices of a megabyte: nearly nothing beside any epoch on images.
 _FEATURES_EPOCH_SECONDS = 0.5
+# A regression is solved a hundred times on a part of the rows: about as many passes over all features.
+_REGRESSION_PASSES = 400
+_PASS_SECONDS = 2e-11  # for a row, view, feature and column
 # The plan leaves this share free for imports, checks, and predicting and writing the test rows.
 _RESERVE = 0.15
 _SCALES = (4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25, 0.0)
@@ -86,7 +89,11 @@ def _measure_stage(fold: FoldRun, options: TrainOptions, stage: Stage) -> Cost:
     inference = _seconds_per_row(fold, plain, infer)
     if stage.mode is TrainMode.FEATURES:
         views, rows = len(default_views(preset)), len(fold.train) + len(fold.valid)
-        return Cost(once=inference * views * rows, epoch=_FEATURES_EPOCH_SECONDS)
+        seconds = _FEATURES_EPOCH_SECONDS
+        if stage.is_regression:
+            weights = network.head.linear.weight.numel()
+            seconds += _REGRESSION_PASSES * _PASS_SECONDS * len(fold.train) * views * weights
+        return Cost(once=inference * views * rows, epoch=seconds)
     augmented = ImageLoader(images, targets, fold.augmentation(stage.size), workers)
     learner = prepared(build_learner(fold, network, stage))
     network.train()

@@ -32,6 +32,7 @@ from runner.training.batch_size import (
 )
 from runner.training.diagnosis import diagnose
 from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first, set_scaler
+from runner.training.fit_head import HeadFit, fit_head
 from runner.training.fold import FoldRun, initial_network, load_snapshot, oversampled_rows, stage_loaders, worker_count
 from runner.training.learner import (
     EpochStats,
@@ -42,7 +43,7 @@ from runner.training.learner import (
     prepared,
     train_epoch,
 )
-from runner.training.loaders import Loader, shuffled_batches
+from runner.training.loaders import FeatureLoader, Loader, Rows, shuffled_batches
 from runner.training.log import Line, append_line, keep_lines, read_log, track_line
 from runner.training.losses import constant_logits, label_loss, row_losses
 from runner.training.lr_finder import load_or_find_lr
@@ -63,6 +64,8 @@ from runner.training.snapshots import (
 _HUGE = 1e4  # a loss beyond it is told with an exponent
 _WHOLE = 1 << 26  # values that are scored at once; of thousands of classes some rows at a time
 _SLOW_DATA = 0.1
+# Standard errors of the validation loss: two stages are scored on the same rows, so a larger difference is no chance.
+_CERTAINLY = 1.0
 
 
 def train_fold(fold: FoldRun, options: TrainOptions = TrainOptions()) -> tuple[Snapshot, ...]:
@@ -129,19 +132,25 @@ class StageTrainer:
         network = main_process_first(lambda: _resumed_network(fold, options, stage)).to(device)
         train_loader, valid_loader = stage_loaders(fold, network, stage, batch_size)
         learner = _resumed_learner(fold, network, first)
-        if fold.recipe.auto_batch and learner.accelerator.num_processes > 1:
+        if fold.recipe.auto_batch and not stage.is_regression and learner.accelerator.num_processes > 1:
             dry_run_batch(learner, train_loader, shuffled_batches(fold.train.rows, batch_size, 0)[0])
-        found = load_or_find_lr(fold, first.stage, learner, train_loader, batch_size)
+        found = None
+        if not stage.is_regression:
+            found = load_or_find_lr(fold, first.stage, learner, train_loader, batch_size)
         lrs = group_lrs_for(fold.recipe, stage, found)
         return cls(fold, stage, network, learner, train_loader, valid_loader, batch_size, lrs)
 
     def fit_epoch(self, epoch: Epoch) -> None:
         """Train one epoch; write its log line, a snapshot if it ends a cycle, and the checkpoint."""
-        stats = self._train(epoch)
+        fit = self._fit_regression() if self.stage.is_regression else None
+        stats = self._train(epoch) if fit is None else fit.stats
         valid = self._validate()
         if self.learner.accelerator.is_main_process:
             _report_epoch(epoch, stats, valid.loss, valid.scores, [metric.key for metric in self.fold.metrics])
             line = self._log_line(epoch, stats, valid)
+            if fit is not None:
+                search = fit.search
+                line |= {"strength": search.strength, "inner_loss": search.loss, "inner_error": search.error}
             append_line(self.fold.run.log_file, line)
             track_line(self.learner.accelerator, line)
             if epoch.ends_cycle:
@@ -163,11 +172,33 @@ class StageTrainer:
             self.fold.checkpoint_file, self.network, learner.optimizer, meta, scaler=learner.accelerator.scaler
         )
 
-    def _train(self, epoch: Epoch) -> EpochStats:
-        fold, optimizer = self.fold, self.learner.optimizer
+    @property
+    def _rows(self) -> Rows:
+        """The training rows of an epoch, those of rare classes repeated."""
+        fold = self.fold
         limit = 1.0 if fold.outputs.are_numbers else fold.recipe.oversample  # a number has no rare class
-        rows = oversampled_rows(fold.train.rows, fold.train.targets.targets, limit)
+        return oversampled_rows(fold.train.rows, fold.train.targets.targets, limit)
+
+    def _fit_regression(self) -> HeadFit:
+        """Fit the head in the main process, and load it in all of them."""
+        loader, head = self.train_loader, self.network.head
+        assert isinstance(loader, FeatureLoader)
+        fit = broadcast_from_main(lambda: fit_head(self.fold, head, loader.features, self._rows))
+        head.load_state_dict(fit.state)
+        return fit
+
+    def _batches(self, epoch: Epoch) -> list[Rows]:
+        """The mini-batches of an epoch; on features with few rows, of several passes over them."""
+        fold, rows = self.fold, self._rows
         batches = shuffled_batches(rows, self.batch_size, fold.seed("order", epoch.number))
+        if self.stage.mode is TrainMode.FEATURES:
+            passes = math.ceil(self.stage.min_steps / (len(batches) * self.stage.epochs))
+            for number in range(1, passes):
+                batches += shuffled_batches(rows, self.batch_size, fold.seed("order", epoch.number, number))
+        return batches
+
+    def _train(self, epoch: Epoch) -> EpochStats:
+        fold, optimizer, batches = self.fold, self.learner.optimizer, self._batches(epoch)
 
         def lrs(batch: int) -> list[float]:
             return scaled_lrs(optimizer, self.lrs, lr_factor(epoch, batch, len(batches), fold.recipe.warmup))
@@ -260,7 +291,8 @@ class StageTrainer:
         if not self.learner.accelerator.is_main_process:
             return
         rows = f"{len(fold.train):,} training images, {len(fold.valid):,} validation images"
-        log.info(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, lr {self.lrs[-1]:.2g}: {rows}")
+        how = "L-BFGS" if stage.is_regression else f"lr {self.lrs[-1]:.2g}"
+        log.info(f"\nfold {fold.number}, {stage.size} px, {stage.mode.value}, {how}: {rows}")
         log.info(
             f"{'epoch':>7}{'training':>10}{'valid':>10}" + "".join(f"{metric.title:>10}" for metric in fold.metrics)
         )
@@ -280,6 +312,26 @@ class StageTrainer:
                 f"  fix: {again('--workers', more)}"
             )
         log.info(str(diagnose(lines, last.stage)))
+        self._warn_if_worse()
+
+    def _warn_if_worse(self) -> None:
+        """Warn if the stage ends with a higher validation loss than the one before, by more than chance explains."""
+        snapshots = self.fold.read_snapshots()
+        before = [snapshot for snapshot in snapshots if snapshot.stage < snapshots[-1].stage]
+        if not before or before[-1].valid_loss is None or snapshots[-1].valid_loss is None:
+            return
+        valid = read_log(self.fold.run.log_file)[-1].get("valid_error") or 0.0
+        worse = snapshots[-1].valid_loss - before[-1].valid_loss
+        if worse <= _CERTAINLY * valid:
+            return
+        number, recipe = snapshots[-1].stage, self.fold.recipe
+        fix = _with_smaller_lr(self.fold, self.stage, self.lrs[-1] / 10, from_last=False)
+        if all(stage.is_regression for stage in recipe.stages[:number]):
+            fix = f"{again('--linear-probe')}, which leaves it out; or a smaller lr: `{fix}`"
+        log.warning(
+            f"stage {number + 1} made the network worse: validation loss {snapshots[-1].valid_loss:.4f}, and "
+            f"{before[-1].valid_loss:.4f} before it\n  fix: {fix}"
+        )
 
 
 def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> TrainingError:
@@ -293,9 +345,9 @@ def divergence_error(fold: FoldRun, epoch: Epoch, error: NonFiniteLoss) -> Train
     )
 
 
-def _with_smaller_lr(fold: FoldRun, stage: Stage, lr: float) -> str:
-    """The command whose stage has this lr; it starts from the last snapshot, if there is one."""
-    snapshots = fold.read_snapshots()
+def _with_smaller_lr(fold: FoldRun, stage: Stage, lr: float, *, from_last: bool = True) -> str:
+    """The command whose stage has this lr; it starts from the last snapshot, if there is one and it is wanted."""
+    snapshots = fold.read_snapshots() if from_last else ()
     recipe = replace(fold.recipe, lr=float(f"{lr / stage.lr_scale:.2g}"), group_lrs=None, find_lr=False)
     if snapshots:
         recipe = replace(recipe, from_run=f"{fold.run.name}:{snapshots[-1].name}", weights=None)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import competitions
-from runner.contract import EnsembleRecipe, Recipe, Stage, TrainMode
+from runner.contract import EnsembleRecipe, Recipe, Solver, Stage, TrainMode
 from runner.contract.backbone_args import Argument, parse_argument, write_argument
 from runner.contract.recipe import (
     linear_probe,
@@ -30,6 +30,8 @@ stages = st.builds(
     cycles=st.integers(1, 4),
     cycle_len=st.integers(1, 3),
     cycle_mult=st.integers(1, 3),
+    solver=st.sampled_from(Solver),
+    min_steps=st.integers(0, 500),
 )
 recipes = st.builds(
     Recipe,
@@ -176,8 +178,28 @@ def test_three_cycles_that_double_are_seven_epochs():
 
 
 def test_a_recipe_has_the_epochs_of_all_its_stages():
-    features, unfrozen = Stage(64, TrainMode.FEATURES, cycles=2), Stage(64, TrainMode.UNFROZEN, cycle_len=5)
+    features, unfrozen = (
+        Stage(64, TrainMode.FEATURES, cycles=2, solver=Solver.SGDR),
+        Stage(64, TrainMode.UNFROZEN, cycle_len=5),
+    )
     assert recipe(features, unfrozen).epochs == 2 + 5
+
+
+def test_a_regression_is_one_epoch_whatever_its_cycles():
+    stage = Stage(64, TrainMode.FEATURES, cycles=3, cycle_len=2)
+    assert (stage.is_regression, stage.epochs) == (True, 1)
+    assert scale_epochs(recipe(stage), 3).stages == (stage,)
+    both = recipe(stage, Stage(64, TrainMode.UNFROZEN, cycle_len=5))
+    assert [each.epochs for each in with_epochs(both, 3).stages] == [1, 2]
+    assert with_epochs(recipe(stage), 4).epochs == 1
+
+
+def test_stages_of_an_earlier_version_are_trained_as_they_were():
+    plain = recipe(Stage(64, TrainMode.FEATURES, cycles=2)).to_dict()
+    for stage in plain["stages"]:
+        del stage["solver"], stage["min_steps"]
+    (earlier,) = recipe_from_dict(plain).stages
+    assert (earlier.solver, earlier.min_steps, earlier.epochs) == (Solver.SGDR, 0, 2)
 
 
 def test_a_recipe_is_frozen():

@@ -14,8 +14,8 @@ import pytest
 
 from runner.cli.commands.train import train
 from runner.cli.options import read_recipe
-from runner.contract import Recipe, Stage, TrainMode
-from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes
+from runner.contract import Recipe, Solver, Stage, TrainMode
+from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes, with_solver
 from runner.report.run.data import read_run_data
 from runner.report.run.next_steps import next_steps
 from runner.session import Session
@@ -54,7 +54,8 @@ RECIPES = {
     "quick": short_recipe(DECLARED),
     "quick, longer and larger": scale_epochs(short_recipe(with_sizes(DECLARED, [128])), 3),
     "linear probe": linear_probe(DECLARED),
-    "linear probe, longer": scale_epochs(linear_probe(DECLARED), 2.5),
+    "linear probe by cycles": with_solver(linear_probe(DECLARED), Solver.SGDR),
+    "linear probe by cycles, longer": scale_epochs(with_solver(linear_probe(DECLARED), Solver.SGDR), 2.5),
     "frozen groups": with_freeze_to(DECLARED, 1),
     "lr": replace(DECLARED, lr=0.003),
     "lr of each group": replace(DECLARED, lr=0.01, group_lrs=(1e-4, 1e-3, 0.01)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Recipe, Solver, Stage, TrainMode
 from runner.training import lr_finder
 from runner.training.fold import FoldRun
 from runner.training.trainer import train_fold
@@ -31,7 +31,8 @@ def short_sweep() -> Iterator[None]:
 def recipe(tiny_recipe: Recipe) -> Recipe:
     """Each train mode, with the LR finder and dropout: every random source there is."""
     stages = (
-        Stage(24, TrainMode.FEATURES, cycles=2),
+        Stage(24, TrainMode.FEATURES, cycles=2, solver=Solver.SGDR, min_steps=20),
+        Stage(24, TrainMode.FEATURES),
         Stage(24, TrainMode.FROZEN),
         Stage(32, TrainMode.UNFROZEN, cycle_len=2),
     )
@@ -50,7 +51,7 @@ def train(fold: FoldRun) -> list[bytes]:
 
 
 def test_workers_change_no_snapshot(make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path) -> None:
-    assert len(expected) == 4
+    assert len(expected) == 5
     assert train(make_fold(tmp_path, recipe, compute=replace(CPU, workers=2))) == expected
 
 
@@ -78,7 +79,7 @@ def test_cached_features_change_no_snapshot(
     assert train(fold) == expected
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("epoch", range(6))
 def test_an_interruption_changes_no_snapshot(
     epoch: int,
     make_fold: MakeFold,

@@ -18,7 +18,7 @@ import torch
 from safetensors.numpy import load_file
 
 from runner.cli import run_command
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Recipe, Solver, Stage, TrainMode
 from runner.training import distributed
 from runner.training.log import read_log
 from tests.competitions import SHAPES, write_plugin
@@ -27,7 +27,7 @@ from tests.competitions import SHAPES, write_plugin
 RECIPE = Recipe(
     "test_vit",
     (
-        Stage(32, TrainMode.FEATURES, cycle_len=2),
+        Stage(32, TrainMode.FEATURES, cycle_len=2, solver=Solver.SGDR, min_steps=0),
         Stage(32, TrainMode.FROZEN),
         Stage(32, TrainMode.UNFROZEN, cycle_len=2),
     ),

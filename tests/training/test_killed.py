@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runner.cli import run_command
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Recipe, Solver, Stage, TrainMode
 from runner.errors import TrainingError
 from runner.training import features as features_module
 from runner.training.fold import FoldRun
@@ -31,7 +31,7 @@ Interrupt = Callable[..., None]
 RECIPE = Recipe(
     "test_resnet",
     (
-        Stage(24, TrainMode.FEATURES, cycles=2),
+        Stage(24, TrainMode.FEATURES, cycles=2, solver=Solver.SGDR, min_steps=20),
         Stage(24, TrainMode.FROZEN),
         Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
     ),
@@ -85,7 +85,7 @@ def test_killed_at_a_hundred_moments_a_run_ends_in_the_same_bytes(two_workspaces
 @pytest.fixture(scope="module")
 def three_modes(tiny_recipe: Recipe) -> Recipe:
     stages = (
-        Stage(24, TrainMode.FEATURES, cycle_len=2),
+        Stage(24, TrainMode.FEATURES),
         Stage(24, TrainMode.FROZEN),
         Stage(24, TrainMode.UNFROZEN, cycle_len=2),
     )

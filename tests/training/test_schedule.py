@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.contract import Stage, TrainMode
+from runner.contract import Solver, Stage, TrainMode
 from runner.training.schedule import Epoch, cosine, lr_factor, plan_epochs
 
 SGDR = Stage(64, TrainMode.FROZEN, cycles=3, cycle_len=1, cycle_mult=2)
@@ -21,7 +21,7 @@ def test_three_cycles_of_length_1_and_multiplier_2_are_seven_epochs() -> None:
 
 def test_two_stages_are_planned_as_this_list_of_epochs() -> None:
     stages = (
-        Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=2),
+        Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=2, solver=Solver.SGDR),
         Stage(96, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
     )
     assert [

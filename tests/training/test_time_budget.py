@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Recipe, Solver, Stage, TrainMode
 from runner.options import TrainOptions
 from runner.training.fold import FoldRun
 from runner.training.time_budget import Cost, fit_to_budget, measure_costs, total_seconds
@@ -18,7 +18,7 @@ from runner.training.time_budget import Cost, fit_to_budget, measure_costs, tota
 RECIPE = Recipe(
     "test_resnet",
     (
-        Stage(64, TrainMode.FEATURES, cycles=2, cycle_len=2),
+        Stage(64, TrainMode.FEATURES, cycles=2, cycle_len=2, solver=Solver.SGDR),
         Stage(128, TrainMode.UNFROZEN, cycles=2, cycle_len=1, cycle_mult=2),
     ),
     lr=1e-3,
@@ -31,7 +31,7 @@ def test_the_plan_ends_in_time_or_is_the_shortest_there_is(
 ) -> None:
     costs = [Cost(once, epoch), Cost(0, later)]
     plan = fit_to_budget(RECIPE, costs, seconds)
-    shortest = plan.stages == (Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=1),)
+    shortest = plan.stages == (Stage(64, TrainMode.FEATURES, cycles=1, cycle_len=1, solver=Solver.SGDR),)
     assert total_seconds(plan, costs) <= seconds or shortest
     assert all(length >= 1 for stage in plan.stages for length in stage.cycle_epochs)
 

@@ -32,6 +32,7 @@ from runner.options import SubmitOptions
     help="If the data is not here yet, take it from this disk, not from the host.",
 )
 @click.option("--no-submit", is_flag=True, help="End with the checked submission file. Needs no account.")
+@click.option("--no-refit", is_flag=True, help="Submit the scored run itself, where a refit on all rows takes seconds.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @new_option
 @recipe_options
@@ -41,6 +42,7 @@ def run(
     name: str | None,
     source: Path | None,
     no_submit: bool,
+    no_refit: bool,
     message: str,
     new: bool,
     **flags: Any,
@@ -52,7 +54,7 @@ def run(
     session = options.session(read_compute(flags), creates=True)
     recipe = read_recipe(session, flags)
     run_options = RunOptions(
-        read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new
+        read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new, not no_refit
     )
     result = None
     if no_submit:

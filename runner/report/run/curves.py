@@ -94,8 +94,8 @@ def _stage_title(recipe: Recipe, number: int) -> str:
 
 def schedule_figure(data: RunData) -> ReportFigure | None:
     """The lr of each mini-batch of the first fold; None before the first epoch."""
-    lines = _first_fold(data)
-    lrs = [lr for line in lines for lr in line.get("lrs", ())]
+    lines = [line for line in _first_fold(data) if line.get("lrs")]  # a regression has none
+    lrs = [lr for line in lines for lr in line["lrs"]]
     if not lrs:
         return None
     with style():

@@ -159,6 +159,7 @@ _CHANGES_FOR: dict[Verdict, tuple[Change, ...]] = {
     Verdict.IMPROVING: (_larger_size,),
     Verdict.OVERFITTING: (_pretrained, _larger_size, _dropout, _freeze),
     Verdict.NEITHER: (_larger_size, _backbone),
+    Verdict.CONVERGED: (_larger_size, _unfreeze, _backbone),
 }
 
 

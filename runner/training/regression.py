@@ -1,0 +1,192 @@
+"""Regularised regression on features, solved to convergence: the head's linear layer without a learning rate.
+
+Multinomial for classes, logistic for each tag, ridge for numbers, one after another for several targets; always the
+loss of the labels plus half the strength times the squared weights, on standardised inputs. The strength has the
+lowest loss in cross-validation within the training rows.
+
+L-BFGS works on weights that are rotated to the principal axes of the inputs, and scaled there by the curvature of the
+loss: features are so correlated that it would else need hundreds of steps. The optimum is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runner.contract import Activation, Outputs
+from runner.training.losses import constant_logits, label_loss, row_losses
+
+# Of the penalty, from strong to weak, in halves of a power of ten.
+STRENGTHS = tuple(float(f"{10 ** (exponent / 2):.3g}") for exponent in range(4, -11, -1))
+DEFAULT_STRENGTH = 0.1  # where no rows can be left out
+FOLDS = 5
+_PATIENCE = 2  # strengths in a row without a lower loss
+_SEARCH_STEPS, _FINAL_STEPS = 30, 200
+_SEARCH_TOLERANCE, _FINAL_TOLERANCE = 1e-5, 1e-7  # of the loss, from step to step
+_AXES_ROWS = 8192  # for the principal axes, which need not be exact
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Standardised inputs of each row in each view, shaped (rows, views, width), and the rows' targets."""
+
+    inputs: Tensor
+    targets: Tensor
+    outputs: Outputs
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def of(self, rows: Tensor) -> Samples:
+        """These rows alone."""
+        return Samples(self.inputs[rows], self.targets[rows], self.outputs)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The weights, shaped (columns, width), and biases of a regression; its loss, penalty included, step by step."""
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class StrengthSearch:
+    """The strength with the lowest loss on rows that were left out, and that loss with its standard error."""
+
+    strength: float
+    loss: float | None = None  # None if there was no search
+    error: float | None = None
+    tried: tuple[tuple[float, float], ...] = ()  # strengths and losses
+
+
+class Regression:
+    """Solves regressions on the same inputs, or some of their rows, with other strengths."""
+
+    def __init__(self, samples: Samples):
+        self.samples = samples
+        self._axes, self._spread = _principal_axes(samples.inputs)
+        constant = constant_logits(samples.outputs, samples.targets.cpu().numpy())
+        self._intercepts = torch.nan_to_num(constant).to(samples.inputs)  # of a number that no row knows
+        self._shares = _penalty_shares(samples.outputs).to(samples.inputs)
+        self._curvature = _curvature(samples.outputs, self._intercepts)
+
+    def solve(
+        self, strength: float, samples: Samples | None = None, *, start: Solution | None = None, final: bool = True
+    ) -> Solution:
+        """The regression of these samples, or of all, from a solution near by if there is one."""
+        samples = self.samples if samples is None else samples
+        penalty = strength * self._shares
+        scale = torch.rsqrt(self._spread[:, None] * self._curvature + penalty)
+        bias = (self._intercepts if start is None else start.bias).clone().requires_grad_()
+        rotated = torch.zeros_like(scale) if start is None else self._axes.T @ start.weight.T / scale
+        rotated.requires_grad_()
+        inputs = samples.inputs.flatten(0, 1)
+        targets = samples.targets.repeat_interleave(samples.inputs.shape[1], dim=0)
+        optimizer = torch.optim.LBFGS(
+            [rotated, bias],
+            max_iter=_FINAL_STEPS if final else _SEARCH_STEPS,
+            tolerance_grad=0.0,
+            tolerance_change=_FINAL_TOLERANCE if final else _SEARCH_TOLERANCE,
+            line_search_fn="strong_wolfe",
+        )
+        losses: list[float] = []
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            scaled = scale * rotated
+            logits = inputs @ (self._axes @ scaled) + bias
+            loss = label_loss(samples.outputs, logits, targets) + 0.5 * (penalty * scaled.square()).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(float(loss.detach()))
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            weight = (self._axes @ (scale * rotated)).T.contiguous()
+        return Solution(weight, bias.detach(), strength, tuple(losses))
+
+    def find_strength(self, fold_of: NDArray[np.int64]) -> StrengthSearch:
+        """Try the strengths from strong to weak, each from the solution before, until the loss only rises.
+
+        `fold_of` is the fold of each row; with one fold there is nothing to compare.
+        """
+        folds = [torch.from_numpy(fold_of == fold) for fold in np.unique(fold_of)]
+        if len(folds) < 2:
+            return StrengthSearch(DEFAULT_STRENGTH)
+        pairs = [(self.samples.of(~fold), self.samples.of(fold)) for fold in folds]
+        starts: list[Solution | None] = [None] * len(folds)
+        tried: list[tuple[float, float, float]] = []
+        for strength in STRENGTHS:
+            starts = [
+                self.solve(strength, fitted, start=start, final=False)
+                for (fitted, _), start in zip(pairs, starts, strict=True)
+            ]
+            losses = np.concatenate([_losses(start, held) for (_, held), start in zip(pairs, starts, strict=True)])
+            tried.append((float(losses.mean()), strength, float(losses.std(ddof=1) / np.sqrt(len(losses)))))
+            if len(tried) - 1 - tried.index(min(tried)) == _PATIENCE:
+                break
+        loss, strength, error = min(tried)
+        return StrengthSearch(strength, loss, error, tuple((each, loss) for loss, each, _ in tried))
+
+
+def _losses(solution: Solution | None, samples: Samples) -> NDArray[np.float64]:
+    """The loss of each row by the mean of its views."""
+    assert solution is not None
+    logits = (samples.inputs @ solution.weight.T + solution.bias).mean(dim=1)
+    return row_losses(samples.outputs, logits, samples.targets)
+
+
+def _principal_axes(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal axes of the inputs, as columns, and the mean square along each."""
+    rows = inputs[:: max(1, len(inputs) * inputs.shape[1] // _AXES_ROWS)].flatten(0, 1)
+    products = (rows.T @ rows / len(rows)).cpu().double()
+    spread, axes = torch.linalg.eigh(products)
+    return axes.to(inputs), spread.clamp(min=0).to(inputs)
+
+
+def _penalty_shares(outputs: Outputs) -> Tensor:
+    """The share of each column in the loss: tags and numbers have a mean over the columns, classes do not."""
+    shares = [
+        torch.full((size,), 1.0 if activation is Activation.SOFTMAX else 1.0 / size)
+        for activation, size in outputs.blocks
+    ]
+    return torch.cat(shares)
+
+
+def _curvature(outputs: Outputs, logits: Tensor) -> Tensor:
+    """The second derivative of the loss by each column's logit, at the best constant logits."""
+    of_column: dict[Activation, Tensor] = {}
+    curvatures = []
+    for activation, columns in outputs.slices:
+        of_column = {Activation.SOFTMAX: logits[columns].softmax(dim=0), Activation.SIGMOID: logits[columns].sigmoid()}
+        if activation is Activation.LINEAR:
+            curvatures.append(torch.full_like(logits[columns], 2.0 / len(logits[columns])))
+            continue
+        frequency = of_column[activation]
+        share = 1.0 if activation is Activation.SOFTMAX else 1.0 / len(frequency)
+        curvatures.append(share * frequency * (1 - frequency))
+    return torch.cat(curvatures)
+
+
+def standardised(
+    features: NDArray[np.float32], rows: Sequence[int] | NDArray[np.int64], eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """These rows of features (rows, views, width) as z-scores, with the mean and variance that made them."""
+    values = torch.from_numpy(np.ascontiguousarray(features[rows]))
+    flat = values.flatten(0, 1)
+    mean = flat.mean(dim=0, dtype=torch.float64)
+    variance = torch.zeros_like(mean)
+    for block in flat.split(4096):  # type: ignore[no-untyped-call]
+        variance += (block - mean).square().sum(dim=0)
+    variance /= len(flat)
+    scale = torch.rsqrt(variance + eps)
+    values.sub_(mean.float()).mul_(scale.float())
+    return values, mean.float(), variance.float()
