@@ -206,7 +206,7 @@ def test_random_views_are_the_same_for_all_snapshots(run: Path, cli: Runner) -> 
 def test_unknown_views_are_refused_before_training(command: str, workspace_dir: Path, cli: Runner) -> None:
     result = cli("shapes", command, "--tta", "many")
     assert result.code == 2
-    assert "must be none, default, all or random:N" in result.err
+    assert "is not none, default, all or random:N" in result.err
 
 
 def test_predict_prints_the_parts_of_the_score(run: Path, cli: Runner) -> None:

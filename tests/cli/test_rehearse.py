@@ -202,8 +202,8 @@ def test_a_run_outside_the_rehearsal_is_no_start_for_it(workspace: Path, cli: Ru
     [
         (("--hidden", "0.02"), "--hidden 0.2"),
         (("--hidden", "1.5"), "must be above 0 and below 1"),
-        (("--leaderboard", "none.csv"), "leaderboard file cannot be read"),
-        (("--hidden", "0.3", "--tta", "some"), "must be none, default, all or random:N"),
+        (("--leaderboard", "none.csv"), "there is no such leaderboard file"),
+        (("--hidden", "0.3", "--tta", "some"), "is not none, default, all or random:N"),
     ],
 )
 def test_wrong_flags_are_refused_with_code_2(
