@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runner.errors import RunnerError
+from runner.errors import DamagedFileError, RunnerError
 from runner.prediction.averaging import Mean
 from runner.prediction.out_of_fold import (
     Member,
@@ -61,6 +61,16 @@ def test_members_without_common_rows_or_classes_are_refused(tmp_path):
         common_ids([one, two])
     with pytest.raises(RunnerError, match="1 classes cannot be averaged"):
         read_member_predictions([one, three], ("a",), ("x",), outputs=outputs(True))
+
+
+def test_class_numbers_are_the_same_targets_as_the_one_hot_rows_of_an_earlier_version(tmp_path):
+    numbers = OofTargets(("a", "b", "c"), ("x", "y"), np.array([0, 1, 1]), ("", "", ""))
+    one_hot = OofTargets(("c", "a", "b"), ("y", "x"), np.array([[1.0, 0], [0, 1], [1, 0]]), ("", "", ""))
+    assert numbers.are_those_of(one_hot) and one_hot.are_those_of(numbers)
+    assert not replace(numbers, targets=np.array([0, 1, 0])).are_those_of(one_hot)
+    write_oof_targets(tmp_path / "targets.npz", replace(numbers, targets=np.array([0, 2, 1])))
+    with pytest.raises(DamagedFileError, match="not the numbers of 2 classes"):
+        read_oof_targets(tmp_path / "targets.npz")
 
 
 def test_test_rows_are_predicted_some_at_a_time_in_the_given_order(tmp_path):
