@@ -23,7 +23,7 @@ COMPETITION = Competition(
     sample_submission="sample_submission.csv",
     submission_rows="{id}_{column}",
     preset=NO_FLIP,
-    metric=weighted_recall(2, 1, 1, sizes=tuple(SIZES.values())),
+    metric=weighted_recall(2, 1, 1, sizes=(168, 11, 7)),
     recipe=UNLIKE_PHOTOGRAPHS,
     notebooks_only=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import competitions
+from runner.archives.names import without_suffixes
 from runner.archives.readers import kind_of, open_archive
 from runner.contract import Competition
 from runner.contract.labels import aliases
@@ -20,20 +21,43 @@ def find_look_alike(source: Path, competition: Competition) -> str | None:
 
     Only shipped ones are asked: a competition file of the workspace is code, and runs when its own command is called.
     """
-    names = [name for name in competitions.names() if name != competition.name]
-    fitting = [name for name in names if _fits(source, competitions.load(name))]
+    others = [competitions.load(name) for name in competitions.names() if name != competition.name]
+    try:
+        location = _location(source, tuple(item for other in others for item in required_items(other)))
+    except (RunnerError, OSError):
+        return None
+    words = _words(location)
+    fitting = [other.name for other in others if _fits(location, words, other)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _fits(source: Path, other: Competition) -> bool:
+def _words(location: Location) -> frozenset[str]:
+    """The names of all files and folders, those of archives without their suffixes too; in small letters."""
+    folders, _, names = zip(*(path.rpartition("/") for path in (*location.files, *location.archives, "")), strict=True)
+    parts = {part for folder in set(folders) for part in folder.split("/")}
+    return frozenset(
+        word.lower()
+        for word in {*names, *parts, *(without_suffixes(name).rpartition("/")[2] for name in location.archives)}
+    )
+
+
+def _fits(location: Location, words: frozenset[str], other: Competition) -> bool:
     required = required_items(other)
     if any(item.names[0] == "*" for item in required):
         return False  # any folders of images are class folders
+    # Of sixty competitions few have their names there: the others are not searched for in a million paths.
+    if not all(_may_be_there(item, words) for item in required):
+        return False
     try:
-        found = find(required, [_location(source, required)])
+        found = find(required, [location])
     except (RunnerError, OSError):
         return False
     return not found.missing(required) and _has_columns(found, other)
+
+
+def _may_be_there(item: RequiredItem, words: frozenset[str]) -> bool:
+    names = (name.split("/")[-1].lower() for name in item.names)
+    return item.is_optional or item.is_test_folder or any("*" in name or name in words for name in names)
 
 
 def _location(source: Path, required: tuple[RequiredItem, ...]) -> Location:
