@@ -3,7 +3,8 @@
 To score an outer fold, the methods are selected and fitted on all other folds, so no row has a part in the
 postprocess that it is scored by. Each of those methods is selected by its gain on inner folds: every one of the
 other folds is left out once more, and predicted by what was fitted on the rest. A method that must be fitted replaces
-a simpler one only if its gain exceeds its standard error.
+a simpler one only if its gain exceeds its standard error. The plain mean of the members fits nothing: it stays unless
+the last member alone is better.
 """
 
 from __future__ import annotations
@@ -219,7 +220,8 @@ class NestedCV:
         for options_of in steps:
             plan, *options = options_of(plan)
             for option in options:
-                if self.gain(plan, option, left_out).exceeds_standard_error:
+                gain = self.gain(plan, option, left_out)
+                if gain.exceeds_standard_error or (_is_plain_mean_of(plan, option) and gain.value > 0):
                     plan = option
         return plan
 
@@ -422,6 +424,11 @@ class NestedCV:
     def _rows_without(self, left_out: LeftOut) -> NDArray[np.int64]:
         rows = np.arange(len(self.rows.ids))
         return np.concatenate([rows[self.slices[fold]] for fold in self._folds_without(left_out)])
+
+
+def _is_plain_mean_of(plan: PostprocessPlan, option: PostprocessPlan) -> bool:
+    """Whether the option is the plain mean of the members, whose last one the plan is: a mean lowers the variance."""
+    return plan.ensemble is EnsembleMethod.LAST and option.ensemble is EnsembleMethod.MEAN
 
 
 def _is_served_by_log_loss(metric: Metric) -> bool:

@@ -394,3 +394,15 @@ def test_class_numbers_are_fitted_and_scored_as_one_hot_targets(metric: Metric) 
     assert one_hot.postprocess() == numbers.postprocess()
     assert one_hot.nested_score() == numbers.nested_score()
     assert one_hot.contributions() == numbers.contributions()
+
+
+def test_the_mean_of_members_stays_where_nothing_distinguishes_it_from_the_last():
+    undecided = 0
+    for seed in range(6):
+        cv = NestedCV.from_rows(draw_rows(BINARY, rows=40, seed=seed, signal=0.3), BINARY)
+        last, mean, *_ = ensemble_options(PostprocessPlan(), 3, cv.task.outputs)
+        gain = cv.gain(last, mean)
+        undecided += gain.value > 0 and not gain.exceeds_standard_error
+        if gain.value > 0:
+            assert cv.select_plan().ensemble is not EnsembleMethod.LAST
+    assert undecided > 0
