@@ -19,7 +19,7 @@ def has_archive_name(name: str) -> bool:
 
 def without_suffixes(name: str) -> str:
     """The name of the content: `train-jpg` for `train-jpg.tar.7z`, `labels.csv` for `labels.csv.zip`."""
-    path = PurePosixPath(name)
+    path = PurePosixPath(whole_name(name) or name)
     while path.suffix.lower() in (*_SUFFIXES, *_SHORT_SUFFIXES):
         path = path.with_suffix("")
     return path.name
@@ -29,6 +29,16 @@ def whole_name(name: str) -> str | None:
     """The archive that a file is one part of: `train.zip` for `train.zip.001`; None if it is no part."""
     whole, _, number = name.rpartition(".")
     return whole if len(number) in (2, 3) and number.isdecimal() and has_archive_name(whole) else None
+
+
+def group_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The parts of each archive in parts, by the first of them; an archive that lacks one is left out."""
+    parts: dict[str, dict[int, str]] = {}
+    for name in names:
+        if whole := whole_name(name):
+            parts.setdefault(whole, {})[int(name.rpartition(".")[2])] = name
+    complete = (numbered for numbered in parts.values() if set(numbered) == set(range(1, len(numbered) + 1)))
+    return {numbered[1]: tuple(numbered[number] for number in sorted(numbered)) for numbered in complete}
 
 
 def join_fix(whole: str, retry_command: str) -> str:

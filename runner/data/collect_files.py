@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.archives.disk_space import require_free
 from runner.archives.extract import ExtractionLimit, declared_size, extract_archive
-from runner.archives.names import without_suffixes
+from runner.archives.names import whole_name, without_suffixes
 from runner.console import Advance, log, progress
 from runner.contract import Competition
 from runner.data.find_files import (
@@ -54,6 +54,11 @@ class _Archive:
     @property
     def path(self) -> Path:
         return self.location.folder / self.name
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The parts of an archive in parts; none of a whole one."""
+        return tuple(self.location.folder / part for part in self.location.parts.get(self.name, ()))
 
 
 def collect_files(
@@ -123,6 +128,7 @@ class _Unpacker:
 
     def _extract_all(self, archives: Sequence[_Archive], found: SearchResult) -> None:
         size = _copied_size(found)
+        archives = [self._whole(archive) for archive in archives]
         for archive in archives:
             with self._deleting_damaged(archive):
                 size += declared_size(archive.path, retry_command=self._source.retry_command)
@@ -131,6 +137,29 @@ class _Unpacker:
             with self._deleting_damaged(archive):
                 self._extract(archive)
 
+    def _whole(self, archive: _Archive) -> _Archive:
+        """The archive; one in parts is joined first, and takes the place of its parts."""
+        if not archive.parts:
+            return archive
+        folder = self._unpack_dir / f"{self._folders}-joined"
+        self._folders += 1
+        name = whole_name(archive.name) or archive.name
+        target = folder / name
+        target.parent.mkdir(parents=True)
+        size = sum(part.stat().st_size for part in archive.parts)
+        require_free(self._unpack_dir, size, "join the parts of archives", self._source.retry_command)
+        with progress(f"joining {name}", size, "B") as advance, target.open("xb") as whole:
+            for part in archive.parts:
+                _hash_file(part, advance, whole.write)
+        if not archive.location.archive:
+            self.used += archive.parts
+        self._limits[archive.outermost] = self._limits.get(archive.outermost, ExtractionLimit.of(size))
+        self._pending = [pending for pending in self._pending if pending is not archive]
+        self.locations = [_without(location, archive) for location in self.locations]
+        return _Archive(
+            Location(folder, (), (name,), archive.location.archive, archive.location.depth), name, archive.outermost
+        )
+
     @contextmanager
     def _deleting_damaged(self, archive: _Archive) -> Iterator[None]:
         """Delete a downloaded archive that is damaged, so that the next try downloads it again."""
@@ -138,7 +167,8 @@ class _Unpacker:
             yield
         except ArchiveError:
             if self._source.is_download:
-                archive.outermost.unlink()
+                for path in _with_other_parts(archive.outermost):
+                    path.unlink()
             raise
 
     def _extract(self, archive: _Archive) -> None:
@@ -167,6 +197,12 @@ class _Unpacker:
         label = archive.location.describe(archive.name) if archive.location.archive else archive.name
         depth = archive.location.depth + 1
         self._add(scan(folder, self._required, archive=label, depth=depth), archive.outermost)
+
+
+def _with_other_parts(path: Path) -> list[Path]:
+    """The file, and if it is one part of an archive all of them."""
+    whole = whole_name(path.name)
+    return [path] if whole is None else [part for part in path.parent.iterdir() if whole_name(part.name) == whole]
 
 
 def _without(location: Location, archive: _Archive) -> Location:

@@ -59,7 +59,7 @@ def choose_files(host: FileSource, slug: str, required: Sequence[RequiredItem], 
         names = list(location.archives)
     elif missing:
         raise missing_error(missing, [location], f"the files of {host.name}", f"{retry_command} --from DIR")
-    chosen = [by_name[name] for name in names]
+    chosen = [by_name[part] for name in names for part in location.parts.get(name, (name,))]
     if len(chosen) > _MANY_FILES and bundles and bundles[0].size <= _MAX_BUNDLE_RATIO * sum(f.size for f in chosen):
         return bundles
     return chosen

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from runner.archives.names import has_archive_name, is_junk, join_fix, whole_name, without_suffixes
+from runner.archives.names import group_parts, has_archive_name, is_junk, join_fix, whole_name, without_suffixes
 from runner.archives.readers import kind_of
 from runner.contract import Competition
 from runner.contract.images import folder_of, templates_of
@@ -41,9 +41,10 @@ class Location:
 
     folder: Path
     files: tuple[str, ...]  # paths below it, without the archives
-    archives: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()  # of those in parts the first part
     archive: str | None = None  # the archive that was extracted here
     depth: int = 0  # the number of archives around it
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an archive in parts, by the first of them
 
     def describe(self, path: str) -> str:
         """A path in this location, as the user knows it."""
@@ -73,6 +74,8 @@ class Match:
     @property
     def files(self) -> tuple[str, ...]:
         """Its files, as paths in the location."""
+        if self.path in self.location.parts:
+            return self.location.parts[self.path]
         return tuple(self.location.below(self.path)) or (self.path,)
 
 
@@ -124,8 +127,13 @@ def listed(names: Sequence[str]) -> Location:
 
 
 def _location(folder: Path, is_archive: Mapping[str, bool], archive: str | None, depth: int) -> Location:
-    files = tuple(file for file, packed in is_archive.items() if not packed)
-    return Location(folder, files, tuple(file for file, packed in is_archive.items() if packed), archive, depth)
+    parts = group_parts(is_archive)
+    other_parts = {part for of_archive in parts.values() for part in of_archive}
+    files = tuple(file for file, packed in is_archive.items() if not packed and file not in other_parts)
+    archives = tuple(
+        file for file, packed in is_archive.items() if file in parts or (packed and file not in other_parts)
+    )
+    return Location(folder, files, archives, archive, depth, parts)
 
 
 def find(required: Iterable[RequiredItem], locations: Sequence[Location]) -> SearchResult:

@@ -91,6 +91,12 @@ def zipped(files: Files, *names: str) -> dict[str, bytes]:
     }
 
 
+def in_parts(name: str, content: bytes, count: int) -> dict[str, bytes]:
+    """`train.zip.001`, `train.zip.002`, ..."""
+    size = -(-len(content) // count)
+    return {f"{name}.{n + 1:03}": content[n * size : (n + 1) * size] for n in range(count)}
+
+
 DOG_LAYOUTS = {
     "laid open": DOG_FILES,
     "deep in folders": under(DOG_FILES, "old/dogs/"),
@@ -102,6 +108,11 @@ DOG_LAYOUTS = {
     },
     "new vintage": {"dog-breed-identification.zip": packed("x.zip", DOG_FILES)},
     "new vintage under another name": {"all (1).zip": packed("x.zip", under(DOG_FILES, "dogs/"))},
+    "a zip in parts": {
+        **zipped(DOG_FILES, "labels.csv", "sample_submission.csv", "test/"),
+        **in_parts("train.zip", packed("x.zip", inside(DOG_FILES, "train/")), 5),
+    },
+    "all in a zip in parts": in_parts("dog-breed-identification.zip", packed("x.zip", DOG_FILES), 2),
     "zips in a zip": {
         "dog-breed-identification.zip": packed(
             "x.zip", zipped(DOG_FILES, "labels.csv", "sample_submission.csv", "train/", "test/")
@@ -325,8 +336,10 @@ def test_the_manifest_lists_the_sources_without_paths_of_this_disk(tmp_path: Pat
     }
 
 
-def test_archives_in_parts_are_told_with_the_command_that_joins_them(tmp_path: Path, workspace: Workspace) -> None:
-    source = write_files(tmp_path / "source", {"labels.csv": b"x", "train.zip.001": b"PK", "train.zip.002": b"x"})
+def test_archives_that_lack_a_part_are_told_with_the_command_that_joins_them(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    source = write_files(tmp_path / "source", {"labels.csv": b"x", "train.zip.001": b"PK", "train.zip.003": b"x"})
     with pytest.raises(DataError) as raised:
         download(DOG, workspace, source)
     whole = source / "train.zip"
