@@ -39,6 +39,10 @@ class DataError(RunnerError):
     """Competition data that is missing, damaged or contradicts itself."""
 
 
+class MissingPackageError(DataError):
+    """Files that only a package reads that is not installed."""
+
+
 class WrongDataError(DataError):
     """Files that are not the data of the competition."""
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from runner.contract.competition import Competition
 from runner.contract.images import folder_of, templates_of
-from runner.contract.labels import Labels, Multiclass
-from runner.contract.targets import Targets, targets_of
+from runner.contract.labels import Coco, Labels, Multiclass, Multilabel
+from runner.contract.targets import Targets, parts_of, targets_of
 from runner.data.classes import (
     IndexRow,
     check_labels,
@@ -158,7 +158,7 @@ def _rows_of_csv(inputs: IndexInputs) -> list[IndexRow]:
     ]
     is_blank = [text is None for text in texts]
     in_names = template_columns(competition.train_images)
-    return _without_duplicates(_without_gaps(rows, is_blank, problems), in_names, problems)
+    return _without_duplicates(_with_all_tags(_without_gaps(rows, is_blank, problems), labels), in_names, problems)
 
 
 def _label_texts(labels: Labels, names: Sequence[str], table: TableRows, problems: ProblemList) -> list[str | None]:
@@ -198,6 +198,18 @@ def _without_gaps(rows: Sequence[IndexRow], is_blank: Sequence[bool], problems: 
         else:
             complete.append(row)
     return complete
+
+
+def _with_all_tags(rows: Sequence[IndexRow], labels: Labels) -> Sequence[IndexRow]:
+    """One row for each image with all of its tags, if the table has a row for each annotation; else the rows."""
+    if not isinstance(labels, Multilabel) or not isinstance(labels.csv, Coco):
+        return rows
+    first: dict[str, IndexRow] = {}
+    tags: dict[str, dict[str, None]] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+        tags.setdefault(row.id, {}).update(dict.fromkeys(parts_of(labels, row.label)))
+    return [row._replace(label=labels.separator.join(tags[row.id])) for row in first.values()]
 
 
 def _without_duplicates(rows: Iterable[IndexRow], in_names: Sequence[str], problems: ProblemList) -> list[IndexRow]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from runner.contract.labels import Binary, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
+from runner.contract.labels import Binary, Coco, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
 from runner.contract.targets import parts_of
 from runner.csv_file import parse_number
 
@@ -58,6 +58,9 @@ def label_text(labels: Labels, columns: Sequence[str], cells: Cells) -> str | No
 
 def _tag_list(labels: Multilabel, cell: str) -> str | None:
     """The tags without repetitions and blanks around them."""
+    if isinstance(labels.csv, Coco) and labels.sep in cell.strip():
+        message = f"has the tag {cell.strip()!r}, which holds {labels.sep!r}, that separates tags"
+        raise LabelError("separator in a tag", message, "say another `sep` of Multilabel in the competition file")
     tags = parts_of(labels, cell) if labels.sep == " " else [tag.strip() for tag in cell.split(labels.sep.strip())]
     text = labels.sep.join(dict.fromkeys(tag for tag in tags if tag))
     return text if text or labels.may_be_empty else None

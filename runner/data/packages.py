@@ -13,7 +13,7 @@ from runner.contract.competition import Competition
 from runner.contract.images import Hdf5, Images, Level, Pixels, templates_of
 from runner.contract.labels import Table, aliases
 from runner.data.image_names import DICOM_SUFFIXES
-from runner.errors import DataError
+from runner.errors import MissingPackageError
 
 # By extra of this package: the files, and the module that reads them.
 _EXTRAS = {
@@ -25,7 +25,7 @@ _EXTRAS = {
 
 
 def require_packages(competition: Competition) -> None:
-    """Raise a DataError if a package is not installed that the competition's files need by their names."""
+    """Raise a MissingPackageError if a package is not installed that the competition's files need by their names."""
     for extra in dict.fromkeys(_extras(competition)):
         _, module = _EXTRAS[extra]
         if find_spec(module) is None:
@@ -33,16 +33,16 @@ def require_packages(competition: Competition) -> None:
 
 
 def import_extra(extra: str) -> Any:
-    """The module that reads the files of an extra; a DataError with the command that installs it."""
+    """The module that reads the files of an extra; a MissingPackageError with the command that installs it."""
     try:
         return import_module(_EXTRAS[extra][1])
     except ImportError as error:
         raise _missing(extra) from error
 
 
-def _missing(extra: str) -> DataError:
+def _missing(extra: str) -> MissingPackageError:
     files, module = _EXTRAS[extra]
-    return DataError(f"{files} need the package {module}, which is not installed", fix=install_command(extra))
+    return MissingPackageError(f"{files} need the package {module}, which is not installed", fix=install_command(extra))
 
 
 def _extras(competition: Competition) -> Iterator[str]:

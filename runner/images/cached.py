@@ -57,13 +57,20 @@ class TargetSize:
 
 
 def open_cached_images(
-    data_dir: Path, names: Sequence[str], preset: Preset, size: int, options: CacheOptions | None = None
+    data_dir: Path,
+    names: Sequence[str],
+    preset: Preset,
+    size: int,
+    options: CacheOptions | None = None,
+    layout: Layout | None = None,
 ) -> ImageReader:
-    """A reader of the index's images at the resolution that a network of this input size needs."""
+    """A reader of the index's images at the resolution that a network of this input size needs, in a layout."""
     target = TargetSize.of(preset, size)
-    if target is None or not names or is_array_path(names[0]):
+    if not names or is_array_path(names[0]):
         return open_images(data_dir, names)
-    files = open_encoded(data_dir, names)
+    files = open_encoded(data_dir, names, layout=layout)
+    if target is None:
+        return files
     cache = open_cache(options, names, repr(target), target.max_pixels, files.layout)
     return CachedImages(files, target, cache)
 

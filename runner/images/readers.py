@@ -17,7 +17,7 @@ from runner.data.hdf5 import Hdf5File
 from runner.data.image_arrays import open_array
 from runner.data.image_names import files_of, is_array_path, parse_array_path, parse_dataset
 from runner.data.manifest import fix_of_file
-from runner.errors import DataError
+from runner.errors import DataError, MissingPackageError
 from runner.images import decode
 from runner.images.decode import FileStamp, read_image, stamp_of
 from runner.images.file_ends import is_complete
@@ -71,19 +71,31 @@ def open_images(data_dir: Path, names: Sequence[str], *, min_side: int | None = 
     return open_encoded(data_dir, names, min_side)
 
 
-def open_encoded(data_dir: Path, names: Sequence[str], min_side: int | None = None) -> EncodedReader:
-    """A reader of images in files, in the layout of the first one that can be read."""
+def open_encoded(
+    data_dir: Path, names: Sequence[str], min_side: int | None = None, layout: Layout | None = None
+) -> EncodedReader:
+    """A reader of images in files, in a layout: without one in that of the first image that can be read."""
     if names and parse_dataset(names[0]):
-        return Datasets(data_dir, names, min_side)
-    return ImageFiles(data_dir, names, _first_layout(data_dir, names), min_side)
+        return Datasets(data_dir, names, min_side, layout)
+    return ImageFiles(data_dir, names, layout or _first_layout(data_dir, names), min_side)
+
+
+def layout_of_first(data_dir: Path, names: Sequence[str]) -> Layout:
+    """The layout of the first image that can be read: that of all."""
+    return open_images(data_dir, names[:_TRIED]).layout
 
 
 def _first_layout(data_dir: Path, names: Sequence[str]) -> Layout:
+    missing: MissingPackageError | None = None
     for name in names[:_TRIED]:
         try:
             return read_layout(data_dir, name)
+        except MissingPackageError as error:
+            missing = error  # unless another image shows that this one is only broken
         except DataError:
             continue
+    if missing:
+        raise missing
     return RGB
 
 
@@ -193,14 +205,18 @@ def cached_digest(path: Path, _stamp: FileStamp | None) -> bytes:
 class Datasets:
     """Images that are datasets of HDF5 files: encoded files, or arrays."""
 
-    def __init__(self, data_dir: Path, names: Sequence[str], min_side: int | None = None) -> None:
-        self._data_dir, self._min_side = data_dir, min_side
+    def __init__(
+        self, data_dir: Path, names: Sequence[str], min_side: int | None = None, layout: Layout | None = None
+    ) -> None:
+        self._data_dir, self._min_side, self._layout = data_dir, min_side, layout
         self._names = [parse_dataset(name) or (name, "") for name in names]
         self._files: dict[str, Hdf5File] = {}
 
     @cached_property
     def layout(self) -> Layout:
-        """That of the first image which can be read."""
+        """The one that is given, or that of the first image which can be read."""
+        if self._layout is not None:
+            return self._layout
         for row in range(min(_TRIED, len(self))):
             try:
                 return layout_of(self._values(row))

@@ -21,12 +21,12 @@ from runner.data.checksums import digest_of_files
 from runner.data.folds import assignment_digest
 from runner.data.image_names import all_files_of
 from runner.data.tabular import read_tabular, standardise_and_impute
-from runner.errors import TrainingError
+from runner.errors import DataError, TrainingError
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
 from runner.images.center_crop import CenterCrop
-from runner.images.readers import ImageReader, open_images
+from runner.images.readers import ImageReader, layout_of_first, open_images
 from runner.images.views import default_views
 from runner.options import Compute, TrainOptions
 from runner.session import Session
@@ -86,7 +86,13 @@ class RowSet:
         """The table's images, reduced to what a network of this input size needs; skipped ones are black."""
         options = CacheOptions(self.session.cache_dir / "images", self.session.compute.cache_bytes)
         preset, paths = self.session.competition.preset, self.table["path"].tolist()
-        images = open_cached_images(self.session.index.data_dir, paths, preset, size, options)
+        # Test images are read as the training images are: the network knows no others.
+        index = self.session.index
+        layout = layout_of_first(index.data_dir, index.train["path"].tolist())
+        images = open_cached_images(index.data_dir, paths, preset, size, options, layout)
+        if images.layout != layout:
+            message = f"the test images have {images.layout}, and the training images {layout}"
+            raise DataError(message, where=index.data_dir, fix="correct the images in the competition file")
         return blank_skipped(images, self.skipped, size)
 
 

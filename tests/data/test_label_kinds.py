@@ -15,6 +15,7 @@ from runner.contract import (
     BINARY_LOG_LOSS,
     LOG_LOSS,
     MEAN_COLUMNWISE_AUC,
+    MEAN_F1,
     NO_FLIP,
     RMSE,
     ROC_AUC,
@@ -443,3 +444,29 @@ def test_tabular_columns_come_from_the_table_of_test_rows(tmp_path: Path) -> Non
     index = build_index(some, tmp_path)
     np.testing.assert_array_equal(read_tabular(some, index, "train"), [[1, 0], [0, 1]])
     np.testing.assert_array_equal(read_tabular(some, index, "test"), [[np.nan, 0], [0, 1]])
+
+
+def annotated(folder: Path, names: list[str], labels: Labels) -> Index:
+    """The index of two images: the first has the first three of these categories, the other the last."""
+    images = [{"id": n, "file_name": f"{n}.png"} for n in range(2)]
+    annotations = [{"id": 9 + n, "image_id": int(n == 3), "category_id": n} for n in range(4)]
+    categories = [{"id": n, "name": name} for n, name in enumerate(names)]
+    write(folder, "train.json", json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    write(folder, "sample_submission.csv", "id,category_name\nt,\n")
+    touch(folder, ["train/0.png", "train/1.png", "test/t.png"])
+    fields = {"metric": MEAN_F1, "train_images": "train/{file_name}", "submission_sep": ","}
+    return build_index(competition(labels, **fields), folder)
+
+
+def test_the_annotations_of_an_image_are_its_tags(tmp_path: Path) -> None:
+    labels = Multilabel(csv=Coco("train.json"), label="category_name", sep=",", may_be_empty=True)
+    index = annotated(tmp_path, ["red fox", "owl", "red fox", "owl"], labels)
+    assert labels_of(index) == ["red fox,owl", "owl"]
+    assert index.classes == ("owl", "red fox")
+    assert not any(problem.kind == "duplicate id" for problem in index.problems)
+
+
+def test_a_category_that_holds_what_separates_tags_is_an_error(tmp_path: Path) -> None:
+    labels = Multilabel(csv=Coco("train.json"), label="category_name", may_be_empty=True)
+    with pytest.raises(ProblemsError, match="has the tag 'red fox', which holds ' ', that separates tags"):
+        annotated(tmp_path, ["red fox", "owl", "owl", "owl"], labels)

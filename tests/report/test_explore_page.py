@@ -100,7 +100,7 @@ def test_the_page_has_a_section_for_each_question(data_dir: Path, tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize(("bands", "dtype"), [(1, np.float32), (2, np.float32), (3, np.uint8), (4, np.uint8)])
+@pytest.mark.parametrize(("bands", "dtype"), [(1, np.float32), (2, np.float32), (3, np.float32), (4, np.uint8)])
 def test_a_page_of_arrays_shows_any_number_of_bands(tmp_path: Path, bands: int, dtype: type) -> None:
     competition = write_arrays(tmp_path, bands, dtype)
     parser = write_and_parse(tmp_path, tmp_path / "explore.html", competition)
