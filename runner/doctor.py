@@ -124,11 +124,12 @@ def _check_host(host: Host, competition: Competition) -> Iterator[CheckResult]:
         yield CheckResult("rules", Status.ERROR, "not accepted", f"accept them at {info.page}/rules")
         return
     yield CheckResult("rules", Status.OK, "accepted")
-    if info.notebooks_only or info.submissions_disabled:
-        detail = "notebooks only, no files" if info.notebooks_only else "the competition takes none"
+    if info.submissions_disabled:
         fix = f"runner {competition.name} run --no-submit"
-        yield CheckResult("submissions", Status.ERROR, detail, fix)
+        yield CheckResult("submissions", Status.ERROR, "the competition takes none", fix)
         return
+    if info.notebooks_only:
+        yield CheckResult("notebooks", Status.OK, "it takes no files: submit RUN uploads a notebook")
     yield _check_limits(host, competition)
 
 

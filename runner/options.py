@@ -50,6 +50,14 @@ class SubmitOptions:
 
 
 @dataclass(frozen=True)
+class NotebookOptions:
+    """Where a notebook runs that predicts or trains on the host's machines."""
+
+    accelerator: str | None = "NvidiaTeslaT4"  # None: the CPU
+    hours: float = 9.0  # after which the host ends its session
+
+
+@dataclass(frozen=True)
 class RehearsalOptions:
     """How many labelled rows a rehearsal hides, and which."""
 

@@ -83,6 +83,10 @@ class Session:
     def submission_file(self, run_name: str) -> Path:
         return self.workspace.submissions_dir(self.name) / f"{run_name}.csv"
 
+    def notebook_file(self, run_name: str) -> Path:
+        """The script that predicts with a run where only notebooks may submit."""
+        return self.workspace.submissions_dir(self.name) / f"{run_name}.notebook.py"
+
     @property
     def redownload_command(self) -> str:
         """The command that replaces the data, from where it came: what every fix of damaged data names."""

@@ -10,17 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from runner.console import log
 from runner.contract import Recipe
 from runner.data.splits import SplitPlan, ensure_split
 from runner.errors import Interrupted
-from runner.hosts.submit import SubmitResult, require_open
+from runner.hosts.submit import SubmitResult, needs_notebook, require_open
 from runner.images.views import choose_views
-from runner.options import PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
+from runner.options import NotebookOptions, PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
 from runner.practice.build import build_practice
 from runner.practice.recipes import practice_recipe
 from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
 from runner.practice.rehearsal_result import RehearsalResult, find_leaderboard, score_rehearsal
 from runner.prediction.score import Score
+from runner.remote.submit import submit_notebook
 from runner.session import Session
 from runner.steps.download import download, is_downloaded
 from runner.steps.predict import predict
@@ -44,6 +46,7 @@ class RunOptions:
     source: Path | None = None  # a folder or archive on this disk instead of the host
     new: bool = False  # train a new run even if there is one of this recipe
     refit: bool = True  # on all labelled rows for the submission, where that takes seconds
+    notebook: NotebookOptions = NotebookOptions()  # where only notebooks may submit
 
 
 @dataclass(frozen=True)
@@ -100,16 +103,28 @@ def run_and_submit(
     """Everything, to the standing on the leaderboard; finished steps are not repeated."""
     _check_tta(session, options.predict)
     # Before hours of training, not after them.
-    _on_main(session, lambda: require_open(session.host, session.competition))
+    info = _on_main(session, lambda: require_open(session.host, session.competition, by_notebook=True))
+    by_notebook = needs_notebook(session.host, session.competition, info)
+    if by_notebook:
+        log.info(f"{info.title} takes notebooks only: at the end one is uploaded that predicts with this run")
     predicted = run_until_submission(session, recipe, options, name=name)
     with _interruption_keeps(predicted.run):
-        result = _on_main(session, lambda: submit(session, predicted.run, options.submit))
+        result = _on_main(session, lambda: _submit(session, predicted.run, options, by_notebook))
     return SubmittedRun(predicted.run, predicted.score, predicted.path, result)
 
 
-def demo(session: Session) -> SubmittedRun:
-    """Everything on practice data, with a network small enough for two cores and a minute."""
-    _on_main(session, lambda: build_practice(session))
+def _submit(session: Session, run: Run, options: RunOptions, by_notebook: bool) -> SubmitResult:
+    if by_notebook:
+        return submit_notebook(session, run, options.submit, options.notebook)
+    return submit(session, run, options.submit)
+
+
+def demo(session: Session, *, notebooks: bool = False) -> SubmittedRun:
+    """Everything on practice data, with a network small enough for two cores and a minute.
+
+    With `notebooks` the practice host takes notebooks only, and runs them on a hidden test set.
+    """
+    _on_main(session, lambda: build_practice(session, notebooks=notebooks))
     return run_and_submit(session, practice_recipe(session.competition), name="demo")
 
 

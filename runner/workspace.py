@@ -59,6 +59,10 @@ class Workspace:
     def submissions_dir(self, competition: str) -> Path:
         return self.root / "submissions" / competition
 
+    def remote_dir(self, competition: str) -> Path:
+        """What was packed for a host's machines, and the notes about it."""
+        return self.root / "remote" / competition
+
     def leaderboards_dir(self, competition: str) -> Path:
         """Downloaded leaderboards, a file each, named by its date."""
         return self.root / "leaderboards" / competition
@@ -79,6 +83,10 @@ class Workspace:
     def for_host(self, host: str) -> Workspace:
         """The practice host has a workspace inside this one: practice files never mix with real ones."""
         return Workspace(self.root / "practice", host, self.is_default) if host == "practice" else self
+
+    def inside(self, name: str) -> Workspace:
+        """A workspace of its own in a folder of this one."""
+        return Workspace(self.root / name, is_default=False)
 
     def command_line(self, *words: str) -> str:
         """A `runner` command for this workspace and its host, to paste."""

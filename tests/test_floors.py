@@ -45,6 +45,7 @@ FLOORS = (
     ("runner.report.page",),
     ("runner.report",),
     ("runner.steps",),
+    ("runner.remote",),
     ("runner.workflow", "runner.doctor"),
     (
         "runner.cli.global_options",

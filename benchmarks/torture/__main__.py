@@ -17,7 +17,10 @@ from benchmarks.torture.attack import Attack
 from benchmarks.torture.campaign import Plan, run_attack, table
 
 # Modules of this package with a constant ATTACK.
-CLASSES = ("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak", "processes", "login")
+CLASSES = (
+    *("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak", "processes", "login"),
+    "notebooks",
+)
 # `ray_engine` needs an extra, and is named by `--only`.
 
 _KAGGLE_MODULES = ("kagglesdk.competitions.types.competition_api_service", "kagglesdk.kaggle_http_client")

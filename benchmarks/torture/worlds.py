@@ -94,8 +94,11 @@ STEPS = (
 )
 
 
-def create_world(workspace: Path) -> None:
-    """A workspace with the competition's file and its practice host, as `demo` leaves it before `download`."""
+def create_world(workspace: Path, *, hidden: bool = False) -> None:
+    """A workspace with the competition's file and its practice host, as `demo` leaves it before `download`.
+
+    With `hidden` the host takes notebooks only, and reruns them on the same test set.
+    """
     write_plugin(workspace, COMPETITION)
     source = workspace.with_name(f"{workspace.name}-source")
     write_dataset(source, train=36, test=12)
@@ -114,6 +117,7 @@ def create_world(workspace: Path) -> None:
                 for n in range(1, _TEAMS + 1)
             ],
             daily_limit=1000,
+            hidden={"sample_submission.csv": source / "sample_submission.csv"} if hidden else {},
         ),
     )
     shutil.rmtree(source)

@@ -65,6 +65,7 @@ _CONFLICTS = (
     Conflict("--folds", ("--holdout",), "rows are split in one way"),
     Conflict("--best", ("FILE|RUN",), "it chooses the runs itself"),
     Conflict("--all", ("COMPETITION",), "it is every competition"),
+    Conflict("--dry-run", ("--best",), "one notebook is built, of the run that is named"),
     Conflict("--quiet", ("--verbose",), "the one prints less, the other more"),
 )
 

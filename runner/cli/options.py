@@ -10,7 +10,7 @@ import click
 
 from runner.cli.flag_conflicts import check_effect
 from runner.cli.value_types import BackboneArg, BatchSize, Device, LearningRate, LocalPath, Number, Sizes, Views
-from runner.options import Compute, PredictOptions, TrainOptions
+from runner.options import Compute, NotebookOptions, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
     from runner.contract import Recipe
@@ -148,6 +148,25 @@ _PREDICT = (
 )
 
 
+_NOTEBOOK = (
+    click.option(
+        "--accelerator",
+        default="NvidiaTeslaT4",
+        show_default=True,
+        metavar="NAME|none",
+        help="What a notebook on Kaggle computes on.",
+    ),
+    click.option(
+        "--hours",
+        type=Number(0.1, 12),
+        default=9.0,
+        show_default=True,
+        metavar="H",
+        help="The longest that a notebook on Kaggle may run.",
+    ),
+)
+
+
 def _decorator(options: Sequence[Callable[[Any], Any]]) -> Callable[[Function], Function]:
     """All of these options on one function, in the order in which help shows them."""
 
@@ -163,6 +182,7 @@ new_option = click.option("--new", is_flag=True, help="Train a new run, even if 
 compute_options = _decorator(_COMPUTE)
 recipe_options = _decorator(_RECIPE)
 predict_options = _decorator(_PREDICT)
+notebook_options = _decorator(_NOTEBOOK)
 
 
 def read_compute(options: dict[str, Any]) -> Compute:
@@ -187,6 +207,12 @@ def read_train_options(options: dict[str, Any]) -> TrainOptions:
 def read_predict_options(options: dict[str, Any]) -> PredictOptions:
     """How to predict, from the flags."""
     return PredictOptions(options["tta"], options["snapshots"])
+
+
+def read_notebook_options(options: dict[str, Any]) -> NotebookOptions:
+    """Where a notebook runs, from the flags."""
+    accelerator = options["accelerator"]
+    return NotebookOptions(None if accelerator == "none" else accelerator, options["hours"])
 
 
 def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:

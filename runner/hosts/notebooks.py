@@ -79,6 +79,7 @@ class PushedKernel:
     version: int
     url: str = ""
     source: str = ""  # its script, where the host told it
+    accelerator: str = ""  # where the host told it
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class Quota:
     def left(self) -> timedelta:
         """What is left of it; never below 0."""
         return max(self.allowed - self.used, timedelta(0))
+
+
+def is_same_script(one: str, other: str) -> bool:
+    """Whether two texts are one script, although a host may change blanks at its end, and its line ends."""
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
 
 
 class NotebookHost(Protocol):

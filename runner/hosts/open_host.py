@@ -5,7 +5,10 @@ from __future__ import annotations
 from runner.contract import Competition
 from runner.errors import UsageError
 from runner.hosts.kaggle import KaggleDataset, KaggleHost
+from runner.hosts.kaggle.notebooks import KaggleNotebooks
+from runner.hosts.notebooks import NotebookHost
 from runner.hosts.practice import PracticeHost
+from runner.hosts.practice_notebooks import PracticeNotebooks
 from runner.hosts.protocol import FileSource, Host
 from runner.workspace import Workspace
 
@@ -16,7 +19,9 @@ def open_host(name: str, competition: Competition, workspace: Workspace, *, rema
     `remake` is the fix of a damaged practice host; without it, what brings a demo's host again.
     """
     if name == "practice":
-        return PracticeHost(competition, workspace.practice_host_dir(competition.name), remake=remake)
+        host = PracticeHost(competition, workspace.practice_host_dir(competition.name), remake=remake)
+        host.before_grading = _notebooks_of(host).run_reruns
+        return host
     return KaggleHost(competition, name=name)
 
 
@@ -28,3 +33,15 @@ def open_mirror(name: str, competition: Competition, workspace: Workspace) -> Fi
     if not isinstance(host, KaggleHost):
         raise UsageError("only Kaggle has mirrors", fix=f"runner --host kaggle {competition.name} download --mirror")
     return KaggleDataset(host, competition.mirror)
+
+
+def open_notebooks(host: Host) -> NotebookHost:
+    """The notebooks of a host, with its account and connection."""
+    if isinstance(host, PracticeHost):
+        return _notebooks_of(host)
+    assert isinstance(host, KaggleHost), host.name
+    return KaggleNotebooks(host)
+
+
+def _notebooks_of(host: PracticeHost) -> PracticeNotebooks:
+    return PracticeNotebooks(host.folder / "notebooks", {host.competition.slug: host})

@@ -75,7 +75,7 @@ def create_practice_competition(competition: Competition, folder: Path, data: Pr
     """Create the folder of a practice host; an earlier one is removed."""
     # The marker goes first: until the end, a kill leaves a folder that is known to be incomplete.
     remove_host_marker(folder)
-    for old in ("files", "hidden", "submissions"):
+    for old in ("files", "hidden", "submissions", "notebooks"):
         if (folder / old).exists():
             shutil.rmtree(folder / old)
     copies = {f"files/{name}": path for name, path in data.files.items()} | _sample_files(competition, data.sample)
@@ -188,9 +188,15 @@ class PracticeHost:
             raise HostError(f"{self.competition.title} takes notebooks only, no files", where=self.folder)
         return self._take(slug, path.name, message, path)
 
-    def open_submission(self, slug: str, file_name: str, message: str) -> str:
-        """Take a submission whose file a rerun has still to write; its reference."""
-        return self._take(slug, file_name, message, None)
+    def open_submission(self, slug: str, file_name: str, message: str, note: Callable[[str], None]) -> str:
+        """Take a submission whose file a rerun has still to write; its reference, which is noted before it counts."""
+        return self._take(slug, file_name, message, None, note)
+
+    def waits_for_file(self, ref: str) -> bool:
+        """Whether there is a submission of this reference whose file is still to come."""
+        record = self._submissions / f"{ref}.json"
+        is_pending = record.is_file() and _read_record(record).status is Status.PENDING
+        return is_pending and not (self._submissions / f"{ref}.csv").exists()
 
     def close_submission(self, ref: str, path: Path | None, error: str = "") -> None:
         """Add the file that the rerun has written, or the reason why there is none."""
@@ -202,13 +208,21 @@ class PracticeHost:
             record = _read_record(self._submissions / f"{ref}.json")
             self._write_record(replace(record, status=Status.ERROR, error=error))
 
-    def _take(self, slug: str, file_name: str, message: str, path: Path | None) -> str:
+    def _take(
+        self,
+        slug: str,
+        file_name: str,
+        message: str,
+        path: Path | None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> str:
         marker = self._read_marker(slug)
         with locked(self.folder / ".lock"):
             limits = self._limits(marker)
             if limits.left_today == 0:
                 raise limit_error(self.competition, limits, self._clock())
             ref = str(max((int(ref) for ref in self._refs()), default=0) + 1)
+            note(ref)
             if path is not None:
                 with atomic_path(self._submissions / f"{ref}.csv") as temporary:
                     shutil.copyfile(path, temporary)

@@ -151,7 +151,7 @@ class PracticeNotebooks:
         with locked(self._kernel_dir(slug) / ".lock"):
             number = self._newest(slug) + 1
             version = self._version(slug, number)
-            version.folder.mkdir(parents=True)
+            version.folder.mkdir(parents=True, exist_ok=True)  # a killed push may have made it
             version.script.write_text(kernel.source, encoding="utf-8")
             write_json(version.folder / "kernel.json", asdict(kernel))
             _write_state(version, KernelState(KernelStatus.QUEUED))
@@ -219,10 +219,12 @@ class PracticeNotebooks:
             raise HostError(f"version {pushed.version} of {pushed.ref} has not ended well", where=version.folder)
         if not (version.output_dir / file_name).is_file():
             raise HostError(f"the kernel has no output file {file_name}", where=version.output_dir)
-        ref = self.hosts[slug].open_submission(slug, file_name, message)
         rerun = {"slug": slug, "kernel": version.slug, "version": version.number, "file": file_name}
-        write_json(self.folder / "reruns" / f"{slug}-{ref}.json", {**rerun, "ref": ref})
-        return ref
+
+        def note(ref: str) -> None:
+            write_json(self.folder / "reruns" / f"{slug}-{ref}.json", {**rerun, "ref": ref})
+
+        return self.hosts[slug].open_submission(slug, file_name, message, note)
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -243,10 +245,14 @@ class PracticeNotebooks:
 
     def run_reruns(self) -> None:
         """Rerun the kernels of all code submissions that are pending, on the hidden test set."""
+        if not any((self.folder / "reruns").glob("*.json")):
+            return
         with locked(self.folder / "reruns" / ".lock"):
             for note in sorted((self.folder / "reruns").glob("*.json")):
                 rerun = read_json(note)
-                self._rerun(self._version(rerun["kernel"], rerun["version"]), rerun)
+                # Without its submission the note is of a command that was killed between the two.
+                if self.hosts[rerun["slug"]].waits_for_file(rerun["ref"]):
+                    self._rerun(self._version(rerun["kernel"], rerun["version"]), rerun)
                 note.unlink()
 
     def end_sessions(self) -> None:

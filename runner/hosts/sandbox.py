@@ -28,7 +28,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS
 
 # Read by Python before the script begins, and by each of its child processes.
 _GUARD = '''"""No network, and no package that a test has taken away."""
-import os, socket, sys
+import os, signal, socket, sys, threading
 
 def _refused(self, address, *more):
     if self.family in (socket.AF_INET, socket.AF_INET6):
@@ -50,6 +50,13 @@ class _Missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, _Missing())
+
+def _end_with_parent():
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=_end_with_parent, daemon=True).start()
 '''
 
 
@@ -74,7 +81,7 @@ class Sandbox:
             [sys.executable, str(self.script)],
             cwd=self.output_dir,
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its end tells the session that nobody waits for it any more
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # one signal ends its children, too
@@ -95,6 +102,8 @@ class Sandbox:
         finally:
             timer.cancel()
             _kill(process.pid)
+            if process.stdin is not None:
+                process.stdin.close()
         if is_late.is_set():
             return KernelState(KernelStatus.ERROR, f"the session was ended at its limit of {self.seconds:.0f} s")
         if _fingerprint(self.inputs) != before:

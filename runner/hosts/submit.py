@@ -52,15 +52,23 @@ class SubmitResult:
     standings: tuple[Standing, ...]
 
 
-def require_open(host: Host, competition: Competition) -> CompetitionInfo:
-    """The competition's info; HostError if it takes no files from this account. Called before training, not after."""
+def needs_notebook(host: Host, competition: Competition, info: CompetitionInfo) -> bool:
+    """Whether the host takes notebooks only, by what it says; Kaggle also by the competition's file."""
+    return info.notebooks_only or (competition.notebooks_only and host.name == "kaggle")
+
+
+def require_open(host: Host, competition: Competition, *, by_notebook: bool = False) -> CompetitionInfo:
+    """The competition's info; HostError if it takes no files from this account. Called before training, not after.
+
+    `by_notebook`: a notebook is submitted, not a file.
+    """
     info = host.fetch_info(competition.slug)
     name = competition.name
-    if info.notebooks_only or (competition.notebooks_only and host.name == "kaggle"):
+    if needs_notebook(host, competition, info) and not by_notebook:
         raise HostError(
             f"{info.title} takes notebooks only, no files",
             where=info.page,
-            fix=f"submit from a notebook there; train and predict here: `{command(name, 'run', '--no-submit')}`",
+            fix=f"name a run, which is submitted by a notebook: `{command(name, 'submit', 'RUN')}`",
         )
     if info.submissions_disabled:
         closed = f": it closed on {info.deadline:%Y-%m-%d}" if info.deadline and info.is_over(host.now()) else ""
@@ -89,10 +97,12 @@ class Submitter:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     find_files: Callable[[], Mapping[str, KnownFile]] = dict  # the submission files here, by file tag
+    send_notebook: Callable[[str], str] | None = None  # submits one with a message, instead of a file
+    score_timeout: float = SCORE_TIMEOUT
 
     def submit(self, path: Path, run_info: RunInfo, options: SubmitOptions) -> SubmitResult:
         """Submit the file and record it at once; wait for its scores and record them too."""
-        info = require_open(self.host, self.competition)
+        info = require_open(self.host, self.competition, by_notebook=self.send_notebook is not None)
         # Between the check for a duplicate and the upload no other process here may submit.
         with self._submitting():
             entry = self._sender.send_once(path, run_info, options)
@@ -135,7 +145,7 @@ class Submitter:
                     if submission.status is not Status.PENDING:
                         return submission
                 if watch.seconds == 0:
-                    log.info(f"waiting for the score, until {_in(SCORE_TIMEOUT)} at most")
+                    log.info(f"waiting for the score, until {_in(self.score_timeout)} at most")
                 self._require_patience(ref, watch.seconds, watch.seconds - answered, error)
                 self.sleep(delay)
                 watch.slept += delay
@@ -145,7 +155,7 @@ class Submitter:
     def _require_patience(self, ref: str, waited: float, unanswered: float, error: UnreachableError | None) -> None:
         """HostError if the score is not worth waiting for any longer."""
         fix = f"runner {self.competition.name} standings --refresh"
-        if waited >= SCORE_TIMEOUT:
+        if waited >= self.score_timeout:
             raise HostError(f"submission {ref} is still not scored after {waited / 60:.0f} minutes", fix=fix)
         if error is not None and unanswered >= _UNREACHABLE_TIMEOUT:
             minutes = f"{unanswered / 60:.0f} minutes"
@@ -163,7 +173,7 @@ class Submitter:
 
     @property
     def _sender(self) -> Sender:
-        return Sender(self.host, self.competition, self.ledger_file, self.find_files, self.sleep)
+        return Sender(self.host, self.competition, self.ledger_file, self.find_files, self.sleep, self.send_notebook)
 
     def _submitting(self) -> AbstractContextManager[None]:
         return locked(self.ledger_file.with_name(f".submit-{self.competition.name}.lock"))

@@ -39,16 +39,17 @@ def require_practice_data(competition: Competition) -> None:
         )
 
 
-def build_practice(session: Session, *, seed: int = _SEED, scale: float = 1.0) -> None:
+def build_practice(session: Session, *, seed: int = _SEED, scale: float = 1.0, notebooks: bool = False) -> None:
     """Build the practice host of the session's competition, unless one of this seed and scale exists.
 
     `scale` multiplies the number of images. Another seed or scale replaces the host and its submissions: their scores
-    mean nothing for other images.
+    mean nothing for other images. With `notebooks` it takes notebooks only, and its test set is hidden.
     """
     competition = session.competition
     require_practice_data(competition)
     folder = session.workspace.practice_host_dir(competition.name)
     origin = {"seed": seed, "scale": scale, "leaderboard": _LEADERBOARD_VERSION}
+    origin |= {"notebooks": 1} if notebooks else {}
     with locked(folder.parent / f".{competition.name}.lock"):
         if read_origin(folder, fix=remake_fix(folder, competition.name)) == origin:
             return
@@ -77,13 +78,17 @@ def _create_host(
 ) -> None:
     from runner.practice.archives import write_archive
     from runner.practice.leaderboard import practice_leaderboard
+    from runner.practice.notebooks import public_archives
 
+    public = public_archives(data) if origin.get("notebooks") else data.archives
+    hidden = [archive for archive in data.archives if archive not in public]
     grader = create_grader(competition, data, temporary, seed=int(origin["seed"]))
     create_practice_competition(
         competition,
         folder,
         PracticeData(
-            files={archive.name: write_archive(archive, temporary / "files") for archive in data.archives},
+            files={archive.name: write_archive(archive, temporary / "files") for archive in public},
+            hidden={archive.name: write_archive(archive, temporary / "hidden") for archive in hidden},
             sample=grader.sample,
             classes=data.classes,
             solution=grader.solution,

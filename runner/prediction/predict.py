@@ -51,12 +51,15 @@ def most_trained_folds(folds: Sequence[FoldRun]) -> tuple[FoldRun, ...]:
     return tuple(fold for fold, count in zip(folds, counts, strict=True) if count == max(counts))
 
 
-def predict_fold(fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View]) -> None:
+def predict_fold(
+    fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View], subsets: Sequence[str] = ("valid", "test")
+) -> None:
     """Write each model's probabilities for validation and test rows; views already predicted are not repeated."""
     device = get_accelerator(fold.session.compute).device
     for model in models:
         network: Network | None = None
-        for subset, rows in (("valid", fold.valid), ("test", fold.test)):
+        for subset in subsets:
+            rows = fold.valid if subset == "valid" else fold.test
             if not len(rows):
                 continue
             path = predictions_file(fold.folder, model.name, subset)
@@ -64,7 +67,7 @@ def predict_fold(fold: FoldRun, models: Sequence[Snapshot], views: Sequence[View
             missing = [view for view in views if known is None or repr(view) not in known.view_ids]
             if missing:
                 network = network or load_snapshot(fold, model).to(device)
-                predicted = _predict(
+                predicted = predict_rows(
                     fold, network, model, rows, missing, title=f"fold {fold.number} {model.name} {subset}"
                 )
                 if PartialState().is_main_process:
@@ -115,9 +118,10 @@ def _merged(known: ViewPredictions | None, new: ViewPredictions, wanted: Sequenc
     )
 
 
-def _predict(
+def predict_rows(
     fold: FoldRun, network: Network, model: Snapshot, rows: RowSet, views: Sequence[View], *, title: str
 ) -> ViewPredictions:
+    """One network's probabilities for these rows, in every view."""
     on_features = fold.recipe.stages[model.stage].mode is TrainMode.FEATURES
     build_loader = _feature_loader if on_features else _image_loader
     loader = build_loader(fold, network, model, rows, views)

@@ -45,18 +45,19 @@ def submit(session: Session, what: Path | Run, options: SubmitOptions = SubmitOp
             fix="name a FILE that exists" if isinstance(what, Path) else session.command("predict", "--run", what.name),
         )
     if isinstance(what, Run):
-        _require_current(session, what)
+        require_current(session, what)
     check(session, path)
-    run_info = RunInfo() if isinstance(what, Path) else _run_info(what, session.workspace.root)
-    return _submitter(session).submit(path, run_info, options)
+    run_info = RunInfo() if isinstance(what, Path) else run_info_of(what, session.workspace.root)
+    return submitter_of(session).submit(path, run_info, options)
 
 
 def refresh_standings(session: Session) -> None:
     """Fetch scores, submissions made elsewhere, and leaderboards; the ledger gets what it lacks."""
-    _submitter(session).refresh()
+    submitter_of(session).refresh()
 
 
-def _submitter(session: Session) -> Submitter:
+def submitter_of(session: Session) -> Submitter:
+    """Submits this session's files, and writes its ledger."""
     return Submitter(
         session.host,
         session.competition,
@@ -70,17 +71,18 @@ def _known_files(session: Session) -> dict[str, KnownFile]:
     """The submission files of the runs here, by file tag."""
     files = {}
     for run in find_runs(session.workspace, session.name):
-        path = session.submission_file(run.name)
-        try:
-            sha256, run_info = file_sha256(path), _run_info(run, None)
-        except (RunnerError, OSError) as error:
-            log.debug(f"run {run.name} is left out: {error}")
-            continue
-        files[file_tag(sha256)] = KnownFile(sha256, run_info)
+        # A notebook's script is beside the file of the run that it predicts with.
+        for path in (session.submission_file(run.name), session.notebook_file(run.name)):
+            try:
+                sha256, run_info = file_sha256(path), run_info_of(run, None)
+            except (RunnerError, OSError) as error:
+                log.debug(f"{path.name} of run {run.name} is left out: {error}")
+                continue
+            files[file_tag(sha256)] = KnownFile(sha256, run_info)
     return files
 
 
-def _require_current(session: Session, run: Run) -> None:
+def require_current(session: Session, run: Run) -> None:
     """Raise a RunnerError if the run's submission is older than what it was made from."""
     if reason := stale_reason(session.workspace, run):
         raise RunnerError(
@@ -103,13 +105,19 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
             log.warning(f"run {run.name} is left out: {overview.damage}")
         elif overview.cv and stale_reason(session.workspace, run):
             warn_if_stale(session.workspace, run)
-        elif overview.cv and path.is_file() and file_tag(file_sha256(path)) not in submitted:
+        elif overview.cv and path.is_file() and not _tags_of(session, run) & submitted:
             scored.append((overview.cv["value"], run))
     scored.sort(key=lambda pair: session.competition.metric.sort_key(pair[0]))
     limits = session.host.fetch_limits(session.competition.slug)
     if scored and limits.left_today <= 0:
         raise limit_error(session.competition, limits, session.host.now())
     return [run for _, run in scored[: min(count, limits.left_today)]]
+
+
+def _tags_of(session: Session, run: Run) -> set[str]:
+    """The tags of what is submitted of a run: its file, or the script that predicts with it."""
+    files = (session.submission_file(run.name), session.notebook_file(run.name))
+    return {file_tag(file_sha256(path)) for path in files if path.is_file()}
 
 
 def _recorded_tags(session: Session, rejected: set[str]) -> set[str]:
@@ -125,7 +133,8 @@ def _recorded_tags(session: Session, rejected: set[str]) -> set[str]:
     }
 
 
-def _run_info(run: Run, workspace_root: Path | None) -> RunInfo:
+def run_info_of(run: Run, workspace_root: Path | None) -> RunInfo:
+    """What the ledger keeps of a run; without a folder the commit is left out."""
     score = run.read_score()
     cv = score["cv"] if score else None
     return RunInfo(

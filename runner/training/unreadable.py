@@ -129,6 +129,11 @@ def read_skipped(run: Run) -> SkippedImages:
     )
 
 
+def write_skipped(run: Run, skipped: SkippedImages) -> None:
+    """Write which images a run skips."""
+    write_json(run.skipped_file, asdict(skipped), format=_FORMAT)
+
+
 def copy_skipped(original: Run, run: Run) -> None:
     """A refit skips the images that its original skipped."""
     if original.skipped_file.exists():

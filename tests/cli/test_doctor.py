@@ -98,9 +98,16 @@ def test_rules_not_accepted_are_an_error_with_their_page(server: KaggleServer, c
     assert "https://www.kaggle.com/competitions/shapes/rules" in results["rules"][0]["fix"]
 
 
-@pytest.mark.parametrize("field", ["notebooks_only", "submissions_disabled"])
-def test_a_competition_that_takes_no_files_is_an_error(server: KaggleServer, cli: Runner, field: str) -> None:
-    setattr(server.competitions["shapes"], field, True)
+def test_a_competition_that_takes_notebooks_only_is_told(server: KaggleServer, cli: Runner) -> None:
+    server.competitions["shapes"].notebooks_only = True
+    code, results = run_doctor(cli, "shapes")
+    assert code == 0
+    assert results["notebooks"][0]["status"] == "ok"
+    assert results["submissions"][0]["status"] == "ok"
+
+
+def test_a_competition_that_takes_no_submissions_is_an_error(server: KaggleServer, cli: Runner) -> None:
+    server.competitions["shapes"].submissions_disabled = True
     code, results = run_doctor(cli, "shapes")
     assert code == 1
     assert results["submissions"][0]["status"] == "error"

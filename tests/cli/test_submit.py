@@ -163,13 +163,23 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
     assert "used up" in refused.err
 
 
-def test_a_notebooks_only_competition_stops_before_training(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+def test_a_notebooks_only_competition_is_told_before_training(server: KaggleServer, cli: Runner, shapes: Path) -> None:
     server.competitions["shapes"].notebooks_only = True
+    server.fail_always("ListDataFiles", refuses(403, "no"))
     result = cli("shapes", "run")
     assert result.code == 1
-    assert "notebooks only" in result.err
+    assert "Shapes takes notebooks only: at the end one is uploaded" in result.err
     assert not (shapes / "data" / "shapes").exists()
-    assert not (shapes / "runs" / "shapes").exists()
+
+
+def test_a_file_is_refused_where_only_notebooks_may_submit(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+    cli("shapes", "download")
+    server.competitions["shapes"].notebooks_only = True
+    result = cli("shapes", "submit", write(shapes))
+    assert result.code == 1
+    assert "takes notebooks only, no files" in result.err
+    assert "runner shapes submit RUN" in result.err
+    assert cli("shapes", "submit", write(shapes), "--dry-run").code == 2
 
 
 def test_an_address_names_its_competition(server: KaggleServer, cli: Runner, shapes: Path) -> None:

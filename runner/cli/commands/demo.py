@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from runner.cli.completion import complete_competitions
@@ -11,8 +13,9 @@ from runner.cli.print_json import print_json
 
 @command("demo", all_processes=True)
 @click.argument("names", metavar="[COMPETITION]...", nargs=-1, shell_complete=complete_competitions)
+@click.option("--notebooks", is_flag=True, help="As where only notebooks may submit: one runs on a hidden test set.")
 @click.option("--all", "all_competitions", is_flag=True, help="All competitions that have practice data.")
-def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool) -> None:
+def demo(options: GlobalOptions, names: tuple[str, ...], notebooks: bool, all_competitions: bool) -> None:
     """Run everything on practice data, graded on a practice leaderboard: no account, no GPU, no network."""
     from runner.practice.build import practice_names, require_practice_data
 
@@ -30,7 +33,9 @@ def demo(options: GlobalOptions, names: tuple[str, ...], all_competitions: bool)
     made = []
     for competition in competitions:
         session = options.session(competition=competition, creates=True)
-        finished = run_demo(session)
+        if notebooks:  # its host takes no files, so it is not the one of the other demo
+            session = replace(session, workspace=options.root_workspace.inside("notebooks-demo").for_host("practice"))
+        finished = run_demo(session, notebooks=notebooks)
         if options.as_json:
             page = write_report(session, finished.run).path
             made.append({**plain_run(session, finished.run), **plain_submission(finished.result), "page": page})

@@ -38,6 +38,7 @@ from runner.hosts.notebooks import (
     PushedKernel,
     Quota,
     QuotaError,
+    is_same_script,
 )
 from runner.hosts.protocol import UnconfirmedError
 
@@ -172,7 +173,11 @@ class KaggleNotebooks:
 
         def find() -> PushedKernel | None:
             known = self.find_kernel(kernel.ref)
-            is_new = known and known.source == kernel.source and (before is None or known.version > before.version)
+            is_new = (
+                known
+                and is_same_script(known.source, kernel.source)
+                and (before is None or known.version > before.version)
+            )
             return known if is_new else None
 
         return self._once(send, find, context, f"the kernel {kernel.ref}", page)

@@ -46,11 +46,12 @@ def parse_kernel_state(payload: dict[str, Any]) -> KernelState:
 def parse_kernel(payload: dict[str, Any], ref: str) -> PushedKernel:
     """The newest version and its script, from GetKernel."""
     metadata, blob = payload.get("metadata"), payload.get("blob")
-    version = parse_int(metadata.get("currentVersionNumber")) if isinstance(metadata, dict) else None
+    metadata = metadata if isinstance(metadata, dict) else {}
+    version = parse_int(metadata.get("currentVersionNumber"))
     source = blob.get("source") if isinstance(blob, dict) else None
     if version is None or version < 1 or not isinstance(source, str):
         raise InvalidAnswerError(f"no version of a kernel, but {describe(payload)}")
-    return PushedKernel(ref, version, source=source)
+    return PushedKernel(ref, version, source=source, accelerator=_text(metadata.get("machineShape")))
 
 
 def parse_pushed(payload: dict[str, Any], ref: str, source: str) -> PushedKernel:

@@ -1,0 +1,191 @@
+"""The package: one file with the runner, the competition's file and a run, the same bytes for the same content.
+
+It is a zip under another suffix, because Kaggle unpacks the zips of a dataset. Its name has the beginning of its
+digest, so that the dataset's list of files tells whether it is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import competitions
+import runner
+from competitions import file_of
+from runner.contract.recipe import FORMAT as RECIPE_FORMAT
+from runner.csv_file import write_csv
+from runner.errors import RunnerError, UsageError
+from runner.prediction.blend import postprocess_file
+from runner.prediction.postprocess import read_postprocess
+from runner.session import Session
+from runner.training.run import Run, find_run
+from runner.training.snapshots import file_sha256
+from runner.workspace import write_json
+
+PACKAGE_FORMAT = 1
+MANIFEST, LABELLED, SUFFIX = "package.json", "labelled.csv", ".pyz"
+
+_MODIFIED = (1980, 1, 1, 0, 0, 0)  # the same bytes every time
+_STORED = (".safetensors", ".npz", ".jpg", ".png")  # what does not get smaller
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package on this disk."""
+
+    path: Path
+    digest: str  # SHA-256 of the file
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A model with a weight in the submission, and the name that the postprocess has for it."""
+
+    member: str
+    run: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What package.json says about a run to predict with."""
+
+    competition: str
+    slug: str
+    run: str  # whose postprocess is applied
+    models: tuple[PackedModel, ...]
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]  # of labelled.csv
+
+
+def build_package(session: Session, run: Run, folder: Path) -> Package:
+    """The package to predict with a run, written into `folder`."""
+    if not postprocess_file(run).exists():
+        raise UsageError(
+            f"{run.name} is not predicted yet, so nothing says how its models become a submission",
+            where=run.folder,
+            fix=session.command("predict", "--run", run.name),
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        staging = Path(temporary)
+        stage_code(session, staging)
+        table = session.index.train
+        write_csv(staging / LABELLED, list(table.columns), table.itertuples(index=False, name=None))
+        models = weighted_models(run)
+        _stage_runs(session, run, models, staging / "runs")
+        manifest = Manifest(
+            session.name, session.competition.slug, run.name, models, session.index.classes, tuple(table.columns)
+        )
+        write_json(staging / MANIFEST, asdict(manifest), format=PACKAGE_FORMAT)
+        return pack(staging, folder)
+
+
+def weighted_models(run: Run) -> tuple[PackedModel, ...]:
+    """The models with a weight in a run's submission, the heaviest first."""
+    postprocess = read_postprocess(postprocess_file(run))
+    weights = {name: weight for name, weight in zip(postprocess.members, postprocess.weights, strict=True) if weight}
+    of_one = run.name if not run.read_members() else run.read_members()[0]
+    models = []
+    for member in sorted(weights, key=lambda name: -weights[name]):
+        owner, _, model = member.rpartition(":")
+        models.append(PackedModel(member, owner or of_one, model))
+    return tuple(models)
+
+
+def stage_code(session: Session, staging: Path) -> None:
+    """Copy the runner, the shipped competitions, and the competition's own file in the place of a shipped one."""
+    plugin = file_of(session.name)
+    if plugin is None:
+        raise UsageError(
+            f"{session.name} has no competition file, so it cannot be packed", fix="write it into competitions/"
+        )
+    for package in (runner, competitions):
+        source = Path(package.__file__ or "").parent
+        for path in _content_of(source):
+            _copy(path, staging / source.name / path.relative_to(source))
+    _copy(plugin, staging / "competitions" / f"{session.name.replace('-', '_')}.py")
+
+
+def pack(staging: Path, folder: Path) -> Package:
+    """The package of everything in a folder, named by its digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{staging.name}.part"
+    try:
+        pack_files({path.relative_to(staging).as_posix(): path for path in _content_of(staging)}, part)
+        digest = file_sha256(part)
+        path = folder / package_name(digest)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return Package(path, digest)
+
+
+def pack_files(files: Mapping[str, Path], target: Path) -> None:
+    """Write the files into a zip, under these names and in this order."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, path in files.items():
+            method = zipfile.ZIP_STORED if path.suffix in _STORED else zipfile.ZIP_DEFLATED
+            with path.open("rb") as source, archive.open(_member(name, method), "w", force_zip64=True) as member:
+                shutil.copyfileobj(source, member, 1 << 20)
+
+
+def package_name(digest: str) -> str:
+    """The name of a package's file."""
+    return f"package-{digest[:16]}{SUFFIX}"
+
+
+def _member(name: str, method: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _MODIFIED)
+    info.compress_type, info.external_attr, info.create_system = method, 0o644 << 16, 3
+    return info
+
+
+def _content_of(folder: Path) -> Iterator[Path]:
+    """The files below a folder in one order, without what Python has compiled."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            yield path
+
+
+def _stage_runs(session: Session, run: Run, models: tuple[PackedModel, ...], runs: Path) -> None:
+    """Copy what inference needs of each run: recipe, folds, snapshots' records, and the weights of these models."""
+    _copy(postprocess_file(run), runs / run.name / "postprocess.json")
+    for name in dict.fromkeys(model.run for model in models):
+        part = find_run(session.workspace, session.name, name)
+        wanted = {model.model for model in models if model.run == name}
+        recipe = replace(part.read_recipe(), from_run=None, weights=None, pretrained=False)
+        write_json(runs / name / "recipe.json", recipe.to_dict(), format=RECIPE_FORMAT)
+        for file in (part.folds_file, part.folds_file.with_suffix(".json"), part.skipped_file, postprocess_file(part)):
+            if file.exists():
+                _copy(file, runs / name / file.name)
+        for fold in sorted(part.folder.glob("fold-*")):
+            _stage_fold(session, part, fold, wanted, runs / name / fold.name)
+
+
+def _stage_fold(session: Session, run: Run, fold: Path, wanted: set[str], target: Path) -> None:
+    records = [*fold.glob("snapshot-*.json"), *fold.glob("swa.json")]
+    for record in records:
+        _copy(record, target / record.name)
+    for model in wanted:
+        weights = fold / f"{model}.safetensors"
+        if not weights.exists():
+            raise RunnerError(
+                f"the weights of {fold.name}/{model} are missing, and a notebook predicts with them",
+                where=weights,
+                fix=session.command("train", "--run", run.name, "--resume"),
+            )
+        _copy(weights, target / weights.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
