@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runner.cli import run_command
-from runner.contract import SIDE_ON, Competition, Stage, TrainMode
+from runner.contract import SIDE_ON, Competition, Solver, Stage, TrainMode
 from runner.images.views import default_views
 from runner.prediction import predict as predict_module
 from runner.prediction.out_of_fold import OofTargets, read_oof_targets, write_oof_targets
@@ -24,7 +24,7 @@ MODELS = ("swa", "snapshot-1", "snapshot-2")
 
 
 def two_snapshots(name: str, state: TrainMode) -> Competition:
-    stages = (Stage(24, TrainMode.FROZEN), Stage(32, state, cycles=2, cycle_len=2))
+    stages = (Stage(24, TrainMode.FROZEN), Stage(32, state, cycles=2, cycle_len=2, solver=Solver.SGDR, min_steps=0))
     return replace(SHAPES, name=name, slug=name, recipe=replace(SHAPES.recipe, stages=stages))
 
 

@@ -224,7 +224,9 @@ def test_flags_that_contradict_each_other_are_refused(
     [
         ("train", "--quick --size 24,32", "nothing is trained at 32 px: --size 24"),
         ("train", "--linear-probe --size 24,32", "nothing is trained at 32 px: --size 24"),
-        ("train", "--linear-probe --lr 1e-4,1e-3,1e-2", "the head alone, which has one learning rate"),
+        ("train", "--linear-probe --solver sgdr --lr 1e-4,1e-3,1e-2", "the head alone, which has one learning rate"),
+        ("train", "--linear-probe --lr 0.01", "solves a regression, which has none; --solver sgdr has"),
+        ("train", "--solver sgdr", "has no features stage"),
         ("find-lr", "--only-fold 1", "find-lr does not use --only-fold"),
         ("find-lr", "--time-budget 5", "find-lr does not use --time-budget"),
     ],
@@ -281,7 +283,7 @@ def test_a_run_finds_its_weights_file_again(
 ) -> None:
     flags = ("--workers", 0, "--weights", save_weights(tmp_path / "tiny.safetensors"), "--run", "one")
     interrupt(1)
-    assert cli("shapes", "train", "--linear-probe", *flags).code == 130
+    assert cli("shapes", "train", "--linear-probe", "--solver", "sgdr", *flags).code == 130
     train(cli, "--resume", "--run", "one")
     assert train(cli, "--all-data", "--run", "one").out == "one-all\n"
     shutil.rmtree(workspace_dir / "cache")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from competitions import load
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Recipe, Solver, Stage, TrainMode
 from runner.data.index import build_index
 from runner.options import Compute, PredictOptions
 from runner.prediction import swa as swa_module
@@ -24,7 +24,7 @@ from runner.training.run import Run
 from runner.training.trainer import train_fold
 from runner.workspace import Workspace
 
-STAGES = (Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=1))
+STAGES = (Stage(24, TrainMode.FROZEN), Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=1, solver=Solver.SGDR))
 
 
 @pytest.fixture(scope="module")
