@@ -1,6 +1,6 @@
 """Speed of images: loading beside other libraries, test-time augmentation, headers, the check of what has arrived.
 
-python -m benchmarks.images loading|tta|headers|arrival|checksums [--images N] ...
+python -m benchmarks.images loading|tta|headers|arrival|checksums|sources [--images N] ...
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
@@ -21,6 +23,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.harness import claim, main, median_seconds, write_dataset, write_images
 from runner.contract import SIDE_ON, TOP_DOWN
@@ -29,7 +32,7 @@ from runner.explore.image_stats import compute_image_stats, read_sizes
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
-from runner.images.readers import ImageReader
+from runner.images.readers import ImageReader, open_images
 from runner.images.unreadable import find_unreadable
 from runner.images.views import MultiView, View, default_views
 from runner.options import Compute
@@ -279,5 +282,93 @@ def checksums(images: int = 600, size: int = 224, repeats: int = 3) -> None:
     claim(f"writing checksums / decoding, {images:,} JPEGs", f"{writing / seconds['without']:.2f} x")
 
 
+# --- sources ------------------------------------------------------------------------------------
+
+MAX_SOURCE_RATIO = 2.0  # values are compared with the layout of all, and must be finite
+
+
+def sources(images: int = 100, side: int = 512, repeats: int = 3) -> None:
+    """Time to read images that are not photographs, beside the bare call of the library that decodes each."""
+    import h5py
+    import pydicom
+    import tifffile
+
+    random = np.random.default_rng(0)
+    # Smooth, so that it packs as real images do.
+    grey = cv2.resize(random.integers(0, 4000, (side // 16, side // 16)).astype(np.uint16), (side, side))
+    jpeg = cv2.imencode(".jpg", np.repeat((grey // 16).astype(np.uint8)[..., None], 3, axis=2))[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        numbers = [str(number) for number in range(images)]
+        with h5py.File(folder / "all.hdf5", "w") as file:
+            for number in numbers:
+                file.create_dataset(number, data=np.void(jpeg.tobytes()))
+                cv2.imwrite(str(folder / f"{number}.png"), grey)
+                np.save(folder / f"{number}.npy", np.stack([grey] * 6).astype(np.float16))
+                tifffile.imwrite(folder / f"{number}.tif", np.stack([grey] * 6, axis=2), photometric="minisblack")
+                for colour in ("red", "green", "blue", "yellow"):
+                    cv2.imwrite(str(folder / f"{number}_{colour}.png"), (grey // 16).astype(np.uint8))
+                _write_dicom(folder / f"{number}.dcm", grey)
+        colours = ("red", "green", "blue", "yellow")
+
+        def each(read: Callable[[str], object]) -> Callable[[], object]:
+            return lambda: [read(number) for number in numbers]
+
+        def hdf5_bare() -> None:
+            with h5py.File(folder / "all.hdf5") as file:
+                for number in numbers:
+                    Image.open(BytesIO(file[number][()].tobytes())).load()
+
+        def stacked(number: str) -> object:
+            return np.stack([np.asarray(Image.open(folder / f"{number}_{colour}.png")) for colour in colours], axis=2)
+
+        bare: dict[str, Callable[[], object]] = {
+            "16-bit PNG": each(lambda number: np.asarray(Image.open(folder / f"{number}.png"), dtype=np.float32)),
+            "npy": each(lambda number: np.load(folder / f"{number}.npy").astype(np.float32).transpose(1, 2, 0).copy()),
+            "TIFF of six bands": each(lambda number: tifffile.imread(folder / f"{number}.tif").astype(np.float32)),
+            "DICOM": each(lambda number: pydicom.dcmread(folder / f"{number}.dcm").pixel_array),
+            "HDF5": hdf5_bare,
+            "stack": each(stacked),
+        }
+        names = {
+            "16-bit PNG": [f"{number}.png" for number in numbers],
+            "npy": [f"{number}.npy" for number in numbers],
+            "TIFF of six bands": [f"{number}.tif" for number in numbers],
+            "DICOM": [f"{number}.dcm" for number in numbers],
+            "HDF5": [f"all.hdf5#{number}" for number in numbers],
+            "stack": [" + ".join(f"{number}_{colour}.png" for colour in colours) for number in numbers],
+        }
+        for source, library in bare.items():
+            reader = open_images(folder, names[source])
+            works = {"runner": partial(_read_all, reader), "library": library}
+            seconds = median_seconds(works, repeats)
+            ratio = seconds["runner"] / seconds["library"]
+            # Of DICOM the library only unpacks: rescale and window come on top.
+            target = None if source == "DICOM" else MAX_SOURCE_RATIO
+            text, holds = (f"<= {target:g} x", ratio <= target) if target else ("", None)
+            claim(f"reading {side} x {side}, {source}: runner / the bare library", f"{ratio:.2f} x", text, holds)
+
+
+def _read_all(reader: ImageReader) -> None:
+    for row in range(len(reader)):
+        _ = reader[row]
+
+
+def _write_dicom(path: Path, pixels: np.ndarray) -> None:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.PixelRepresentation = "MONOCHROME2", 1, 0
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelData = pixels.astype("<u2").tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+
+
 if __name__ == "__main__":
-    main(loading, tta, headers, arrival, checksums)
+    main(loading, tta, headers, arrival, checksums, sources)
