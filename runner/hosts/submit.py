@@ -68,7 +68,7 @@ def require_open(host: Host, competition: Competition, *, by_notebook: bool = Fa
         raise HostError(
             f"{info.title} takes notebooks only, no files",
             where=info.page,
-            fix=f"name a run, which is submitted by a notebook: `{command(name, 'submit', 'RUN')}`",
+            fix=f"submit the newest run, by a notebook: `{command(name, 'submit')}`",
         )
     if info.submissions_disabled:
         closed = f": it closed on {info.deadline:%Y-%m-%d}" if info.deadline and info.is_over(host.now()) else ""

@@ -178,7 +178,7 @@ def test_a_file_is_refused_where_only_notebooks_may_submit(server: KaggleServer,
     result = cli("shapes", "submit", write(shapes))
     assert result.code == 1
     assert "takes notebooks only, no files" in result.err
-    assert "runner shapes submit RUN" in result.err
+    assert "submit the newest run, by a notebook: runner shapes submit" in " ".join(result.err.split())
     assert cli("shapes", "submit", write(shapes), "--dry-run").code == 2
 
 
