@@ -112,10 +112,11 @@ def split_holdout(
     folds = assign_folds(ids, targets, groups, shares=[fraction, 1 - fraction], seed=seed)
     if not (folds == 0).any():
         _, units = _units(ids, groups, seed)
-        raise UsageError(
-            f"a holdout of {fraction:g} has no rows: they are in {units} groups, and each is larger",
-            fix=again("--holdout", "0.5") if units > 1 else "correct `group` in the competition file",
-        )
+        if units < len(ids):  # else the holdout is less than a row: the step says so
+            raise UsageError(
+                f"a holdout of {fraction:g} has no rows: they are in {units} groups, and each is larger",
+                fix=again("--holdout", "0.5") if units > 1 else "correct `group` in the competition file",
+            )
     return np.where(folds == 0, 0, TRAIN_ONLY)
 
 

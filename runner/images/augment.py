@@ -19,7 +19,8 @@ import numpy as np
 
 from runner.contract.presets import Padding, Preset, Symmetry
 from runner.images.center_crop import Transform
-from runner.images.channels import Pixels, resize, warp_affine
+from runner.images.channels import resize, warp_affine
+from runner.images.layout import Pixels
 
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
 # Bilinear interpolation reads two pixels an axis: beyond this reduction it would skip some.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import cv2
 
 from runner.contract.presets import Preset
-from runner.images.channels import Pixels, resize
+from runner.images.channels import resize
+from runner.images.layout import Pixels
 
 # Images are small and workers many: OpenCV's own threads would only compete for the cores.
 cv2.setNumThreads(0)

@@ -7,16 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[Any]  # (height, width, channels)
+from runner.images.layout import Pixels, with_channel_axis
 
 _AT_ONCE = 4
-
-
-def with_channel_axis(image: Pixels) -> Pixels:
-    """The image as (height, width, channels); OpenCV drops the last axis if its length is 1."""
-    return image[..., None] if image.ndim == 2 else image
 
 
 def by_channels(function: Callable[[Pixels], Any], image: Pixels) -> Pixels:

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from runner.archives.content import HEAD, title_of
 from runner.data.manifest import fix_of_file
 from runner.errors import DataError
-from runner.images.channels import with_channel_axis
+from runner.images.layout import with_channel_axis
 
 # Pillow's formats of RGB photographs, with all their modes. What it could also open is left out on purpose:
 # an EPS named .jpg would start Ghostscript.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from runner.data.manifest import fix_of_file
 from runner.data.packages import import_extra
 from runner.errors import DataError
-from runner.images.channels import with_channel_axis
 from runner.images.decode import no_warnings, require_possible_size
+from runner.images.layout import with_channel_axis
 
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
 _PACKAGES = "pip install pylibjpeg pylibjpeg-openjpeg pylibjpeg-libjpeg"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[Any]  # (height, width, channels)
+
 _TITLES = {"uint8": "8-bit", "uint16": "16-bit", "float32": "floating-point"}
 
 
@@ -48,6 +50,11 @@ class Layout:
 
 
 RGB = Layout()
+
+
+def with_channel_axis(image: Pixels) -> Pixels:
+    """The image as (height, width, channels); OpenCV drops the last axis if its length is 1."""
+    return image[..., None] if image.ndim == 2 else image
 
 
 def layout_of(values: NDArray[Any]) -> Layout:

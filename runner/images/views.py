@@ -13,8 +13,8 @@ from runner.commands import again
 from runner.contract import Preset, Symmetry
 from runner.errors import UsageError
 from runner.images.center_crop import CenterCrop, Transform
-from runner.images.channels import Pixels, hflip, pad, rotate, with_channel_axis
-from runner.images.layout import layout_of
+from runner.images.channels import hflip, pad, rotate
+from runner.images.layout import Pixels, layout_of, with_channel_axis
 
 MAX_RANDOM_VIEWS = 64
 

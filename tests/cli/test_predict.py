@@ -71,13 +71,13 @@ def files_of(run: Path) -> dict[str, int]:
 def count_predicted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, tuple[str, ...]]]:
     """The list to which every computed prediction is added: fold/model, subset, views."""
     computed = []
-    compute = predict_module._predict
+    compute = predict_module.predict_rows
 
     def spy(fold, network, model, rows, views, *, title):
         computed.append((f"{fold.number}/{model.name}", title.split()[-1], tuple(view.name for view in views)))
         return compute(fold, network, model, rows, views, title=title)
 
-    monkeypatch.setattr(predict_module, "_predict", spy)
+    monkeypatch.setattr(predict_module, "predict_rows", spy)
     return computed
 
 

@@ -136,7 +136,7 @@ def test_parquet_without_its_package_names_it(tmp_path: Path, monkeypatch: pytes
         read_table(path, "train.parquet", path.name)
     assert (caught.value.problem.message, caught.value.problem.fix) == (
         "parquet files need the package pyarrow, which is not installed",
-        "pip install pyarrow",
+        "pip install 'competition-runner[parquet]'",
     )
 
 
