@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from runner.contract import Metric
 from runner.contract.competition import can_score
 from runner.contract.labels import Coco, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
+from runner.contract.metrics import METRICS
 from runner.new_competition.evidence import Source, SourceTable
 from runner.new_competition.image_places import Place
 from runner.new_competition.label_kinds import Kind, decide_kind
@@ -341,9 +342,10 @@ def _require_scores(metric: Metric, kind: Kind) -> None:
     }
     labels = made.get(kind.labels)
     if labels is not None and not can_score(metric, labels):
+        suitable = [known.key for known in METRICS if can_score(known, labels)]
         raise UnclearError(
             f"the metric {kind.metric} does not score {kind.labels.__name__} labels, which these are: {kind.text}",
-            fix="give the metric of the evaluation page: `... --metric NAME`",
+            fix=f"take the metric of the evaluation page; one that scores them: `... --metric {suitable[0]}`",
         )
 
 

@@ -17,7 +17,7 @@ from runner.hosts.credentials import find_credentials
 from runner.hosts.notebooks import Kernel, PushedKernel
 from runner.hosts.open_host import open_notebooks
 from runner.hosts.practice_notebooks import OWNER
-from runner.hosts.submit import SubmitResult, needs_notebook, require_open
+from runner.hosts.submit import SubmitResult, require_open
 from runner.locks import hold
 from runner.options import NotebookOptions, SubmitOptions
 from runner.prediction.submission import check_submission
@@ -28,7 +28,7 @@ from runner.remote.package import Package, build_package
 from runner.remote.script import write_script
 from runner.remote.sessions import Remote
 from runner.session import Session
-from runner.steps.submit import require_current, run_info_of, submit, submitter_of
+from runner.steps.submit import require_current, run_info_of, submitter_of
 from runner.training.run import Run
 from runner.workspace import read_record, write_json, write_text
 
@@ -46,12 +46,6 @@ class Prepared:
     kernel: Kernel
     dataset: str
     folder: Path
-
-
-def takes_notebooks(session: Session) -> bool:
-    """Whether only notebooks may submit."""
-    info = session.host.fetch_info(session.competition.slug)
-    return needs_notebook(session.host, session.competition, info)
 
 
 def owner_here(session: Session) -> str:
@@ -122,15 +116,6 @@ def submit_notebook(
         )
         info = run_info_of(run, session.workspace.root)
         return submitter.submit(session.notebook_file(run.name), info, options)
-
-
-def submit_file_or_notebook(
-    session: Session, what: Path | Run, options: SubmitOptions, notebook: NotebookOptions = NotebookOptions()
-) -> SubmitResult:
-    """Submit a file, or a run's file; a run by a notebook where only notebooks may submit."""
-    if isinstance(what, Run) and takes_notebooks(session):
-        return submit_notebook(session, what, options, notebook)
-    return submit(session, what, options)
 
 
 def _run_kernel(session: Session, run: Run, prepared: Prepared, remote: Remote) -> PushedKernel:

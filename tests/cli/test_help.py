@@ -70,7 +70,7 @@ def test_commands_without_a_network_do_not_import_torch(line_so_far: list[str], 
     assert not _imported_by(*line_so_far, command, *behind) & (set(HEAVY) - {"numpy", "pandas"})
 
 
-@pytest.mark.parametrize("module", ["runner.steps.ensemble", "runner.steps.submit", "runner.report.run.page"])
+@pytest.mark.parametrize("module", ["runner.steps.ensemble", "runner.remote.route", "runner.report.run.page"])
 def test_ensemble_submit_and_report_do_not_import_torch(module: str) -> None:
     code = f"import sys, {module}\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,7 +16,8 @@ from runner.hosts.submit import SubmitResult
 from runner.options import NotebookOptions, SubmitOptions
 from runner.remote import package
 from runner.remote import submit as remote_submit
-from runner.remote.submit import owner_here, prepare, submit_file_or_notebook, submit_notebook
+from runner.remote.route import submit_file_or_notebook
+from runner.remote.submit import owner_here, prepare, submit_notebook
 from runner.session import Session
 from runner.training.run import Run
 from tests.kaggle_server import KaggleServer

@@ -47,7 +47,7 @@ def submit(
     Where only notebooks may submit, one is uploaded that predicts with the run on the hidden test set.
     """
     from runner.cli.messages import format_submission, plain_submission
-    from runner.remote.submit import submit_file_or_notebook as submit_file
+    from runner.remote.route import submit_file_or_notebook as submit_file
     from runner.steps.submit import best_unsubmitted, find_submission
 
     session = options.session()
