@@ -74,6 +74,7 @@ FUNCTION_LEVEL = {
     "competitions.freesound_2019": "a plugin must import fast, and spectrograms need numpy",
     "competitions.hms_brain_activity": "a plugin must import fast, and spectrograms need numpy and pandas",
     "runner.images.views": "albumentations takes a second to import, and only random views need it",
+    "runner.remote.route": "a notebook's inference needs torch, and a file is submitted without it",
     "runner.practice.build": "generators and baselines need torch-free but slow packages; listing their names does not",
 }
 HEAVY = ("torch", "timm", "pandas", "albumentations", "cv2", "kaggle", "kagglesdk", "sklearn", "py7zr")

@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.hosts.submit import SubmitResult, needs_notebook
 from runner.options import NotebookOptions, SubmitOptions
 from runner.session import Session
-from runner.steps.submit import submit
+from runner.steps.submit import require_current, submit
 from runner.training.run import Run
 
 
@@ -21,6 +21,8 @@ def submit_file_or_notebook(
     session: Session, what: Path | Run, options: SubmitOptions, notebook: NotebookOptions = NotebookOptions()
 ) -> SubmitResult:
     """Submit a file, or a run's file; a run by a notebook where only notebooks may submit."""
+    if isinstance(what, Run):
+        require_current(session, what)  # before the host is asked anything
     if isinstance(what, Run) and takes_notebooks(session):
         from runner.remote.submit import submit_notebook  # torch, which a file does not need
 

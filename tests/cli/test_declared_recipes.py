@@ -17,7 +17,9 @@ from tests.cli.conftest import Runner
 SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
 
 
-@pytest.mark.parametrize("name", sorted(SIZES))
+@pytest.mark.parametrize(
+    "name", ["dog-breed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("iceberg", "planet"))]
+)
 def test_a_declared_recipe_runs_every_stage_and_is_scored(name: str, cli: Runner, workspace_folder: Path) -> None:
     competition = load(name)
     build_practice(Session(competition, Workspace(workspace_folder).for_host("practice")), scale=0.05)

@@ -700,7 +700,9 @@ def without_source(workspace: Workspace) -> dict[str, bytes]:
     return {name: data for name, data in read_files(workspace.root).items() if not name.endswith(SOURCE)}
 
 
-@pytest.mark.parametrize("kind", ["disk", "host", "force", "by hand"])
+@pytest.mark.parametrize(
+    "kind", ["host", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("disk", "force", "by hand"))]
+)
 def test_killed_at_any_step_and_repeated_it_ends_the_same(kind: str, tmp_path: Path) -> None:
     layout = {
         **zipped(DOG_FILES, "labels.csv", "train/"),

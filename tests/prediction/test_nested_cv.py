@@ -152,7 +152,9 @@ def test_on_noise_the_in_sample_score_is_biased_and_the_nested_one_is_not():
     assert (nested - hidden).mean() < -(in_sample - hidden).mean()
 
 
-@pytest.mark.parametrize("task", [BINARY, MULTILABEL], ids=lambda task: task.metric.key)
+@pytest.mark.parametrize(
+    "task", [BINARY, pytest.param(MULTILABEL, marks=pytest.mark.slow)], ids=lambda task: task.metric.key
+)
 def test_the_hidden_score_is_within_the_error_of_the_nested_one(task: Task):
     nested_bias, in_sample_bias = [], []
     for seed in range(30):

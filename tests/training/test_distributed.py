@@ -177,6 +177,7 @@ def test_one_process_alone_writes_and_logs(two: Launched) -> None:
     assert two.err.count("32 px, unfrozen") == 1
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_both_and_is_printed_once(tmp_path: Path, shapes_folder: Path) -> None:
     launched = launch(tmp_path, shapes_folder, *TRAIN, failure="error")
     assert launched.code != 0

@@ -83,7 +83,7 @@ def test_a_truncated_image_stops_training_with_one_message(
     assert not (workspace / "runs" / "shapes" / "one").exists()
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("subset", ["train", "valid", "test"])
 def test_with_the_flag_a_run_trains_without_a_truncated_image(
     subset: str, workers: str, workspace: Path, capfd: pytest.CaptureFixture[str]

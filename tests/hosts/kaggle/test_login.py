@@ -110,7 +110,13 @@ TRANSIENT: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=list(TRANSIENT))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=name, marks=pytest.mark.slow if name == "a trickle" else ())  # a minute
+        for name, fault in TRANSIENT.items()
+    ],
+)
 def test_a_renewal_that_fails_for_now_is_tried_again(
     fault: Fault, server: KaggleServer, save: Save, login_file: Path
 ) -> None:
