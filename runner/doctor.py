@@ -24,6 +24,7 @@ from runner.errors import HostError, PluginError, RunnerError
 from runner.hosts.credentials import SETTINGS_PAGE, find_credentials, search_locations
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
+from runner.hosts.submit import needs_notebook
 from runner.workspace import Workspace
 
 _PACKAGES = ("competition-runner", "kaggle", "kagglesdk", "torch", "timm", "albumentations")
@@ -128,7 +129,7 @@ def _check_host(host: Host, competition: Competition) -> Iterator[CheckResult]:
         fix = f"runner {competition.name} run --no-submit"
         yield CheckResult("submissions", Status.ERROR, "the competition takes none", fix)
         return
-    if info.notebooks_only:
+    if needs_notebook(host, competition, info):
         yield CheckResult("notebooks", Status.OK, "it takes no files: submit RUN uploads a notebook")
     yield _check_limits(host, competition)
 

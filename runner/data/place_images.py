@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from runner.contract import Competition, Lookup
 from runner.contract.images import Images, Stack, fill_template, folder_of, templates_of
@@ -132,7 +132,7 @@ def _name(template: str, path: str) -> str:
 
 
 def _without_suffix(path: str) -> str:
-    return path.removesuffix(PurePosixPath(path).suffix) if is_image(path) else path
+    return splitext(path)[0] if is_image(path) else path
 
 
 def _splits(path: str) -> Iterator[tuple[str, str]]:

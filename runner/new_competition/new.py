@@ -26,8 +26,6 @@ from runner.new_competition.read_source import read_source
 from runner.problems import Problem, ProblemsError
 from runner.workspace import Workspace, write_text
 
-_MOST_LINES = 30
-
 
 @dataclass(frozen=True)
 class NewOptions:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from posixpath import splitext
 
 from runner.archives.extract import extract_archive, list_archive
 from runner.archives.names import has_archive_name, without_suffixes
@@ -115,7 +116,7 @@ def _stem(name: str) -> str:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return splitext(name)[1].lower()  # a path object for each of 100,000 names takes seconds
 
 
 # --- paths --------------------------------------------------------------------------------------
