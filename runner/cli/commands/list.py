@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runner.training.run import Run
     from runner.workspace import Workspace
 
+_NO_DATA = "not here"
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -35,6 +37,11 @@ class Overview:
     best_score: float | None
     best_rank: str | None
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is data or a result of it here."""
+        return self.data != _NO_DATA or self.runs > 0 or self.best_score is not None
+
 
 @command("list")
 @click.option("--all", "with_unused", is_flag=True, help="Also the competitions without data or results here.")
@@ -46,8 +53,15 @@ def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
     if options.as_json:
         print_json(overviews)
         return
-    if overviews:
-        _print_overviews(overviews)
+    names = {overview.name for overview in overviews if overview.is_used}
+    used = [overview for overview in overviews if overview.name in names]
+    unused = [overview for overview in overviews if overview.name not in names]
+    if used:
+        _print_overviews(used)
+    if used and unused:
+        click.echo()
+    if unused:
+        print_table(["competition", "title", "metric"], [[each.name, each.title, each.metric] for each in unused])
     if hidden := len(plugins) - len(shown):
         more = "more have" if shown else "competitions are known, and have"
         log.info(f"{hidden} {more} no data and no runs here: `{options.root_workspace.command_line('list', '--all')}`")
@@ -121,4 +135,4 @@ def _data_state(competition: str, workspace: Workspace) -> str:
     folder = workspace.data_dir(competition)
     if (folder / ".complete").exists():
         return "downloaded"
-    return "incomplete" if folder.exists() else "not here"
+    return "incomplete" if folder.exists() else _NO_DATA
