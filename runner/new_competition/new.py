@@ -13,6 +13,7 @@ import competitions
 from competitions import RESERVED_NAMES
 from runner.commands import TYPED, again, command
 from runner.contract.competition import slug_from_url
+from runner.contract.labels import Binary, Labels, Multilabel, Regression
 from runner.data.download import DataPaths
 from runner.data.index import Index
 from runner.errors import DataError, HostError, PluginError, RunnerError, UsageError
@@ -48,6 +49,7 @@ class NewCompetition:
     training_images: int
     test_images: int
     classes: int
+    unit: str  # what `classes` counts: classes, tags, numbers
     warnings: tuple[Problem, ...]
     notebooks_only: bool = False
 
@@ -111,9 +113,17 @@ def _write(
         len(index.train),
         len(index.test),
         len(index.classes),
+        _unit(index.labels, len(index.classes)),
         index.problems,
         about.notebooks_only,
     )
+
+
+def _unit(labels: Labels, count: int) -> str:
+    if isinstance(labels, Binary) and count == 1:
+        return "probability"
+    unit = "tag" if isinstance(labels, Multilabel | Binary) else "number" if isinstance(labels, Regression) else "class"
+    return unit if count == 1 else "classes" if unit == "class" else f"{unit}s"
 
 
 def _checked(text: str, name: str, evidence: Source, where: Path | str, staging_dir: Path, findings: Findings) -> Index:

@@ -85,7 +85,7 @@ def _print(made: NewCompetition, next_command: str) -> None:
         click.echo(f"  {each.topic:<{width}}  {'ASSUMED ' if each.is_assumed else ''}{each.text}")
     click.echo(
         f"{made.path}: {made.training_images:,} training images, {made.test_images:,} test images, "
-        f"{made.classes:,} {'class or number' if made.classes == 1 else 'classes or numbers'}"
+        f"{made.classes:,} {made.unit}"
     )
     for problem in made.warnings:
         click.echo(f"  warning: {problem}" + f", and {problem.more:,} more" * bool(problem.more))
