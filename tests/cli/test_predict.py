@@ -324,6 +324,7 @@ def test_ensemble_refuses_leaks_and_missing_runs(workspace_dir: Path, run: Path,
     assert "no run 'three'" in cli("shapes", "ensemble", "one", "three").err
 
 
+@pytest.mark.slow
 def test_ensemble_refuses_runs_with_other_labels(workspace_dir: Path, run: Path, cli: Runner) -> None:
     predict(cli, "--snapshots", 1, "--tta", "none")
     second = second_run(workspace_dir, cli)

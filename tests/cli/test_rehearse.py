@@ -115,7 +115,9 @@ def practice_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace.root
 
 
-@pytest.mark.parametrize("name", practice_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "planet" else pytest.mark.slow) for name in practice_names()]
+)
 def test_every_shipped_competition_can_be_rehearsed(name: str, practice_root: Path, cli: Runner) -> None:
     host = ("--workspace", practice_root, "--host", "practice")
     assert cli(name, "download", *host).code == 0

@@ -106,6 +106,7 @@ def test_a_weights_file_is_identified_by_content(workspace_dir: Path, cli: Runne
     assert "other weights" in refused.err
 
 
+@pytest.mark.slow
 def test_from_run_starts_from_a_snapshot(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     train(cli, "--run", "second", "--from-run", "first", "--lr", "1e-12")
@@ -178,6 +179,7 @@ def test_resume_uses_the_recipe_of_the_run(workspace_dir: Path, cli: Runner) -> 
     assert cli("shapes", "train", "--resume", "--all-data").code == 2
 
 
+@pytest.mark.slow
 def test_find_lr_suggests_for_each_stage_and_keeps_nothing(workspace_dir: Path, cli: Runner, tmp_path: Path) -> None:
     figure = tmp_path / "curve.png"
     result = cli("shapes", "find-lr", "--json", "--figure", figure)

@@ -86,6 +86,7 @@ def test_a_damaged_host_is_told_and_not_replaced_with_its_submissions(dog_breed:
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> None:
     session = Session(DOG_BREED, Workspace.at(tmp_path))
     build_practice(session, scale=0.01, seed=1)
@@ -97,6 +98,7 @@ def test_another_seed_replaces_the_host(dog_breed: Session, tmp_path: Path) -> N
     assert origin is not None and (origin["seed"], origin["scale"]) == (2, 0.01)
 
 
+@pytest.mark.slow
 def test_a_host_with_an_earlier_leaderboard_is_built_again(dog_breed: Session) -> None:
     folder = host_of(dog_breed).folder
     before = contents(folder)

@@ -48,6 +48,7 @@ def test_a_batch_size_that_does_not_fit_is_halved_until_it_does(
     assert [(line["epoch"], line["batch_size"]) for line in lines] == [(epoch, 4) for epoch in range(5)]
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_keeps_the_finished_epochs(
     small_memory: Callable[..., None],
     make_fold: MakeFold,

@@ -55,6 +55,7 @@ def test_workers_change_no_snapshot(make_fold: MakeFold, recipe: Recipe, expecte
     assert train(make_fold(tmp_path, recipe, compute=replace(CPU, workers=2))) == expected
 
 
+@pytest.mark.slow
 def test_the_image_cache_changes_no_snapshot(
     make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_image_cache_changes_no_snapshot(
     assert not (fold.session.cache_dir / "images").exists()
 
 
+@pytest.mark.slow
 def test_the_global_generator_changes_no_snapshot(
     make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path
 ) -> None:

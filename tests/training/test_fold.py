@@ -171,7 +171,7 @@ def test_a_different_seed_gives_different_weights(make_fold: MakeFold, tmp_path:
     assert not same(weights(first, 0), weights(second, 0))
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("epoch", [1, 3, *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in (2, 4))])
 def test_a_run_interrupted_in_any_epoch_ends_with_the_same_weights(
     epoch: int, make_fold: MakeFold, tmp_path: Path, interrupt: Callable[..., None]
 ) -> None:
