@@ -71,12 +71,14 @@ def test_quick_is_lr_finder_frozen_epoch_three_cycles(workspace_dir: Path, cli: 
     assert recipe_of(workspace_dir, "quick").find_lr
 
 
+@pytest.mark.slow
 def test_a_time_budget_shortens_the_recipe(workspace_dir: Path, cli: Runner) -> None:
     result = train(cli, "--time-budget", 0.2, "--run", "short")
     assert "plan for 0.2 minutes" in result.err
     assert all(stage.epochs >= 1 for stage in recipe_of(workspace_dir, "short").stages)
 
 
+@pytest.mark.slow
 def test_freeze_to_keeps_the_early_weights(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--freeze-to", 1, "--run", "late", "--epochs-scale", 0.7)
     train(cli, "--freeze-to", 1, "--run", "later", "--epochs-scale", 1)
@@ -129,6 +131,7 @@ def test_a_missing_snapshot_is_named(start: str, text: str, workspace_dir: Path,
     assert text in result.err
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_saw_validation_rows_is_refused(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "first")
     assert cli("shapes", "split", "--seed", 1, "--force").code == 0

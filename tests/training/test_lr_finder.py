@@ -108,6 +108,7 @@ def test_weights_optimizer_and_random_state_are_restored_exactly(
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_find_stage_lr_writes_no_run(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
     fold = make_fold(tmp_path)
     found = find_stage_lr(fold, tiny_recipe.stages[1], TrainOptions())

@@ -118,6 +118,7 @@ def test_a_resumed_run_keeps_its_choice_without_the_flag(workspace: Path) -> Non
     assert (workspace / "runs" / "shapes" / "one" / "fold-0" / "snapshot-1.json").exists()
 
 
+@pytest.mark.slow
 def test_a_refit_skips_what_its_original_skips(workspace: Path) -> None:
     truncate(workspace, "train")
     truncate(workspace, "test")

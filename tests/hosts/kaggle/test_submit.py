@@ -448,7 +448,7 @@ STEPS = (
 ordered_faults = st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(FAULTS)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ordered=ordered_faults)
 def test_after_any_faults_and_a_second_try_the_file_is_submitted_once(
     server: KaggleServer,
