@@ -67,9 +67,12 @@ def ensure_split(index: Index, plan: SplitPlan, path: Path, *, competition: str)
 
 
 @gc_disabled()
-def write_split(index: Index, plan: SplitPlan, path: Path) -> list[ClassCounts]:
-    """Split the labelled rows and write folds.csv; the rows of each class in each fold."""
-    table, folds = index.train, split_rows(index, plan)
+def write_split(index: Index, plan: SplitPlan, path: Path, folds: Integers | None = None) -> list[ClassCounts]:
+    """Split the labelled rows and write folds.csv; the rows of each class in each fold.
+
+    `folds`: what `split_rows` gave for this plan, if it was called already.
+    """
+    table, folds = index.train, split_rows(index, plan) if folds is None else folds
     with locked_folds(path):
         write_folds(path, table["id"].tolist(), table["label"].tolist(), folds, asdict(plan))
     counts = class_counts_per_fold(*index.strata(), folds)

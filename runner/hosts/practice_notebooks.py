@@ -42,7 +42,7 @@ _WEEK = timedelta(hours=30)
 
 
 @dataclass
-class Machine:
+class SessionLimits:
     """What the machines of the practice host allow; tests change it."""
 
     quota: Quota = field(default_factory=lambda: Quota(timedelta(0), _WEEK))
@@ -89,7 +89,7 @@ class PracticeNotebooks:
 
     folder: Path
     hosts: Mapping[str, PracticeHost] = field(default_factory=dict)
-    machine: Machine = field(default_factory=Machine)
+    limits: SessionLimits = field(default_factory=SessionLimits)
     runs_on_demand: bool = True  # False: somebody else calls `run` and `run_reruns`
 
     def fetch_username(self) -> str:
@@ -98,7 +98,7 @@ class PracticeNotebooks:
 
     def fetch_quota(self) -> Quota | None:
         """The GPU time of this week; there is no GPU here, but its quota is counted."""
-        return self.machine.quota
+        return self.limits.quota
 
     # --- datasets --------------------------------------------------------------------------------
 
@@ -144,8 +144,8 @@ class PracticeNotebooks:
 
     def push_kernel(self, kernel: Kernel) -> PushedKernel:
         """Save a version, which runs when it is asked for."""
-        if kernel.accelerator and not self.machine.quota.left:
-            hours = self.machine.quota.allowed.total_seconds() / 3600
+        if kernel.accelerator and not self.limits.quota.left:
+            hours = self.limits.quota.allowed.total_seconds() / 3600
             raise QuotaError(f"the weekly GPU quota of {hours:.2f} hours is used up", fix="use no accelerator")
         slug = kernel.ref.rpartition("/")[2]
         with locked(self._kernel_dir(slug) / ".lock"):
@@ -288,10 +288,10 @@ class PracticeNotebooks:
                 dict(self._inputs(kernel, Path(root), hidden=hidden)),
                 output_dir,
                 Path(root) / "kaggle",
-                min(self.machine.limit, kernel.timeout),
+                min(self.limits.limit, kernel.timeout),
                 internet=kernel.internet,
                 environment={"KAGGLE_IS_COMPETITION_RERUN": "1"} if hidden else {},
-                missing=self.machine.missing,
+                missing=self.limits.missing,
             )
             start = time.monotonic()
             try:
@@ -299,7 +299,7 @@ class PracticeNotebooks:
             finally:
                 version.process_file.unlink(missing_ok=True)
                 if kernel.accelerator:
-                    self.machine.spend(timedelta(seconds=time.monotonic() - start))
+                    self.limits.spend(timedelta(seconds=time.monotonic() - start))
 
     def _inputs(self, kernel: Kernel, scratch: Path, *, hidden: bool) -> Iterator[tuple[str, Path]]:
         """The folders under `input`: the competition's files and the datasets."""

@@ -23,8 +23,8 @@ def submit_file_or_notebook(
     """Submit a file, or a run's file; a run by a notebook where only notebooks may submit."""
     if isinstance(what, Run):
         require_current(session, what)  # before the host is asked anything
-    if isinstance(what, Run) and takes_notebooks(session):
-        from runner.remote.submit import submit_notebook  # torch, which a file does not need
+        if takes_notebooks(session):
+            from runner.remote.submit import submit_notebook  # torch, which a file does not need
 
-        return submit_notebook(session, what, options, notebook)
+            return submit_notebook(session, what, options, notebook)
     return submit(session, what, options)

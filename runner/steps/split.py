@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.data.folds import ClassCounts, Folds, read_folds
+from runner.data.folds import ClassCounts, Folds, Integers, read_folds
 from runner.data.splits import SplitPlan, split_rows, write_split
 from runner.errors import DataError, RunnerError, UsageError
 from runner.session import Session
@@ -15,31 +15,31 @@ _LISTED = 5  # runs in the message
 
 def split(session: Session, plan: SplitPlan, *, force: bool = False) -> tuple[Path, list[ClassCounts]]:
     """Write folds.csv; its path and each class's rows by fold. A UsageError if runs have the present folds."""
-    if not force:
-        _refuse_to_orphan_runs(session, plan)
-    _refuse_empty_parts(session, plan)
-    return session.folds_file, write_split(session.index, plan, session.folds_file)
-
-
-def _refuse_empty_parts(session: Session, plan: SplitPlan) -> None:
-    """A UsageError if nothing is left to train on, or to validate with."""
     folds = split_rows(session.index, plan)
-    held_out, rows = int((folds == 0).sum()), len(folds)
-    if plan.folds is None and held_out in (0, rows):
-        left = "no row to train on" if held_out else "no validation row"
+    if not force:
+        _refuse_to_orphan_runs(session, plan, folds)
+    _refuse_empty_parts(session, plan, folds)
+    return session.folds_file, write_split(session.index, plan, session.folds_file, folds)
+
+
+def _refuse_empty_parts(session: Session, plan: SplitPlan, folds: Integers) -> None:
+    """A UsageError if nothing is left to train on, or to validate with."""
+    valid, rows = int((folds == 0).sum()), len(folds)
+    if plan.folds is None and valid in (0, rows):
+        left = "no row to train on" if valid else "no validation row"
         raise UsageError(
             f"a holdout of {plan.fraction:g} of {rows:,} rows leaves {left}",
             fix=f"`{session.command('split', '--holdout', '0.2')}`",
         )
 
 
-def _refuse_to_orphan_runs(session: Session, plan: SplitPlan) -> None:
+def _refuse_to_orphan_runs(session: Session, plan: SplitPlan, folds: Integers) -> None:
     present = _present_folds(session)
     if present is None:
         return
     runs = [run.name for run in find_runs(session.workspace, session.name) if _has_folds(run, present)]
     ids = session.index.train["id"].tolist()
-    if not runs or present.fold_of == dict(zip(ids, split_rows(session.index, plan).tolist(), strict=True)):
+    if not runs or present.fold_of == dict(zip(ids, folds.tolist(), strict=True)):
         return
     listed = ", ".join(runs[:_LISTED]) + (f" and {len(runs) - _LISTED} more" if len(runs) > _LISTED else "")
     raise UsageError(

@@ -117,7 +117,7 @@ def save_kernel(state: ServerState, body: Body) -> dict[str, Any]:
     try:
         pushed = state.notebooks.push_kernel(kernel)
     except QuotaError:
-        hours = state.notebooks.machine.quota.allowed.total_seconds() / 3600
+        hours = state.notebooks.limits.quota.allowed.total_seconds() / 3600
         return {"error": f"Maximum weekly GPU quota of {hours:.2f} hours has been reached."}
     with state.lock:
         state.sessions.numbers.append((slug, pushed.version))
@@ -225,7 +225,7 @@ def cancel_kernel_session(state: ServerState, body: Body) -> dict[str, Any]:
 
 def get_quota(state: ServerState, body: Body) -> dict[str, Any]:
     """The accelerator hours of this week."""
-    quota = state.notebooks.machine.quota
+    quota = state.notebooks.limits.quota
 
     def seconds(time: timedelta) -> str:
         return f"{time.total_seconds():.0f}s"

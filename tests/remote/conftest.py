@@ -65,7 +65,7 @@ def package(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Packa
 
 
 @dataclass(frozen=True)
-class Machine:
+class KaggleMachine:
     """What a script finds: `root` is its /kaggle, and the package is unpacked in `scratch`."""
 
     root: Path
@@ -81,14 +81,14 @@ class Machine:
 
 
 @pytest.fixture
-def machine(package: Package, shapes_folder: Path, tmp_path: Path) -> Machine:
+def machine(package: Package, shapes_folder: Path, tmp_path: Path) -> KaggleMachine:
     """A machine with the competition's files, and nothing in `working`."""
     root = tmp_path / "kaggle"
     shutil.copytree(shapes_folder, root / "input" / "shapes")
     (root / "working").mkdir()
     with zipfile.ZipFile(package.path) as archive:
         archive.extractall(tmp_path / "scratch" / "package")
-    return Machine(root, tmp_path / "scratch")
+    return KaggleMachine(root, tmp_path / "scratch")
 
 
 @pytest.fixture

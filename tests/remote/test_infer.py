@@ -13,18 +13,18 @@ from runner.prediction.submission import check_submission
 from runner.remote import infer
 from runner.submission_format.submission_format import read_submission_format
 from tests.builders import random_image, write_image
-from tests.remote.conftest import Machine, Package, Trained
+from tests.remote.conftest import KaggleMachine, Package, Trained
 
 OPTIONS = {"seconds": 3600}
 
 
-def run(machine: Machine, package: Package) -> dict[str, object]:
+def run(machine: KaggleMachine, package: Package) -> dict[str, object]:
     assert infer.main(machine.scratch, machine.root, package.digest, OPTIONS) == 0
     result: dict[str, object] = json.loads((machine.root / "working" / "runner.json").read_text())
     return result
 
 
-def hide(machine: Machine, ids: list[str]) -> None:
+def hide(machine: KaggleMachine, ids: list[str]) -> None:
     """Replace the test set by another one."""
     header = (machine.input / "sample_submission.csv").read_text().splitlines()[0]
     rows = [f"{id},0.3,0.3,0.4" for id in ids]
@@ -35,13 +35,13 @@ def hide(machine: Machine, ids: list[str]) -> None:
         write_image(machine.input / "test" / f"{id}.jpg", random_image(seed))
 
 
-def require_valid(machine: Machine, trained: Trained) -> None:
+def require_valid(machine: KaggleMachine, trained: Trained) -> None:
     form = read_submission_format(trained.session.competition, machine.input / "sample_submission.csv")
     classes = trained.session.index.classes
     assert check_submission(form, machine.root / "working" / "submission.csv", classes).errors == ()
 
 
-def test_the_submission_is_that_of_predict_here(machine: Machine, package: Package, trained: Trained) -> None:
+def test_the_submission_is_that_of_predict_here(machine: KaggleMachine, package: Package, trained: Trained) -> None:
     result = run(machine, package)
     assert machine.submission == trained.submission.read_text().splitlines()
     assert result["digest"] == package.digest
@@ -49,7 +49,7 @@ def test_the_submission_is_that_of_predict_here(machine: Machine, package: Packa
 
 
 def test_other_ids_and_another_number_of_them_are_predicted(
-    machine: Machine, package: Package, trained: Trained
+    machine: KaggleMachine, package: Package, trained: Trained
 ) -> None:
     hide(machine, [f"hidden{number:02d}" for number in range(33)])
     for path in (machine.input / "train").iterdir():
@@ -60,7 +60,7 @@ def test_other_ids_and_another_number_of_them_are_predicted(
 
 
 def test_images_that_are_missing_or_broken_get_the_class_frequencies(
-    machine: Machine, package: Package, trained: Trained
+    machine: KaggleMachine, package: Package, trained: Trained
 ) -> None:
     hide(machine, [f"h{number}" for number in range(6)])
     folder = machine.input / "test"
@@ -76,7 +76,7 @@ def test_images_that_are_missing_or_broken_get_the_class_frequencies(
 
 
 def test_an_image_that_only_the_decoder_finds_broken_is_left_out(
-    machine: Machine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    machine: KaggleMachine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(machine, ["a", "b", "c"])
     (machine.input / "test" / "b.jpg").write_bytes(b"not an image")
@@ -85,7 +85,9 @@ def test_an_image_that_only_the_decoder_finds_broken_is_left_out(
     require_valid(machine, trained)
 
 
-def test_no_image_at_all_is_still_a_valid_submission(machine: Machine, package: Package, trained: Trained) -> None:
+def test_no_image_at_all_is_still_a_valid_submission(
+    machine: KaggleMachine, package: Package, trained: Trained
+) -> None:
     hide(machine, ["a", "b"])
     for path in (machine.input / "test").iterdir():
         path.unlink()
@@ -94,7 +96,7 @@ def test_no_image_at_all_is_still_a_valid_submission(machine: Machine, package: 
 
 
 def test_a_failure_is_an_error_before_the_rerun_and_a_default_submission_in_it(
-    machine: Machine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    machine: KaggleMachine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(machine, ["a", "b"])
 
@@ -113,7 +115,7 @@ def test_a_failure_is_an_error_before_the_rerun_and_a_default_submission_in_it(
 
 
 def test_models_are_left_out_when_the_time_is_short(
-    machine: Machine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    machine: KaggleMachine, package: Package, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(infer, "_RESERVE", 4000.0)
     result = run(machine, package)

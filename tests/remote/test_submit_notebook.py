@@ -126,11 +126,11 @@ def test_a_lost_answer_sends_nothing_twice(
 def test_a_notebook_that_fails_tells_its_own_error_and_is_pushed_again_by_the_next_command(
     session: Session, run: Run, server: KaggleServer, fast: dict[str, str]
 ) -> None:
-    server.notebooks.machine.missing = ("json",)
+    server.notebooks.limits.missing = ("json",)
     with pytest.raises(HostError, match=r"No module named 'json'") as caught:
         submit(session, run, server)
     assert "the script ended with exit code 1" in str(caught.value)
-    server.notebooks.machine.missing = ()
+    server.notebooks.limits.missing = ()
     assert submit(session, run, server).submission.status is Status.COMPLETE
     assert sent(server) == (1, 2, 1)
 
@@ -165,7 +165,7 @@ def test_a_dataset_that_stays_processing_is_not_waited_for_without_end(
 def test_a_quota_that_is_used_up_is_told_before_anything_runs(
     session: Session, run: Run, server: KaggleServer, fast: dict[str, str]
 ) -> None:
-    server.notebooks.machine.quota = Quota(timedelta(hours=30), timedelta(hours=30))
+    server.notebooks.limits.quota = Quota(timedelta(hours=30), timedelta(hours=30))
     with pytest.raises(HostError, match="weekly GPU quota"):
         submit(session, run, server, accelerator="NvidiaTeslaT4")
     assert sent(server)[1] == 0

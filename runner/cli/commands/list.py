@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from runner.training.run import Run
     from runner.workspace import Workspace
 
-_NO_DATA = "not here"
-
 
 @dataclass(frozen=True)
 class Overview:
@@ -37,25 +35,20 @@ class Overview:
     best_score: float | None
     best_rank: str | None
 
-    @property
-    def is_used(self) -> bool:
-        """Whether there is data or a result of it here."""
-        return self.data != _NO_DATA or self.runs > 0 or self.best_score is not None
-
 
 @command("list")
 @click.option("--all", "with_unused", is_flag=True, help="Also the competitions without data or results here.")
 def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
     """Every competition with data, runs, best CV and best rank here; practice data has rows of its own."""
     plugins = list(options.summaries())
-    shown = [plugin for plugin in plugins if with_unused or options.is_used(plugin.name, plugin.path)]
+    used_names = {plugin.name for plugin in plugins if options.is_used(plugin.name, plugin.path)}
+    shown = [plugin for plugin in plugins if with_unused or plugin.name in used_names]
     overviews = list(_overviews(options, shown))
     if options.as_json:
         print_json(overviews)
         return
-    names = {overview.name for overview in overviews if overview.is_used}
-    used = [overview for overview in overviews if overview.name in names]
-    unused = [overview for overview in overviews if overview.name not in names]
+    used = [overview for overview in overviews if overview.name in used_names]
+    unused = [overview for overview in overviews if overview.name not in used_names]
     if used:
         _print_overviews(used)
     if used and unused:
@@ -135,4 +128,4 @@ def _data_state(competition: str, workspace: Workspace) -> str:
     folder = workspace.data_dir(competition)
     if (folder / ".complete").exists():
         return "downloaded"
-    return "incomplete" if folder.exists() else _NO_DATA
+    return "incomplete" if folder.exists() else "not here"

@@ -172,7 +172,7 @@ def test_a_rerun_that_fails_is_told_as_the_submissions_error(
 def test_a_kernel_has_no_network_and_not_every_package(
     body: str, push: Callable[..., KernelStatus], notebooks: KaggleNotebooks, server: KaggleServer
 ) -> None:
-    server.notebooks.machine.missing = ("requests",)
+    server.notebooks.limits.missing = ("requests",)
     assert push(body) is KernelStatus.ERROR
     assert notebooks.fetch_kernel_state(REF).failure == "the script ended with exit code 1"
     said = " ".join(line.text for line in notebooks.follow_log(REF))
@@ -213,7 +213,7 @@ def test_a_session_is_cancelled_by_the_number_that_the_push_gave(
 def test_the_quota_is_told_and_refuses_an_accelerator_when_it_is_used_up(
     push: Callable[..., KernelStatus], notebooks: KaggleNotebooks, server: KaggleServer
 ) -> None:
-    server.notebooks.machine.quota = Quota(timedelta(hours=30), timedelta(hours=30))
+    server.notebooks.limits.quota = Quota(timedelta(hours=30), timedelta(hours=30))
     quota = notebooks.fetch_quota()
     assert quota is not None and quota.left == timedelta(0) and quota.refreshes_at is not None
     with pytest.raises(QuotaError, match=r"weekly GPU quota of 30.00 hours"):
