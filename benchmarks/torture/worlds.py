@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.process import Bounds, Ended, fork_runner
@@ -63,7 +64,7 @@ def shrink_demo() -> None:
     from runner.practice.build import build_practice
 
     recipe = Recipe("test_resnet", (Stage(32, TrainMode.UNFROZEN),), lr=0.01, batch_size=32, pretrained=False)
-    workflow.build_practice = lambda session: build_practice(session, scale=0.01)
+    workflow.build_practice = partial(build_practice, scale=0.01)
     workflow.practice_recipe = lambda _competition: recipe
 
 
