@@ -108,9 +108,8 @@ def atomic_path(path: Path, *, size: int | None = None) -> Iterator[Path]:
     """
     _make_folder(path.parent)
     remove_leftovers(path.parent, once=True)
-    # The ids of process and thread keep two writers of one file apart; the suffix stays last,
-    # because numpy and others choose the format, or add a suffix of their own, by it.
-    part = path.with_name(f".{path.stem}.{_host_key()}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    # The suffix stays last, because numpy and others choose the format, or add a suffix of their own, by it.
+    part = path.with_name(f"{_part_name(path.stem)}{path.suffix}")
     try:
         with telling_full_disk(path, size=size, part=part):
             yield part
@@ -119,6 +118,29 @@ def atomic_path(path: Path, *, size: int | None = None) -> Iterator[Path]:
             flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_dir(parent: Path, name: str) -> Iterator[Path]:
+    """An empty folder in `parent`, removed with the block; if the process is killed, by the next one."""
+    remove_leftovers(parent)
+    folder = parent / _part_name(name)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove_tree(folder)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil  # `--help` needs none of it
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _part_name(name: str) -> str:
+    """A name that tells whose half-written file or folder it is; process and thread keep two writers apart."""
+    return f".{name}.{_host_key()}-{os.getpid()}-{threading.get_ident()}.part"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -163,7 +185,7 @@ _searched: set[Path] = set()  # folders without leftovers of earlier processes
 
 
 def remove_leftovers(folder: Path, *, once: bool = False) -> int:
-    """Remove what killed writers left half written in a folder; how many files it was.
+    """Remove what killed writers left half written in a folder; how many files and scratch folders it was.
 
     Only those of this machine whose process has ended: others may still be at work. With `once` a folder that this
     process has searched is not searched again.
@@ -174,7 +196,10 @@ def remove_leftovers(folder: Path, *, once: bool = False) -> int:
     names = [entry.name for entry in os.scandir(folder)]
     dead = [name for name in names if (match := _LEFTOVER.fullmatch(name)) and _has_ended(match)]
     for name in dead:
-        (folder / name).unlink(missing_ok=True)
+        if (folder / name).is_dir():
+            _remove_tree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
     return len(dead)
 
 

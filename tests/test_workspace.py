@@ -20,6 +20,7 @@ from runner.workspace import (
     locked,
     read_json,
     remove_leftovers_below,
+    scratch_dir,
     write_bytes,
     write_json,
     write_text,
@@ -277,3 +278,16 @@ def test_leftovers_of_ended_writers_are_removed_and_no_others(tmp_path):
         assert remove_leftovers_below([tmp_path / "runs", tmp_path / "nothing"]) <= 1
         assert part.exists()
     assert {path.name for path in folder.iterdir()} == {"log.jsonl", other_host.name}
+
+
+def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next(tmp_path):
+    killed = (
+        "import os, sys, pathlib; from runner.workspace import scratch_dir\n"
+        "with scratch_dir(pathlib.Path(sys.argv[1]), 'new') as folder: (folder / 'a').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    (left,) = tmp_path.iterdir()
+    with scratch_dir(tmp_path, "new") as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+        assert folder != left
+    assert not list(tmp_path.iterdir())

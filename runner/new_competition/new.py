@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from runner.new_competition.metric_names import read_metric
 from runner.new_competition.questions import Answers, Ask, Conclusion, Findings, UnclearError
 from runner.new_competition.read_source import read_source
 from runner.problems import Problem, ProblemsError
-from runner.workspace import Workspace, write_text
+from runner.workspace import Workspace, scratch_dir, write_text
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,8 @@ def _scratch_dir(workspace: Workspace) -> Iterator[Path]:
     is_new = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as folder:
-            yield Path(folder)
+        with scratch_dir(parent, "new") as folder:
+            yield folder
     finally:
         if is_new and not any(parent.iterdir()):
             parent.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.console import log
@@ -11,11 +12,17 @@ from runner.hosts.ledger import RunInfo, file_sha256, file_tag, parse_file_tag, 
 from runner.hosts.protocol import Status, limit_error
 from runner.hosts.send import KnownFile
 from runner.hosts.submit import SubmitResult, Submitter
+from runner.hosts.unconfirmed import read_unconfirmed
 from runner.options import SubmitOptions
 from runner.prediction.sources import predict_again, stale_reason, warn_if_stale
 from runner.session import Session
 from runner.steps.check import check
 from runner.training.run import Run, find_run, find_runs, read_overview
+from runner.workspace import read_json, remove_file, write_json
+
+_BEST_FORMAT = 1  # of .best-COMPETITION-HOST.json
+# The daily limit is new by then, and a person may want others.
+_FORGET_BEST = timedelta(hours=24)
 
 
 def find_submission(session: Session, what: str | None) -> Path | Run:
@@ -95,9 +102,7 @@ def require_current(session: Session, run: Run) -> None:
 
 def best_unsubmitted(session: Session, count: int) -> list[Run]:
     """At most `count` runs with the best CV whose submission the host does not have, within today's limit."""
-    submissions = session.host.fetch_submissions(session.competition.slug)
-    submitted = {parse_file_tag(entry.message) for entry in submissions if entry.status is not Status.ERROR}
-    submitted |= _recorded_tags(session, rejected={entry.ref for entry in submissions if entry.status is Status.ERROR})
+    submitted = _submitted_tags(session)
     scored = []
     for run in find_runs(session.workspace, session.name):
         path, overview = session.submission_file(run.name), read_overview(run)
@@ -114,10 +119,63 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
     return [run for _, run in scored[: min(count, limits.left_today)]]
 
 
+def begin_best(session: Session, count: int) -> list[Run]:
+    """The runs that `--best` submits: those of `best_unsubmitted`, less what a command that did not end has sent.
+
+    What is chosen is kept until `end_best`: the same command again would else send more than it was asked to.
+    """
+    sent = _sent_by_begun_best(session, count)
+    if sent:
+        log.info(f"going on: an earlier --best {count} has sent {', '.join(run.name for run in sent)}")
+    left = count - len(sent)
+    others = best_unsubmitted(session, count) if left else []
+    runs = [*sent, *[run for run in others if run not in sent][:left]]
+    chosen = {"count": count, "runs": [run.name for run in runs], "time": datetime.now(UTC).isoformat()}
+    write_json(_best_file(session), chosen, format=_BEST_FORMAT)
+    return runs
+
+
+def end_best(session: Session) -> None:
+    """All that `--best` chose is submitted: the next one chooses again."""
+    remove_file(_best_file(session))
+
+
+def _sent_by_begun_best(session: Session, count: int) -> list[Run]:
+    """What an earlier `--best` of so many may have submitted since yesterday without reaching its end."""
+    path = _best_file(session)
+    if not path.exists():
+        return []
+    try:
+        chosen = read_json(path, format=_BEST_FORMAT)
+        is_old = datetime.now(UTC) - datetime.fromisoformat(chosen["time"]) > _FORGET_BEST
+        names = [] if is_old or chosen["count"] != count else [str(name) for name in chosen["runs"]]
+    except (RunnerError, KeyError, TypeError, ValueError) as error:
+        log.warning(f"what an earlier --best has chosen cannot be read: {error}")
+        return []
+    begun = read_unconfirmed(path.parent, session.name, session.host.name)
+    sent = _submitted_tags(session) | {unconfirmed.entry.tag for unconfirmed in begun}
+    runs = find_runs(session.workspace, session.name)
+    return [run for run in runs if run.name in names and _tags_of(session, run) & sent]
+
+
+def _best_file(session: Session) -> Path:
+    folder = session.workspace.ledger_file.parent
+    return folder / f".best-{session.name}-{session.host.name}.json"
+
+
 def _tags_of(session: Session, run: Run) -> set[str]:
     """The tags of what is submitted of a run: its file, or the script that predicts with it."""
     files = (session.submission_file(run.name), session.notebook_file(run.name))
     return {file_tag(file_sha256(path)) for path in files if path.is_file()}
+
+
+def _submitted_tags(session: Session) -> set[str]:
+    """The files that host or ledger have as submitted, by their tags."""
+    submissions = session.host.fetch_submissions(session.competition.slug)
+    submitted = {parse_file_tag(entry.message) for entry in submissions if entry.status is not Status.ERROR}
+    return submitted | _recorded_tags(
+        session, rejected={entry.ref for entry in submissions if entry.status is Status.ERROR}
+    )
 
 
 def _recorded_tags(session: Session, rejected: set[str]) -> set[str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -31,8 +32,11 @@ _LOWEST, _HIGHEST, _STEPS = 1e-6, 1.0, 100
 _SMOOTHING = 0.9
 # The sweep ends when the smoothed loss is this many times its lowest.
 _DIVERGED = 3.0
-# A minimum that is less than this share below the first loss is none.
-_DEPTH = 0.05
+# A minimum that is less than this share below the loss at the start is none, nor is one within this many standard
+# errors of the smoothed loss: of a hundred noisy values some are low by chance.
+_DEPTH, _ERRORS = 0.05, 3.0
+# In this share of the sweep the lr is too low to change the loss: it shows level and noise, not a minimum.
+_START = 0.2
 # At the minimum the loss is about to diverge; at a tenth of that lr training is stable.
 _BELOW_MINIMUM = 10.0
 
@@ -117,9 +121,10 @@ def read_curve(curve: Curve) -> LRFindResult:
     losses, lrs = curve.losses, curve.lrs
     if len(losses) < 5:
         return LRFindResult(curve, None, None, None, None, "too few mini-batches before the loss diverged")
-    lowest = min(range(len(losses)), key=losses.__getitem__)
+    start = int(_START * len(losses))
+    lowest = min(range(start, len(losses)), key=losses.__getitem__)
     steep = _steep(curve, lowest)
-    if losses[lowest] > losses[0] * (1 - _DEPTH):
+    if not _fell(_unsmoothed(losses)[:start], losses[lowest]):
         return LRFindResult(curve, None, None, None, None, "the loss never fell")
     if lowest == len(losses) - 1:
         return LRFindResult(curve, None, None, steep, None, "the loss was still falling at the highest lr")
@@ -131,6 +136,20 @@ def read_curve(curve: Curve) -> LRFindResult:
         _valley(curve),
         "a tenth of the lr with the lowest loss",
     )
+
+
+def _fell(first: Sequence[float], lowest: float) -> bool:
+    """Whether the lowest smoothed loss is below the level of the first losses by more than their noise."""
+    level = statistics.fmean(first)
+    noise = statistics.pstdev(first) * math.sqrt((1 - _SMOOTHING) / (1 + _SMOOTHING))
+    return level - lowest >= max(_DEPTH * level, _ERRORS * noise)
+
+
+def _unsmoothed(losses: Sequence[float]) -> list[float]:
+    """The loss of each mini-batch, from the smoothed losses."""
+    averages = [loss * (1 - _SMOOTHING ** (step + 1)) for step, loss in enumerate(losses)]
+    before = [0.0, *averages]
+    return [(now - _SMOOTHING * then) / (1 - _SMOOTHING) for then, now in zip(before, averages, strict=False)]
 
 
 def describe(result: LRFindResult) -> str:

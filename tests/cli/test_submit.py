@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def test_standings_watch_refreshes_until_interrupted(
     assert server.count("DownloadLeaderboard") == 2
 
 
-def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+def write_scored_runs(cli: Runner, shapes: Path) -> None:
+    """Four runs with submissions; by CV the second is best, then the third."""
     cli("shapes", "download")
     folder = shapes / "submissions" / "shapes"
     folder.mkdir(parents=True)
@@ -149,6 +151,10 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
         score = {"metric": "log_loss", "value": cv, "error": 0.01, "rows": 12}
         write_json(made / "score.json", {"cv": score, "extra_metrics": {}}, format=SCORE_FORMAT)
         write(shapes, 0.4 + number / 10).rename(folder / f"test-resnet-{number}.csv")
+
+
+def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+    write_scored_runs(cli, shapes)
     result = cli("shapes", "submit", "--best", 3)
     assert result.code == 0, result.err
     assert re.findall(r"^(test-resnet-\d): submission", result.out, re.MULTILINE) == ["test-resnet-2", "test-resnet-3"]
@@ -161,6 +167,36 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
     refused = cli("shapes", "submit", "--best", 1)
     assert refused.code == 1
     assert "used up" in refused.err
+
+
+def test_submit_best_that_was_killed_sends_no_more_than_it_was_asked_to(
+    server: KaggleServer, cli: Runner, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scored_runs(cli, shapes)
+
+    def killed(session: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.steps.submit.end_best", killed)
+        assert cli("shapes", "submit", "--best", 1).code == 130
+    again = cli("shapes", "submit", "--best", 1)
+    assert again.code == 0, again.err
+    assert "going on: an earlier --best 1 has sent test-resnet-2" in again.err
+    assert re.findall(r"^(test-resnet-\d): submission", again.out, re.MULTILINE) == ["test-resnet-2"]
+    another = cli("shapes", "submit", "--best", 1)
+    assert re.findall(r"^(test-resnet-\d): submission", another.out, re.MULTILINE) == ["test-resnet-3"]
+    assert server.count("CreateSubmission") == 2
+
+
+def test_submit_best_chooses_again_if_nothing_was_sent(
+    server: KaggleServer, cli: Runner, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scored_runs(cli, shapes)
+    chosen = {"count": 1, "runs": ["test-resnet-4"], "time": datetime.now(UTC).isoformat()}
+    write_json(shapes / "submissions" / ".best-shapes-kaggle.json", chosen, format=1)
+    result = cli("shapes", "submit", "--best", 1)
+    assert re.findall(r"^(test-resnet-\d): submission", result.out, re.MULTILINE) == ["test-resnet-2"]
 
 
 def test_a_notebooks_only_competition_is_told_before_training(server: KaggleServer, cli: Runner, shapes: Path) -> None:

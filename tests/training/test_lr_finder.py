@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -70,6 +71,32 @@ def test_a_curve_without_a_minimum_suggests_no_lr(losses: list[float], reason: s
     result = read_curve(Curve(LRS[: len(losses)], tuple(losses)))
     assert (result.minimum, result.valley, result.reason) == (None, None, reason)
     assert describe(result).startswith(f"no lr suggested: {reason}")
+
+
+def smoothed(losses: list[float]) -> Curve:
+    """The curve of these losses of mini-batches."""
+    average, values = 0.0, []
+    for step, loss in enumerate(losses):
+        average = 0.9 * average + 0.1 * loss
+        values.append(average / (1 - 0.9 ** (step + 1)))
+    return Curve(LRS[: len(values)], tuple(values))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_minimum(seed: int) -> None:
+    """A head that is trained already: the lowest of the first losses is low by chance, at an lr that does nothing."""
+    random = Random(seed)
+    flat = [random.gauss(0.4, 0.1) for _ in range(80)]
+    assert read_curve(smoothed([0.2, *flat, *(0.5 + 0.4 * step for step in range(19))])).minimum is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_minimum_is_found_in_spite_of_noise(seed: int) -> None:
+    random = Random(seed)
+    falling = [max(0.5, 2 - 0.05 * max(0, step - 30)) + random.gauss(0, 0.1) for step in range(80)]
+    result = read_curve(smoothed([*falling, *(0.5 + 0.5 * step for step in range(20))]))
+    assert result.lowest_loss_lr is not None
+    assert LRS[65] <= result.lowest_loss_lr <= LRS[85]
 
 
 def test_a_result_is_described_in_one_line_and_a_curve() -> None:

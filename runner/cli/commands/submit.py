@@ -48,7 +48,7 @@ def submit(
     """
     from runner.cli.messages import format_submission, plain_submission
     from runner.remote.route import submit_file_or_notebook as submit_file
-    from runner.steps.submit import best_unsubmitted, find_submission
+    from runner.steps.submit import begin_best, end_best, find_submission
 
     session = options.session()
     notebook = read_notebook_options(flags)
@@ -63,7 +63,7 @@ def submit(
         else:
             click.echo(format_submission(result))
         return
-    runs = best_unsubmitted(session, best)
+    runs = begin_best(session, best)
     if not runs:
         log.info("every run that has a submission file is submitted")
     submitted = []
@@ -72,6 +72,7 @@ def submit(
         submitted.append({"run": run.name, **plain_submission(result)})
         if not options.as_json:
             click.echo(f"{run.name}: {format_submission(result)}")
+    end_best(session)
     if options.as_json:
         print_json(submitted)
 
