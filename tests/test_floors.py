@@ -28,7 +28,7 @@ FLOORS = (
         "runner.workspace",
         "runner.options",
     ),
-    ("runner.problems", "runner.csv_file"),
+    ("runner.problems", "runner.csv_file", "runner.field_paths"),
     ("runner.contract",),
     ("competitions",),
     ("runner.submission_format",),

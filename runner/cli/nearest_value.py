@@ -13,6 +13,7 @@ import click
 COMMAND_SYNONYMS = {
     "blend": "ensemble",
     "cv": "split",
+    "diff": "compare",
     "eda": "explore",
     "eval": "predict",
     "evaluate": "predict",
@@ -37,7 +38,9 @@ COMMAND_SYNONYMS = {
     "test": "predict",
     "upload": "submit",
     "validate": "check",
+    "versus": "compare",
     "verify": "check",
+    "vs": "compare",
 }
 SYNONYMS = {
     "--arch": "--backbone",

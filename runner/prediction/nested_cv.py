@@ -156,13 +156,23 @@ class NestedCV:
 
     def nested_score(self) -> NestedScore:
         """Score each outer fold with the TTA mode and postprocess that were selected and fitted on the others."""
+        return self._score_values(np.concatenate([predicted.values for predicted in self._predict_outer_folds()]))
+
+    def nested_predictions(self) -> Predicted:
+        """What `nested_score` scores, with the probabilities that it was decided from, in the order as read."""
+        folds = self._predict_outer_folds()
+        probabilities = np.concatenate([predicted.probabilities for predicted in folds])
+        values = np.concatenate([predicted.values for predicted in folds])
+        return Predicted(self._as_read(probabilities), self._as_read(values))
+
+    def _predict_outer_folds(self) -> list[Predicted]:
         plan = self.select_plan()
         selected = [self._select_tta(self._outer(fold)) for fold in range(self.fold_count)]
-        predictions: dict[int, Matrix] = {}
+        predictions: dict[int, Predicted] = {}
         for mode in sorted(set(selected), key=lambda mode: mode is plan.tta):  # the final mode last: it stays loaded
             for fold in (fold for fold in range(self.fold_count) if selected[fold] is mode):
-                predictions[fold] = self.predict_outer(fold).values
-        return self._score_values(np.concatenate([predictions[fold] for fold in range(self.fold_count)]))
+                predictions[fold] = self.predict_outer(fold)
+        return [predictions[fold] for fold in range(self.fold_count)]
 
     def predict_outer(self, fold: int) -> Predicted:
         """Predictions for an outer fold by the postprocess that was selected and fitted on the others."""
@@ -391,9 +401,14 @@ class NestedCV:
             int(fold): metric.score(rows.targets[rows.folds == fold], values[rows.folds == fold])
             for fold in np.unique(rows.folds)
         }
+        score = score_rows(metric, rows.targets, values, groups=rows.groups)
+        return NestedScore(score, folds, in_sample, self._as_read(values))
+
+    def _as_read(self, values: Matrix) -> Matrix:
+        """Values by postprocess fold, in the order of the rows as they were read."""
         as_read = np.empty_like(values)
         as_read[self.order] = values
-        return NestedScore(score_rows(metric, rows.targets, values, groups=rows.groups), folds, in_sample, as_read)
+        return as_read
 
     def _score_plan(self, plan: PostprocessPlan) -> Score:
         metric, rows = self.task.metric, self.rows
