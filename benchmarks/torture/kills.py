@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.torture.attack import Attack, Harm, Trial
 from benchmarks.torture.contents import differences, read_json
-from benchmarks.torture.process import Ended, Interruption
+from benchmarks.torture.process import Interruption
 from benchmarks.torture.worlds import STEPS, Step, copy_world, record_steps
 
 _MOST_KILLS = 3
