@@ -37,7 +37,7 @@ class PredictOptions:
     """Which test-time views and which snapshots to predict with."""
 
     tta: str = "default"  # none, default, all or random:N
-    snapshots: int | None = None  # the last N; None: those of the last stage, at most 3
+    snapshots: int | None = None  # the last N; None: at most 3 of the last stage, and the last of each other
 
 
 @dataclass(frozen=True)

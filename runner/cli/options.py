@@ -143,7 +143,7 @@ _PREDICT = (
         "--snapshots",
         type=click.IntRange(1, 50),
         metavar="N",
-        help="Predict with the last N snapshots.  [default: those of the last stage, at most 3]",
+        help="Predict with the last N snapshots.  [default: at most 3 of the last stage, 1 of each other]",
     ),
 )
 

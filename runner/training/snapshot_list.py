@@ -13,7 +13,7 @@ from runner.options import PredictOptions
 from runner.workspace import read_json
 
 FORMAT = 1  # of a snapshot's JSON file
-# Of the last stage: earlier ones trained on smaller images, and each costs a pass over the test rows.
+# Of the last stage; of each earlier one its last. Every snapshot costs a pass over the test rows.
 MAX_SNAPSHOTS = 3
 
 
@@ -53,10 +53,15 @@ def list_snapshots(folder: Path) -> tuple[ListedSnapshot, ...]:
 
 
 def choose_snapshots(snapshots: Sequence[AnySnapshot], options: PredictOptions) -> tuple[AnySnapshot, ...]:
-    """The snapshots to predict with, oldest first."""
+    """The snapshots to predict with, oldest first: by default those of the last stage, and the last of each other.
+
+    A stage may make the network worse; whether it did is for the ensemble to find out.
+    """
     if options.snapshots is not None:
         return tuple(snapshots[-options.snapshots :])
-    return tuple([snapshot for snapshot in snapshots if snapshot.stage == snapshots[-1].stage][-MAX_SNAPSHOTS:])
+    last_of = {snapshot.stage: snapshot for snapshot in snapshots}
+    last = last_of.popitem()[0]
+    return (*last_of.values(), *[snapshot for snapshot in snapshots if snapshot.stage == last][-MAX_SNAPSHOTS:])
 
 
 def _read(path: Path) -> ListedSnapshot:

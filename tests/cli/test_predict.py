@@ -20,7 +20,7 @@ from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
 VIEWS = tuple(view.name for view in default_views(SIDE_ON))
-MODELS = ("swa", "snapshot-1", "snapshot-2")
+MODELS = ("swa", "snapshot-0", "snapshot-1", "snapshot-2")
 
 
 def two_snapshots(name: str, state: TrainMode) -> Competition:
@@ -162,7 +162,7 @@ def test_cached_features_give_the_predictions_of_the_network(
     workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = workspace_dir / "runs" / "heads" / "head"
-    predict(cli, name="heads")
+    predict(cli, "--snapshots", 2, name="heads")
     quick = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     for path in run.glob("fold-0/*.npz"):
         path.unlink()
@@ -175,7 +175,7 @@ def test_cached_features_give_the_predictions_of_the_network(
         return network
 
     monkeypatch.setattr(predict_module, "load_snapshot", load_without_features)
-    predict(cli, name="heads")
+    predict(cli, "--snapshots", 2, name="heads")
     slow = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")
     np.testing.assert_allclose(quick.probabilities, slow.probabilities, atol=1e-5)
 
@@ -230,7 +230,7 @@ def test_a_refit_uses_the_postprocess_of_its_original(run: Path, cli: Runner) ->
     predict(cli, "--tta", "none")
     # Weights that no fit would choose, so that they are recognised.
     step = json.loads((run / "postprocess.json").read_text())
-    step["weights"] = {"swa": 0.0, "snapshot-1": 1.0, "snapshot-2": 0.0}
+    step["weights"] = dict.fromkeys(MODELS, 0.0) | {"snapshot-1": 1.0}
     step["calibration"] = {"temperature": 2.0, "bias": 0.0, "clip": 0.0}
     del step["checksum"]
     (run / "postprocess.json").write_text(json.dumps(step))
@@ -285,9 +285,7 @@ def test_ensemble_makes_a_run_that_can_be_repeated(workspace_dir: Path, run: Pat
     both = workspace_dir / "runs" / "shapes" / "both"
     score = json.loads((both / "score.json").read_text())
     assert {item["name"] for item in score["members"]} == {
-        "one:swa",
-        "one:snapshot-1",
-        "one:snapshot-2",
+        *(f"one:{model}" for model in MODELS),
         "two:snapshot-0",
     }
     assert (both / "folds.csv").read_bytes() == (run / "folds.csv").read_bytes()

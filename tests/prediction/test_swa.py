@@ -52,15 +52,16 @@ def names(fold: FoldRun, choice: PredictOptions | RefitModels = PredictOptions()
     return [model.name for model in choose_models(fold, choice)]
 
 
-def test_the_swa_model_stands_before_the_snapshots_it_averages(make: Callable[..., FoldRun]) -> None:
-    assert names(make()) == ["swa", "snapshot-1", "snapshot-2"]
+def test_the_swa_model_stands_before_the_snapshots_and_each_stage_has_candidates(make: Callable[..., FoldRun]) -> None:
+    assert names(make()) == ["swa", "snapshot-0", "snapshot-1", "snapshot-2"]
+    assert names(make(), PredictOptions(snapshots=2)) == ["swa", "snapshot-1", "snapshot-2"]
     assert names(make(), PredictOptions(snapshots=3)) == ["swa", "snapshot-0", "snapshot-1", "snapshot-2"]
     assert names(make(), PredictOptions(snapshots=1)) == ["snapshot-2"]
 
 
 @pytest.mark.parametrize("mode", [TrainMode.FEATURES, TrainMode.FROZEN])
 def test_snapshots_of_heads_are_not_averaged(mode: TrainMode, make: Callable[..., FoldRun]) -> None:
-    assert names(make(mode)) == ["snapshot-1", "snapshot-2"]
+    assert names(make(mode)) == ["snapshot-0", "snapshot-1", "snapshot-2"]
 
 
 def test_weights_are_averaged_and_norms_see_the_training_rows_alone(
