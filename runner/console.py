@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from runner.commands import Complete, complete_commands, wrap
+from runner.notebook import is_notebook, output_area
 
 Advance = Callable[..., None]  # (amount) or (amount, note): the note is shown after the bar
 Item = TypeVar("Item")
@@ -37,9 +38,10 @@ _ANY_WIDTH = 1 << 30
 _width = [_ANY_WIDTH]
 
 
-def complete_commands_by(complete: Complete) -> None:
-    """From now on show the commands of messages as `complete` returns them."""
-    _completion[-1] = complete
+def complete_commands_by(complete: Complete) -> Complete:
+    """From now on show the commands of messages as `complete` returns them; what did it before."""
+    before, _completion[-1] = _completion[-1], complete
+    return before
 
 
 def wrap_messages(width: int | None) -> None:
@@ -51,22 +53,27 @@ def wrap_messages(width: int | None) -> None:
 log = logging.getLogger("runner")
 log.propagate = False
 log.addHandler(_StderrHandler())
-log.setLevel(logging.INFO)
+_is_chosen = log.level != logging.NOTSET  # whether a program or a command has said what is printed
+if not _is_chosen:
+    log.setLevel(logging.INFO)
 
 
 def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
     """Choose which messages go to stderr."""
+    global _is_chosen
+    _is_chosen = True
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def print_warnings_only() -> None:
+    """Print no other messages unless somebody asked for them: a program that calls the runner asked for nothing."""
+    if not _is_chosen and log.level == logging.INFO:
+        log.setLevel(logging.WARNING)
 
 
 def shows_progress() -> bool:
     """Whether progress bars are shown: at a terminal or in a notebook, and not with --quiet."""
-    return log.isEnabledFor(logging.INFO) and is_first_process() and (sys.stderr.isatty() or _is_notebook())
-
-
-def _is_notebook() -> bool:
-    shell = sys.modules.get("IPython")
-    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+    return log.isEnabledFor(logging.WARNING) and is_first_process() and (sys.stderr.isatty() or is_notebook())
 
 
 @contextmanager
@@ -74,6 +81,10 @@ def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advanc
     """Show a progress bar with the time left during the block; `unit` "B" counts bytes. Nothing is shown in a pipe."""
     if not shows_progress():
         yield lambda _amount, _note="": None
+        return
+    if is_notebook():
+        with _notebook_bar(title, total, unit) as advance:
+            yield advance
         return
     from rich.console import Console
     from rich.progress import (
@@ -88,9 +99,21 @@ def progress(title: str, total: float | None, unit: str = "") -> Iterator[Advanc
     amount = DownloadColumn() if unit == "B" else MofNCompleteColumn()
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn(), note)
-    with Progress(*columns, console=Console(stderr=not _is_notebook()), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total, note="")
         yield lambda amount, note="": bar.update(task, advance=amount, note=note)
+
+
+@contextmanager
+def _notebook_bar(title: str, total: float | None, unit: str) -> Iterator[Advance]:
+    with output_area() as area, area.bar(title, total, unit) as bar:
+
+        def advance(amount: float, note: str = "") -> None:
+            bar.done += amount
+            bar.note = note
+            area.refresh()
+
+        yield advance
 
 
 def track(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from pathlib import Path
 
 
-class RunnerError(Exception):
+class _ShownInNotebooks(BaseException):
+    """An error whose message says all: a notebook shows it, and the line of the cell, instead of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        # Whoever wants messages of every kind wants the traceback too, as with -v.
+        if logging.getLogger("runner").isEnabledFor(logging.DEBUG):
+            return traceback.format_exception(self)
+        frames = [frame for frame in traceback.extract_tb(self.__traceback__) if "ipykernel_" in frame.filename]
+        lines = [f"line {frame.lineno}: {frame.line}" for frame in frames[-1:] if frame.line]
+        return [*lines, f"{type(self).__name__}: {self}"]
+
+
+class RunnerError(_ShownInNotebooks, Exception):
     """An error that its message explains. The command line prints it and exits with `exit_code`."""
 
     exit_code = 1
@@ -59,7 +73,7 @@ class HostError(RunnerError):
     """The host refused, or could not be reached."""
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(_ShownInNotebooks, KeyboardInterrupt):
     """Ctrl-C during the work on a run; the message says what is kept."""
 
     def __init__(self, message: str, *, is_kept: bool = True):

@@ -22,6 +22,7 @@ FLOORS = (
         "runner.errors",
         "runner.full_disk",
         "runner.console",
+        "runner.notebook",
         "runner.fields",
         "runner.gc_disabled",
         "runner.locks",
@@ -65,6 +66,7 @@ FLOORS = (
     ),
     ("runner.cli.commands",),
     ("runner.cli",),
+    ("runner.api",),
     ("runner.__main__",),
 )
 # Modules that import something of ours inside a function, and why: everything else is imported at the top.
@@ -74,6 +76,11 @@ FUNCTION_LEVEL = {
     "competitions.freesound_2019": "a plugin must import fast, and spectrograms need numpy",
     "competitions.hms_brain_activity": "a plugin must import fast, and spectrograms need numpy and pandas",
     "runner.images.views": "albumentations takes a second to import, and only random views need it",
+    "runner.api.results": "a session must open at once, and pandas and matplotlib take seconds",
+    "runner.api.run": "a session must open at once, and pandas and matplotlib take seconds",
+    "runner.api.session": "a session must open at once, and torch takes seconds",
+    "runner.api.work": "a session must open at once, and torch takes seconds",
+    "runner.api.workspace": "a session must open at once, and torch takes seconds",
     "runner.remote.route": "a notebook's inference needs torch, and a file is submitted without it",
     "runner.practice.build": "generators and baselines need torch-free but slow packages; listing their names does not",
 }

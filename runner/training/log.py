@@ -6,7 +6,8 @@ import importlib.util
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from zlib import crc32
@@ -54,6 +55,19 @@ class LogLine(TypedDict):
     checksum: NotRequired[int]
 
 
+_watchers: list[Callable[[Path, Line], None]] = []
+
+
+@contextmanager
+def watch_epochs(watcher: Callable[[Path, Line], None]) -> Iterator[None]:
+    """Within the block call `watcher` with the log file and the line of each epoch that this process trains."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
 def append_line(path: Path, line: Line) -> None:
     """Add one line; it is on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +79,8 @@ def append_line(path: Path, line: Line) -> None:
             os.fsync(log.fileno())
         if is_new:
             flush_to_disk(path.parent)
+    for watcher in _watchers:
+        watcher(path, line)
 
 
 def read_log(path: Path) -> list[Line]:

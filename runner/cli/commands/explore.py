@@ -37,14 +37,11 @@ _BAR_LENGTH = 30
 )
 def explore(options: GlobalOptions, open_browser: bool, figures: Path | None, sample: int) -> None:
     """Look at the data: counts, sizes, duplicates, train/test shift. Nothing is trained."""
-    from runner.explore.explore import explore as explore_index
-    from runner.report.explore.page import write_exploration
+    from runner.steps.explore import explore as explore_session
 
-    session = options.session()
-    exploration = explore_index(session.competition, session.index, session.folds_file, max_decoded=sample)
-    # Beside folds.csv, not in the cache: `clean` must not delete it.
-    page = session.folds_file.with_name("explore.html")
-    for figure in write_exploration(session, exploration, page):
+    explored = explore_session(options.session(), sample=sample)
+    exploration, page = explored.exploration, explored.page
+    for figure in explored.figures:
         for suffix in ("svg", "png") if figures else ():
             figure.save(figures, suffix)  # type: ignore[arg-type]
     if options.as_json:

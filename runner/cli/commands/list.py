@@ -43,12 +43,12 @@ def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
     plugins = list(options.summaries())
     used_names = {plugin.name for plugin in plugins if options.is_used(plugin.name, plugin.path)}
     shown = [plugin for plugin in plugins if with_unused or plugin.name in used_names]
-    overviews = list(_overviews(options, shown))
+    rows = list(overviews(options, shown))
     if options.as_json:
-        print_json(overviews)
+        print_json(rows)
         return
-    used = [overview for overview in overviews if overview.name in used_names]
-    unused = [overview for overview in overviews if overview.name not in used_names]
+    used = [overview for overview in rows if overview.name in used_names]
+    unused = [overview for overview in rows if overview.name not in used_names]
     if used:
         _print_overviews(used)
     if used and unused:
@@ -58,7 +58,7 @@ def list_competitions(options: GlobalOptions, with_unused: bool) -> None:
     if hidden := len(plugins) - len(shown):
         more = "more have" if shown else "competitions are known, and have"
         log.info(f"{hidden} {more} no data and no runs here: `{options.root_workspace.command_line('list', '--all')}`")
-    if not any(overview.runs for overview in overviews):
+    if not any(overview.runs for overview in rows):
         first = command_line(EXAMPLE, "download")
         log.info(f"no run yet; everything on practice data: `{command_line('demo')}`; with data: `{first}`")
 
@@ -81,7 +81,8 @@ def _print_overviews(overviews: Sequence[Overview]) -> None:
     print_table(header, rows)
 
 
-def _overviews(options: GlobalOptions, plugins: Iterable[PluginSummary]) -> Iterator[Overview]:
+def overviews(options: GlobalOptions, plugins: Iterable[PluginSummary]) -> Iterator[Overview]:
+    """A row for each competition on each host that it has data on; on Kaggle always."""
     base = options.existing_workspace
     for plugin in plugins:
         for host in HOSTS:

@@ -58,7 +58,7 @@ def _print_standings(session: Session, as_json: bool) -> None:
     correlations = find_cv_correlations(session.competition.metric, entries)
     if as_json:
         plain = {
-            "submissions": [_plain_entry(entry) for entry in entries],
+            "submissions": [plain_entry(entry) for entry in entries],
             "standings": [{**asdict(standing), "top_percent": standing.standing.top_percent} for standing in current],
             "cv_correlations": [asdict(correlation) for correlation in correlations],
             "cautions": session.cautions,
@@ -93,7 +93,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
     print_table(header, rows, optional=("note",))
 
 
-def _plain_entry(entry: Entry) -> dict[str, Any]:
+def plain_entry(entry: Entry) -> dict[str, Any]:
     """The entry with numbers as numbers, and null for what is unknown."""
     plain: dict[str, Any] = {name: value or None for name, value in asdict(entry).items()}
     for name in ("cv", "cv_error", "public", "private"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
 from runner.cli.print_json import print_json
 from runner.console import log
+
+if TYPE_CHECKING:
+    from runner.session import Session
+    from runner.training.run import Run
 
 
 @command("train", all_processes=True)
@@ -28,22 +32,27 @@ from runner.console import log
 def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool, new: bool, **flags: Any) -> None:
     """Train by the competition's recipe, changed by the flags. The same command again goes on with its run."""
     from runner.steps.runs import next_command
-    from runner.steps.train import refit
-    from runner.steps.train import resume as resume_run
-    from runner.steps.train import train as train_session
-    from runner.training.run import find_run
 
     session = options.session(read_compute(flags))
-    train_options = read_train_options(flags)
-    if all_data:
-        run = refit(session, find_run(session.workspace, session.name, name), train_options)
-    elif resume:
-        run = find_run(session.workspace, session.name, name)
-        resume_run(session, run, train_options)
-    else:
-        run = train_session(session, read_recipe(session, flags), train_options, name=name, new=new)
+    run = train_run(session, name=name, resume=resume, all_data=all_data, new=new, **flags)
     if options.as_json:
         print_json({"run": run.name, "folder": run.folder})
     else:
         click.echo(run.name)
     log.info(f"next: {next_command(session, run)}")
+
+
+def train_run(session: Session, *, name: str | None, resume: bool, all_data: bool, new: bool, **flags: Any) -> Run:
+    """The run that was trained, resumed or refitted."""
+    from runner.steps.train import refit, train
+    from runner.steps.train import resume as resume_run
+    from runner.training.run import find_run
+
+    train_options = read_train_options(flags)
+    if all_data:
+        return refit(session, find_run(session.workspace, session.name, name), train_options)
+    if resume:
+        run = find_run(session.workspace, session.name, name)
+        resume_run(session, run, train_options)
+        return run
+    return train(session, read_recipe(session, flags), train_options, name=name, new=new)

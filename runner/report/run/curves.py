@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from runner.contract import Metric, Recipe
@@ -58,6 +59,13 @@ def _lr_finder_figure(curve: LrFinderCurve, recipe: Recipe) -> ReportFigure:
 
 def save_lr_finder_figure(curves: Sequence[tuple[str, LrFinderCurve]], path: Path) -> None:
     """Draw the titled curves below each other into one SVG or PNG, by the path's suffix."""
+    figure = draw_lr_finder_figure(curves)
+    with style(), atomic_path(path) as part:
+        figure.savefig(part, dpi=150, facecolor="white")
+
+
+def draw_lr_finder_figure(curves: Sequence[tuple[str, LrFinderCurve]]) -> Figure:
+    """The titled curves below each other."""
     with style():
         figure = new_figure(6.4, 3.2 * len(curves))
         for axes, (title, curve) in zip(figure.subplots(len(curves), squeeze=False)[:, 0], curves, strict=True):
@@ -65,8 +73,7 @@ def save_lr_finder_figure(curves: Sequence[tuple[str, LrFinderCurve]], path: Pat
             axes.set_title(title if curve.suggested else f"{title}: {curve.reason}", fontsize=10)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend()
-        with atomic_path(path) as part:
-            figure.savefig(part, dpi=150, facecolor="white")
+    return figure
 
 
 def _draw_lr_curve(axes: Any, curve: LrFinderCurve) -> None:

@@ -386,7 +386,7 @@ class RunData:
         if self.all_data:
             return None
         try:
-            return self._read_oof()
+            return self.read_oof()
         except DamagedFileError as error:
             log.warning(f"the report shows no predictions: {error}")
             return None
@@ -405,7 +405,8 @@ class RunData:
         except (RunnerError, OSError, KeyError, ValueError):
             return []  # `oof` has logged the reason
 
-    def _read_oof(self) -> OofPredictions:
+    def read_oof(self) -> OofPredictions:
+        """The out-of-fold predictions; a RunnerError says why there are none."""
         runs = [find_run(self.session.workspace, self.session.name, name) for name in self.members] or [self.run]
         blend = read_blend(runs, self._read_targets)
         fitted = self._read_postprocess(tuple(member.name for member in blend.members))

@@ -1,0 +1,29 @@
+"""The runner from Python: `import runner`, then `runner.open("dog-breed")` is a session, whose methods are commands."""
+
+from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted
+from runner.api.run import Run
+from runner.api.session import Session
+from runner.api.session import open_session as open
+from runner.api.workspace import Board, NewFile, board, competitions, demo, doctor, new
+from runner.console import print_warnings_only
+
+print_warnings_only()
+
+__all__ = [
+    "Board",
+    "Comparison",
+    "Exploration",
+    "LRSearch",
+    "NewFile",
+    "Rehearsal",
+    "Report",
+    "Run",
+    "Session",
+    "Submitted",
+    "board",
+    "competitions",
+    "demo",
+    "doctor",
+    "new",
+    "open",
+]
