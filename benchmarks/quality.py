@@ -4,6 +4,8 @@ python -m benchmarks.quality demo
 python -m benchmarks.quality rehearsals [--names dog-breed,planet] [--seeds N] [--folder DIR --weights FILE]
 python -m benchmarks.quality stages FOLDER WEIGHTS
 python -m benchmarks.quality heads FOLDER WEIGHTS [--competition dog-breed] [--rows 300,600,1600] [--seeds N]
+python -m benchmarks.quality practice FOLDER,FOLDER --weights FILE [--seeds 3] [--device cuda] [--jobs N] [--budget S]
+python -m benchmarks.quality earned RESULTS
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 
 from benchmarks.harness import claim, main, run_runner, write_competition
+from benchmarks.practice import DataSet, report, run_trials
 from competitions import load
 from runner.console import set_verbosity
 from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Solver, Stage, TrainMode
@@ -381,5 +384,54 @@ def write_subset(folder: Path, target: Path, count: int, seed: int) -> int:
     return len(chosen)
 
 
+# --- practice -----------------------------------------------------------------------------------
+
+
+def practice(
+    folders: tuple[Path, ...],
+    competitions: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+    weights: Path | None = None,
+    model: str = "mobilenetv2_100",
+    seeds: int = 3,
+    device: str = "cpu",
+    jobs: int = 1,
+    budget: float = 3600,
+    results: Path = Path("practice.jsonl"),
+    scale: float = 1.0,
+    groups: tuple[str, ...] = ("defaults", "practice", "longer"),
+    size: int = 160,
+) -> None:
+    """What each field of a recipe earns on hidden rows, with standard errors over the seeds.
+
+    `folders` are laid out as competitions, with the `test_solution.csv` that is graded; `competitions` names them, and
+    without it they are known by the folders' names. `names` are practice competitions to compare on as well. The
+    trainings that finish within `budget` seconds are in RESULTS, a line each, the most telling first; `scale` shortens
+    them.
+    """
+    known = {"woof": "dog-breed", "dogs-vs-cats": "dogs-vs-cats", "cifar": "cifar-10"}
+    layouts = competitions or tuple(known.get(folder.name, "dog-breed") for folder in folders)
+    data = [DataSet(folder.name, each, folder.resolve()) for folder, each in zip(folders, layouts, strict=True)]
+    data += [DataSet(f"practice {name}", name, None) for name in names]
+    run_trials(
+        data,
+        weights=weights and weights.resolve(),
+        model=model,
+        seeds=seeds,
+        device=device,
+        jobs=jobs,
+        budget=budget,
+        results=results,
+        scale=scale,
+        groups=groups,
+        size=size,
+    )
+
+
+def earned(results: Path) -> None:
+    """The table of what `practice` has written."""
+    report(results)
+
+
 if __name__ == "__main__":
-    main(demo, rehearsals, stages, heads)
+    main(demo, rehearsals, stages, heads, practice, earned)

@@ -29,6 +29,12 @@ _RECIPE_FLAGS = (
     "--freeze-to",
     "--dropout",
     "--oversample",
+    "--augment",
+    "--mixup",
+    "--cutmix",
+    "--label-smoothing",
+    "--ema",
+    "--accumulate",
     "--folds",
     "--epochs",
     "--epochs-scale",
@@ -98,11 +104,15 @@ def check_effect(recipe: Recipe, options: dict[str, Any]) -> None:
         raise click.UsageError(f"nothing is trained at {', '.join(map(str, unused))} px: --size {trained}")
     if options["solver"] is not None and all(stage.mode is not TrainMode.FEATURES for stage in recipe.stages):
         raise click.UsageError("--solver: this recipe has no features stage; --linear-probe is one")
+    given = _given(click.get_current_context())
     if all(stage.is_regression for stage in recipe.stages):
-        given = _given(click.get_current_context())
-        for flag in ("--lr", "--epochs", "--epochs-scale"):
+        for flag in ("--lr", "--epochs", "--epochs-scale", "--label-smoothing", "--ema", "--accumulate"):
             if flag in given:
                 raise click.UsageError(f"{flag}: this recipe solves a regression, which has none; --solver sgdr has")
+    if all(stage.mode is TrainMode.FEATURES for stage in recipe.stages):
+        for flag in ("--augment", "--mixup", "--cutmix"):
+            if flag in given:
+                raise click.UsageError(f"{flag}: this recipe trains on cached features, and sees no image")
     if any(stage.mode is TrainMode.UNFROZEN for stage in recipe.stages):
         return
     if options["freeze_to"] is not None:

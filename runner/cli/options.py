@@ -10,6 +10,7 @@ import click
 
 from runner.cli.flag_conflicts import check_effect
 from runner.cli.value_types import BackboneArg, BatchSize, Device, LearningRate, LocalPath, Number, Sizes, Views
+from runner.contract.training_practice import Policy
 from runner.options import Compute, NotebookOptions, PredictOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -88,6 +89,25 @@ _RECIPE = (
         type=Number(1, 100),
         metavar="X",
         help="Train on rows of rare classes up to X times an epoch.",
+    ),
+    click.option(
+        "--augment",
+        type=click.Choice(["none", *(policy.value for policy in Policy)]),
+        help="TrivialAugment or RandAugment, after the preset's augmentation; none leaves the recipe's out.",
+    ),
+    click.option("--mixup", type=Number(0, 10), metavar="A", help="MixUp with this alpha, as 0.2; 0 for none."),
+    click.option("--cutmix", type=Number(0, 10), metavar="A", help="CutMix with this alpha, as 1; 0 for none."),
+    click.option(
+        "--label-smoothing", type=Number(0, 0.9), metavar="X", help="Spread this share of each label over all classes."
+    ),
+    click.option(
+        "--ema",
+        type=Number(0, 1, max_open=True),
+        metavar="DECAY",
+        help="Validate and keep a moving average of the weights, as 0.99; 0 for none.",
+    ),
+    click.option(
+        "--accumulate", type=click.IntRange(1, 1024), metavar="N", help="Mini-batches for one step of the optimizer."
     ),
     click.option("--folds", type=click.IntRange(2), metavar="N", help="Cross-validation with N folds."),
     click.option("--only-fold", type=click.IntRange(0), metavar="K", help="Train only this fold, counted from 0."),
@@ -241,6 +261,7 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
         recipe = with_solver(recipe, Solver(options["solver"]))
     if options["freeze_to"] is not None:
         recipe = with_freeze_to(recipe, options["freeze_to"])
+    recipe = _with_practice(recipe, options)
     recipe = _with_batch_size(_with_lr(recipe, options["lr"]), options["batch_size"])
     if options["epochs"] is not None:
         recipe = with_epochs(recipe, options["epochs"])
@@ -261,7 +282,8 @@ def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
     if from_run is not None:
         source = find_run(session.workspace, session.name, from_run.partition(":")[0]).read_recipe()
         recipe = replace(recipe, from_run=from_run, weights=None, backbone=source.backbone)
-        recipe = replace(recipe, backbone_args=source.backbone_args)
+        # Their weights are of features of this width.
+        recipe = replace(recipe, backbone_args=source.backbone_args, head=source.head)
     if options["weights"] is not None:
         recipe = replace(recipe, from_run=None, weights=None)
     if options["no_pretrained"]:
@@ -270,6 +292,24 @@ def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
         # Weights and arguments are of the other backbone.
         recipe = replace(recipe, backbone=backbone, backbone_args={}, weights=None, from_run=from_run)
     return replace(recipe, backbone_args={**recipe.backbone_args, **dict(options["backbone_args"])})
+
+
+def _with_practice(recipe: Recipe, options: dict[str, Any]) -> Recipe:
+    """The recipe with the augmentation, loss and average of weights that the flags choose."""
+    from runner.contract.recipe import with_augment
+
+    augment = {name: options[name] for name in ("mixup", "cutmix") if options[name] is not None}
+    if options["augment"] is not None:
+        augment["policy"] = None if options["augment"] == "none" else Policy(options["augment"])
+    if augment:
+        recipe = with_augment(recipe, **augment)
+    if options["label_smoothing"] is not None:
+        recipe = replace(recipe, loss=replace(recipe.loss, label_smoothing=options["label_smoothing"]))
+    if options["ema"] is not None:
+        recipe = replace(recipe, regularize=replace(recipe.regularize, ema=options["ema"]))
+    if options["accumulate"] is not None:
+        recipe = replace(recipe, optimizer=replace(recipe.optimizer, accumulate=options["accumulate"]))
+    return recipe
 
 
 def _with_lr(recipe: Recipe, lr: Any) -> Recipe:

@@ -21,6 +21,7 @@ from runner.contract.labels import (
     aliases,
 )
 from runner.contract.metrics import METRICS, Metric
+from runner.contract.outputs import loss_error
 from runner.contract.patterns import FIELD
 from runner.contract.presets import Preset
 from runner.contract.recipe import PHOTOGRAPHS, Recipe
@@ -118,6 +119,7 @@ def _find_errors(competition: Competition) -> list[tuple[str, str]]:
         *_metric_errors(competition),
         *_submission_errors(competition),
         *_raw_file_errors(competition),
+        *_recipe_errors(competition),
     ]
 
 
@@ -223,3 +225,8 @@ def _raw_file_errors(competition: Competition) -> list[tuple[str, str]]:
     if bool(competition.prepare) != bool(competition.raw_files):
         return [("prepare", "prepare and raw_files are given together or not at all")]
     return []
+
+
+def _recipe_errors(competition: Competition) -> list[tuple[str, str]]:
+    error = loss_error(competition.labels, competition.recipe.loss)
+    return [("recipe", error)] if error else []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
 from runner.contract.labels import Labels, Multiclass, Ordinal, Regression, SeveralTargets
+from runner.contract.training_practice import Loss, LossKind
 
 
 class Activation(Enum):
@@ -73,3 +74,13 @@ def outputs_of(labels: Labels, columns: int) -> Outputs:
     if isinstance(labels, Regression):
         return Outputs((Block(Activation.LINEAR, columns),))
     return Outputs((Block(Activation.SIGMOID, columns),))
+
+
+def loss_error(labels: Labels, loss: Loss) -> str | None:
+    """Why this training loss is not one of these labels; None if it is."""
+    kinds = {block.activation for block in outputs_of(labels, 1).blocks}
+    if loss.kind is LossKind.ASYMMETRIC and kinds != {Activation.SIGMOID}:
+        return f"the asymmetric loss is of tags, not of {type(labels).__name__} labels"
+    if kinds == {Activation.LINEAR} and replace(loss, gamma=Loss().gamma) != Loss():
+        return "numbers are learned by the squared error: focal loss, smoothing and weights are of classes and tags"
+    return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from runner.contract.backbone_args import Argument, check_arguments
+from runner.contract.limits import check_count, check_member, check_number
+from runner.contract.training_practice import Augment, HeadRecipe, Loss, Optimizer, Regularize
 from runner.fields import checked
 
 FORMAT = 1  # of recipe.json
@@ -46,18 +47,24 @@ class Stage:
     freeze_to: int = 0  # an unfrozen stage keeps the groups below this one frozen: 1 keeps the early group
     solver: Solver = Solver.LBFGS  # of a features stage
     min_steps: int = 300  # of a features stage by SGDR: with few rows an epoch passes over them several times
+    augment: Augment = Augment()  # noqa: RUF009  (frozen)  # of the training images, beyond the preset
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, TrainMode):
             raise ValueError(f"Stage.mode: {self.mode!r} is not a TrainMode")
         if not isinstance(self.solver, Solver):
             raise ValueError(f"Stage.solver: {self.solver!r} is not a Solver")
-        _check_count("Stage.size", self.size, 16, 2048)
+        check_count("Stage.size", self.size, 16, 2048)
         for name in ("cycles", "cycle_len", "cycle_mult"):
-            _check_count(f"Stage.{name}", getattr(self, name), 1)
-        _check_number("Stage.lr_scale", self.lr_scale, "above 0")
-        _check_count("Stage.freeze_to", self.freeze_to, 0, 2)
-        _check_count("Stage.min_steps", self.min_steps, 0)
+            check_count(f"Stage.{name}", getattr(self, name), 1)
+        check_number("Stage.lr_scale", self.lr_scale, "above 0")
+        check_count("Stage.freeze_to", self.freeze_to, 0, 2)
+        check_count("Stage.min_steps", self.min_steps, 0)
+        check_member("Stage.augment", self.augment, Augment)
+        if self.mode is TrainMode.FEATURES and self.augment.changes_images:
+            raise ValueError("Stage.augment: a features stage never sees an image; it can only have mixup")
+        if self.is_regression and self.augment.mixes:
+            raise ValueError("Stage.augment: a regression sees all rows at once; mixup needs Solver.SGDR")
 
     @property
     def is_regression(self) -> bool:
@@ -94,6 +101,11 @@ class Recipe:
     freeze_bn: bool = False  # keep the pretrained BatchNorm statistics: for images like the pretraining ones
     weight_decay: float = 0.01
     dropout: float = 0.0
+    optimizer: Optimizer = Optimizer()  # noqa: RUF009  (frozen)
+    loss: Loss = Loss()  # noqa: RUF009  (frozen)
+    regularize: Regularize = Regularize()  # noqa: RUF009  (frozen)
+    head: HeadRecipe = HeadRecipe()  # noqa: RUF009  (frozen)
+    grad_checkpointing: bool = False  # less memory, about a third more time: activations are computed twice
     pretrained: bool = True
     weights: str | None = None  # name and hash of the weights file to start from, instead of the hub's
     seed: int = 42
@@ -112,16 +124,28 @@ class Recipe:
         if self.group_lrs is not None and len(self.group_lrs) != 3:
             raise ValueError(f"Recipe.group_lrs: {self.group_lrs!r} is not one lr each for early, late and head")
         for lr in self.group_lrs or ():
-            _check_number("Recipe.group_lrs", lr, "above 0")
-        _check_number("Recipe.lr", self.lr, "above 0")
-        _check_number("Recipe.layer_decay", self.layer_decay, "above 0, at most 1")
-        _check_number("Recipe.warmup", self.warmup, "from 0 to 1")
-        _check_count("Recipe.batch_size", self.batch_size, 1, 4096)
-        _check_number("Recipe.oversample", self.oversample, "from 1 to 100")
-        _check_number("Recipe.weight_decay", self.weight_decay, "of at least 0")
-        _check_number("Recipe.dropout", self.dropout, "from 0 to 1")
+            check_number("Recipe.group_lrs", lr, "above 0")
+        check_number("Recipe.lr", self.lr, "above 0")
+        check_number("Recipe.layer_decay", self.layer_decay, "above 0, at most 1")
+        check_number("Recipe.warmup", self.warmup, "from 0 to 1")
+        check_count("Recipe.batch_size", self.batch_size, 1, 4096)
+        check_number("Recipe.oversample", self.oversample, "from 1 to 100")
+        check_number("Recipe.weight_decay", self.weight_decay, "of at least 0")
+        check_number("Recipe.dropout", self.dropout, "from 0 to 1")
+        for name, kind in (("optimizer", Optimizer), ("loss", Loss), ("regularize", Regularize), ("head", HeadRecipe)):
+            check_member(f"Recipe.{name}", getattr(self, name), kind)
+        self._check_practice()
         if self.folds is not None:
-            _check_count("Recipe.folds", self.folds, 2)
+            check_count("Recipe.folds", self.folds, 2)
+
+    def _check_practice(self) -> None:
+        """Refuse two fields that set the same, or that contradict each other."""
+        if self.optimizer.layerwise and self.group_lrs is not None:
+            raise ValueError("Recipe.group_lrs: with Optimizer.layerwise every layer has an lr of its own")
+        if self.regularize.drop_path and "drop_path_rate" in self.backbone_args:
+            raise ValueError("Recipe.backbone_args: drop_path_rate is Regularize.drop_path here")
+        if self.head.pool is not None and "global_pool" in self.backbone_args:
+            raise ValueError("Recipe.backbone_args: global_pool is HeadRecipe.pool here")
 
     @property
     def epochs(self) -> int:
@@ -146,8 +170,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
-        stages = [{**asdict(stage), "mode": stage.mode.value, "solver": stage.solver.value} for stage in self.stages]
-        return {"kind": "recipe", **asdict(self), "stages": stages}
+        plain: dict[str, Any] = _plain(asdict(self))
+        return {"kind": "recipe", **plain}
 
 
 @dataclass(frozen=True)
@@ -170,6 +194,17 @@ class EnsembleRecipe:
         return {"kind": "ensemble", "members": list(self.members)}
 
 
+def _plain(value: Any) -> Any:
+    """The value with members of an Enum as their texts, and tuples of stages as lists."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple) and value and isinstance(value[0], dict):
+        return [_plain(item) for item in value]
+    return value
+
+
 def recipe_from_dict(plain: Mapping[str, Any]) -> Recipe | EnsembleRecipe:
     """The recipe in a recipe.json, of the kind that it names; ValueError if it is none."""
     kinds: dict[Any, type[Recipe] | type[EnsembleRecipe]] = {"recipe": Recipe, "ensemble": EnsembleRecipe}
@@ -189,29 +224,6 @@ def recipe_fields(plain: Mapping[str, Any]) -> dict[str, Any]:
             for stage in fields["stages"]
         ]
     return fields
-
-
-def _check_count(field: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise ValueError if the value is not a whole number within the limits."""
-    if type(value) is not int or value < least or (most is not None and value > most):
-        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{field}: {value!r} is not a whole number {limits}")
-
-
-def _check_number(field: str, value: Any, limits: str) -> None:
-    """Raise ValueError if the value is not a finite number within one of the named limits."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not (is_number and _LIMITS[limits](value)):
-        raise ValueError(f"{field}: {value!r} is not a number {limits}")
-
-
-_LIMITS: dict[str, Callable[[float], bool]] = {
-    "above 0": lambda value: value > 0,
-    "of at least 0": lambda value: value >= 0,
-    "from 0 to 1": lambda value: 0 <= value <= 1,
-    "above 0, at most 1": lambda value: 0 < value <= 1,
-    "from 1 to 100": lambda value: 1 <= value <= 100,
-}
 
 
 def with_sizes(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
@@ -278,10 +290,10 @@ def short_recipe(recipe: Recipe) -> Recipe:
     """A short recipe at the first size: lr finder, one frozen epoch, unfrozen cycles of 1, 2 and 4 epochs."""
     size = recipe.stages[0].size
     unfrozen = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
-    lr_scale = unfrozen.lr_scale if unfrozen else 0.1
+    lr_scale, augment = (unfrozen.lr_scale, unfrozen.augment) if unfrozen else (0.1, Augment())
     stages = (
         Stage(size, TrainMode.FROZEN, cycles=1, cycle_len=1),
-        Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=lr_scale),
+        Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=lr_scale, augment=augment),
     )
     return replace(recipe, stages=stages, find_lr=True)
 
@@ -302,6 +314,15 @@ def with_freeze_to(recipe: Recipe, freeze_to: int) -> Recipe:
     """The recipe with the groups below `freeze_to` frozen in its unfrozen stages."""
     stages = (
         replace(stage, freeze_to=freeze_to) if stage.mode is TrainMode.UNFROZEN else stage for stage in recipe.stages
+    )
+    return replace(recipe, stages=tuple(stages))
+
+
+def with_augment(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with these fields of `Augment` in each stage on images."""
+    stages = (
+        stage if stage.mode is TrainMode.FEATURES else replace(stage, augment=replace(stage.augment, **changes))
+        for stage in recipe.stages
     )
     return replace(recipe, stages=tuple(stages))
 

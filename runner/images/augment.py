@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from runner.contract.presets import Padding, Preset, Symmetry
+from runner.contract.training_practice import Augment, Policy
 from runner.images.center_crop import Transform
 from runner.images.channels import resize, warp_affine
 from runner.images.layout import Pixels
@@ -25,6 +26,9 @@ from runner.images.layout import Pixels
 _BORDERS = {Padding.REFLECT: cv2.BORDER_REFLECT_101, Padding.EDGE: cv2.BORDER_REPLICATE}
 # Bilinear interpolation reads two pixels an axis: beyond this reduction it would skip some.
 _MAX_BILINEAR_SCALE = 1.5
+
+_ERASING = 1  # so that it draws other numbers than the steps before it
+_ERASED_AREA, _LOG_ASPECT = (0.02, 1 / 3), np.log(3)
 
 _LEVELS = np.arange(256, dtype=np.float64)
 _LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness
@@ -40,18 +44,88 @@ _SYMMETRIES = {
 }
 
 
-def build_augmentation(preset: Preset, size: int, *, is_rgb: bool) -> Transform:
+def build_augmentation(
+    preset: Preset,
+    size: int,
+    *,
+    is_rgb: bool,
+    augment: Augment = Augment(),  # noqa: B008  (frozen)
+) -> Transform:
     """The training transform: (height, width, channels) to (size, size, channels), random by seed.
 
-    `is_rgb`: the values are uint8 red, green and blue. Lighting changes only those; other values are measurements,
-    which no preset changes.
+    `is_rgb`: the values are uint8 red, green and blue. Lighting and policies change only those; other values are
+    measurements, which no preset changes.
     """
     if preset.geometric_only:
         geometric = [*_shifts_by_whole_pixels(preset, size), *_symmetry(preset.symmetry)]
     else:
         geometric = [RandomCropAffine(preset, size)]
     lighting = [BrightnessContrast(preset.max_lighting)] if is_rgb and preset.max_lighting else []
-    return _Augmentation(*geometric, *lighting)
+    transform = _Augmentation(*geometric, *lighting)
+    steps: list[Transform] = []
+    if augment.policy is not None and is_rgb:
+        steps.append(_PolicyStep(augment.policy, augment.magnitude))
+    if augment.erase:
+        steps.append(_Erase(augment.erase))
+    return _InOrder(transform, *steps) if steps else transform
+
+
+class _InOrder:
+    """One transform after the other, each with draws of its own."""
+
+    def __init__(self, *steps: Transform) -> None:
+        self._steps = steps
+
+    def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
+        for step in self._steps:
+            image = step(image, seed)
+        return image
+
+
+class _PolicyStep:
+    """torchvision's TrivialAugment or RandAugment; what a shift or rotation uncovers is the mean colour."""
+
+    def __init__(self, policy: Policy, magnitude: int) -> None:
+        self._policy, self._magnitude = policy, magnitude
+
+    def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
+        # torchvision takes a second to import, and only policies need it.
+        import torch
+        from torchvision.transforms import v2
+
+        settings: dict[str, Any] = {
+            "interpolation": v2.InterpolationMode.BILINEAR,
+            "fill": image.mean((0, 1)).tolist(),
+        }
+        if self._policy is Policy.TRIVIAL:
+            change: torch.nn.Module = v2.TrivialAugmentWide(**settings)
+        else:
+            change = v2.RandAugment(2, self._magnitude, **settings)
+        # It draws from torch's global generator, on which the order of the images would else have an influence.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            changed: torch.Tensor = change(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
+        return np.ascontiguousarray(changed.numpy().transpose(1, 2, 0))
+
+
+class _Erase:
+    """Random erasing (Zhong et al. 2020): in a share of the images a rectangle becomes the image's mean colour."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __call__(self, image: Pixels, seed: int = 0) -> Pixels:
+        random = np.random.default_rng((_ERASING, seed))
+        if random.random() >= self._share:
+            return image
+        height, width = image.shape[:2]
+        area, aspect = random.uniform(*_ERASED_AREA), np.exp(random.uniform(-_LOG_ASPECT, _LOG_ASPECT))
+        rows = min(height, max(1, round(height * np.sqrt(area * aspect))))
+        columns = min(width, max(1, round(width * np.sqrt(area / aspect))))
+        top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+        erased = image.copy()
+        erased[top : top + rows, left : left + columns] = image.mean((0, 1))
+        return erased
 
 
 class _Augmentation:

@@ -118,7 +118,7 @@ def update_bn(fold: FoldRun, network: Network, snapshot: Snapshot) -> None:
     if not norms:
         return
     images, workers = fold.train.images(snapshot.size), worker_count(fold.session.compute)
-    loader = ImageLoader(images, fold.train.targets, fold.augmentation(snapshot.size), workers)
+    loader = ImageLoader(images, fold.train.targets, fold.augmentation(fold.recipe.stages[snapshot.stage]), workers)
     batches = shuffled_batches(fold.train.rows, fold.recipe.batch_size, fold.seed("norms"))
     for norm in norms:
         norm.train()

@@ -13,7 +13,7 @@ from runner.training.model import check_backbone
 
 def find_lr(session: Session, recipe: Recipe, options: TrainOptions = TrainOptions()) -> list[StageLR]:
     """The finder's result for each stage, from the weights that the recipe starts with."""
-    check_backbone(recipe.backbone, recipe.backbone_args)
+    check_backbone(recipe)
     get_accelerator(session.compute)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     fold = main_process_first(lambda: preview_fold(session, recipe, options))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from runner.console import log
 from runner.contract import Recipe
+from runner.contract.outputs import loss_error
 from runner.errors import Interrupted, UsageError
 from runner.options import TrainOptions
 from runner.session import Session
@@ -34,7 +35,8 @@ def train(
 ) -> Run:
     """Train every fold of the recipe. The same call again goes on with its run, or finds it finished, unless `new`."""
     _check_machine(session, options)
-    check_backbone(recipe.backbone, recipe.backbone_args)
+    check_backbone(recipe)
+    _check_loss(session, recipe)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     check_only_fold(session, recipe, options)
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))
@@ -74,6 +76,13 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
         _go_on(session, run, options)
         return run
     return _train_run(session, recipe, options, name, request)
+
+
+def _check_loss(session: Session, recipe: Recipe) -> None:
+    """Refuse a recipe, perhaps of another competition's run, whose loss is of other labels."""
+    error = loss_error(session.competition.labels, recipe.loss)
+    if error:
+        raise UsageError(error, where=session.name, fix="leave Recipe.loss and --label-smoothing out")
 
 
 def _check_machine(session: Session, options: TrainOptions) -> None:

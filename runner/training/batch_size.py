@@ -16,9 +16,8 @@ from runner.errors import RunnerError, TrainingError
 from runner.fields import checked
 from runner.training.distributed import any_process
 from runner.training.fold import FoldRun
-from runner.training.learner import Learner, forward
+from runner.training.learner import Learner
 from runner.training.loaders import Loader, Rows
-from runner.training.losses import label_loss
 from runner.workspace import read_json, write_json
 
 _FORMAT = 1
@@ -80,8 +79,7 @@ def _forward_and_backward(learner: Learner, loader: Loader, rows: Rows) -> None:
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.eval()  # neither update its statistics, nor wait for the other processes
     for batch in loader.read([rows]):
-        targets = batch.targets.to(PartialState().device)
-        loss = label_loss(learner.outputs, forward(module, batch).float(), targets)
+        loss, _ = learner.losses(module, batch, seed=0)
         loss.backward()  # type: ignore[no-untyped-call]
 
 

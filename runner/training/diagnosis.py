@@ -155,6 +155,9 @@ class LossCurve:
         self.prior: float | None = last.get("prior_loss")
         self.valid_error: float = _known(last.get("valid_error"), _UNKNOWN_ERROR * abs(self.valid[-1]))
         self.prior_error: float = _known(last.get("prior_error"), self.valid_error)
+        self.mixed = bool(
+            last.get("mixed")
+        )  # by MixUp or CutMix: the training loss is then higher than of plain images
         self.train_error = _error_of_mean(last.get("losses", ()), self.valid_error)
 
     def __len__(self) -> int:
@@ -162,7 +165,10 @@ class LossCurve:
 
     @property
     def losses(self) -> str:
-        return f"training loss {self.train[-1]:.4f}, validation loss {self.valid[-1]:.4f} ± {self.valid_error:.4f}"
+        mixed = " of mixed images" if self.mixed else ""
+        return (
+            f"training loss {self.train[-1]:.4f}{mixed}, validation loss {self.valid[-1]:.4f} ± {self.valid_error:.4f}"
+        )
 
     @cached_property
     def lowest(self) -> int:
@@ -197,7 +203,12 @@ class LossCurve:
     @property
     def has_inverse_gap(self) -> bool:
         """Whether the training loss is above the validation loss: by more than augmentation alone explains."""
-        return -self.gap > max(_ERRORS * self.gap_error, _APART * self.scale)
+        return not self.mixed and -self.gap > max(_ERRORS * self.gap_error, _APART * self.scale)
+
+    @property
+    def lacks_gap(self) -> bool:
+        """Whether the losses are as close as they are before anything is learned by heart."""
+        return not self.mixed and not self.has_gap()
 
     @property
     def is_high(self) -> bool:
@@ -339,7 +350,7 @@ def _figures(curve: LossCurve) -> Iterator[str]:
 def _falling(curve: LossCurve) -> tuple[Verdict, str]:
     change = curve.change
     reason = f"validation loss fell by {-change.value:.4f} ± {change.error:.4f} since epoch {change.since}"
-    lacks_training = curve.has_inverse_gap or (curve.is_high and not curve.has_gap())
+    lacks_training = curve.has_inverse_gap or (curve.is_high and curve.lacks_gap)
     return (Verdict.UNDERFITTING, f"{reason} and still falls") if lacks_training else (Verdict.IMPROVING, reason)
 
 
@@ -357,7 +368,7 @@ def _level(curve: LossCurve) -> tuple[Verdict, str]:
         return Verdict.OVERFITTING, f"{level}, and is {gap}; more epochs will not help"
     if curve.has_inverse_gap:
         return Verdict.UNDERFITTING, f"{level}, and the training loss is even higher"
-    if curve.is_high:
+    if curve.is_high and curve.lacks_gap:
         return Verdict.UNDERFITTING, f"{level}, and the training loss is hardly lower"
     if _ERRORS * curve.gap_error > 2 * _APART * curve.scale:
         gap = f"{curve.gap:+.4f} ± {curve.gap_error:.4f}"

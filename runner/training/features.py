@@ -48,7 +48,8 @@ class FeatureSpec:
         content = hashlib.sha256()
         versions = (_LAYOUT, timm.__version__, torch.__version__, inference_precision())
         arguments = self.network.backbone_args
-        told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()))
+        pool = () if self.network.pool is None else (repr(self.network.pool),)
+        told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()), *pool)
         for value in (*versions, self.preset, self.views, self.size, *told):
             content.update(repr(value).encode() + b"\0")
         state = self.network.backbone.state_dict()

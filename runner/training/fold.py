@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from runner.commands import again
 from runner.contract import Competition, Metric, Outputs, Recipe, Stage, TrainMode
 from runner.contract.outputs import outputs_of
 from runner.contract.targets import Targets, are_class_numbers, target_means
@@ -21,7 +22,7 @@ from runner.data.checksums import digest_of_files
 from runner.data.folds import assignment_digest
 from runner.data.image_names import all_files_of
 from runner.data.tabular import read_tabular, standardise_and_impute
-from runner.errors import DataError, TrainingError
+from runner.errors import DataError, TrainingError, UsageError
 from runner.images.augment import build_augmentation
 from runner.images.cache import CacheOptions
 from runner.images.cached import open_cached_images
@@ -214,9 +215,16 @@ class FoldRun:
         """The labelled images at full resolution."""
         return open_images(self.session.index.data_dir, self.session.index.train["path"].tolist())
 
-    def augmentation(self, size: int) -> Transform:
-        """The random transform of training images."""
-        return build_augmentation(self.competition.preset, size, is_rgb=self.full_images.layout.is_rgb)
+    def augmentation(self, stage: Stage) -> Transform:
+        """The random transform of a stage's training images."""
+        is_rgb, augment = self.full_images.layout.is_rgb, stage.augment
+        if augment.policy is not None and not is_rgb:
+            raise UsageError(
+                f"{augment.policy.value} augmentation changes colours, and the images of {self.competition.name} are "
+                f"{self.full_images.layout}",
+                fix=f"leave Augment(policy=...) and --augment out; {again('--mixup', '0.2')} takes images of any kind",
+            )
+        return build_augmentation(self.competition.preset, stage.size, is_rgb=is_rgb, augment=augment)
 
     def _labelled_rows(self, chosen: NDArray[np.bool_]) -> RowSet:
         table = self.session.index.train
@@ -260,6 +268,9 @@ def initial_network(fold: FoldRun, options: TrainOptions) -> Network:
         weights=options.weights if fold.start is None else None,
         dropout=fold.recipe.dropout,
         backbone_args=fold.recipe.backbone_args,
+        head=fold.recipe.head,
+        drop_path=fold.recipe.regularize.drop_path,
+        grad_checkpointing=fold.recipe.grad_checkpointing,
         normalisation=None if layout.is_rgb else _channel_statistics(fold.full_images, fold.train.rows),
     )
     if fold.start is not None:
@@ -289,6 +300,9 @@ def uninitialised_network(fold: FoldRun) -> Network:
         weights=None,
         dropout=fold.recipe.dropout,
         backbone_args=fold.recipe.backbone_args,
+        head=fold.recipe.head,
+        drop_path=fold.recipe.regularize.drop_path,
+        grad_checkpointing=fold.recipe.grad_checkpointing,
         normalisation=([0.0] * channels, [1.0] * channels),
     )
 
@@ -306,7 +320,7 @@ def stage_loaders(fold: FoldRun, network: Network, stage: Stage, batch_size: int
             FeatureLoader(features, targets, draws_views=False),
         )
     return (
-        ImageLoader(images, targets, fold.augmentation(stage.size), workers),
+        ImageLoader(images, targets, fold.augmentation(stage), workers),
         ImageLoader(images, targets, CenterCrop(preset, stage.size), workers),
     )
 

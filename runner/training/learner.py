@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,16 +16,19 @@ from accelerate.utils import extract_model_from_parallel, gather_object
 from torch import Tensor, nn
 
 from runner.console import progress, shows_progress
-from runner.contract import Outputs, Stage, TrainMode
+from runner.contract import Augment, Stage, TrainMode
 from runner.training.distributed import get_accelerator, mean_buffers
+from runner.training.ema import WeightEMA
 from runner.training.fold import FoldRun
 from runner.training.loaders import Batch, Loader, Rows, balanced_batches
-from runner.training.losses import label_loss
+from runner.training.losses import TrainLoss, build_train_loss
+from runner.training.mixing import Mixed, mix
 from runner.training.model import Network
 from runner.training.optimizer import build_optimizer
+from runner.training.seeds import seed_for
 
 Item = TypeVar("Item")
-BatchLRs = Callable[[int], Sequence[float]]  # the lr of every group at a mini-batch
+BatchLRs = Callable[[int], Sequence[float]]  # the lr of every group at an optimizer step
 
 # Losses are read from the device this often: each reading makes the CPU wait for it.
 _READ_EVERY = 10
@@ -56,31 +60,81 @@ class Learner:
     accelerator: Accelerator
     module: nn.Module
     optimizer: torch.optim.Optimizer
-    outputs: Outputs
+    train_loss: TrainLoss
+    augment: Augment = Augment()  # noqa: RUF009  (frozen)
+    clip_grad: float | None = None
+    ema: WeightEMA | None = None
 
-    def step(self, batch: Batch, weight: float) -> Tensor:
-        """One optimizer step; the weighted loss, on the device. `weight` evens out unequal shards."""
-        targets = batch.targets.to(self.accelerator.device, non_blocking=True)
-        loss = label_loss(self.outputs, forward(self.module, batch).float(), targets)
+    def step(self, batch: Batch, weight: float, *, seed: int = 0, share: float = 1.0, last: bool = True) -> Tensor:
+        """Gradients of one mini-batch, and the optimizer's step after the `last` one of those that share a step.
+
+        Returns the plain loss, weighted, on the device. `weight` evens out unequal shards; `share` is the part of the
+        step's rows that are in this batch; `seed` decides how rows are mixed.
+        """
+        loss, plain = self.losses(self.module, batch, seed)
         # Gradients are averaged over processes; the weight makes every row count the same when the
         # processes have one row more or less.
-        self.accelerator.backward(loss * weight)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach() * weight
+        self.accelerator.backward(loss * (weight * share))
+        if last:
+            if self.clip_grad is not None:  # accelerate divides fp16 gradients by their scale first
+                self.accelerator.clip_grad_norm_(self.module.parameters(), self.clip_grad)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.ema is not None:
+                self.ema.update()
+        return plain.detach() * weight
+
+    def losses(self, module: nn.Module, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
+        """The loss of a mini-batch that is minimised, and the plain loss of the same logits."""
+        mixed = mix(_on_device(batch), self.augment, seed)
+        logits = forward(module, mixed.batch).float()
+        loss = _loss_of(self.train_loss, logits, mixed)
+        if self.train_loss.is_plain:
+            return loss, loss
+        with torch.no_grad():
+            return loss, _loss_of(TrainLoss(self.train_loss.outputs), logits, mixed)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The module has its averaged weights within the block, if an average is kept."""
+        return nullcontext() if self.ema is None else self.ema.applied()
+
+
+def _loss_of(loss: TrainLoss, logits: Tensor, mixed: Mixed) -> Tensor:
+    own = loss(logits, mixed.batch.targets)
+    if mixed.partners is None:
+        return own
+    return mixed.share * own + (1 - mixed.share) * loss(logits, mixed.partners)
 
 
 def build_learner(fold: FoldRun, network: Network, stage: Stage) -> Learner:
     """The stage's learner with a fresh optimizer, not yet prepared for several processes."""
-    module = network.head if stage.mode is TrainMode.FEATURES else network
-    optimizer = build_optimizer(network, fold.recipe.weight_decay)
-    return Learner(get_accelerator(fold.session.compute), module, optimizer, fold.outputs)
+    recipe = fold.recipe
+    ema = None
+    if recipe.regularize.ema and not stage.is_regression:
+        ema = WeightEMA(network.head if network.frozen else network, recipe.regularize.ema)
+    return Learner(
+        get_accelerator(fold.session.compute),
+        network.head if stage.mode is TrainMode.FEATURES else network,
+        build_optimizer(network, recipe),
+        build_train_loss(fold.outputs, recipe.loss, fold.train.targets.targets[fold.train.rows]),
+        stage.augment,
+        recipe.optimizer.clip_grad,
+        ema,
+    )
 
 
 def prepared(learner: Learner) -> Learner:
     """The learner with module and optimizer wrapped by accelerate, in its precision and for its processes."""
     module, optimizer = learner.accelerator.prepare(learner.module, learner.optimizer)
-    return Learner(learner.accelerator, module, optimizer, learner.outputs)
+    return replace(learner, module=module, optimizer=optimizer)
+
+
+def _on_device(batch: Batch) -> Batch:
+    device = PartialState().device
+    inputs, tabular, targets = (
+        tensor.to(device, non_blocking=True) for tensor in (batch.inputs, batch.tabular, batch.targets)
+    )
+    return Batch(batch.rows, inputs, tabular, targets)
 
 
 def forward(module: nn.Module, batch: Batch) -> Tensor:
@@ -90,10 +144,37 @@ def forward(module: nn.Module, batch: Batch) -> Tensor:
     return module(inputs, tabular)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class StepPart:
+    """A mini-batch's part in an optimizer step: the number of the step, its share of the rows, whether it ends it."""
+
+    step: int
+    share: float
+    last: bool
+
+
+def step_parts(sizes: Sequence[int], accumulate: int) -> list[StepPart]:
+    """The parts of mini-batches of these sizes in steps of `accumulate` each; the last step of all may have fewer."""
+    parts = []
+    for number, size in enumerate(sizes):
+        step = number // accumulate
+        rows = sum(sizes[step * accumulate : (step + 1) * accumulate])
+        last = number % accumulate == accumulate - 1 or number == len(sizes) - 1
+        parts.append(StepPart(step, size / rows, last))
+    return parts
+
+
 def train_epoch(
-    learner: Learner, loader: Loader, batches: Sequence[Rows], *, seed: int, lrs: BatchLRs, title: str
+    learner: Learner,
+    loader: Loader,
+    batches: Sequence[Rows],
+    *,
+    seed: int,
+    lrs: BatchLRs,
+    title: str,
+    accumulate: int = 1,
 ) -> EpochStats:
-    """One pass over the batches, the lrs set before each."""
+    """One pass over the batches, the lrs set before each; an optimizer step after every `accumulate` of them."""
     started, timer = time.perf_counter(), _DataTimer()
     learner.module.train()
     pending: list[Tensor] = []  # on the device, since the last reading
@@ -101,9 +182,11 @@ def train_epoch(
     peaks: list[float] = []
     with progress(title, len(batches)) as advance:
         shards = timer.timed(read_shards(loader, batches, seed))
-        for number, (batch, weight) in enumerate(shards):
-            peaks.append(set_lrs(learner.optimizer, lrs(number)))
-            pending.append(learner.step(batch, weight))
+        parts = step_parts(list(map(len, batches)), accumulate)
+        for number, ((batch, weight), part) in enumerate(zip(shards, parts, strict=True)):
+            peaks.append(set_lrs(learner.optimizer, lrs(part.step)))
+            mixing = seed_for(seed, "mix", number)
+            pending.append(learner.step(batch, weight, seed=mixing, share=part.share, last=part.last))
             if number % _READ_EVERY == 0:
                 _read_losses(learner.accelerator, pending, losses)
                 _raise_if_not_finite(losses, peaks)
@@ -112,6 +195,8 @@ def train_epoch(
     _read_losses(learner.accelerator, pending, losses)
     _raise_if_not_finite(losses, peaks)
     mean_buffers(learner.module)
+    if learner.ema is not None:
+        learner.ema.average_buffers()
     mean = np.average(losses, weights=[len(rows) for rows in batches])
     return EpochStats(float(mean), time.perf_counter() - started, tuple(losses), tuple(peaks), timer.seconds)
 

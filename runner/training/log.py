@@ -38,6 +38,7 @@ class LogLine(TypedDict):
     ends_cycle: bool
     batch_size: int
     train_loss: float
+    mixed: NotRequired[bool]  # the training loss is of mixed rows, and not comparable with the validation loss
     valid_rows: NotRequired[int]
     valid_loss: float | None
     valid_error: NotRequired[float | None]

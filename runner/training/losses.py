@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from runner.contract import Activation, Labels, Outputs, Regression
+from runner.contract import Activation, Labels, Loss, LossKind, Outputs, Regression
 from runner.contract.targets import Targets, target_means
 
 # Rows and values at a time: with many classes the double precision of all would not fit.
 _BLOCK_ROWS, _BLOCK_VALUES = 4096, 1 << 24
+_ASL_MARGIN = 0.05
+_TAG_WEIGHTS = (0.01, 100.0)  # a tag of one row in ten thousand would else drown the others
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,77 @@ def _block_loss(activation: Activation, logits: Tensor, targets: Tensor) -> Tens
     known = ~torch.isnan(targets)
     errors = torch.where(known, logits - torch.nan_to_num(targets), 0.0)
     return errors.square().sum() / known.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class TrainLoss:
+    """The loss that is minimised, of logits and targets: the recipe's, where `label_loss` is the plain one."""
+
+    outputs: Outputs
+    recipe: Loss = Loss()  # noqa: RUF009  (frozen)
+    weights: Tensor | None = None  # of each column of the logits
+
+    @property
+    def is_plain(self) -> bool:
+        return self.recipe.kind is LossKind.PLAIN and not self.recipe.label_smoothing and self.weights is None
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the rows, summed over several targets."""
+        if self.is_plain:
+            return label_loss(self.outputs, logits, targets)
+        if self.outputs.only is not None:
+            return self._of_block(self.outputs.only, slice(None), logits, targets)
+        losses = [self._of_block(kind, part, logits[:, part], targets[:, part]) for kind, part in self.outputs.slices]
+        return torch.stack(losses).sum()
+
+    def _of_block(self, activation: Activation, part: slice, logits: Tensor, targets: Tensor) -> Tensor:
+        weights = None if self.weights is None else self.weights[part].to(logits.device)
+        if activation is Activation.SOFTMAX:
+            return self._of_classes(logits, targets, weights)
+        if activation is Activation.SIGMOID:
+            return self._of_tags(logits, targets, weights)
+        return _block_loss(activation, logits, targets)
+
+    def _of_classes(self, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Cross entropy, each row with the weight of its class and, in focal loss, of how wrong it is."""
+        losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.recipe.label_smoothing)
+        probabilities = logits.softmax(dim=1)
+        if targets.is_floating_point():
+            right = (probabilities * targets).sum(dim=1)
+            rows = None if weights is None else targets @ weights
+        else:
+            right = probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)
+            rows = None if weights is None else weights[targets]
+        if self.recipe.kind is LossKind.FOCAL:
+            losses = losses * (1 - right).clamp(min=0) ** self.recipe.gamma
+        return losses.mean() if rows is None else (losses * rows).sum() / rows.sum()
+
+    def _of_tags(self, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Binary cross entropy of each tag; a present one has the tag's weight."""
+        smooth = targets + self.recipe.label_smoothing * (0.5 - targets)
+        if self.recipe.kind is LossKind.ASYMMETRIC:
+            # As published: an absent tag below this probability counts nothing.
+            absent = (torch.sigmoid(logits) - _ASL_MARGIN).clamp(min=0)
+            terms = -smooth * F.logsigmoid(logits) * (1 if weights is None else weights)
+            return (terms - (1 - smooth) * absent**self.recipe.gamma * torch.log1p(-absent)).mean()
+        losses = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weights, reduction="none")
+        if self.recipe.kind is LossKind.FOCAL:
+            losses = losses * (torch.sigmoid(logits) - targets).abs() ** self.recipe.gamma
+        return losses.mean()
+
+
+def build_train_loss(outputs: Outputs, loss: Loss, targets: Targets) -> TrainLoss:
+    """The recipe's loss; its weights are those of the classes of these training rows."""
+    if not loss.class_weights or outputs.are_numbers:
+        return TrainLoss(outputs, loss)
+    means = np.clip(target_means(targets, outputs.columns), 1 / max(len(targets), 2), 1 - 1e-6)
+    weights = np.ones(outputs.columns)
+    for activation, part in outputs.slices:
+        if activation is Activation.SOFTMAX:
+            weights[part] = (1 / (means[part] * len(means[part]))) ** loss.class_weights
+        elif activation is Activation.SIGMOID:
+            weights[part] = np.clip((1 - means[part]) / means[part], *_TAG_WEIGHTS) ** loss.class_weights
+    return TrainLoss(outputs, loss, torch.from_numpy(weights.astype(np.float32)))
 
 
 def row_losses(outputs: Outputs, logits: Tensor, targets: Tensor) -> NDArray[Any]:

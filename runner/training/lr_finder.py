@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def lr_file(folder: Path, stage: int) -> Path:
 def find_lr(fold: FoldRun, stage: Stage, learner: Learner, loader: Loader, batch_size: int) -> LRFindResult:
     """Sweep, and restore weights, optimizer and random state exactly."""
     with _restored(learner):
-        curve = _sweep(fold, stage, learner, loader, batch_size)
+        curve = _sweep(fold, stage, replace(learner, ema=None), loader, batch_size)
     return read_curve(curve)
 
 
@@ -172,10 +172,11 @@ def _sweep(fold: FoldRun, stage: Stage, learner: Learner, loader: Loader, batch_
     losses: list[float] = []
     average = 0.0
     with progress("finding the lr", _STEPS) as advance:
-        for step, (batch, weight) in enumerate(islice(_endless_batches(fold, loader, batch_size), _STEPS)):
+        batches = _endless_batches(fold, loader, batch_size)
+        for step in range(_STEPS):
             lr = _LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1))
             set_lrs(learner.optimizer, scaled_lrs(learner.optimizer, ratios, lr / ratios[-1]))
-            loss = float(learner.accelerator.reduce(learner.step(batch, weight), reduction="mean"))
+            loss = _step(fold, learner, list(islice(batches, fold.recipe.optimizer.accumulate)), step)
             average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
             smooth = average / (1 - _SMOOTHING ** (step + 1))
             if not math.isfinite(loss) or (losses and smooth > _DIVERGED * min(losses)):
@@ -184,6 +185,15 @@ def _sweep(fold: FoldRun, stage: Stage, learner: Learner, loader: Loader, batch_
             losses.append(smooth)
             advance(1, f"lr {lr:.1e}  loss {smooth:.4f}")
     return Curve(tuple(lrs), tuple(losses))
+
+
+def _step(fold: FoldRun, learner: Learner, shards: Sequence[tuple[Batch, float]], number: int) -> float:
+    """One optimizer step as in training, of as many mini-batches; the mean of their losses."""
+    losses = []
+    for place, (batch, weight) in enumerate(shards):
+        seed, last = fold.seed("find-lr", "mix", number, place), place == len(shards) - 1
+        losses.append(learner.step(batch, weight, seed=seed, share=1 / len(shards), last=last))
+    return float(learner.accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
 
 
 def _endless_batches(fold: FoldRun, loader: Loader, batch_size: int) -> Iterator[tuple[Batch, float]]:

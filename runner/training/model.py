@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.commands import again
+from runner.contract import HeadRecipe, Pool, Recipe
 from runner.contract.backbone_args import Argument
 from runner.errors import TrainingError, UsageError
 from runner.training.distributed import SyncBatchNorm1d
@@ -54,6 +55,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.backbone_args: dict[str, Argument] = {}
+        self.pool: nn.Module | None = None  # over the backbone's last map, where the backbone itself has none
         self.frozen = False
         self.freeze_bn = False
 
@@ -65,7 +67,8 @@ class Network(nn.Module):
         """The backbone's pooled features (rows, width) of the images: the head's input."""
         normal = normalise(images, self.mean, self.std)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.fused_backbone()(normal)  # type: ignore[no-any-return]
+            features = self.fused_backbone()(normal)
+            return features if self.pool is None else self.pool(features)  # type: ignore[no-any-return]
 
     def fused_backbone(self) -> nn.Module:
         """The backbone with frozen BatchNorms fused into the convolutions; built once."""
@@ -106,6 +109,15 @@ class Network(nn.Module):
             self.__dict__.pop("_fused", None)  # it may have new weights
 
 
+class GeM(nn.Module):
+    """The generalised mean of each channel of a map (Radenović et al. 2018): the cube root of the mean cube."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """One vector (rows, channels) an image."""
+        with torch.autocast(maps.device.type, enabled=False):
+            return maps.float().clamp(min=1e-6).pow(3).mean((-2, -1)).pow(1 / 3)
+
+
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Images as floats around 0, channels last, as the backbone was pretrained on."""
     # One pass over the batch; (images - mean) / std takes two.
@@ -123,15 +135,43 @@ def build_network(
     dropout: float,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
     backbone_args: Mapping[str, Argument] | None = None,
+    head: HeadRecipe = HeadRecipe(),  # noqa: B008  (frozen)
+    drop_path: float = 0.0,
+    grad_checkpointing: bool = False,
 ) -> Network:
     """A network for these classes and channels; `normalisation` defaults to that of the pretrained weights."""
-    arguments: dict[str, Any] = dict(backbone_args or {})
+    arguments: dict[str, Any] = dict(backbone_args or {}) | _practice_arguments(head, drop_path)
     module = _build_backbone(backbone, channels, pretrained, weights, arguments)
+    if grad_checkpointing:
+        _checkpoint_gradients(module, backbone)
     mean, std = normalisation or _scaled_to_bytes(module)
     width = _measured_width(module, channels) if arguments else _declared_width(module)
     network = Network(module, Head(width, tabular, classes, dropout), mean, std)
+    if head.pool is Pool.GEM:
+        network.pool = GeM()
+    if head.zero_init:
+        nn.init.zeros_(network.head.linear.weight)
+        nn.init.zeros_(network.head.linear.bias)
     network.backbone_args = arguments
     return network.to(memory_format=torch.channels_last)
+
+
+def _practice_arguments(head: HeadRecipe, drop_path: float) -> dict[str, Any]:
+    """What a recipe's pooling and drop path are for timm: GeM is our own, over a map that is not pooled."""
+    arguments: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    if head.pool is not None:
+        arguments["global_pool"] = "" if head.pool is Pool.GEM else head.pool.value
+    return arguments
+
+
+def _checkpoint_gradients(module: nn.Module, backbone: str) -> None:
+    """Let the backbone compute its activations again in the backward pass, instead of keeping them."""
+    try:
+        module.set_grad_checkpointing()  # type: ignore[operator]
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"{backbone} has no gradient checkpointing in timm", fix=again("--batch-size", "auto")
+        ) from error
 
 
 def _declared_width(module: nn.Module) -> int:
@@ -143,13 +183,13 @@ def _measured_width(module: nn.Module, channels: int) -> int:
     with torch.no_grad():
         _, features = example_output(module.eval(), channels)
     module.train()
-    return features.shape[1]
+    return features.shape[1]  # of vectors, and of maps (rows, channels, height, width)
 
 
 def _build_backbone(
     backbone: str, channels: int, pretrained: bool, weights: Path | None, arguments: dict[str, Any]
 ) -> nn.Module:
-    check_backbone(backbone)
+    check_name(backbone)
     overlay: dict[str, Any] | None = None
     hints = read_hints(check_weights_file(weights)) if weights else None
     if weights and hints:
@@ -193,11 +233,17 @@ def _check_loaded(
         raise _cannot_load(backbone, weights, reason)
 
 
-def check_backbone(backbone: str, backbone_args: Mapping[str, Argument] | None = None) -> None:
-    """A UsageError if timm has no model of this name, or if the model does not take these arguments."""
+def check_backbone(recipe: Recipe) -> None:
+    """A UsageError if timm has no model of this name, or if the model does not take the recipe's arguments."""
+    check_name(recipe.backbone)
+    arguments = recipe.backbone_args | _practice_arguments(recipe.head, recipe.regularize.drop_path)
+    if arguments:
+        _check_arguments(recipe.backbone, arguments, dimensions=4 if recipe.head.pool is Pool.GEM else 2)
+
+
+def check_name(backbone: str) -> None:
+    """A UsageError if timm has no model of this name."""
     if timm.is_model(backbone.split(".", 1)[0]):
-        if backbone_args:
-            _check_arguments(backbone, backbone_args)
         return
     near = difflib.get_close_matches(backbone, timm.list_models(), n=4, cutoff=0.5)
     raise UsageError(
@@ -206,8 +252,8 @@ def check_backbone(backbone: str, backbone_args: Mapping[str, Argument] | None =
     )
 
 
-def _check_arguments(backbone: str, arguments: Mapping[str, Any]) -> None:
-    """Build the model without weights, and let it see one image."""
+def _check_arguments(backbone: str, arguments: Mapping[str, Any], dimensions: int) -> None:
+    """Build the model without weights, and let it see one image: it gives a vector, or for GeM a map."""
     given = " ".join(f"{name}={value}" for name, value in arguments.items())
     try:
         module = timm.create_model(backbone, pretrained=False, num_classes=0, **arguments)
@@ -218,12 +264,12 @@ def _check_arguments(backbone: str, arguments: Mapping[str, Any]) -> None:
     try:
         with torch.no_grad():
             _, features = example_output(module.eval(), 3)
-        is_vector = isinstance(features, Tensor) and features.ndim == 2
+        fits = isinstance(features, Tensor) and features.ndim == dimensions
     except (RuntimeError, AssertionError):
         return  # its size is set by a stage
-    if not is_vector:
+    if not fits:
         raise UsageError(
-            f"{backbone} with {given} does not give one vector an image",
+            f"{backbone} with {given} does not give one {'map' if dimensions == 4 else 'vector'} an image",
             fix="leave out what changes its pooling or output",
         )
 
@@ -231,6 +277,8 @@ def _check_arguments(backbone: str, arguments: Mapping[str, Any]) -> None:
 def _nearest_argument(backbone: str, reason: str) -> str:
     """A fix for timm's message: the name that was meant, if the message names an unknown one."""
     unknown = reason.rpartition("unexpected keyword argument ")[2].strip("'")
+    if unknown == "drop_path_rate":
+        return f"leave it out: {backbone} has no drop path in timm"
     model = type(timm.create_model(backbone, pretrained=False, num_classes=0))
     known = [name for name in inspect.signature(model).parameters if not name.startswith("_")]
     near = difflib.get_close_matches(unknown, known, n=1)

@@ -1,4 +1,4 @@
-"""AdamW over three groups of parameters (early, late, head), each with its own lr."""
+"""The optimizer over three groups of parameters (early, late, head), or over every layer, each with its own lr."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from timm.models import group_parameters
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import nn
 
-from runner.contract import Recipe, Stage, TrainMode
+from runner.contract import Optimizer, Recipe, Stage, TrainMode
 from runner.training.model import Network
 
 EARLY, LATE, HEAD = range(3)
@@ -39,22 +40,48 @@ def apply_freezing(network: Network, recipe: Recipe, stage: Stage) -> None:
     network.freeze(trained, freeze_bn=recipe.freeze_bn and not recipe.from_scratch)
 
 
-def build_optimizer(network: Network, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; its groups carry their "group" number.
+def build_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the trainable parameters; its groups carry their "group" number.
 
-    No weight decay on biases, norms, and what timm's `no_weight_decay()` names, such as position embeddings.
+    No weight decay on biases, norms, and what timm's `no_weight_decay()` names, such as position embeddings. With an
+    lr for each layer, a group carries its share of the head's lr as "lr_scale".
     """
     group_of, exempt = group_of_parameter(network), _without_decay(network)
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    scale_of = _layer_scales(network, recipe.layer_decay) if recipe.optimizer.layerwise else {}
+    groups: dict[tuple[int, float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and name not in exempt
-            groups.setdefault((group_of[name], decays), []).append(parameter)
+            groups.setdefault((group_of[name], scale_of.get(name, 0.0), decays), []).append(parameter)
     settings: list[dict[str, Any]] = [
-        {"params": parameters, "group": group, "weight_decay": weight_decay if decays else 0.0}
-        for (group, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": parameters, "group": group, "weight_decay": recipe.weight_decay if decays else 0.0}
+        | ({"lr_scale": scale} if scale_of else {})
+        for (group, scale, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
-    return torch.optim.AdamW(settings, lr=0.0, fused=True)
+    return _build(recipe.optimizer, settings)
+
+
+def _build(optimizer: Optimizer, settings: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """torch's fused AdamW, or timm's optimizer of this name."""
+    more: dict[str, Any] = {} if optimizer.betas is None else {"betas": optimizer.betas}
+    if optimizer.eps is not None:
+        more["eps"] = optimizer.eps
+    if optimizer.name == "adamw":
+        return torch.optim.AdamW(settings, lr=0.0, fused=True, **more)
+    built: torch.optim.Optimizer = create_optimizer_v2(settings, opt=optimizer.name, lr=1.0, **more)
+    return built
+
+
+def _layer_scales(network: Network, layer_decay: float) -> dict[str, float]:
+    """Each parameter's share of the head's lr: `layer_decay` for each layer between them, as timm counts layers."""
+    matcher = getattr(network.backbone, "group_matcher", None)
+    if matcher:
+        layers: dict[str, int] = group_parameters(network.backbone, matcher(coarse=False), reverse=True)
+    else:
+        layers = {name: number for number, (name, _) in enumerate(network.backbone.named_parameters())}
+    last = max(layers.values()) + 1
+    scales = {f"backbone.{name}": layer_decay ** (last - layer) for name, layer in layers.items()}
+    return scales | {f"head.{name}": 1.0 for name, _ in network.head.named_parameters()}
 
 
 def _without_decay(network: Network) -> set[str]:
@@ -75,4 +102,7 @@ def group_lrs_for(recipe: Recipe, stage: Stage, found: float | None = None) -> t
 
 def scaled_lrs(optimizer: torch.optim.Optimizer, lrs: Sequence[float], factor: float) -> list[float]:
     """The lr of each of the optimizer's groups at a factor of the peak."""
-    return [factor * lrs[group["group"]] for group in optimizer.param_groups]
+    return [
+        factor * (lrs[HEAD] * group["lr_scale"] if "lr_scale" in group else lrs[group["group"]])
+        for group in optimizer.param_groups
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 from runner.contract import Recipe, TrainMode
@@ -12,6 +13,7 @@ from runner.contract.recipe import (
     linear_probe,
     scale_epochs,
     short_recipe,
+    with_augment,
     with_freeze_to,
     with_sizes,
     with_solver,
@@ -82,8 +84,20 @@ def _has_flags(recipe: Recipe, declared: Recipe) -> bool:
         or (declared.auto_batch and not recipe.auto_batch)
         or (declared.folds and not recipe.folds)
         or not _can_be_typed(recipe)
+        or _without_flags(recipe) != _without_flags(declared)
         or bool(_declared_args(recipe, declared).keys() - recipe.backbone_args.keys())
         or (drops_start and recipe.pretrained and recipe.backbone == declared.backbone)
+    )
+
+
+def _without_flags(recipe: Recipe) -> tuple[object, ...]:
+    """What no flag changes of the loss, the regularization, the optimizer and the head."""
+    return (
+        replace(recipe.loss, label_smoothing=0.0),
+        replace(recipe.regularize, ema=0.0),
+        replace(recipe.optimizer, accumulate=1),
+        None if recipe.from_run else recipe.head,  # the head is then that of the other run
+        recipe.grad_checkpointing,
     )
 
 
@@ -120,11 +134,30 @@ def _stage_flags(recipe: Recipe, declared: Recipe) -> Flags | None:
     """Sizes, trained layers and lengths; None if no flags make these stages, as after a time budget."""
     sizes = sizes_of(recipe)
     size_flags: Flags = {} if sizes == sizes_of(declared) else {"--size": ",".join(map(str, sizes))}
-    for flags, base in _bases(with_sizes(declared, sizes)):
+    sized, augment_flags = _with_augment_of(recipe, with_sizes(declared, sizes))
+    size_flags |= augment_flags
+    for flags, base in _bases(sized):
         scale = _epochs_scale(base, recipe)
         if scale is not None:
             return {**size_flags, **flags, **({} if scale == 1 else {"--epochs-scale": f"{scale:g}"})}
     return None
+
+
+def _with_augment_of(recipe: Recipe, declared: Recipe) -> tuple[Recipe, Flags]:
+    """The declared recipe with the other's augmentation in all stages on images, and the flags for it."""
+    wanted = next((stage.augment for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
+    before = next((stage.augment for stage in declared.stages if stage.mode is TrainMode.UNFROZEN), None)
+    if wanted is None or before is None or wanted == before:
+        return declared, {}
+    flags: Flags = {}
+    if wanted.policy != before.policy:
+        flags["--augment"] = "none" if wanted.policy is None else wanted.policy.value
+    if wanted.mixup != before.mixup:
+        flags["--mixup"] = f"{wanted.mixup:g}"
+    if wanted.cutmix != before.cutmix:
+        flags["--cutmix"] = f"{wanted.cutmix:g}"
+    changes = {name: getattr(wanted, name) for name in ("policy", "mixup", "cutmix")}
+    return with_augment(declared, **changes), flags
 
 
 def _bases(sized: Recipe) -> Iterator[tuple[Flags, Recipe]]:
@@ -176,6 +209,12 @@ def _optimizer_flags(recipe: Recipe, declared: Recipe, *, finds_lr: bool) -> Fla
         flags["--dropout"] = f"{recipe.dropout:g}"
     if recipe.oversample != declared.oversample:
         flags["--oversample"] = f"{recipe.oversample:g}"
+    if recipe.loss.label_smoothing != declared.loss.label_smoothing:
+        flags["--label-smoothing"] = f"{recipe.loss.label_smoothing:g}"
+    if recipe.regularize.ema != declared.regularize.ema:
+        flags["--ema"] = f"{recipe.regularize.ema:g}"
+    if recipe.optimizer.accumulate != declared.optimizer.accumulate:
+        flags["--accumulate"] = recipe.optimizer.accumulate
     return flags
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from runner.commands import TYPED
 from runner.errors import RunnerError, TrainingError
 from runner.fields import checked
+from runner.training.ema import WeightEMA
 from runner.training.model import Network
 from runner.training.snapshot_list import train_fold_again
 from runner.workspace import atomic_path, read_record, remove_file, write_json
@@ -111,17 +112,27 @@ def write_checkpoint(
     optimizer: torch.optim.Optimizer,
     meta: Mapping[str, Any],
     scaler: torch.amp.GradScaler | None = None,
+    ema: WeightEMA | None = None,
 ) -> None:
     """Everything the next epoch starts from, in one file: no part of it can be newer than another.
 
     A frozen backbone is not written: it is still that of the last snapshot, or of the start. With mixed precision in
-    fp16 the scale of the gradients is part of it.
+    fp16 the scale of the gradients is part of it, and so is the average of the weights if one is kept.
     """
     trained = network.head if network.frozen else network
     tensors = {f"network.{name}": tensor for name, tensor in trained.state_dict().items()}
-    for number, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items()}
+    state = optimizer.state_dict()
+    for number, slots in state["state"].items():
+        tensors |= {f"optimizer.{number}.{slot}": tensor for slot, tensor in slots.items() if tensor is not None}
     meta = {**meta, "head_only": network.frozen, "scaler": scaler.state_dict() if scaler else None}
+    # Some optimizers count steps for a group and not for each parameter: as numbers, or as tensors.
+    steps = {f"{number}": group["step"] for number, group in enumerate(state["param_groups"]) if "step" in group}
+    tensors |= {f"step.{number}": step for number, step in steps.items() if isinstance(step, Tensor)}
+    if counted := {number: step for number, step in steps.items() if not isinstance(step, Tensor)}:
+        meta["optimizer_steps"] = counted
+    if ema is not None:
+        tensors |= {f"ema.{name}": tensor for name, tensor in ema.tensors.items()}
+        meta["ema_steps"] = ema.steps
     text = json.dumps(meta, allow_nan=False)
     _save(path, tensors, {"meta": text, "sha256": _content_sha256(text, tensors)})
 
@@ -136,6 +147,8 @@ class CheckpointMeta:
     head_only: bool
     folds: str = ""  # as in a snapshot
     scaler: dict[str, float] | None = None  # the state of the gradients' scaler in fp16
+    optimizer_steps: dict[str, int] | None = None  # by the group's number, where the optimizer counts them there
+    ema_steps: int | None = None  # in the average of the weights; None if there is none
 
 
 def read_checkpoint_meta(path: Path) -> CheckpointMeta:
@@ -144,12 +157,26 @@ def read_checkpoint_meta(path: Path) -> CheckpointMeta:
         return checked(CheckpointMeta, json.loads(file.metadata()["meta"]), "meta")
 
 
-def load_network_checkpoint(path: Path, network: Network) -> None:
-    """Load the trained weights: those of the head alone if the backbone was frozen."""
+def load_network_checkpoint(path: Path, network: Network, *, averaged: bool = False) -> None:
+    """Load the trained weights: those of the head alone if the backbone was frozen; their average, if it is wanted."""
     trained = network.head if read_checkpoint_meta(path).head_only else network
     tensors = _read_checkpoint(path)
     with _unreadable("the checkpoint", path, _RESTART_FOLD):
-        trained.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
+        trained.load_state_dict(_under("network.", tensors) | (_under("ema.", tensors) if averaged else {}))
+
+
+def load_ema_checkpoint(path: Path, ema: WeightEMA) -> None:
+    """Load the average of the weights."""
+    steps, tensors = read_checkpoint_meta(path).ema_steps, _under("ema.", _read_checkpoint(path))
+    with _unreadable("the checkpoint", path, _RESTART_FOLD):
+        if steps is None:
+            raise ValueError("it holds no average of the weights")
+        ema.load(tensors, steps)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def load_optimizer_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -162,7 +189,10 @@ def load_optimizer_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> N
             if name.startswith("optimizer."):
                 _, number, slot = name.split(".", 2)
                 slots.setdefault(int(number), {})[slot] = _in_memory_order_of(parameters[int(number)], tensor)
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+        groups = optimizer.state_dict()["param_groups"]
+        for number, step in ((read_checkpoint_meta(path).optimizer_steps or {}) | _under("step.", tensors)).items():
+            groups[int(number)]["step"] = step
+        optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ def _measure_stage(fold: FoldRun, options: TrainOptions, stage: Stage) -> Cost:
             weights = network.head.linear.weight.numel()
             seconds += _REGRESSION_PASSES * _PASS_SECONDS * len(fold.train) * views * weights
         return Cost(once=inference * views * rows, epoch=seconds)
-    augmented = ImageLoader(images, targets, fold.augmentation(stage.size), workers)
+    augmented = ImageLoader(images, targets, fold.augmentation(stage), workers)
     learner = prepared(build_learner(fold, network, stage))
     network.train()
     training = _seconds_per_row(fold, augmented, lambda batch: float(learner.step(batch, 1.0)))

@@ -54,6 +54,7 @@ from runner.training.schedule import Epoch, lr_factor, plan_epochs
 from runner.training.snapshots import (
     Snapshot,
     drop_snapshot,
+    load_ema_checkpoint,
     load_network_checkpoint,
     load_optimizer_checkpoint,
     write_checkpoint,
@@ -129,7 +130,7 @@ class StageTrainer:
         """The trainer of the stage of its first epoch, from the files of the epochs before."""
         stage = fold.recipe.stages[first.stage]
         device = get_accelerator(fold.session.compute).device
-        network = main_process_first(lambda: _resumed_network(fold, options, stage)).to(device)
+        network = main_process_first(lambda: _resumed_network(fold, options, first.stage)).to(device)
         train_loader, valid_loader = stage_loaders(fold, network, stage, batch_size)
         learner = _resumed_learner(fold, network, first)
         if fold.recipe.auto_batch and not stage.is_regression and learner.accelerator.num_processes > 1:
@@ -144,7 +145,8 @@ class StageTrainer:
         """Train one epoch; write its log line, a snapshot if it ends a cycle, and the checkpoint."""
         fit = self._fit_regression() if self.stage.is_regression else None
         stats = self._train(epoch) if fit is None else fit.stats
-        valid = self._validate()
+        with self.learner.averaged():
+            valid = self._validate()
         if self.learner.accelerator.is_main_process:
             _report_epoch(epoch, stats, valid.loss, valid.scores, [metric.key for metric in self.fold.metrics])
             line = self._log_line(epoch, stats, valid)
@@ -156,7 +158,8 @@ class StageTrainer:
             if epoch.ends_cycle:
                 folds = self.fold.folds_digest
                 snapshot = Snapshot(epoch.cycle, epoch.stage, self.stage.size, valid.loss, valid.scores, folds)
-                write_snapshot(self.fold.folder, snapshot, self.network)
+                with self.learner.averaged():
+                    write_snapshot(self.fold.folder, snapshot, self.network)
             self._write_checkpoint(epoch)
         self.learner.accelerator.wait_for_everyone()
 
@@ -169,7 +172,7 @@ class StageTrainer:
         }
         learner = self.learner
         write_checkpoint(
-            self.fold.checkpoint_file, self.network, learner.optimizer, meta, scaler=learner.accelerator.scaler
+            self.fold.checkpoint_file, self.network, learner.optimizer, meta, learner.accelerator.scaler, learner.ema
         )
 
     @property
@@ -199,9 +202,11 @@ class StageTrainer:
 
     def _train(self, epoch: Epoch) -> EpochStats:
         fold, optimizer, batches = self.fold, self.learner.optimizer, self._batches(epoch)
+        accumulate = fold.recipe.optimizer.accumulate
+        steps = -(-len(batches) // accumulate)
 
-        def lrs(batch: int) -> list[float]:
-            return scaled_lrs(optimizer, self.lrs, lr_factor(epoch, batch, len(batches), fold.recipe.warmup))
+        def lrs(step: int) -> list[float]:
+            return scaled_lrs(optimizer, self.lrs, lr_factor(epoch, step, steps, fold.recipe.warmup))
 
         torch.manual_seed(fold.seed("dropout", epoch.number, self.learner.accelerator.process_index))
         try:
@@ -212,6 +217,7 @@ class StageTrainer:
                 seed=fold.seed("augment", epoch.number),
                 lrs=lrs,
                 title=f"epoch {epoch.number + 1}/{fold.recipe.epochs}",
+                accumulate=accumulate,
             )
         except NonFiniteLoss as error:
             raise divergence_error(fold, epoch, error) from error
@@ -272,6 +278,7 @@ class StageTrainer:
             "ends_cycle": epoch.ends_cycle,
             "batch_size": self.batch_size,
             "train_loss": stats.loss,
+            **({"mixed": True} if self.stage.augment.mixes else {}),
             "valid_rows": len(self.fold.valid),
             "valid_loss": valid.loss,
             "valid_error": valid.error,
@@ -407,16 +414,19 @@ def _drop_unfinished(fold: FoldRun) -> None:
         log.info(f"fold {fold.number}: resuming after epoch {first}")
 
 
-def _resumed_network(fold: FoldRun, options: TrainOptions, stage: Stage) -> Network:
-    """The network after the last finished epoch, at the stage's size and freezing."""
+def _resumed_network(fold: FoldRun, options: TrainOptions, number: int) -> Network:
+    """The network after the last finished epoch, at the size and freezing of the stage of this number."""
+    stage = fold.recipe.stages[number]
     snapshots, checkpoint = fold.read_snapshots(), fold.checkpoint_file
     if snapshots:
         network = load_snapshot(fold, snapshots[-1])
     else:
         network = initial_network(fold, options)
         network.set_size(fold.recipe.stages[0].size)
-    if checkpoint.exists():
-        load_network_checkpoint(checkpoint, network)
+    if meta := fold.read_checkpoint():
+        # A stage begins with what the one before has kept.
+        ended = meta.ema_steps is not None and meta.stage != number
+        load_network_checkpoint(checkpoint, network, averaged=ended)
     network.set_size(stage.size)
     apply_freezing(network, fold.recipe, stage)
     return network
@@ -430,6 +440,8 @@ def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
     set_scaler(learner.accelerator, checkpoint.scaler if checkpoint and goes_on else None)
     if goes_on:
         load_optimizer_checkpoint(fold.checkpoint_file, learner.optimizer)
+        if learner.ema is not None:
+            load_ema_checkpoint(fold.checkpoint_file, learner.ema)
     if fold.session.compute.compile:
         network.fused_backbone()  # a compiler that meets the fusing would follow it, again at every step
         learner = replace(learner, module=torch.compile(learner.module))  # type: ignore[arg-type]

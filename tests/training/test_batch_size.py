@@ -27,11 +27,11 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     step, done = Learner.step, []
 
     def limit(rows: int, steps: int = 0) -> None:
-        def limited(self: Learner, batch: Any, weight: float) -> torch.Tensor:
+        def limited(self: Learner, batch: Any, weight: float, **more: Any) -> torch.Tensor:
             done.append(1)
             if len(batch.rows) > rows and len(done) > steps:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return step(self, batch, weight)
+            return step(self, batch, weight, **more)
 
         monkeypatch.setattr(Learner, "step", limited)
 

@@ -47,7 +47,7 @@ def test_a_step_changes_only_what_its_mode_trains(mode: TrainMode) -> None:
     net = network()
     apply_freezing(net, recipe(), Stage(32, mode))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    optimizer = build_optimizer(net, 0.01)
+    optimizer = build_optimizer(net, recipe())
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     net.train()
@@ -250,7 +250,7 @@ def decayed(backbone: str) -> dict[str, bool]:
     net = build_network(backbone, classes=2, channels=3, pretrained=False, weights=None, dropout=0.0)
     apply_freezing(net, recipe(), UNFROZEN)
     names = {id(parameter): name for name, parameter in net.named_parameters()}
-    groups = build_optimizer(net, 0.01).param_groups
+    groups = build_optimizer(net, recipe()).param_groups
     return {names[id(parameter)]: group["weight_decay"] > 0 for group in groups for parameter in group["params"]}
 
 
@@ -273,7 +273,7 @@ def test_weight_decay_of_a_cnn_depends_on_dimensions_alone(backbone: str) -> Non
 def test_optimizer_groups_are_ordered_by_depth_then_decay() -> None:
     net = network()
     apply_freezing(net, recipe(), UNFROZEN)
-    groups = build_optimizer(net, 0.01).param_groups
+    groups = build_optimizer(net, recipe()).param_groups
     assert [(group["group"], group["weight_decay"]) for group in groups] == [
         (group, decay) for group in (EARLY, LATE, HEAD) for decay in (0.0, 0.01)
     ]
@@ -298,7 +298,7 @@ def test_a_pooling_that_doubles_the_features_doubles_the_head() -> None:
 @pytest.mark.parametrize("arguments", [{"global_pool": ""}, {"pad_typ": "same"}, {"drop_path_rate": "a lot"}])
 def test_arguments_that_make_no_backbone_are_refused(arguments: dict[str, Argument]) -> None:
     with pytest.raises(UsageError):
-        check_backbone("test_efficientnet", arguments)
+        check_backbone(recipe(backbone="test_efficientnet", backbone_args=arguments))
 
 
 def weights_of(folder: Path, name: str, metadata: dict[str, str] | None = None) -> Path:
