@@ -47,6 +47,9 @@ _RECIPE_FLAGS = (
 )
 
 
+_LISTING = ("--sort", "--reverse", "--filter")
+
+
 @dataclass(frozen=True)
 class Conflict:
     """A flag with those that it excludes, and why."""
@@ -72,6 +75,9 @@ _CONFLICTS = (
     Conflict("--best", ("FILE|RUN",), "it chooses the runs itself"),
     Conflict("--all", ("COMPETITION",), "it is every competition"),
     Conflict("--dry-run", ("--best",), "one notebook is built, of the run that is named"),
+    Conflict("--rename", ("--annotate", "--delete", *_LISTING), "a run is renamed, and nothing is listed"),
+    Conflict("--annotate", ("--delete", *_LISTING), "a run is annotated, and nothing is listed"),
+    Conflict("--delete", _LISTING, "runs are deleted, and nothing is listed"),
     Conflict("--quiet", ("--verbose",), "the one prints less, the other more"),
 )
 

@@ -146,5 +146,6 @@ def _without(words: Sequence[str], options: Sequence[click.Option]) -> Iterator[
         option = next((each for each in options if any(names([word], name) for name in each.opts)), None)
         if option is None:
             yield word
-        elif not option.is_flag and "=" not in word:
-            next(rest, None)
+        elif not option.is_flag:
+            for _ in range(option.nargs - ("=" in word)):
+                next(rest, None)

@@ -225,6 +225,17 @@ def add_missing(
     return missing
 
 
+def rename_run(path: Path, competition: str, old: str, new: str) -> None:
+    """Give the entries of a run its new name; nothing else of them changes."""
+    if not path.exists():
+        return
+    with _ledger_lock(path):
+        entries = _entries_to_change(path)
+        if any((entry.competition, entry.run) == (competition, old) for entry in entries):
+            is_its = ((entry, (entry.competition, entry.run) == (competition, old)) for entry in entries)
+            _write(path, [replace(entry, run=new) if found else entry for entry, found in is_its])
+
+
 def _entries_to_change(path: Path) -> list[Entry]:
     """The entries; a damaged ledger is put aside first, and goes on with the lines that are whole."""
     content = ledger_file.read(path)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from runner.contract import EnsembleRecipe, Recipe
 from runner.errors import RunnerError
+from runner.field_paths import field_differences, flat_fields
 from runner.hosts.ledger import Entry, readable_entries
 from runner.prediction.sources import predict_again, stale_reason
 from runner.session import Session
@@ -15,7 +18,7 @@ from runner.steps.download import is_downloaded
 from runner.training.log import read_log
 from runner.training.progress import read_progress
 from runner.training.recipe_flags import compute_flags
-from runner.training.run import Run, find_runs
+from runner.training.run import Run, find_runs, read_annotation
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,10 @@ class RunRow:
     date: str  # of the last change, local time
     minutes: float  # of training
     megabytes: float
-    recipe: str
+    recipe: str  # the whole, in a line
+    changes: tuple[str, ...] = ()  # what differs from the competition's recipe
+    annotation: str | None = None  # what the user said of it
+    fields: dict[str, Any] = field(default_factory=dict)  # of its recipe, by their paths
 
 
 def list_runs(session: Session) -> list[RunRow]:
@@ -81,6 +87,7 @@ def next_without_runs(session: Session) -> str:
 def _row(session: Session, run: Run, entries: Mapping[str, Entry]) -> RunRow:
     status, note = run_status(session, run)
     entry, (cv, cv_error) = entries.get(run.name), _score(run)
+    recipe = _whole_recipe(run)
     return RunRow(
         run=run.name,
         status=status,
@@ -94,7 +101,36 @@ def _row(session: Session, run: Run, entries: Mapping[str, Entry]) -> RunRow:
         minutes=_minutes(run),
         megabytes=_megabytes(run.folder),
         recipe=_recipe(run),
+        changes=recipe_changes(recipe, session.competition.recipe) if recipe else (),
+        annotation=read_annotation(run),
+        fields=flat_fields(recipe) if recipe else {},
     )
+
+
+def recipe_changes(recipe: Recipe | EnsembleRecipe, declared: Recipe) -> tuple[str, ...]:
+    """What a run's recipe has otherwise than the competition's, a few words each; its stages, if they differ, whole."""
+    if isinstance(recipe, EnsembleRecipe):
+        return (recipe.summary,)
+    changed = [each for each in field_differences([declared, recipe]) if not each.path.startswith("stages")]
+    words = [f"{each.path} {_shown(each.values[1])}" for each in changed]
+    if recipe.stages != declared.stages:
+        words.append(recipe.summary.partition(": ")[2])
+    return tuple(words)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _whole_recipe(run: Run) -> Recipe | EnsembleRecipe | None:
+    """The recipe; None if it cannot be read, which `_recipe` shows."""
+    try:
+        members = run.read_members()
+        return EnsembleRecipe(members) if members else run.read_recipe()
+    except (RunnerError, OSError):
+        return None
 
 
 def _score(run: Run) -> tuple[float | None, float | None]:

@@ -62,6 +62,11 @@ class Run:
         return self.folder / "unreadable.json"
 
     @property
+    def annotation_file(self) -> Path:
+        """What the user said of the run; missing if nothing."""
+        return self.folder / "annotation.txt"
+
+    @property
     def setup_lock(self) -> Path:
         """The lock of the files that all folds of the run share, while they are written."""
         return self.folder.with_name(f".setup-{self.name}.lock")
@@ -149,10 +154,20 @@ def _damage(file: Path, error: RunnerError | OSError) -> str:
     return f"damaged {file.name}" + (f"; fix: {fix}" if fix else "")
 
 
+def read_annotation(run: Run) -> str | None:
+    """What the user said of the run; None if nothing."""
+    try:
+        return " ".join(run.annotation_file.read_text(encoding="utf-8", errors="replace").split()) or None
+    except OSError:
+        return None
+
+
 def find_runs(workspace: Workspace, competition: str) -> tuple[Run, ...]:
     """Every run of a competition, oldest first."""
     folder = workspace.runs_dir(competition)
-    recipes = sorted(folder.glob("*/recipe.json"), key=lambda path: (path.stat().st_mtime_ns, path))
+    # The folder of a run that is being deleted begins with a dot.
+    found = [path for path in folder.glob("*/recipe.json") if not path.parent.name.startswith(".")]
+    recipes = sorted(found, key=lambda path: (path.stat().st_mtime_ns, path))
     return tuple(Run(competition, path.parent.name, path.parent) for path in recipes)
 
 
@@ -202,14 +217,14 @@ def started_run(
 
 
 @contextmanager
-def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = False) -> Iterator[None]:
+def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = False, fix: str = "") -> Iterator[None]:
     """Keep other commands from writing into the run's folder during the block; an InUseError says who does already.
 
     With `fold` this fold alone is locked: others of the run may be trained at the same time. With `shared` the block
     only reads.
     """
     lock, what = run.folder.with_name(f".run-{run.name}.lock"), f"run {run.name}"
-    fix = "give this run another name with --run"
+    fix = fix or "give this run another name with --run"
     with hold(lock, command, what=what, fix=fix, shared=shared or fold is not None):
         if fold is None:
             yield
@@ -285,6 +300,8 @@ def _free_name(workspace: Workspace, competition: str, recipe: Recipe | Ensemble
     backbone = recipe.backbone if isinstance(recipe, Recipe) else "ensemble"
     stem = re.sub(r"[^A-Za-z0-9]+", "-", backbone).strip("-")
     taken = {run.name for run in find_runs(workspace, competition)}
+    # The submission of a run that was deleted stays, and so does its line in the ledger.
+    taken |= {path.stem for path in workspace.submissions_dir(competition).glob("*.csv")}
     number = 1
     while f"{stem}-{number}" in taken:
         number += 1
