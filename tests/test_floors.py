@@ -56,6 +56,7 @@ FLOORS = (
         "runner.cli.nearest_value",
         "runner.cli.value_types",
         "runner.cli.options",
+        "runner.cli.config_file",
         "runner.cli.messages",
         "runner.cli.print_json",
         "runner.cli.completion",

@@ -19,6 +19,8 @@ _TYPED = ParameterSource.COMMANDLINE
 # The flags that decide what is trained.
 _RECIPE_FLAGS = (
     "--recipe-of",
+    "--recipe",
+    "--set",
     "--backbone-arg",
     "--backbone",
     "--no-pretrained",
@@ -60,6 +62,7 @@ class Conflict:
 
 
 _CONFLICTS = (
+    Conflict("--recipe", ("--recipe-of",), "training begins with one recipe"),
     Conflict("--weights", ("--no-pretrained",), "training starts from a file, or from scratch"),
     Conflict("--from-run", ("--weights", "--no-pretrained"), "training starts from the run's snapshot"),
     Conflict("--quick", ("--linear-probe",), "the one trains the backbone, the other does not"),
@@ -75,6 +78,7 @@ _CONFLICTS = (
     Conflict("--best", ("FILE|RUN",), "it chooses the runs itself"),
     Conflict("--all", ("COMPETITION",), "it is every competition"),
     Conflict("--dry-run", ("--best",), "one notebook is built, of the run that is named"),
+    Conflict("--dry-run", ("--resume", "--all-data"), "only a new training is planned"),
     Conflict("--rename", ("--annotate", "--delete", *_LISTING), "a run is renamed, and nothing is listed"),
     Conflict("--annotate", ("--delete", *_LISTING), "a run is annotated, and nothing is listed"),
     Conflict("--delete", _LISTING, "runs are deleted, and nothing is listed"),
@@ -89,6 +93,17 @@ def check_flags(ctx: click.Context) -> None:
         excluded = [flag for flag in conflict.excluded if flag in given]
         if conflict.flag in given and excluded:
             raise FlagConflict(ctx, conflict.flag, excluded, conflict.reason)
+
+
+def conflicts_among(flags: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Every two of these flags that contradict each other, and why."""
+    return [
+        (conflict.flag, flag, conflict.reason)
+        for conflict in _CONFLICTS
+        if conflict.flag in flags
+        for flag in conflict.excluded
+        if flag in flags
+    ]
 
 
 def check_unused(flags: Sequence[str]) -> None:

@@ -92,8 +92,19 @@ class GlobalOptions:
 
         if not creates:
             _ = self.existing_workspace
-        competition = competition or self.load(self.competition_name)
-        return Session(competition, self.workspace, self.host_name, compute or Compute())
+        if competition is not None:
+            return Session(competition, self.workspace, self.host_name, compute or Compute())
+        loaded = self.load(self.competition_name)
+        return self.configured(Session(loaded, self.workspace, self.host_name, compute or Compute()))
+
+    def configured(self, session: Session) -> Session:
+        """The session with its competition's recipe as the workspace's runner.toml changes it."""
+        root = self.root_workspace.root
+        if not (root / "runner.toml").is_file():
+            return session
+        from runner.cli.config_file import configured  # it needs all flags of a recipe
+
+        return configured(session, root)
 
     def name_from_slug(self, word: str) -> str | None:
         """The command name of the competition with this slug or address; None if there is none."""

@@ -59,6 +59,13 @@ _COMPUTE = (
 _RECIPE = (
     click.option("--recipe-of", metavar="RUN", help="Begin with the recipe of a run, instead of the competition's."),
     click.option(
+        "--recipe",
+        "recipe_file",
+        type=LocalPath(),
+        metavar="FILE",
+        help="Begin with the recipe in a JSON file, such as a run's recipe.json.",
+    ),
+    click.option(
         "--backbone",
         cls=_OptionWithAlias,
         alias="--model",
@@ -141,6 +148,13 @@ _RECIPE = (
         help="How features stages train: a regression solved to convergence, or cosine cycles.",
     ),
     click.option("--seed", type=int, metavar="N", help="Seed of everything random except the folds."),
+    click.option(
+        "--set",
+        "fields",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Set any field of the recipe, as stages[1].size=224 or warmup=0.1; after all other flags; repeatable.",
+    ),
     click.option("--skip-unreadable", is_flag=True, help="Train without the rows whose image cannot be read."),
     *_COMPUTE,
     click.option("--compile", is_flag=True, help="Compile the network first: slow to start, then faster."),
@@ -237,6 +251,15 @@ def read_notebook_options(options: dict[str, Any]) -> NotebookOptions:
 
 def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
     """The competition's recipe, changed by the flags; a click.UsageError if they contradict each other."""
+    from runner.training.recipe_file import with_fields
+
+    recipe = changed_recipe(session, options)
+    check_effect(recipe, options)
+    return with_fields(recipe, options["fields"])
+
+
+def changed_recipe(session: Session, options: dict[str, Any]) -> Recipe:
+    """The competition's recipe, or the one to begin with, changed by the flags that have a name of their own."""
     from runner.contract.recipe import (
         Solver,
         linear_probe,
@@ -267,15 +290,17 @@ def read_recipe(session: Session, options: dict[str, Any]) -> Recipe:
         recipe = with_epochs(recipe, options["epochs"])
     else:
         recipe = scale_epochs(recipe, options["epochs_scale"])
-    check_effect(recipe, options)
     return recipe
 
 
 def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
     """The recipe to begin with, with the backbone and the first weights that the flags choose, and no others."""
+    from runner.training.recipe_file import read_recipe_file
     from runner.training.run import find_run
 
     recipe, backbone, from_run = session.competition.recipe, options["backbone"], options["from_run"]
+    if options["recipe_file"] is not None:
+        recipe = read_recipe_file(options["recipe_file"])
     if options["recipe_of"] is not None:
         of_run = find_run(session.workspace, session.name, options["recipe_of"]).read_recipe()
         recipe = replace(of_run, all_data=False, refit_of=None)

@@ -12,7 +12,7 @@ from runner.console import log
 from runner.contract import Recipe
 from runner.data.folds import Folds, copy_folds, locked_folds, read_folds
 from runner.data.index import Index
-from runner.data.splits import SplitPlan, ensure_split, write_split
+from runner.data.splits import SplitPlan, ensure_split, split_rows, write_split
 from runner.errors import UsageError
 from runner.options import TrainOptions
 from runner.session import Session
@@ -64,9 +64,12 @@ def build_folds(session: Session, run: Run, options: TrainOptions = TrainOptions
     return tuple(_build_fold(session, run, recipe, fold_of, number, skipped) for number in numbers)
 
 
-def preview_fold(session: Session, recipe: Recipe, options: TrainOptions) -> FoldRun:
-    """The first fold, for the LR finder and the time budget; no run is written."""
-    fold_of = _fold_of_rows(_shared_folds(session, recipe), session.index)
+def preview_fold(session: Session, recipe: Recipe, options: TrainOptions, *, keeps_split: bool = True) -> FoldRun:
+    """The first fold, for the LR finder and the time budget; no run is written, and without `keeps_split` no split."""
+    if keeps_split or session.folds_file.exists():
+        fold_of = _fold_of_rows(_shared_folds(session, recipe), session.index)
+    else:
+        fold_of = split_rows(session.index, SplitPlan(folds=recipe.folds))
     no_run = Run(session.name, "", session.cache_dir / "preview")
     return _build_fold(session, no_run, recipe, fold_of, 0, check_images(session, options))
 

@@ -141,6 +141,6 @@ def test_the_page_opens_and_shows_the_images_that_only_one_gets_right(
 
 def test_the_sentences_name_both_scores(session: Session, make_run: MakeRun) -> None:
     comparison = compare(session, [make_run("first"), make_run("second", draw=9)])
-    assert sentences(comparison)[0].startswith("second is ")
+    assert sentences(comparison)[0].startswith("second beside first: ")
     assert "on 60 rows" in sentences(comparison)[0]
     assert len(runs_table(comparison).rows) == 2

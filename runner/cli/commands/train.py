@@ -10,10 +10,12 @@ from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import new_option, read_compute, read_recipe, read_train_options, recipe_options
 from runner.cli.print_json import print_json
+from runner.cli.tables import print_table
 from runner.console import log
 
 if TYPE_CHECKING:
     from runner.session import Session
+    from runner.steps.plan_training import TrainingPlan
     from runner.training.run import Run
 
 
@@ -27,13 +29,27 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on with the named run, or the newest, by its own recipe.")
 @click.option("--all-data", is_flag=True, help="Refit the named run, or the newest, on all labelled rows.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the recipe, its epochs, and the minutes and memory to expect; train nothing."
+)
 @new_option
 @recipe_options
-def train(options: GlobalOptions, name: str | None, resume: bool, all_data: bool, new: bool, **flags: Any) -> None:
+def train(
+    options: GlobalOptions,
+    name: str | None,
+    resume: bool,
+    all_data: bool,
+    dry_run: bool,
+    new: bool,
+    **flags: Any,
+) -> None:
     """Train by the competition's recipe, changed by the flags. The same command again goes on with its run."""
     from runner.steps.runs import next_command
 
     session = options.session(read_compute(flags))
+    if dry_run:
+        _print_plan(plan_run(session, name=name, new=new, **flags), as_json=options.as_json)
+        return
     run = train_run(session, name=name, resume=resume, all_data=all_data, new=new, **flags)
     if options.as_json:
         print_json({"run": run.name, "folder": run.folder})
@@ -56,3 +72,38 @@ def train_run(session: Session, *, name: str | None, resume: bool, all_data: boo
         resume_run(session, run, train_options)
         return run
     return train(session, read_recipe(session, flags), train_options, name=name, new=new)
+
+
+def plan_run(session: Session, *, name: str | None, new: bool, **flags: Any) -> TrainingPlan:
+    """What `train_run` would train with these flags, and what that is expected to take."""
+    from runner.steps.plan_training import plan_training
+
+    return plan_training(session, read_recipe(session, flags), read_train_options(flags), name=name, new=new)
+
+
+def _print_plan(plan: TrainingPlan, *, as_json: bool) -> None:
+    if as_json:
+        print_json({**vars(plan), "recipe": plan.recipe.to_dict(), "epochs": plan.epochs})
+        return
+    _print_recipe(plan)
+    folds = f" in {plan.folds} folds" if plan.folds > 1 else ""
+    click.echo(f"\nepochs:  {plan.epochs}{folds}")
+    click.echo(f"images:  {plan.train_rows:,} training, {plan.valid_rows:,} validation")
+    click.echo(f"minutes: about {plan.minutes:.1f} of training on {plan.device}, by a few mini-batches of each stage")
+    memory = "unknown" if plan.memory_bytes is None else f"{plan.memory_bytes / 1e9:.1f} GB in this process"
+    of_gpu = "" if plan.gpu_bytes is None else f", {plan.gpu_bytes / 1e9:.1f} GB of the GPU"
+    click.echo(f"memory:  {memory}{of_gpu}")
+    if plan.run:
+        log.info(f"{plan.run} has been asked for the same, and is {plan.status}; --new trains another")
+
+
+def _print_recipe(plan: TrainingPlan) -> None:
+    from runner.field_paths import flat_fields
+
+    click.echo(f"{plan.recipe.summary}\n")
+    texts = {True: "yes", False: "no", None: "none"}
+    rows = [
+        [path, texts[value] if isinstance(value, bool | None) else str(value)]
+        for path, value in flat_fields(plan.recipe).items()
+    ]
+    print_table(["field", "value"], rows)

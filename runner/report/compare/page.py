@@ -81,13 +81,12 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def _sentence(comparison: Comparison, pair: Pair) -> str:
     metric, difference = comparison.session.competition.metric, pair.difference
-    scores = f"{difference.second.value:.5f} beside {difference.first.value:.5f}"
-    rows = f"on {difference.first.rows:,} rows"
-    gain = f"{difference.gain.value:+.5f} ± {difference.gain.error:.5f}"
+    scores = f"{metric.title} {difference.second.value:.5f} beside {difference.first.value:.5f}"
+    gain = f"{abs(difference.gain.value):.5f} ± {difference.gain.error:.5f}"
+    size = "" if difference.verdict == "equal" else f", a difference of {gain}"
     return (
-        f"{pair.second.name} is {difference.verdict} than {pair.first.name}: {metric.title} {scores} {rows}, {gain}."
-        if difference.verdict != "equal"
-        else f"{pair.second.name} and {pair.first.name} are equal: {metric.title} {scores} {rows}."
+        f"{pair.second.name} beside {pair.first.name}: {difference.verdict}; "
+        f"{scores} on {difference.first.rows:,} rows{size}."
     )
 
 
