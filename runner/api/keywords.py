@@ -34,7 +34,7 @@ from runner.training.run import Run
 
 _GLOBAL = {parameter.name for parameter in global_parameters()}
 # What a terminal alone needs: a call returns an object that can be shown, saved, or called again.
-_OF_TERMINALS = {"open_browser", "figures", "figure", "watch"}
+_OF_TERMINALS = {"open_browser", "figures", "figure", "watch", "rename", "annotate", "deleted", "yes"}
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NEAR = 0.6

@@ -143,6 +143,28 @@ class Run(StepRun):
         with calling(self.session, "submit", self.name, **keywords) as context:
             return submit(self.session, self, context)
 
+    def rename(self, name: str) -> Run:
+        """Give the run another name, its submission and its lines in the ledger, too; the run by its new name."""
+        from runner.steps.manage_runs import rename_run
+
+        with self._asking():
+            return Run.of(self.session, rename_run(self.session, self, name))
+
+    def annotate(self, text: str) -> Run:
+        """Say something of the run, which `session.runs()` shows; an empty text removes it."""
+        from runner.steps.manage_runs import annotate_run
+
+        with self._asking():
+            annotate_run(self, text)
+        return self
+
+    def delete(self) -> None:
+        """Delete the run's folder; its submission and its lines in the ledger stay."""
+        from runner.steps.manage_runs import delete_run
+
+        with self._asking():
+            delete_run(self.session, self)
+
     def _asking(self) -> Any:
         return explained(Call(self.session, "predict", (), {"run": self.name}))
 

@@ -15,8 +15,8 @@ from runner.api.keywords import Call
 from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
 from runner.api.run import Run
 from runner.api.work import forget, predict, read_submit_options, report, submit, with_compute
-from runner.cli.commands.train import train_run
-from runner.cli.global_options import HOSTS
+from runner.cli.commands.train import plan_run, train_run
+from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.cli.options import read_notebook_options, read_predict_options, read_recipe, read_train_options
 from runner.contract import Competition
 from runner.errors import UsageError
@@ -106,14 +106,17 @@ class Session(StepSession):
     def train(self, *, plot: bool = False, **keywords: Any) -> Run:
         """Train by the competition's recipe, changed by the keywords. The same call again goes on with its run.
 
-        A notebook shows a table of epochs while it trains, with `plot` the losses too.
+        A notebook shows a table of epochs while it trains, with `plot` the losses too. With `dry_run` nothing is
+        trained, and a `TrainingPlan` is returned: the recipe, the epochs, and the minutes and memory to expect.
         """
         from runner.api.live import live_epochs
 
         with calling(self, "train", **keywords) as context:
-            session = with_compute(self, context)
+            session, values = with_compute(self, context), dict(context.params)
+            if values.pop("dry_run"):
+                return plan_run(session, **values)  # type: ignore[return-value]  # a Run for all but --dry-run
             with live_epochs(session, plot=plot):
-                return Run.of(self, train_run(session, **context.params))
+                return Run.of(self, train_run(session, **values))
 
     @documented("predict")
     def predict(self, run: str | StepRun | None = None, **keywords: Any) -> Run:
@@ -213,9 +216,13 @@ class Session(StepSession):
         """Every run, the best CV score first: its status, its scores, when and how long it was trained."""
         from runner.api.tables import rows_of
         from runner.steps.runs import RunRow, list_runs
+        from runner.steps.select_runs import select_runs
 
-        with calling(self, "runs", **keywords):
-            return rows_of(list_runs(self)).reindex(columns=list(inspect.signature(RunRow).parameters))
+        with calling(self, "runs", **keywords) as context:
+            values, metric = context.params, self.competition.metric
+            choice = {"filters": values["filters"], "sort": values["sort"], "reverse": values["reverse"]}
+            rows = select_runs(list_runs(self), metric, **choice)
+            return rows_of(rows).reindex(columns=list(inspect.signature(RunRow).parameters))
 
     def find_run(self, name: str | None = None) -> Run:
         """The run of that name; without one, the newest that has something in it."""
@@ -388,6 +395,8 @@ def open_session(
     else:
         found = load(_name(str(competition), base), base.plugins_dir)
     session = Session(found, base.for_host(host), host)
+    if not isinstance(competition, Competition):
+        session = GlobalOptions(folder=str(base.root)).configured(session)
     with calling(session, "predict", device=device, workers=workers) as context:
         return replace(session, compute=replace(with_compute(session, context).compute, compile=Compute().compile))
 
@@ -395,7 +404,6 @@ def open_session(
 def _name(word: str, workspace: Workspace) -> str:
     """The name of a competition from its name, slug or address."""
     from competitions import names
-    from runner.cli.global_options import GlobalOptions
 
     if word in names(workspace.plugins_dir):
         return word

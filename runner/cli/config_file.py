@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -32,6 +32,8 @@ from runner.field_paths import UnknownFieldError, flat_fields, with_value
 from runner.problems import did_you_mean
 from runner.session import Session
 from runner.training.recipe_file import every_path
+
+OfSession = TypeVar("OfSession", bound=Session)
 
 NAME = "runner.toml"
 _SECTION = "recipe"
@@ -62,7 +64,7 @@ def config_file(root: Path) -> Path:
     return root / NAME
 
 
-def configured(session: Session, root: Path) -> Session:
+def configured(session: OfSession, root: Path) -> OfSession:
     """The session with its competition's recipe as the workspace's runner.toml changes it; itself without one.
 
     A UsageError names file, line and the nearest name of what cannot be.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.workspace import Workspace
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+OfSession = TypeVar("OfSession", bound="Session")
 
 HOSTS = ("kaggle", "practice")
 
@@ -97,7 +98,7 @@ class GlobalOptions:
         loaded = self.load(self.competition_name)
         return self.configured(Session(loaded, self.workspace, self.host_name, compute or Compute()))
 
-    def configured(self, session: Session) -> Session:
+    def configured(self, session: OfSession) -> OfSession:
         """The session with its competition's recipe as the workspace's runner.toml changes it."""
         root = self.root_workspace.root
         if not (root / "runner.toml").is_file():

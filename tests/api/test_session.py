@@ -189,3 +189,24 @@ def test_a_competition_file_is_written(tmp_path: Path, shapes_folder: Path):
     assert written.open().name == "shapes-again"
     with pytest.raises(UsageError, match="no keyword 'metrics'"):
         runner.new("x", shapes_folder, workspace=tmp_path, metrics="auc")
+
+
+def test_runs_are_filtered_renamed_annotated_and_deleted(shapes_session, first):
+    third = shapes_session.train(run="third", set={"warmup": 0.5})
+    assert third.recipe.warmup == 0.5
+    table = shapes_session.runs(filter=["warmup>0"], sort="date")
+    assert list(table["run"]) == ["third"] and list(table["changes"]) == [("warmup 0.5",)]
+    renamed = third.rename("warm").annotate("warmed up")
+    assert shapes_session.runs(filter="warmed")["annotation"].tolist() == ["warmed up"]
+    renamed.delete()
+    assert "warm" not in set(shapes_session.runs()["run"])
+    plan = shapes_session.train(recipe=first.recipe_file, epochs=2, dry_run=True)
+    assert plan.recipe.epochs == 2 and plan.minutes >= 0
+
+
+def test_a_session_of_a_named_competition_reads_the_workspaces_config(tmp_path):
+    (tmp_path / "runner.toml").write_text("[dog-breed.recipe]\nseed = 7\n")
+    assert runner.open("dog-breed", tmp_path).recipe(epochs=3).seed == 7
+    (tmp_path / "runner.toml").write_text("[dog-breed.recipe]\nsed = 7\n")
+    with pytest.raises(UsageError, match="'sed' is neither a flag nor a field"):
+        runner.open("dog-breed", tmp_path)
