@@ -50,7 +50,7 @@ def plan_training(
 ) -> TrainingPlan:
     """The plan of `train` with these arguments: some mini-batches of each stage are trained, and nothing is kept."""
     accelerator = get_accelerator(session.compute)
-    check_backbone(recipe.backbone, recipe.backbone_args)
+    check_backbone(recipe)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     check_only_fold(session, recipe, options)
     run = None if new else broadcast_from_main(lambda: _asked_before(session, recipe, options, name))
