@@ -44,7 +44,7 @@ from runner.contract.metrics import (
     weighted_recall,
 )
 from runner.contract.outputs import Activation, Block, Outputs
-from runner.contract.presets import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Symmetry
+from runner.contract.presets import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Resize, Symmetry
 from runner.contract.recipe import (
     PHOTOGRAPHS,
     UNLIKE_PHOTOGRAPHS,
@@ -131,6 +131,7 @@ __all__ = [
     "Recipe",
     "Regression",
     "Regularize",
+    "Resize",
     "SeveralTargets",
     "Sharpened",
     "Solver",

@@ -21,6 +21,14 @@ class Padding(Enum):
     EDGE = "edge"
 
 
+class Resize(Enum):
+    """How an oblong image becomes a square."""
+
+    CROP = "crop"  # the square in the middle, in training a random one
+    SQUASH = "squash"  # all of it, the longer side shortened more
+    PAD = "pad"  # all of it, filled up
+
+
 @dataclass(frozen=True)
 class Preset:
     """Augmentation as data; `runner/images/augment.py` builds the pipeline from it."""
@@ -32,6 +40,15 @@ class Preset:
     max_shift: float = 0.0  # share of the side
     max_lighting: float = 0.0  # share of brightness and contrast, up or down
     padding: Padding = Padding.REFLECT
+    resize: Resize = Resize.CROP
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.resize, Resize):
+            raise ValueError(f"Preset.resize: {self.resize!r} is not a Resize")
+        if self.geometric_only and self.resize is not Resize.CROP:
+            raise ValueError(
+                "Preset.resize: without rotation and zoom every pixel is copied, and the crop alone does so"
+            )
 
     @property
     def geometric_only(self) -> bool:

@@ -292,7 +292,7 @@ def short_recipe(recipe: Recipe) -> Recipe:
     unfrozen = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
     lr_scale, augment = (unfrozen.lr_scale, unfrozen.augment) if unfrozen else (0.1, Augment())
     stages = (
-        Stage(size, TrainMode.FROZEN, cycles=1, cycle_len=1),
+        Stage(size, TrainMode.FROZEN, cycles=1, cycle_len=1, augment=augment),
         Stage(size, TrainMode.UNFROZEN, cycles=3, cycle_len=1, cycle_mult=2, lr_scale=lr_scale, augment=augment),
     )
     return replace(recipe, stages=stages, find_lr=True)

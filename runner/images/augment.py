@@ -17,7 +17,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from runner.contract.presets import Padding, Preset, Symmetry
+from runner.contract.presets import Padding, Preset, Resize, Symmetry
 from runner.contract.training_practice import Augment, Policy
 from runner.images.center_crop import Transform
 from runner.images.channels import resize, warp_affine
@@ -168,29 +168,48 @@ class RandomCropAffine(A.ImageOnlyTransform):  # type: ignore[misc]  # albumenta
         self.preset, self.size = preset, size
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """The crop's side and centre in source pixels, its rotation in degrees and its symmetry."""
+        """The crop's sides and centre in source pixels, its rotation in degrees and its symmetry."""
         height, width = params["shape"][:2]
         preset, draw = self.preset, self.py_random.uniform
-        side = min(height, width) / draw(1, preset.max_zoom)
-        shift = preset.max_shift * side
+        zoom = draw(1, preset.max_zoom)
+        longer, shorter = max(height, width), min(height, width)
+        side = (longer if preset.resize is Resize.PAD else shorter) / zoom
+        rows, columns = (height / zoom, width / zoom) if preset.resize is Resize.SQUASH else (side, side)
+        # What is filled up beside the image may be in the crop too.
+        beside_x, beside_y = (
+            ((longer - width) / 2, (longer - height) / 2) if preset.resize is Resize.PAD else (0.0, 0.0)
+        )
+        shift_x, shift_y = preset.max_shift * columns, preset.max_shift * rows
         return {
-            "side": side,
-            "x": draw(side / 2, width - side / 2) + draw(-shift, shift),
-            "y": draw(side / 2, height - side / 2) + draw(-shift, shift),
+            "rows": rows,
+            "columns": columns,
+            "x": draw(columns / 2 - beside_x, width - columns / 2 + beside_x) + draw(-shift_x, shift_x),
+            "y": draw(rows / 2 - beside_y, height - rows / 2 + beside_y) + draw(-shift_y, shift_y),
             "degrees": draw(-preset.max_rotate, preset.max_rotate),
             "symmetry": self.py_random.choice(_SYMMETRIES[preset.symmetry]),
         }
 
     def apply(
-        self, img: Pixels, side: float, x: float, y: float, degrees: float, symmetry: Pixels, **params: Any
+        self,
+        img: Pixels,
+        rows: float,
+        columns: float,
+        x: float,
+        y: float,
+        degrees: float,
+        symmetry: Pixels,
+        **params: Any,
     ) -> Pixels:
         """The crop, (size, size, channels)."""
-        source = _reduced(img, side / self.size)
+        source = _reduced(img, rows / self.size, columns / self.size)
         # Both axes may have been rounded differently.
         grid = np.diag([source.shape[1] / img.shape[1], source.shape[0] / img.shape[0]])
         angle = np.deg2rad(degrees)
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        linear = grid @ rotation @ symmetry * (side / self.size)
+        if rows == columns:
+            linear = grid @ rotation @ symmetry * (columns / self.size)
+        else:  # turned as a square, then stretched to the image
+            linear = grid @ np.diag([columns / self.size, rows / self.size]) @ rotation @ symmetry
         # A pixel's centre lies half a pixel from its edge, in the image and in the crop.
         offset = grid @ np.array([x, y]) - 0.5 - linear @ np.full(2, (self.size - 1) / 2)
         return warp_affine(source, np.column_stack([linear, offset]), self.size, _BORDERS[self.preset.padding])
@@ -221,10 +240,10 @@ class BrightnessContrast(A.ImageOnlyTransform):  # type: ignore[misc]
         return np.asarray(cv2.LUT(img, cv2.convertScaleAbs(np.maximum(table, 0))))
 
 
-def _reduced(image: Pixels, scale: float) -> Pixels:
-    """Area-averaged if it is much larger than the crop, so that fine patterns do not turn to moiré."""
-    if scale <= _MAX_BILINEAR_SCALE:
+def _reduced(image: Pixels, rows: float, columns: float) -> Pixels:
+    """Area-averaged if it is so many times larger than the crop, so that fine patterns do not turn to moiré."""
+    if max(rows, columns) <= _MAX_BILINEAR_SCALE:
         return image
     height, width = image.shape[:2]
-    shape = (max(1, round(width / scale)), max(1, round(height / scale)))
+    shape = (max(1, round(height / max(1, rows))), max(1, round(width / max(1, columns))))
     return resize(image, shape, cv2.INTER_AREA)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
 import numpy as np
 
 from runner.commands import again
-from runner.contract import Preset, Symmetry
+from runner.contract import Preset, Resize, Symmetry
 from runner.errors import UsageError
-from runner.images.center_crop import CenterCrop, Transform
-from runner.images.channels import hflip, pad, rotate
+from runner.images.center_crop import CenterCrop, Transform, padded_to_square
+from runner.images.channels import hflip, rotate
 from runner.images.layout import Pixels, layout_of, with_channel_axis
 
 MAX_RANDOM_VIEWS = 64
@@ -44,11 +44,19 @@ class View:
         unflipped = square[:, ::-1] if self.hflip else square
         return np.ascontiguousarray(np.rot90(unflipped, -self.rot90))
 
-    def crop(self, image: Pixels) -> Pixels:
-        """The view's square, in the image's own resolution."""
+    def crop(self, image: Pixels, resize: Resize = Resize.CROP) -> Pixels:
+        """The view's part of the image in its own resolution: a square, unless the image is squashed into one."""
         height, width = image.shape[:2]
         if self.pad_to_square:
-            return _padded(image)
+            return padded_to_square(image)
+        if resize is Resize.SQUASH:
+            rows, columns = max(1, round(height / self.zoom)), max(1, round(width / self.zoom))
+            top, left = int((height - rows) * self.y), int((width - columns) * self.x)
+            return image[top : top + rows, left : left + columns]
+        if resize is Resize.PAD and self.zoom != 1:
+            return replace(self, pad_to_square=False).crop(padded_to_square(image))
+        if resize is Resize.PAD:
+            return image
         side = max(1, round(min(height, width) / self.zoom))
         # Rounded down as CenterCrop does, so that the plain view is equal to it.
         top, left = int((height - side) * self.y), int((width - side) * self.x)
@@ -102,6 +110,8 @@ def all_views(preset: Preset) -> tuple[View, ...]:
     if preset.max_zoom == 1:
         return plain  # zooming would interpolate values that are measurements
     first = plain[:2] if preset.symmetry is not Symmetry.NONE else plain
+    if preset.resize is Resize.PAD:
+        return (*plain, *_zoomed(plain, preset), *_CORNERS)
     padded = [
         View(_name(view.rot90, view.hflip, "padded"), view.rot90, view.hflip, pad_to_square=True) for view in first
     ]
@@ -145,7 +155,7 @@ class MultiView:
                 continue
             crop = (view.zoom, view.x, view.y, view.pad_to_square)
             if crop not in squares:
-                squares[crop] = self._resize(view.crop(image), 0)
+                squares[crop] = self._resize(view.crop(image, self._preset.resize), 0)
             batch[number] = view.apply(squares[crop])
         return batch
 
@@ -165,11 +175,3 @@ def _zoomed(views: Sequence[View], preset: Preset) -> tuple[View, ...]:
     return tuple(
         View(_name(view.rot90, view.hflip, "zoom"), view.rot90, view.hflip, zoom=preset.max_zoom) for view in views
     )
-
-
-def _padded(image: Pixels) -> Pixels:
-    height, width = image.shape[:2]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    borders = (top, side - height - top, left, side - width - left)
-    return pad(image, borders, cv2.BORDER_REFLECT_101)

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runner.contract import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Symmetry
+from runner.contract import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Resize, Symmetry
 from runner.images.augment import build_augmentation
 from runner.images.center_crop import CenterCrop, Transform
+from runner.images.views import PLAIN, MultiView, all_views
 
 ALL = (SIDE_ON, TOP_DOWN, RADAR, NO_FLIP)
 STILL = Preset("STILL", Symmetry.NONE)
@@ -252,6 +253,53 @@ def test_a_fine_pattern_in_a_large_image_becomes_grey_without_moire() -> None:
     for transform in (build_augmentation(SIDE_ON, 64, is_rgb=False), CenterCrop(SIDE_ON, 64)):
         augmented = transform(checks, 4)
         assert abs(augmented.mean() - 127.5) < 2 and augmented.std() < 4
+
+
+# Oblong images
+
+
+def oblong() -> Any:
+    """A wide image whose columns are numbered."""
+    return np.tile(np.arange(0, 96, dtype=np.uint8)[None, :, None], (48, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("resize", "first", "last"), [(Resize.CROP, 24, 71), (Resize.SQUASH, 0, 95), (Resize.PAD, 0, 95)]
+)
+def test_an_oblong_image_is_cropped_or_shown_whole(resize: Resize, first: int, last: int) -> None:
+    preset = replace(STILL, max_rotate=1e-9, resize=resize)
+    plain = CenterCrop(preset, 48)(oblong())
+    views = MultiView(preset, (PLAIN,), 48)(oblong())
+    augmented = build_augmentation(replace(preset, max_zoom=1 + 1e-9), 48, is_rgb=False)
+    assert plain.shape == (48, 48, 3) and (views[0] == plain).all()
+    assert abs(int(plain[24, 0, 0]) - first) <= 2 and abs(int(plain[24, -1, 0]) - last) <= 2
+    seen = [augmented(oblong(), seed)[24, :, 0] for seed in range(8)]
+    if resize is not Resize.CROP:  # a crop may be anywhere
+        assert all(abs(int(row[0]) - first) <= 4 and abs(int(row[-1]) - last) <= 4 for row in seen)
+
+
+def test_a_padded_image_keeps_its_shape_and_a_squashed_one_does_not() -> None:
+    image = np.zeros((24, 96, 3), dtype=np.uint8)
+    image[12:] = 200
+    turned = replace(STILL, max_rotate=1)
+    squashed = CenterCrop(replace(turned, resize=Resize.SQUASH), 48)(image)
+    assert squashed[:20].max() == 0 and squashed[28:].min() == 200
+    padded = CenterCrop(replace(turned, resize=Resize.PAD), 48)(image)
+    # Half the size: 12 rows in the middle, and their mirror images above and below.
+    bright = padded[:, 24, 0] > 100
+    assert bright[25:29].all() and not bright[19:23].any()
+    assert bright[31:35].all() and not bright[13:17].any()
+
+
+def test_every_view_of_a_whole_image_is_a_square() -> None:
+    for resize in Resize:
+        preset = replace(SIDE_ON, resize=resize)
+        assert MultiView(preset, all_views(preset), 32)(oblong()).shape[1:] == (32, 32, 3)
+
+
+def test_a_preset_that_copies_pixels_refuses_to_squash() -> None:
+    with pytest.raises(ValueError, match=r"Preset\.resize"):
+        replace(RADAR, resize=Resize.SQUASH)
 
 
 # Lighting

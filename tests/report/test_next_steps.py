@@ -14,7 +14,7 @@ import pytest
 
 from runner.cli.commands.train import train
 from runner.cli.options import read_recipe
-from runner.contract import Recipe, Solver, Stage, TrainMode
+from runner.contract import Loss, Optimizer, Policy, Recipe, Regularize, Solver, Stage, TrainMode, with_augment
 from runner.contract.recipe import linear_probe, scale_epochs, short_recipe, with_freeze_to, with_sizes, with_solver
 from runner.report.run.data import read_run_data
 from runner.report.run.next_steps import next_steps
@@ -64,6 +64,10 @@ RECIPES = {
     "automatic batch size": replace(DECLARED, auto_batch=True),
     "dropout": replace(DECLARED, dropout=0.25),
     "oversampling": replace(DECLARED, oversample=3.0),
+    "mixing and a policy": with_augment(DECLARED, mixup=0.2, cutmix=1.0, policy=Policy.TRIVIAL),
+    "smoothing": replace(DECLARED, loss=Loss(label_smoothing=0.1)),
+    "an average of weights": replace(DECLARED, regularize=Regularize(ema=0.99)),
+    "accumulation, quick": replace(short_recipe(with_augment(DECLARED, cutmix=0.5)), optimizer=Optimizer(accumulate=4)),
     "folds and seed": replace(DECLARED, folds=4, seed=7),
     "all of it": replace(scale_epochs(with_sizes(DECLARED, [32, 48]), 3), backbone="resnet34", lr=0.1, folds=3, seed=1),
 }

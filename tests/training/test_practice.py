@@ -34,12 +34,15 @@ from runner.contract import (
 )
 from runner.contract.outputs import loss_error
 from runner.errors import UsageError
+from runner.images.layout import Layout
+from runner.options import TrainOptions
 from runner.training.ema import WeightEMA
 from runner.training.fold import FoldRun
-from runner.training.learner import step_parts
+from runner.training.learner import Learner, step_parts
 from runner.training.loaders import Batch
 from runner.training.log import read_log
 from runner.training.losses import TrainLoss, build_train_loss, label_loss
+from runner.training.lr_finder import find_stage_lr
 from runner.training.mixing import mix
 from runner.training.model import GeM, Network, build_network, check_backbone
 from runner.training.optimizer import build_optimizer, group_lrs_for, scaled_lrs
@@ -115,6 +118,21 @@ def test_the_validation_loss_is_plain_whatever_the_training_loss(trained: FoldRu
     # All classes are equally likely before the first step, and the focal loss would be a fraction of that.
     assert line["losses"][0] == pytest.approx(np.log(len(trained.session.index.classes)), abs=1e-4)
     assert line["valid_loss"] > 0.5 * line["prior_loss"]
+
+
+def test_the_lr_finder_takes_the_same_steps_and_leaves_everything_as_it_was(
+    make_fold: Callable[..., FoldRun], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    fold = make_fold(tmp_path, busy(tiny_recipe))
+    result = find_stage_lr(fold, fold.recipe.stages[1], TrainOptions()).result
+    assert len(result.curve.lrs) > 20
+
+
+def test_a_policy_needs_red_green_and_blue(make_fold: Callable[..., FoldRun], tmp_path: Path) -> None:
+    fold = make_fold(tmp_path)
+    vars(fold)["full_images"] = type("Grey", (), {"layout": Layout(1, "uint8")})()
+    with pytest.raises(UsageError, match="changes colours"):
+        fold.augmentation(Stage(32, TrainMode.UNFROZEN, augment=Augment(Policy.RAND)))
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -220,6 +238,44 @@ def test_mini_batches_share_a_step_by_their_rows_and_the_last_step_may_be_short(
     assert [part.step for part in parts] == [0, 0, 0, 1]
     assert [part.last for part in parts] == [False, False, True, True]
     assert [part.share for part in parts] == [4 / 11, 4 / 11, 3 / 11, 1.0]
+
+
+def test_gradients_are_clipped_once_a_step_and_before_the_optimizer_sees_them() -> None:
+    """accelerate's `clip_grad_norm_` divides fp16 gradients by the scale first: clipped before, they would vanish."""
+    calls: list[str] = []
+
+    class Recorder:
+        device = torch.device("cpu")
+
+        def backward(self, loss: torch.Tensor) -> None:
+            calls.append("backward")
+            loss.backward()  # type: ignore[no-untyped-call]
+
+        def clip_grad_norm_(self, parameters: Any, limit: float) -> None:
+            calls.append(f"clip to {limit:g}")
+            nn.utils.clip_grad_norm_(parameters, limit)
+
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda *_: calls.append("step"))
+    loss = TrainLoss(Outputs((Block(Activation.SOFTMAX, 2),)))
+    learner = Learner(Recorder(), model, optimizer, loss, clip_grad=2.0)  # type: ignore[arg-type]
+    batch = replace(batch_of(4, torch.zeros(4, 3, 32, 32)), targets=torch.tensor([0, 1, 0, 1]))
+    for last in (False, True):
+        learner.step(batch, 1.0, share=0.5, last=last)
+    assert calls == ["backward", "backward", "clip to 2", "step"]
+
+
+def test_two_halves_of_a_batch_make_the_gradients_of_the_whole() -> None:
+    images, targets = torch.rand(4, 3, 32, 32) * 255, torch.tensor([0, 1, 1, 0])
+    gradients = []
+    for parts in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
+        model = network().eval()  # BatchNorm would see other batches
+        for rows in parts:
+            loss = nn.functional.cross_entropy(model(images[rows], torch.zeros(4, 0)[rows]), targets[rows])
+            (loss * step_parts([len(range(4)[one]) for one in parts], 2)[parts.index(rows)].share).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
 
 def test_an_average_follows_the_weights_and_is_put_aside_again() -> None:

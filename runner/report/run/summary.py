@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import fields
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -219,6 +221,38 @@ def _settings(recipe: Recipe) -> Iterator[str]:
         yield f"dropout {recipe.dropout:g}"
     if recipe.oversample > 1:
         yield f"rare classes oversampled up to {recipe.oversample:g} times"
+    if recipe.warmup:
+        yield f"warmup over {recipe.warmup:.0%} of each stage's first cycle"
+    if recipe.freeze_bn:
+        yield "pretrained batchnorm statistics kept"
+    yield from practice_words(recipe)
+
+
+def practice_words(recipe: Recipe) -> Iterator[str]:
+    """What the recipe sets of the practices that are off by default, by the names of their fields."""
+    values: list[Any] = [
+        recipe.optimizer,
+        recipe.loss,
+        recipe.regularize,
+        recipe.head,
+        *(one.augment for one in recipe.stages),
+    ]
+    told: dict[str, None] = {}
+    for value in values:
+        for field in fields(value):
+            chosen = getattr(value, field.name)
+            if chosen != field.default:
+                told[_words(field.name, chosen)] = None
+    yield from told
+    if recipe.grad_checkpointing:
+        yield "gradient checkpointing"
+
+
+def _words(name: str, value: object) -> str:
+    """Such as "label smoothing 0.1", "loss focal" or "layerwise"."""
+    title = {"name": "optimizer", "kind": "loss", "policy": "augmentation", "pool": "pooling"}.get(name, name)
+    text = value.value if isinstance(value, Enum) else "" if value is True else f"{value}"
+    return f"{title.replace('_', ' ')} {text}".strip()
 
 
 def stage_row(number: int, stage: Stage, recipe: Recipe) -> list[str | int | float | None]:
