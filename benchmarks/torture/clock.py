@@ -6,7 +6,9 @@ It is installed before the runner is imported, whose defaults keep the `time.sle
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from typing import Any
 
 _real_sleep, _real_monotonic = time.sleep, time.monotonic
 _real_settimeout = socket.socket.settimeout
@@ -23,10 +25,18 @@ def install() -> None:
 
 
 def run_fast(speed: float) -> None:
-    """In this process: a sleep passes at once, a timeout of a socket and all other time `speed` times as fast."""
+    """In this process: sleeps pass at once; timers, timeouts of sockets and the rest run `speed` times as fast."""
     global _speed, _began, _slept
     _speed, _began, _slept = speed, _real_monotonic(), 0.0
     socket.socket.settimeout = _settimeout  # type: ignore[assignment]
+    threading.Timer = _Timer  # type: ignore[assignment, misc]
+
+
+class _Timer(threading.Timer):
+    """A timer of the fast clock."""
+
+    def __init__(self, interval: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(interval / _speed, *arguments, **options)
 
 
 def elapsed() -> float:

@@ -162,8 +162,12 @@ def start_runner(
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that comes before the command has begun waits for it, instead of ending what prepares it.
+    before_fork = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     child = os.fork()
-    if child == 0:
+    if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before_fork)
+    else:
         code = 70
         try:
             os.setpgid(0, 0)  # no session of its own: that would lose the priority of this one
@@ -173,6 +177,7 @@ def start_runner(
             _redirect(output)
             os.chdir(workspace)
             work = work or (lambda: run_command(["--workspace", str(workspace), *texts]))
+            work = _unblocked(work, before_fork)
             code = _run(work, interruption, before, writing, count_changes)
         except BaseException:
             traceback.print_exc()
@@ -182,6 +187,19 @@ def start_runner(
             os._exit(code)
     os.close(writing)
     return Started(texts, child, output, reading, time.monotonic(), interruption)
+
+
+def _unblocked(work: Callable[[], int], mask: set[int] | set[signal.Signals]) -> Callable[[], int]:
+    """The work, which a signal that has waited for it ends as Ctrl-C ends a command: with 130."""
+
+    def unblocked() -> int:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            return work()
+        except KeyboardInterrupt:
+            return 130
+
+    return unblocked
 
 
 def _run(

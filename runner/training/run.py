@@ -20,7 +20,7 @@ from runner.contract.recipe import recipe_from_dict
 from runner.errors import InUseError, RunnerError, UsageError
 from runner.locks import hold, wait_for
 from runner.training.score_record import RunScore, ScoreRecord
-from runner.workspace import Workspace, explain_damage, read_json, read_record, write_json
+from runner.workspace import Workspace, explain_damage, read_json, read_record, remove_leftovers_below, write_json
 
 _LISTED = 8  # runs in a message, the newest
 SCORE_FORMAT = 1  # of score.json
@@ -226,6 +226,8 @@ def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = 
     lock, what = run.folder.with_name(f".run-{run.name}.lock"), f"run {run.name}"
     fix = fix or "give this run another name with --run"
     with hold(lock, command, what=what, fix=fix, shared=shared or fold is not None):
+        if not shared:
+            remove_leftovers_below([run.folder])  # of a killed command: this one may have nothing to write there
         if fold is None:
             yield
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +23,8 @@ from runner.steps.predict import predict
 from runner.steps.split import split
 from runner.steps.train import refit, train
 from runner.training import folds as folds_module
-from runner.training.run import find_run, find_runs, hold_run, started_run
-from runner.workspace import Workspace
+from runner.training.run import Run, find_run, find_runs, hold_run, started_run
+from runner.workspace import Workspace, _host_key
 
 
 @pytest.fixture
@@ -71,6 +73,19 @@ def test_a_run_in_use_is_neither_trained_nor_predicted_nor_blended(session: Sess
             with pytest.raises(InUseError, match="run a is in use by runner shapes predict --run a"):
                 command()
     assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_killed_command_left_half_written_in_a_run_is_removed_by_the_next(tmp_path: Path) -> None:
+    run = Run("shapes", "a", tmp_path / "runs" / "a")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = run.fold_dir(0) / f".checkpoint.{_host_key()}-{ended.pid}-1.part.safetensors"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with hold_run(run, "runner shapes report", shared=True):
+        assert left.exists()
+    with hold_run(run, "runner shapes train"):
+        assert not left.exists()
 
 
 def test_a_refit_in_use_is_not_started_again(session: Session, short: Recipe) -> None:
