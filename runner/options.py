@@ -20,6 +20,14 @@ class Compute:
     compile: bool = False
 
 
+@dataclass
+class Deadline:
+    """The moment at which a training must have ended, and how many epochs it has trained by now."""
+
+    at: float  # on the monotonic clock
+    epochs: int = 0
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of one training; everything that defines the model is in the recipe."""
@@ -30,6 +38,7 @@ class TrainOptions:
     only_fold: int | None = None
     engine: str | None = None  # ray or ray:ADDRESS: folds are spread over it
     skip_unreadable: bool = False  # train without the rows whose image cannot be read
+    deadline: Deadline | None = None  # a session on a host's machine ends then
 
 
 @dataclass(frozen=True)

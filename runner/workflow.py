@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from runner.commands import TYPED
 from runner.console import log
 from runner.contract import Recipe
 from runner.data.splits import SplitPlan, ensure_split
-from runner.errors import Interrupted
+from runner.errors import Interrupted, RunnerError
 from runner.hosts.submit import SubmitResult, needs_notebook, require_open
 from runner.images.views import choose_views
 from runner.options import NotebookOptions, PredictOptions, RehearsalOptions, SubmitOptions, TrainOptions
@@ -23,13 +24,13 @@ from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
 from runner.practice.rehearsal_result import RehearsalResult, find_leaderboard, score_rehearsal
 from runner.prediction.score import Score
 from runner.remote.submit import submit_notebook
+from runner.remote.train import OnHost, train_on_host
 from runner.session import Session
 from runner.steps.download import download, is_downloaded
 from runner.steps.predict import predict
 from runner.steps.submit import submit
-from runner.steps.train import refit, train
+from runner.steps.train import is_refitted_in_seconds, refit, train
 from runner.training.distributed import broadcast_from_main, get_accelerator
-from runner.training.progress import fold_count
 from runner.training.run import Run, find_runs
 from runner.workspace import write_json
 
@@ -46,7 +47,8 @@ class RunOptions:
     source: Path | None = None  # a folder or archive on this disk instead of the host
     new: bool = False  # train a new run even if there is one of this recipe
     refit: bool = True  # on all labelled rows for the submission, where that takes seconds
-    notebook: NotebookOptions = NotebookOptions()  # where only notebooks may submit
+    notebook: NotebookOptions = NotebookOptions()  # where only notebooks may submit, and for a training there
+    on_host: bool = False  # train and predict on the host's machines
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ def run_until_submission(
     _check_tta(session, options.predict)
     if not _on_main(session, lambda: is_downloaded(session)):
         _on_main(session, lambda: download(session, options.source))
-    run = train(session, recipe, options.train, name=name, new=options.new)
+    if options.on_host:
+        run = _train_there(session, recipe, options, name)
+    else:
+        run = train(session, recipe, options.train, name=name, new=options.new)
     with _interruption_keeps(run):
         path = predict(session, run, options.predict)
-        if options.refit and options.train.only_fold is None and _is_refitted_in_seconds(run):
+        if options.refit and options.train.only_fold is None and is_refitted_in_seconds(run):
             # Its score stays the one of the run before, whose validation rows it has learned from.
             run = refit(session, run, replace(options.train, time_budget=None))
             path = predict(session, run)
@@ -88,9 +93,14 @@ def run_until_submission(
     return PredictedRun(run, Score(**score["cv"]), path)
 
 
-def _is_refitted_in_seconds(run: Run) -> bool:
-    recipe = run.read_recipe()
-    return recipe.is_refitted_in_seconds and fold_count(run, recipe) == 1
+def _train_there(session: Session, recipe: Recipe, options: RunOptions, name: str | None) -> Run:
+    """The run, trained and predicted on the host's machines; a RunnerError if another session has to go on with it."""
+    refits = options.refit and options.train.only_fold is None
+    on = OnHost(options.notebook, options.predict, refits)
+    hosted = train_on_host(session, recipe, options.train, on, name=name, new=options.new)
+    if hosted.run is None or not hosted.is_complete:
+        raise RunnerError(f"{hosted.name} is not finished: its session has reached its limit", fix=f"`{TYPED}`")
+    return hosted.run
 
 
 def run_and_submit(

@@ -15,7 +15,7 @@ from runner.api.keywords import Call
 from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
 from runner.api.run import Run
 from runner.api.work import forget, predict, read_submit_options, report, submit, with_compute
-from runner.cli.commands.train import plan_run, train_run
+from runner.cli.commands.train import plan_run, train_run, train_there
 from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.cli.options import read_notebook_options, read_predict_options, read_recipe, read_train_options
 from runner.contract import Competition
@@ -108,6 +108,8 @@ class Session(StepSession):
 
         A notebook shows a table of epochs while it trains, with `plot` the losses too. With `dry_run` nothing is
         trained, and a `TrainingPlan` is returned: the recipe, the epochs, and the minutes and memory to expect.
+        With `on` it is trained on Kaggle's machines, and comes back; with `no_wait` too it is an error to have no run
+        yet, and `remote` lists it.
         """
         from runner.api.live import live_epochs
 
@@ -115,6 +117,8 @@ class Session(StepSession):
             session, values = with_compute(self, context), dict(context.params)
             if values.pop("dry_run"):
                 return plan_run(session, **values)  # type: ignore[return-value]  # a Run for all but --dry-run
+            if values["on"] is not None:
+                return Run.of(self, train_there(session, **values).require_run(session))
             with live_epochs(session, plot=plot):
                 return Run.of(self, train_run(session, **values))
 
@@ -224,6 +228,25 @@ class Session(StepSession):
             rows = select_runs(list_runs(self), metric, **choice)
             return rows_of(rows).reindex(columns=list(inspect.signature(RunRow).parameters))
 
+    @documented("remote")
+    def remote(self, action: str = "list", job: str | None = None, **keywords: Any) -> pd.DataFrame | Run | Path | None:
+        """What runs on the host: a table of it; or `"follow"`, `"fetch"` or `"cancel"` a run or a job of it.
+
+        A training comes back as a run, a prediction as the folder of its files.
+        """
+        from runner.api.tables import rows_of
+        from runner.remote.jobs import JobRow, cancel_job, fetch_job, find_job, follow_job, list_jobs
+
+        with calling(self, "remote", *_present(action), *_present(job), **keywords) as context:
+            if context.params["action"] == "list":
+                return rows_of(list_jobs(self)).reindex(columns=list(inspect.signature(JobRow).parameters))
+            found = find_job(self, context.params["job"])
+            if context.params["action"] == "cancel":
+                cancel_job(self, found)
+                return None
+            came = (follow_job if context.params["action"] == "follow" else fetch_job)(self, found)
+            return came if came is None or isinstance(came, Path) else Run.of(self, came.require_run(self))
+
     def find_run(self, name: str | None = None) -> Run:
         """The run of that name; without one, the newest that has something in it."""
         with explained(Call(self, "report")):
@@ -252,6 +275,8 @@ class Session(StepSession):
                 values["source"],
                 values["new"],
                 not values["no_refit"],
+                read_notebook_options(values),
+                on_host=values["on"] is not None,
             )
             go = run_until_submission if values["no_submit"] else run_and_submit
             with live_epochs(session, plot=plot):

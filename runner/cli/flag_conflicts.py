@@ -71,6 +71,7 @@ _CONFLICTS = (
     Conflict("--epochs", ("--epochs-scale",), "both set how many epochs there are"),
     Conflict("--resume", (*_RECIPE_FLAGS, "--new", "--all-data"), "a run goes on by its own recipe"),
     Conflict("--all-data", (*_RECIPE_FLAGS, "--new", "--only-fold"), "a refit repeats the run's own recipe"),
+    Conflict("--on", ("--device", "--engine", "--track", "--dry-run"), "they are about this machine"),
     Conflict("--no-submit", ("--message",), "the note is for a submission"),
     Conflict("--mirror", ("--from",), "the data comes from one place"),
     Conflict("--accept-changes", ("--from", "--mirror", "--force", "--skip-unreadable"), "it takes the data as it is"),

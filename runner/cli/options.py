@@ -201,6 +201,14 @@ _NOTEBOOK = (
 )
 
 
+_ON_HOST = (
+    click.option(
+        "--on", type=click.Choice(["kaggle"]), help="Train on Kaggle's machines; the run comes back when it ends."
+    ),
+    *_NOTEBOOK,
+)
+
+
 def _decorator(options: Sequence[Callable[[Any], Any]]) -> Callable[[Function], Function]:
     """All of these options on one function, in the order in which help shows them."""
 
@@ -217,6 +225,7 @@ compute_options = _decorator(_COMPUTE)
 recipe_options = _decorator(_RECIPE)
 predict_options = _decorator(_PREDICT)
 notebook_options = _decorator(_NOTEBOOK)
+on_host_options = _decorator(_ON_HOST)
 
 
 def read_compute(options: dict[str, Any]) -> Compute:

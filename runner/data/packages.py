@@ -26,10 +26,15 @@ _EXTRAS = {
 
 def require_packages(competition: Competition) -> None:
     """Raise a MissingPackageError if a package is not installed that the competition's files need by their names."""
-    for extra in dict.fromkeys(_extras(competition)):
+    for extra in needed_extras(competition):
         _, module = _EXTRAS[extra]
         if find_spec(module) is None:
             raise _missing(extra)
+
+
+def needed_extras(competition: Competition) -> tuple[str, ...]:
+    """The extras of this package that the competition's files need, by their names."""
+    return tuple(dict.fromkeys(_extras(competition)))
 
 
 def import_extra(extra: str) -> Any:

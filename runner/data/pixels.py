@@ -53,6 +53,12 @@ def extract_pixels(competition: Competition, folder: Path) -> None:
         _extract(images, folder)
 
 
+def extract_test_pixels(competition: Competition, folder: Path) -> None:
+    """Write the pixels of the test images alone as an array."""
+    if isinstance(competition.test_images, Pixels):
+        _extract(competition.test_images, folder)
+
+
 def extract_changed_pixels(competition: Competition, folder: Path) -> None:
     """Write the pixels of the tables again that are not as they arrived."""
     for images in _sources(competition):

@@ -82,6 +82,11 @@ class _Version:
     def process_file(self) -> Path:
         return self.folder / "process"
 
+    @property
+    def cancel_file(self) -> Path:
+        """There once somebody has cancelled it, even before its process was."""
+        return self.folder / "cancelled"
+
 
 @dataclass
 class PracticeNotebooks:
@@ -207,9 +212,10 @@ class PracticeNotebooks:
     def cancel_kernel(self, pushed: PushedKernel) -> None:
         """End the session of this version, or keep it from beginning."""
         version = self._version(pushed.ref.rpartition("/")[2], pushed.version)
+        write_text(version.cancel_file, "")
         if _read_state(version).status is KernelStatus.QUEUED:
             _write_state(version, KernelState(KernelStatus.CANCELLED))
-        elif version.process_file.exists():
+        with suppress(FileNotFoundError, ValueError):  # it has not begun, or has ended
             end_session(int(version.process_file.read_text()))
 
     def submit_kernel(self, slug: str, pushed: PushedKernel, file_name: str, message: str) -> str:
@@ -232,6 +238,8 @@ class PracticeNotebooks:
         """Run a version, unless it has ended or another process runs it: then that is waited for."""
         version = self._version(slug, number)
         with locked(version.folder / ".running.lock"):
+            if version.cancel_file.exists() and not _read_state(version).status.is_over:
+                _write_state(version, KernelState(KernelStatus.CANCELLED))
             if _read_state(version).status.is_over:
                 return
             if version.output_dir.exists():
@@ -293,9 +301,15 @@ class PracticeNotebooks:
                 environment={"KAGGLE_IS_COMPETITION_RERUN": "1"} if hidden else {},
                 missing=self.limits.missing,
             )
+
+            def began(process: int) -> None:
+                write_text(version.process_file, str(process))
+                if version.cancel_file.exists() and not hidden:
+                    end_session(process)
+
             start = time.monotonic()
             try:
-                return sandbox.run(tell, lambda process: write_text(version.process_file, str(process)))
+                return sandbox.run(tell, began)
             finally:
                 version.process_file.unlink(missing_ok=True)
                 if kernel.accelerator:

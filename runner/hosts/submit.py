@@ -77,13 +77,18 @@ def require_open(host: Host, competition: Competition, *, by_notebook: bool = Fa
             where=info.page,
             fix=f"use the CV score: `{command(name, 'run', '--no-submit')}`",
         )
+    require_rules(info)
+    return info
+
+
+def require_rules(info: CompetitionInfo) -> None:
+    """HostError if the account has not accepted the competition's rules."""
     if not info.rules_accepted:
         raise HostError(
             f"the rules of {info.title} are not accepted yet",
             where=f"{info.page}/rules",
             fix="open that page in a browser, accept the rules (or join), then: `...`",
         )
-    return info
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,16 @@ from pathlib import Path
 import pandas as pd
 
 from runner.console import log
-from runner.contract import Competition
 from runner.data import download as data_download
 from runner.data.classes import IndexRow
-from runner.data.find_files import find, required_items, scan
 from runner.data.image_paths import resolve_image_paths
 from runner.data.index import COLUMNS, Index, tabular_column
 from runner.data.index_inputs import IndexInputs
-from runner.data.manifest import MARKER
 from runner.data.sample import read_sample_submission
 from runner.errors import DataError
 from runner.problems import describe
 from runner.remote.package import LABELLED, Manifest
 from runner.session import Session
-from runner.workspace import Workspace, write_text
 
 _NO_IMAGE = "no-image"  # the path of a row whose image is missing, where no other row has one
 
@@ -89,21 +85,3 @@ def _read_labelled(path: Path, manifest: Manifest) -> pd.DataFrame:
     if tuple(header) != manifest.columns:
         raise DataError("the labelled rows have other columns than the package says", where=path)
     return pd.DataFrame(rows, columns=header, dtype=str)
-
-
-def link_data(competition: Competition, source: Path, workspace: Workspace) -> Path:
-    """The data folder, of links into a folder that has the competition's files; only archives are unpacked.
-
-    Training images may be missing: they are not needed to predict.
-    """
-    required = required_items(competition)
-    found = find(required, [scan(source, required)])
-    if competition.prepare or found.packed:
-        return data_download.download(competition, workspace, source)
-    data_dir = workspace.data_dir(competition.name)
-    for item, match in found.items.items():
-        link = data_dir / item.names[0]
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(match.location.folder / match.path)
-    write_text(data_dir / MARKER, "")
-    return data_dir

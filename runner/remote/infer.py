@@ -33,16 +33,15 @@ from runner.prediction.predict import RefitModels, predict_fold
 from runner.prediction.predictions import predictions_file
 from runner.prediction.submission import write_submission
 from runner.prediction.swa import choose_models
-from runner.remote.hidden_test import HiddenSession, link_data
-from runner.remote.package import MANIFEST, PACKAGE_FORMAT, Manifest, PackedModel
+from runner.remote.hidden_test import HiddenSession
+from runner.remote.mounted_data import find_competition, link_data
+from runner.remote.package import PACKAGE_FORMAT, Manifest, PackedModel
+from runner.remote.result import MANIFEST, RESULT, RESULT_FORMAT, SUBMISSION
 from runner.training.fold import FoldRun, worker_count
 from runner.training.folds import build_folds
 from runner.training.run import Run
 from runner.training.unreadable import SkippedImages, read_skipped, write_skipped
 from runner.workspace import Workspace, read_record, write_json
-
-RESULT, SUBMISSION = "runner.json", "submission.csv"
-RESULT_FORMAT = 1
 
 _RERUN = "KAGGLE_IS_COMPETITION_RERUN"
 _CACHE_BYTES = 2 * 10**9  # a rerun reads each image once for each size
@@ -248,15 +247,3 @@ def open_inference(scratch: Path, root: Path, deadline: float) -> Inference:
         manifest=manifest,
     )
     return Inference(session, manifest, package_dir, deadline)
-
-
-def find_competition(root: Path, slug: str) -> Path:
-    """The folder of the competition's files: Kaggle has mounted it in one of two places over the years."""
-    for path in (root / "input" / slug, root / "input" / "competitions" / slug):
-        if path.is_dir():
-            return path
-    raise DataError(
-        f"the files of {slug} are not mounted",
-        where=root / "input",
-        fix="accept the competition's rules with the account that owns the kernel",
-    )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,16 +20,15 @@ from runner.csv_file import write_csv
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend import postprocess_file
 from runner.prediction.postprocess import read_postprocess
+from runner.remote.archive import pack_files
+from runner.remote.result import MANIFEST
 from runner.session import Session
 from runner.training.run import Run, find_run
 from runner.training.snapshots import file_sha256
 from runner.workspace import write_json
 
 PACKAGE_FORMAT = 1
-MANIFEST, LABELLED, SUFFIX = "package.json", "labelled.csv", ".pyz"
-
-_MODIFIED = (1980, 1, 1, 0, 0, 0)  # the same bytes every time
-_STORED = (".safetensors", ".npz", ".jpg", ".png")  # what does not get smaller
+LABELLED, SUFFIX = "labelled.csv", ".pyz"
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,8 @@ def stage_code(session: Session, staging: Path) -> None:
     for package in (runner, competitions):
         source = Path(package.__file__ or "").parent
         for path in _content_of(source):
-            _copy(path, staging / source.name / path.relative_to(source))
-    _copy(plugin, staging / "competitions" / f"{session.name.replace('-', '_')}.py")
+            copy_file(path, staging / source.name / path.relative_to(source))
+    copy_file(plugin, staging / "competitions" / f"{session.name.replace('-', '_')}.py")
 
 
 def pack(staging: Path, folder: Path) -> Package:
@@ -129,24 +127,9 @@ def pack(staging: Path, folder: Path) -> Package:
     return Package(path, digest)
 
 
-def pack_files(files: Mapping[str, Path], target: Path) -> None:
-    """Write the files into a zip, under these names and in this order."""
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, path in files.items():
-            method = zipfile.ZIP_STORED if path.suffix in _STORED else zipfile.ZIP_DEFLATED
-            with path.open("rb") as source, archive.open(_member(name, method), "w", force_zip64=True) as member:
-                shutil.copyfileobj(source, member, 1 << 20)
-
-
 def package_name(digest: str) -> str:
     """The name of a package's file."""
     return f"package-{digest[:16]}{SUFFIX}"
-
-
-def _member(name: str, method: int) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _MODIFIED)
-    info.compress_type, info.external_attr, info.create_system = method, 0o644 << 16, 3
-    return info
 
 
 def _content_of(folder: Path) -> Iterator[Path]:
@@ -158,7 +141,7 @@ def _content_of(folder: Path) -> Iterator[Path]:
 
 def _stage_runs(session: Session, run: Run, models: tuple[PackedModel, ...], runs: Path) -> None:
     """Copy what inference needs of each run: recipe, folds, snapshots' records, and the weights of these models."""
-    _copy(postprocess_file(run), runs / run.name / "postprocess.json")
+    copy_file(postprocess_file(run), runs / run.name / "postprocess.json")
     for name in dict.fromkeys(model.run for model in models):
         part = find_run(session.workspace, session.name, name)
         wanted = {model.model for model in models if model.run == name}
@@ -166,7 +149,7 @@ def _stage_runs(session: Session, run: Run, models: tuple[PackedModel, ...], run
         write_json(runs / name / "recipe.json", recipe.to_dict(), format=RECIPE_FORMAT)
         for file in (part.folds_file, part.folds_file.with_suffix(".json"), part.skipped_file, postprocess_file(part)):
             if file.exists():
-                _copy(file, runs / name / file.name)
+                copy_file(file, runs / name / file.name)
         for fold in sorted(part.folder.glob("fold-*")):
             _stage_fold(session, part, fold, wanted, runs / name / fold.name)
 
@@ -174,7 +157,7 @@ def _stage_runs(session: Session, run: Run, models: tuple[PackedModel, ...], run
 def _stage_fold(session: Session, run: Run, fold: Path, wanted: set[str], target: Path) -> None:
     records = [*fold.glob("snapshot-*.json"), *fold.glob("swa.json")]
     for record in records:
-        _copy(record, target / record.name)
+        copy_file(record, target / record.name)
     for model in wanted:
         weights = fold / f"{model}.safetensors"
         if not weights.exists():
@@ -183,9 +166,10 @@ def _stage_fold(session: Session, run: Run, fold: Path, wanted: set[str], target
                 where=weights,
                 fix=session.command("train", "--run", run.name, "--resume"),
             )
-        _copy(weights, target / weights.name)
+        copy_file(weights, target / weights.name)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content; the folder of the new one is made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)

@@ -22,17 +22,16 @@ from runner.locks import hold
 from runner.options import NotebookOptions, SubmitOptions
 from runner.prediction.submission import check_submission
 from runner.remote.estimate import measure_inference
-from runner.remote.infer import RESULT, RESULT_FORMAT, SUBMISSION, InferenceResult
-from runner.remote.job import RemoteJob, read_job, remote_name, write_job
+from runner.remote.infer import InferenceResult
+from runner.remote.job import PREDICT, RemoteJob, read_job, remote_name, write_job
 from runner.remote.package import Package, build_package
+from runner.remote.result import RESULT, RESULT_FORMAT, SUBMISSION
 from runner.remote.script import write_script
 from runner.remote.sessions import Remote
 from runner.session import Session
 from runner.steps.submit import require_current, run_info_of, submitter_of
 from runner.training.run import Run
 from runner.workspace import read_record, write_json, write_text
-
-KIND = "predict"
 
 _RERUN_SECONDS = 12 * 3600.0  # until the score of a rerun is there
 _SPARE = 600  # seconds before the session's end at which prediction stops
@@ -65,7 +64,7 @@ def prepare(session: Session, run: Run, owner: str, options: NotebookOptions = N
         if old != package.path:
             old.unlink()
     name = remote_name(session.name, run.name)
-    title = remote_name(session.name, run.name, KIND)
+    title = remote_name(session.name, run.name, PREDICT)
     seconds = int(options.hours * 3600)
     script = write_script(
         f"{run.name}: predict {session.competition.title}",
@@ -122,8 +121,8 @@ def _run_kernel(session: Session, run: Run, prepared: Prepared, remote: Remote) 
     """The version that has run this package to its end."""
     digest = prepared.package.digest
     remote.upload(prepared.dataset, prepared.package)
-    known = read_job(session, KIND, run.name)
-    job = RemoteJob(KIND, run.name, digest, prepared.dataset, prepared.kernel.ref)
+    known = read_job(session, PREDICT, run.name)
+    job = RemoteJob(PREDICT, run.name, digest, prepared.dataset, prepared.kernel.ref)
     if known is not None and known.digest == digest:
         job = known
     write_job(session, job)

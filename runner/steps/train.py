@@ -16,7 +16,7 @@ from runner.training.distributed import broadcast_from_main, entered_by_main, ge
 from runner.training.folds import build_folds, check_only_fold, copy_choices, fit_into_time, resolve_start
 from runner.training.log import check_tracker, start_tracking, stop_tracking
 from runner.training.model import check_backbone
-from runner.training.progress import Progress, read_progress
+from runner.training.progress import Progress, fold_count, read_progress
 from runner.training.ray import check_engine, train_on_ray
 from runner.training.request import Request, check_same_data, check_same_request, find_requested
 from runner.training.run import Run, existing_run, find_run, remove_unstarted_run, started_run
@@ -40,7 +40,7 @@ def train(
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     check_only_fold(session, recipe, options)
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))
-    run = broadcast_from_main(lambda: _begun(session, request, name, new))
+    run = broadcast_from_main(lambda: begun_run(session, request, name, new))
     if run is not None:
         _go_on(session, run, options, hint="" if name else "; --new trains another")
         return run
@@ -71,7 +71,7 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))
     name = f"{original.name}-all"
-    run = broadcast_from_main(lambda: _begun(session, request, name, new=False))
+    run = broadcast_from_main(lambda: begun_run(session, request, name, new=False))
     if run is not None:
         _go_on(session, run, options)
         return run
@@ -85,14 +85,7 @@ def _check_loss(session: Session, recipe: Recipe) -> None:
         raise UsageError(error, where=session.name, fix="leave Recipe.loss and --label-smoothing out")
 
 
-def _check_machine(session: Session, options: TrainOptions) -> None:
-    """Refuse a tracker, an engine or a device that is not here."""
-    check_tracker(options.tracker)
-    check_engine(options)
-    get_accelerator(session.compute)
-
-
-def _begun(session: Session, request: Request, name: str | None, new: bool) -> Run | None:
+def begun_run(session: Session, request: Request, name: str | None, new: bool) -> Run | None:
     """The run to go on with: the one of that name, or one that was asked for the same; None if a new one is wanted."""
     if name is None:
         return None if new else find_requested(session, request)
@@ -109,6 +102,19 @@ def _begun(session: Session, request: Request, name: str | None, new: bool) -> R
         raise UsageError(f"run {name!r} exists already: {run.summary}", where=run.folder, fix="another --run NAME")
     check_same_request(session, run, request)
     return run
+
+
+def is_refitted_in_seconds(run: Run) -> bool:
+    """Whether a refit of the run on all labelled rows takes seconds: for a submission it is then made."""
+    recipe = run.read_recipe()
+    return recipe.is_refitted_in_seconds and fold_count(run, recipe) == 1
+
+
+def _check_machine(session: Session, options: TrainOptions) -> None:
+    """Refuse a tracker, an engine or a device that is not here."""
+    check_tracker(options.tracker)
+    check_engine(options)
+    get_accelerator(session.compute)
 
 
 def _go_on(session: Session, run: Run, options: TrainOptions, *, hint: str = "") -> None:

@@ -67,7 +67,7 @@ def build_folds(session: Session, run: Run, options: TrainOptions = TrainOptions
 def preview_fold(session: Session, recipe: Recipe, options: TrainOptions, *, keeps_split: bool = True) -> FoldRun:
     """The first fold, for the LR finder and the time budget; no run is written, and without `keeps_split` no split."""
     if keeps_split or session.folds_file.exists():
-        fold_of = _fold_of_rows(_shared_folds(session, recipe), session.index)
+        fold_of = _fold_of_rows(shared_folds(session, recipe), session.index)
     else:
         fold_of = split_rows(session.index, SplitPlan(folds=recipe.folds))
     no_run = Run(session.name, "", session.cache_dir / "preview")
@@ -133,7 +133,7 @@ def _build_fold(
 def _write_run_folds(session: Session, run: Run, recipe: Recipe) -> None:
     """The shared split if it has as many folds as the recipe wants, else one of the run's own."""
     with locked_folds(session.folds_file):
-        shared = _shared_folds(session, recipe)
+        shared = shared_folds(session, recipe)
         if recipe.folds in (None, shared.count):
             copy_folds(shared.path, run.folds_file)
             return
@@ -141,7 +141,7 @@ def _write_run_folds(session: Session, run: Run, recipe: Recipe) -> None:
     write_split(session.index, SplitPlan(folds=recipe.folds), run.folds_file)
 
 
-def _shared_folds(session: Session, recipe: Recipe) -> Folds:
+def shared_folds(session: Session, recipe: Recipe) -> Folds:
     """The split that all runs share, made by this recipe if it is the first to need one."""
     return ensure_split(session.index, SplitPlan(folds=recipe.folds), session.folds_file, competition=session.name)
 

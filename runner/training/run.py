@@ -237,7 +237,7 @@ def hold_run(run: Run, command: str, *, fold: int | None = None, shared: bool = 
 
 
 def _named_run(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe, name: str | None) -> Run:
-    name = name or _free_name(workspace, competition, recipe)
+    name = name or free_name(workspace, competition, recipe)
     check_run_name(name)
     return Run(competition, name, workspace.run_dir(competition, name))
 
@@ -298,12 +298,17 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _free_name(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe) -> str:
+def free_name(workspace: Workspace, competition: str, recipe: Recipe | EnsembleRecipe) -> str:
+    """The name of a run that is given none: the backbone and a number."""
     backbone = recipe.backbone if isinstance(recipe, Recipe) else "ensemble"
     stem = re.sub(r"[^A-Za-z0-9]+", "-", backbone).strip("-")
     taken = {run.name for run in find_runs(workspace, competition)}
     # The submission of a run that was deleted stays, and so does its line in the ledger.
     taken |= {path.stem for path in workspace.submissions_dir(competition).glob("*.csv")}
+    # Those that a host trains are not here yet; what is in the names behind the point says which kind of note it is.
+    taken |= {
+        path.name.rpartition(".")[0].rpartition(".")[0] for path in workspace.remote_dir(competition).glob("*.json")
+    }
     number = 1
     while f"{stem}-{number}" in taken:
         number += 1

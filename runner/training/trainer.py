@@ -7,6 +7,7 @@ it is how any stage starts.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,6 +31,7 @@ from runner.training.batch_size import (
     remember_batch_size,
     starting_batch_size,
 )
+from runner.training.deadline import require_time
 from runner.training.diagnosis import diagnose
 from runner.training.distributed import broadcast_from_main, get_accelerator, main_process_first, set_scaler
 from runner.training.fit_head import HeadFit, fit_head
@@ -95,8 +97,14 @@ def train_stage(fold: FoldRun, options: TrainOptions, epochs: Sequence[Epoch], b
     """Train these epochs of one stage, and report whether it over- or underfits."""
     trainer = StageTrainer.build(fold, options, epochs[0], batch_size)
     trainer.report_start()
+    longest = 0.0
     for epoch in epochs:
+        require_time(options.deadline, epoch, longest)
+        start = time.monotonic()
         trainer.fit_epoch(epoch)
+        longest = max(longest, time.monotonic() - start)
+        if options.deadline is not None:
+            options.deadline.epochs += 1
     trainer.report_end(epochs[-1])
     trainer.learner.accelerator.free_memory()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from competitions import load
@@ -98,6 +99,10 @@ def server(trained: Trained, shapes_folder: Path, tmp_path: Path) -> Iterator[Ka
     hidden = {id: f"hidden{number:02d}" for number, (id, _) in enumerate(rows)}
     sample = (shapes_folder / "sample_submission.csv").read_text()
     files, secret = tmp_path / "files", tmp_path / "secret"
+    train_zip = tmp_path / "train.zip"
+    with ZipFile(train_zip, "w") as archive:
+        for path in sorted((shapes_folder / "train").iterdir()):
+            archive.write(path, f"train/{path.name}")
     for folder, ids in ((files, {id: id for id in hidden}), (secret, hidden)):
         folder.mkdir()
         with ZipFile(folder / "test.zip", "w") as archive:
@@ -111,7 +116,9 @@ def server(trained: Trained, shapes_folder: Path, tmp_path: Path) -> Iterator[Ka
         trained.session.competition,
         tmp_path / "host",
         PracticeData(
-            files={path.name: path for path in [*files.iterdir(), shapes_folder / "labels.csv"]},
+            files={
+                path.name: path for path in [*files.iterdir(), tmp_path / "train.zip", shapes_folder / "labels.csv"]
+            },
             sample=secret / "sample_submission.csv",
             classes=("akita", "beagle", "collie"),
             solution=[SolutionRow(hidden[id], label, usages[n % 2]) for n, (id, label) in enumerate(rows)],
@@ -125,6 +132,15 @@ def server(trained: Trained, shapes_folder: Path, tmp_path: Path) -> Iterator[Ka
 
 
 @pytest.fixture
+def empty_session(trained: Trained, tmp_path: Path) -> Session:
+    """A workspace with the data, and no run."""
+    root = tmp_path / "empty"
+    for part in ("data", "competitions"):
+        shutil.copytree(trained.session.workspace.root / part, root / part)
+    return Session(trained.session.competition, Workspace(root), "kaggle", ON_CPU)
+
+
+@pytest.fixture
 def session(trained: Trained, tmp_path: Path) -> Session:
     """A copy of the workspace with the trained run."""
     root = tmp_path / "workspace"
@@ -135,6 +151,24 @@ def session(trained: Trained, tmp_path: Path) -> Session:
 @pytest.fixture
 def run(session: Session) -> Run:
     return find_run(session.workspace, session.name, "first")
+
+
+def predictions(run: Run) -> dict[str, np.ndarray]:
+    """Every prediction of a run, by its file."""
+    found = {}
+    for path in sorted(run.folder.glob("fold-*/*.npz")):
+        with np.load(path) as arrays:
+            found[path.relative_to(run.folder).as_posix()] = arrays["probabilities"]
+    return found
+
+
+def require_same(run: Run, other: Run) -> None:
+    one, two = predictions(run), predictions(other)
+    assert one.keys() == two.keys() and one
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    weights = [sorted(path.name for path in each.folder.glob("fold-*/*.safetensors")) for each in (run, other)]
+    assert weights[0] == weights[1]
 
 
 def sent(server: KaggleServer) -> tuple[int, int, int]:

@@ -10,8 +10,10 @@ import click
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import (
     new_option,
+    on_host_options,
     predict_options,
     read_compute,
+    read_notebook_options,
     read_predict_options,
     read_recipe,
     read_train_options,
@@ -35,6 +37,7 @@ from runner.options import SubmitOptions
 @click.option("--no-refit", is_flag=True, help="Submit the scored run itself, where a refit on all rows takes seconds.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
 @new_option
+@on_host_options
 @recipe_options
 @predict_options
 def run(
@@ -45,16 +48,27 @@ def run(
     no_refit: bool,
     message: str,
     new: bool,
+    on: str | None,
     **flags: Any,
 ) -> None:
-    """Download, split, train, predict, check, submit, and show the standing. The same command again goes on."""
+    """Download, split, train, predict, check, submit, and show the standing. The same command again goes on.
+
+    With --on kaggle the run is trained and predicted there.
+    """
     from runner.cli.messages import format_score, format_score_details, format_submission, plain_run, plain_submission
     from runner.workflow import RunOptions, run_and_submit, run_until_submission
 
     session = options.session(read_compute(flags), creates=True)
     recipe = read_recipe(session, flags)
     run_options = RunOptions(
-        read_train_options(flags), read_predict_options(flags), SubmitOptions(message), source, new, not no_refit
+        read_train_options(flags),
+        read_predict_options(flags),
+        SubmitOptions(message),
+        source,
+        new,
+        not no_refit,
+        read_notebook_options(flags),
+        on_host=on is not None,
     )
     result = None
     if no_submit:
