@@ -14,6 +14,7 @@ from runner.data.folds import shared_folds_file
 from runner.data.index import Index, build_index
 from runner.data.source import is_rehearsal, redownload_command, redownload_words
 from runner.errors import DataError
+from runner.hosts.ledger import NOTEBOOK_SUFFIX
 from runner.hosts.open_host import open_host
 from runner.hosts.protocol import Host
 from runner.options import Compute
@@ -85,7 +86,7 @@ class Session:
 
     def notebook_file(self, run_name: str) -> Path:
         """The script that predicts with a run where only notebooks may submit."""
-        return self.workspace.submissions_dir(self.name) / f"{run_name}.notebook.py"
+        return self.workspace.submissions_dir(self.name) / f"{run_name}{NOTEBOOK_SUFFIX}"
 
     @property
     def redownload_command(self) -> str:

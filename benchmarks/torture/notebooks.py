@@ -42,7 +42,7 @@ def use_small_script() -> None:
     """In the child: the kernel runs a script without torch, and nothing is measured before."""
     import runner.remote.submit as submit
 
-    submit.write_script = lambda _title, _module, digest, _options: _SCRIPT.format(digest=digest)
+    submit.write_script = lambda _title, _module, digest, _options, **_: _SCRIPT.format(digest=digest)
     submit.measure_inference = lambda *_: None
 
 

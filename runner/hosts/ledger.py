@@ -24,6 +24,9 @@ from runner.workspace import locked
 
 # The longest message that a host keeps; run, score and file tag follow it and are never cut.
 _MAX_MESSAGE = 300
+# The scripts that predict with a run, and the line in which each says by a digest with what.
+NOTEBOOK_SUFFIX = ".notebook.py"
+_CONTENT = re.compile(r'^CONTENT = "([0-9a-f]{64})"$', re.MULTILINE)
 # Characters of a text that comes from a host.
 _MAX_TEXT = 500
 
@@ -82,6 +85,18 @@ class Entry:
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
+
+
+def submission_sha256(path: Path) -> str:
+    """What identifies a submission: the SHA-256 of its file, or of what a notebook's script says that it predicts with.
+
+    The script itself is another one with every version of the runner.
+    """
+    if path.name.endswith(NOTEBOOK_SUFFIX):
+        match = _CONTENT.search(path.read_text(encoding="utf-8", errors="replace"))
+        if match:
+            return match[1]
+    return file_sha256(path)
 
 
 def file_sha256(path: Path) -> str:

@@ -19,13 +19,13 @@ from runner.hosts.ledger import (
     RunInfo,
     add_missing,
     entry_from_submission,
-    file_sha256,
     fill_missing,
     new_entry,
     parse_file_tag,
     read_ledger,
     record_entry,
     submission_message,
+    submission_sha256,
     with_scores,
 )
 from runner.hosts.protocol import Host, NoSubmissionError, Status, Submission, UnconfirmedError, limit_error
@@ -59,7 +59,7 @@ class Sender:
 
     def send_once(self, path: Path, run_info: RunInfo, options: SubmitOptions) -> Entry:
         """Send the file unless the host has it; its entry in the ledger."""
-        sha256 = file_sha256(path)
+        sha256 = submission_sha256(path)
         entry = new_entry(self.host, self.competition, path.name, sha256, run_info, options.message)
         submissions = self._fetch()
         arrived = self.confirm(submissions)

@@ -18,9 +18,11 @@ from runner.hosts.ledger import (
     Entry,
     RunInfo,
     entry_from_submission,
+    file_tag,
     parse_file_tag,
     read_ledger,
     record_entry,
+    submission_sha256,
     with_scores,
 )
 from runner.hosts.protocol import (
@@ -119,6 +121,12 @@ class Submitter:
             raise submission_error(self.competition, submission, path)
         standings = self._record_scores(entry, submission, _Leaderboards(self, info, submission.team))
         return SubmitResult(submission, standings)
+
+    def has_submitted(self, path: Path) -> bool:
+        """Whether the host lists a submission of this file or script that it did not reject."""
+        tag = file_tag(submission_sha256(path))
+        submissions = self.host.fetch_submissions(self.competition.slug)
+        return any(parse_file_tag(each.message) == tag and each.status is not Status.ERROR for each in submissions)
 
     def refresh(self) -> None:
         """Fetch scores and leaderboards for every entry; submissions made elsewhere get an entry."""

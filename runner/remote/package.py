@@ -6,6 +6,7 @@ digest, so that the dataset's list of files tells whether it is there.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ class Package:
 
     path: Path
     digest: str  # SHA-256 of the file
+    content: str = ""  # of what it predicts with, whatever the runner's version
 
     @property
     def size(self) -> int:
@@ -84,7 +86,15 @@ def build_package(session: Session, run: Run, folder: Path) -> Package:
             session.name, session.competition.slug, run.name, models, session.index.classes, tuple(table.columns)
         )
         write_json(staging / MANIFEST, asdict(manifest), format=PACKAGE_FORMAT)
-        return pack(staging, folder)
+        return replace(pack(staging, folder), content=_content_digest(staging / "runs"))
+
+
+def _content_digest(runs: Path) -> str:
+    """A digest of the weights and the postprocess: the same for every version of the runner."""
+    names = ("*.safetensors", "postprocess.json")
+    paths = sorted(path for name in names for path in runs.rglob(name))
+    lines = [f"{path.relative_to(runs).as_posix()} {file_sha256(path)}" for path in paths]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def weighted_models(run: Run) -> tuple[PackedModel, ...]:

@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 
 DIGEST = "{digest}"
-OPTIONS = json.loads({options!r})
+{content}OPTIONS = json.loads({options!r})
 
 root = Path(os.environ.get("{variable}", "/kaggle"))
 scratch = Path(tempfile.mkdtemp(prefix="runner-"))
@@ -50,12 +50,13 @@ sys.exit(main(scratch, root, DIGEST, OPTIONS))
 '''
 
 
-def write_script(title: str, module: str, digest: str, options: dict[str, object]) -> str:
-    """The script that calls `main` of a module in the package."""
+def write_script(title: str, module: str, digest: str, options: dict[str, object], *, content: str = "") -> str:
+    """The script that calls `main` of a module in the package; `content` identifies its submission."""
     return _SCRIPT.format(
         title=title,
         module=module,
         digest=digest,
+        content=f'CONTENT = "{content}"\n' if content else "",
         package=package_name(digest),
         options=json.dumps(options, sort_keys=True),
         variable=ROOT_VARIABLE,

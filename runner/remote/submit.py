@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from runner.commands import TYPED
@@ -71,6 +72,7 @@ def prepare(session: Session, run: Run, owner: str, options: NotebookOptions = N
         "runner.remote.infer",
         package.digest,
         {"seconds": max(seconds - _SPARE, seconds // 2)},
+        content=package.content,
     )
     kernel = Kernel(
         ref=f"{owner}/{title}",
@@ -102,19 +104,23 @@ def submit_notebook(
     lock = session.workspace.remote_dir(session.name) / f".{run.name}.lock"
     with hold(lock, session.command("submit", run.name), what=f"the notebook of {run.name}", fix=f"later: `{TYPED}`"):
         prepared = prepare(session, run, notebooks.fetch_username(), notebook)
-        _tell_estimate(session, run, notebook)
-        pushed = _run_kernel(session, run, prepared, remote)
-        _check_output(session, prepared, pushed, remote, notebook)
-        submitter = replace(
-            submitter_of(session),
-            send_notebook=lambda message: notebooks.submit_kernel(
-                session.competition.slug, pushed, SUBMISSION, message
-            ),
-            score_timeout=_RERUN_SECONDS,
-            sleep=remote.sleep,
-        )
+
+        submitter = replace(submitter_of(session), score_timeout=_RERUN_SECONDS, sleep=remote.sleep)
+        script = session.notebook_file(run.name)
+        if options.resubmit or not submitter.has_submitted(script):  # else no kernel runs for nothing
+            _tell_estimate(session, run, notebook)
+            pushed = _run_kernel(session, run, prepared, remote)
+            _check_output(session, prepared, pushed, remote, notebook)
+            send = partial(notebooks.submit_kernel, session.competition.slug, pushed, SUBMISSION)
+            submitter = replace(submitter, send_notebook=send)
+        else:
+            submitter = replace(submitter, send_notebook=_already_sent)
         info = run_info_of(run, session.workspace.root)
-        return submitter.submit(session.notebook_file(run.name), info, options)
+        return submitter.submit(script, info, options)
+
+
+def _already_sent(_message: str) -> str:
+    raise HostError("the host no longer lists the submission that it has just listed", fix=f"`{TYPED}`")
 
 
 def _run_kernel(session: Session, run: Run, prepared: Prepared, remote: Remote) -> PushedKernel:

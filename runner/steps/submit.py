@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.console import log
 from runner.errors import RunnerError, UsageError
-from runner.hosts.ledger import RunInfo, file_sha256, file_tag, parse_file_tag, readable_entries
+from runner.hosts.ledger import RunInfo, file_tag, parse_file_tag, readable_entries, submission_sha256
 from runner.hosts.protocol import Status, limit_error
 from runner.hosts.send import KnownFile
 from runner.hosts.submit import SubmitResult, Submitter
@@ -81,7 +81,7 @@ def _known_files(session: Session) -> dict[str, KnownFile]:
         # A notebook's script is beside the file of the run that it predicts with.
         for path in (session.submission_file(run.name), session.notebook_file(run.name)):
             try:
-                sha256, run_info = file_sha256(path), run_info_of(run, None)
+                sha256, run_info = submission_sha256(path), run_info_of(run, None)
             except (RunnerError, OSError) as error:
                 log.debug(f"{path.name} of run {run.name} is left out: {error}")
                 continue
@@ -166,7 +166,7 @@ def _best_file(session: Session) -> Path:
 def _tags_of(session: Session, run: Run) -> set[str]:
     """The tags of what is submitted of a run: its file, or the script that predicts with it."""
     files = (session.submission_file(run.name), session.notebook_file(run.name))
-    return {file_tag(file_sha256(path)) for path in files if path.is_file()}
+    return {file_tag(submission_sha256(path)) for path in files if path.is_file()}
 
 
 def _submitted_tags(session: Session) -> set[str]:

@@ -84,12 +84,17 @@ class KaggleMachine:
 @pytest.fixture
 def machine(package: Package, shapes_folder: Path, tmp_path: Path) -> KaggleMachine:
     """A machine with the competition's files, and nothing in `working`."""
-    root = tmp_path / "kaggle"
+    return unpacked_machine(package, shapes_folder, tmp_path)
+
+
+def unpacked_machine(package: Package, shapes_folder: Path, folder: Path) -> KaggleMachine:
+    """Such a machine below a folder, on which this package is unpacked."""
+    root = folder / "kaggle"
     shutil.copytree(shapes_folder, root / "input" / "shapes")
     (root / "working").mkdir()
     with zipfile.ZipFile(package.path) as archive:
-        archive.extractall(tmp_path / "scratch" / "package")
-    return KaggleMachine(root, tmp_path / "scratch")
+        archive.extractall(folder / "scratch" / "package")
+    return KaggleMachine(root, folder / "scratch")
 
 
 @pytest.fixture

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runner.errors import DataError
+from runner.prediction.blend import postprocess_file, read_blend
+from runner.prediction.out_of_fold import oof_targets
+from runner.prediction.postprocess import read_postprocess, write_postprocess
 from runner.prediction.submission import check_submission
 from runner.remote import infer
+from runner.remote.package import build_package, weighted_models
+from runner.session import Session
+from runner.steps.ensemble import ensemble
+from runner.steps.predict import predict
+from runner.steps.train import train
+from runner.steps.write_submission import write_run_submission
 from runner.submission_format.submission_format import read_submission_format
+from runner.training.run import find_run
 from tests.builders import random_image, write_image
-from tests.remote.conftest import KaggleMachine, Package, Trained
+from tests.remote.conftest import KaggleMachine, Package, Trained, unpacked_machine
 
 OPTIONS = {"seconds": 3600}
 
@@ -125,6 +136,22 @@ def test_models_are_left_out_when_the_time_is_short(
 
 
 def test_the_package_is_the_same_bytes_every_time(trained: Trained, package: Package, tmp_path: Path) -> None:
-    from runner.remote.package import build_package
-
     assert build_package(trained.session, trained.run, tmp_path).digest == package.digest
+
+
+def test_an_ensemble_of_runs_is_predicted_as_here(session: Session, shapes_folder: Path, tmp_path: Path) -> None:
+    second = train(session, replace(session.competition.recipe, seed=7), name="second")
+    predict(session, second)
+    runs = [find_run(session.workspace, "shapes", "first"), second]
+    both = ensemble(session, runs, name="both")
+    # Whatever these two are worth: both are to be used.
+    members = read_blend(runs, lambda: oof_targets(session.index)).members
+    fitted = read_postprocess(postprocess_file(both))
+    postprocess = replace(fitted, weights=(1 / len(members),) * len(members))
+    write_postprocess(postprocess_file(both), postprocess, members, "")
+    write_run_submission(session, both, postprocess, members)
+    package = build_package(session, both, tmp_path)
+    assert {model.run for model in weighted_models(both)} == {"first", "second"}
+    machine = unpacked_machine(package, shapes_folder, tmp_path)
+    assert run(machine, package)["models_left_out"] == 0
+    assert machine.submission == session.submission_file("both").read_text().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from runner.remote import submit as remote_submit
 from runner.remote.route import submit_file_or_notebook
 from runner.remote.submit import owner_here, prepare, submit_notebook
 from runner.session import Session
+from runner.steps.submit import best_unsubmitted
 from runner.training.run import Run
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import drops_the_response
@@ -26,6 +28,7 @@ from tests.remote.conftest import Killed, Trained, kill_after, remote_of, sent
 
 # In the place of ours, which loads torch: it predicts the same for every id that it finds.
 FAST = """
+CONTENT = "{content}"
 import json, os
 from pathlib import Path
 root = Path(os.environ["RUNNER_KAGGLE_ROOT"])
@@ -44,8 +47,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Scripts that need no torch; `extra` is what they do at their end, `digest` what they say of their package."""
     changes: dict[str, str] = {"extra": ""}
 
-    def write(_title: str, _module: str, digest: str, _options: object) -> str:
-        return FAST.format(**{"digest": digest, **changes})
+    def write(_title: str, _module: str, digest: str, _options: object, *, content: str) -> str:
+        return FAST.format(**{"digest": digest, "content": content, **changes})
 
     monkeypatch.setattr(remote_submit, "write_script", write)
     monkeypatch.setattr(package, "stage_code", lambda *_: None)
@@ -85,9 +88,37 @@ def test_everything_is_sent_once_and_found_again(
     assert (entry.run, entry.file, entry.note) == ("first", "first.notebook.py", "by notebook")
     assert entry.public and entry.rank
     assert submit(session, run, server).submission.ref == result.submission.ref
-    told = capsys.readouterr().err
-    assert "has the package already" in told and "runs this already" in told and "already submitted as 1" in told
+    assert "already submitted as 1" in capsys.readouterr().err
     assert sent(server) == (1, 1, 1)
+
+
+def test_another_version_of_the_runner_does_not_submit_a_run_again(
+    session: Session,
+    run: Run,
+    server: KaggleServer,
+    fast: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    submit(session, run, server)
+    before = session.notebook_file("first").read_text()
+
+    def stage(_session: Session, staging: Path) -> None:
+        (staging / "runner").mkdir()
+        (staging / "runner" / "__init__.py").write_text("__version__ = 'another'")
+
+    monkeypatch.setattr(package, "stage_code", stage)
+    prepare(session, run, owner_here(session))  # as --dry-run does
+    assert session.notebook_file("first").read_text() != before
+    assert best_unsubmitted(remote_of(session, server)[0], 5) == []
+    assert submit(session, run, server).submission.ref == "1"
+    assert "already submitted as 1" in capsys.readouterr().err
+    assert sent(server) == (1, 1, 1)
+    # Other weights are another submission.
+    fold = run.folder / "fold-0" / "snapshot-0.safetensors"
+    fold.write_bytes(fold.read_bytes()[::-1])
+    prepare(session, run, owner_here(session))
+    assert best_unsubmitted(remote_of(session, server)[0], 5) == [run]
 
 
 STEPS = ("StartBlobUpload", "CreateDataset", "GetDatasetStatus", "SaveKernel", "GetKernelSessionStatus")
