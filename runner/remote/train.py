@@ -34,10 +34,9 @@ from runner.remote.sessions import Remote
 from runner.remote.train_manifest import DONE, FAILED, OUTPUT, Training, TrainingResult
 from runner.remote.train_package import build_train_package
 from runner.session import Session
-from runner.steps.train import begun_run
+from runner.steps.train import begun_run, check_recipe
 from runner.training.folds import check_only_fold, resolve_start
 from runner.training.log import read_log
-from runner.training.model import check_backbone
 from runner.training.progress import Progress, read_progress
 from runner.training.request import Request, check_same_data, read_request
 from runner.training.run import Run, check_run_name, free_name
@@ -84,7 +83,7 @@ def train_on_host(
 ) -> HostedRun:
     """Train every fold of the recipe there. The same call again goes on with its run, or finds it finished."""
     _check(session, options, on)
-    check_backbone(recipe.backbone, recipe.backbone_args)
+    check_recipe(session, recipe)
     recipe, options = resolve_start(session, recipe, options)
     check_only_fold(session, recipe, options)
     request = Request.of(session, recipe, options)

@@ -35,8 +35,7 @@ def train(
 ) -> Run:
     """Train every fold of the recipe. The same call again goes on with its run, or finds it finished, unless `new`."""
     _check_machine(session, options)
-    check_backbone(recipe)
-    _check_loss(session, recipe)
+    check_recipe(session, recipe)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     check_only_fold(session, recipe, options)
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))
@@ -78,8 +77,9 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
     return _train_run(session, recipe, options, name, request)
 
 
-def _check_loss(session: Session, recipe: Recipe) -> None:
-    """Refuse a recipe, perhaps of another competition's run, whose loss is of other labels."""
+def check_recipe(session: Session, recipe: Recipe) -> None:
+    """Refuse a backbone that there is not, and a recipe, perhaps of another competition's run, of other labels."""
+    check_backbone(recipe)
     error = loss_error(session.competition.labels, recipe.loss)
     if error:
         raise UsageError(error, where=session.name, fix="leave Recipe.loss and --label-smoothing out")
