@@ -39,7 +39,7 @@ FLOORS = (
     ("runner.data",),
     ("runner.images",),
     ("runner.explore", "runner.new_competition"),
-    ("runner.session",),
+    ("runner.session", "runner.climb_record"),
     ("runner.training",),
     ("runner.prediction",),
     ("runner.practice",),
@@ -47,7 +47,7 @@ FLOORS = (
     ("runner.report",),
     ("runner.steps",),
     ("runner.remote",),
-    ("runner.workflow", "runner.doctor"),
+    ("runner.workflow", "runner.doctor", "runner.climb"),
     (
         "runner.cli.global_options",
         "runner.cli.checked_command",

@@ -20,6 +20,7 @@ from benchmarks.torture.campaign import Plan, run_attack, table
 CLASSES = (
     *("kills", "faults", "flips", "tables", "pairs", "power", "parsers", "archives", "soak", "processes", "login"),
     "notebooks",
+    "climb",
 )
 # `ray_engine` needs an extra, and is named by `--only`.
 

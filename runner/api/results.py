@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from runner.api.shown import Figures
+    from runner.climb_record import ClimbRecord
     from runner.explore.explore import Exploration as Explored
     from runner.hosts.standings import Standing
     from runner.hosts.submit import SubmitResult
@@ -295,6 +296,30 @@ class Submitted:
         from runner.cli.messages import format_submission
 
         return format_submission(self.result)
+
+
+@dataclass(frozen=True, repr=False)
+class Climb:
+    """What a climb has tried, and the run to submit."""
+
+    session: Session
+    record: ClimbRecord
+    run: Any  # the ensemble with the submission; None if there was no time for one
+    reason: str  # why it ended
+    page: Path
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """A row a step: minutes, score, gain and decision."""
+        from runner.api.tables import table_of
+        from runner.report.climb import steps_table
+
+        return table_of(steps_table(self.record))
+
+    def __repr__(self) -> str:
+        best = self.record.best
+        score = "" if best is None or best.score is None else f", {best.score:.5f} ± {best.error:.5f}"
+        return f"<climb: {len(self.record.steps)} steps in {self.record.seconds / 60:.1f} minutes{score}>"
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.api.calls import calling, explained
 from runner.api.commands import documented
 from runner.api.keywords import Call
-from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
+from runner.api.results import Climb, Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
 from runner.api.run import Run
 from runner.api.work import forget, predict, read_submit_options, report, submit, with_compute
 from runner.cli.commands.train import plan_run, train_run, train_there
@@ -306,6 +306,21 @@ class Session(StepSession):
                 )
             inner = Session(self.competition, rehearsal_workspace(session, hiding), "practice", self.compute)
             return Rehearsal(result, Run.of(inner, done.run))
+
+    @documented("climb", without=("dry_run",))
+    def climb(self, **keywords: Any) -> Climb:
+        """The best submission within `time_budget` minutes, step by step; the same call goes on."""
+        from runner.climb.climb import ClimbOptions, climb
+        from runner.report.climb import write_climb_page
+
+        with calling(self, "climb", **keywords) as context:
+            values = context.params
+            options = ClimbOptions(values["time_budget"], values["weights"], values["source"], values["new"])
+            session = with_compute(self, context)
+            result = climb(session, options)
+            forget(self)
+            run = None if result.run is None else Run.of(self, result.run)
+            return Climb(self, result.record, run, result.reason, write_climb_page(session))
 
     @documented("clean")
     def clean(self, **keywords: Any) -> int:

@@ -45,6 +45,7 @@ _COMPETITION: Table = {
     "run": ("run", "run", "All of the above in order; an interrupted run goes on."),
     "remote": ("remote", "remote", "What runs on Kaggle's machines: list, follow, fetch, cancel."),
     "rehearse": ("rehearse", "rehearse", "Everything on a part of the labelled rows, scored on the rest."),
+    "climb": ("climb", "climb", "The best submission within a time, step by step."),
     "clean": ("clean", "clean", "Delete caches; never data, runs or submissions."),
 }
 

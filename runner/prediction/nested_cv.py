@@ -250,6 +250,8 @@ class NestedCV:
         return mean if self._tta_gain(TTAMode.NONE, mean, left_out).value > 0 else TTAMode.NONE
 
     def _best_tta_mean(self, left_out: LeftOut) -> TTAMode:
+        if TTAMode.GEOMETRIC_MEAN not in self.tta_modes:  # numbers have none
+            return TTAMode.MEAN
         gain = self._tta_gain(TTAMode.MEAN, TTAMode.GEOMETRIC_MEAN, left_out)
         return TTAMode.GEOMETRIC_MEAN if gain.exceeds_standard_error else TTAMode.MEAN
 

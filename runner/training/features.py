@@ -21,7 +21,7 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.images.readers import ImageReader
 from runner.images.views import MultiView, View
-from runner.training.distributed import broadcast_from_main, entered_by_main, inference_context, inference_precision
+from runner.training.distributed import broadcast_from_main, entered_by_main, feature_precision, inference_context
 from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batches, inference_batch_size
 from runner.training.model import Network
 from runner.workspace import atomic_path, locked
@@ -46,7 +46,7 @@ class FeatureSpec:
     def key(self) -> str:
         """A hash of everything that decides the features, the images' contents included."""
         content = hashlib.sha256()
-        versions = (_LAYOUT, timm.__version__, torch.__version__, inference_precision())
+        versions = (_LAYOUT, timm.__version__, torch.__version__, feature_precision())
         arguments = self.network.backbone_args
         pool = () if self.network.pool is None else (repr(self.network.pool),)
         told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()), *pool)
@@ -111,7 +111,7 @@ def _blocks(spec: FeatureSpec, rows: Rows, batch_size: int, workers: int) -> Ite
 def _features(network: Network, images: torch.Tensor) -> torch.Tensor:
     """Features (rows, views, width) of a batch shaped (rows, views, channels, height, width)."""
     flat = images.flatten(0, 1).to(PartialState().device, non_blocking=True)
-    with inference_context():
+    with inference_context(feature_precision()):
         features = network.forward_features(flat)
     return features.float().cpu().reshape(*images.shape[:2], -1)
 

@@ -91,8 +91,7 @@ def _measure_stage(fold: FoldRun, options: TrainOptions, stage: Stage) -> Cost:
         views, rows = len(default_views(preset)), len(fold.train) + len(fold.valid)
         seconds = _FEATURES_EPOCH_SECONDS
         if stage.is_regression:
-            weights = network.head.linear.weight.numel()
-            seconds += _REGRESSION_PASSES * _PASS_SECONDS * len(fold.train) * views * weights
+            seconds += regression_seconds(len(fold.train), views, network.head.linear.weight.numel())
         return Cost(once=inference * views * rows, epoch=seconds)
     augmented = ImageLoader(images, targets, fold.augmentation(stage), workers)
     learner = prepared(build_learner(fold, network, stage))
@@ -100,6 +99,11 @@ def _measure_stage(fold: FoldRun, options: TrainOptions, stage: Stage) -> Cost:
     training = _seconds_per_row(fold, augmented, lambda batch: float(learner.step(batch, 1.0)))
     accelerator.free_memory()
     return Cost(once=0.0, epoch=training * len(fold.train) + inference * len(fold.valid))
+
+
+def regression_seconds(rows: int, views: int, weights: int) -> float:
+    """About how long a regression takes, the search for its strength included."""
+    return _REGRESSION_PASSES * _PASS_SECONDS * rows * views * weights
 
 
 def _seconds_per_row(fold: FoldRun, loader: ImageLoader, work: Callable[[Batch], float]) -> float:

@@ -331,6 +331,13 @@ def test_the_geometric_mean_of_views_needs_a_gain_above_its_error():
     assert tta_cv(reader(BETTER)).select_plan().tta is TTAMode.MEAN
 
 
+def test_numbers_have_no_geometric_mean_of_views_to_choose():
+    modes = (TTAMode.NONE, TTAMode.MEAN)
+    better, worse = (NestedCV(reader(noise), MULTICLASS, tta_modes=modes) for noise in (BETTER, WORSE))
+    assert [cv.select_plan().tta for cv in (better, worse)] == [TTAMode.MEAN, TTAMode.NONE]
+    assert better.tta_gain().value > 0
+
+
 def test_a_single_tta_mode_is_scored_as_rows_without_tta():
     read = reader(BETTER)
     single, plain = NestedCV(read, MULTICLASS), NestedCV.from_rows(read(TTAMode.NONE), MULTICLASS)

@@ -57,7 +57,7 @@ def cached(images: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> C
 
 def use_precision(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (distributed, features_module):
-        monkeypatch.setattr(module, "inference_precision", lambda: precision)
+        monkeypatch.setattr(module, "feature_precision", lambda: precision)
 
 
 @pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, NO_FLIP], ids=lambda preset: preset.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from runner.report.climb import climb_of, score_figure, steps_table
 from runner.report.page.figures import ReportFigure, named
 from runner.report.page.page import Block, Bullets, Cell, KeyFigures, Link, Page, Section, Table, Text, write_page
 from runner.report.run.confusion_figures import confusion_figures, confusion_table
@@ -121,6 +122,8 @@ def _sections(data: RunData, path: Path) -> tuple[list[Section], list[ReportFigu
     sections = [Section("Summary", _summary(data))]
     if data.members:
         sections.append(Section("Ensemble members", [_member_runs(data, path)]))
+        if (record := climb_of(data.session, data.run)) is not None:
+            sections.append(Section("Climb", [*draw(score_figure(data.session, record)), steps_table(record)]))
     else:
         sections += [Section("Recipe", _recipe(data)), *_training(data, draw)]
     sections += [

@@ -1,0 +1,324 @@
+"""What a climb may buy next, and which of it promises most a minute: pure functions of what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from runner.climb.prices import Prices
+from runner.climb_record import ClimbRecord, Decision, Step, StepKind
+from runner.contract import Recipe, Stage, TrainMode
+
+SIZES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+_STEP = 1.14  # the next size is larger by at least this factor
+_LARGEST = 1.6  # of the size of the pretraining: beyond it features get worse
+_FIRST_SHARE = 0.15  # of the time that the first step may take
+_UNFROZEN_SHARE = 0.7  # of the time left that one fold of an unfrozen stage may take
+_FEWEST_EPOCHS = 3
+_EPOCHS = 6  # where the competition's recipe has no unfrozen stage
+_LONGEST = 4  # times the recipe's epochs
+_SAFETY = 1.25  # a step is begun if it would end in time even if it took so much longer
+_END_SECONDS = 4.0  # kept for the ensemble's files, beside its measured time
+_LEAST_SHARE = 0.003  # of the score that is left: less is not worth a step
+
+# The share of the score left to gain that a step promises before anything is known. Measured on photographs of ten
+# breeds, on cats and dogs, and on small pictures of ten kinds of things.
+_PRIORS = {
+    StepKind.LARGER: 0.10,
+    StepKind.FEATURES: 0.15,
+    StepKind.VIEWS: 0.02,
+}
+_NEXT_FAMILY = 0.5  # a third family gives half of what the second gave
+_SAME_FAMILY = 0.6  # other weights of the same network
+_UNFROZEN_BASE, _UNFROZEN_SLOPE = 0.02, 0.8  # by how far the head is from solving it
+
+
+class Network(Protocol):
+    """What the plan has to know of a candidate."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def native_size(self) -> int: ...
+    @property
+    def has_fixed_size(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A step that could be taken, its price and what it promises."""
+
+    kind: StepKind
+    candidate: str
+    size: int
+    what: str
+    seconds: float
+    share: float  # of the score that is left to gain
+    why: str
+    epochs: int = 0
+    run: str = ""  # of an earlier step, that it goes on with
+
+    @property
+    def per_minute(self) -> float:
+        """The promise of each minute."""
+        return 60 * self.share / max(self.seconds, 1.0)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything that a decision rests on."""
+
+    record: ClimbRecord
+    prices: Prices
+    networks: tuple[Network, ...]
+    seconds_left: float
+    seconds: float  # of the whole budget
+
+    @property
+    def measured(self) -> tuple[Network, ...]:
+        """The networks whose speed is measured."""
+        return tuple(each for each in self.networks if each.key in self.record.speeds)
+
+    @property
+    def reserve(self) -> float:
+        """Seconds kept for the ensemble after a step."""
+        return 1.5 * self.record.blend_seconds + _END_SECONDS
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether such a step ends in time."""
+        return _SAFETY * seconds + self.reserve <= self.seconds_left
+
+
+def choose(situation: Situation) -> Offer | None:
+    """The offer that promises most a minute of those that end in time; None if none is worth its time."""
+    offers = [offer for offer in all_offers(situation) if situation.has_time_for(offer.seconds)]
+    worth = [offer for offer in offers if offer.share >= _LEAST_SHARE]
+    return max(worth, key=lambda offer: offer.per_minute, default=None)
+
+
+def all_offers(situation: Situation) -> list[Offer]:
+    """Everything that could be bought now, whether there is time for it or not."""
+    first = _first(situation)
+    if first is not None:
+        return [first]
+    made = (_families, _larger, _unfrozen, _folds, _longer, _views)
+    return [offer for make in made for offer in make(situation)]
+
+
+def next_size(size: int, network: Network) -> int | None:
+    """The next larger size that is worth trying with a network; None if there is none."""
+    if network.has_fixed_size:
+        return None
+    sizes = sorted({*SIZES, network.native_size, *(stage.size for stage in network.recipe.stages)})
+    larger = [each for each in sizes if each >= _STEP * size and each <= _LARGEST * network.native_size]
+    return larger[0] if larger else None
+
+
+def first_size(situation: Situation, network: Network) -> int:
+    """The largest size, up to that of the pretraining, whose features are a small part of the time."""
+    if network.has_fixed_size:
+        return network.native_size
+    most = network.native_size
+    sizes = [size for size in sorted({*SIZES, most}) if 64 <= size <= most] or [most]
+    price = situation.prices.features
+    fitting = [size for size in sizes if price(network.key, size) <= _FIRST_SHARE * situation.seconds]
+    return fitting[-1] if fitting else sizes[0]
+
+
+def unfrozen_recipe(recipe: Recipe, size: int, epochs: int) -> Recipe:
+    """A head on features, then one cycle in which everything is trained, as the competition's recipe trains it."""
+    declared = next((stage for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN), None)
+    stage = declared or Stage(size, TrainMode.UNFROZEN, lr_scale=0.1)
+    stage = replace(stage, size=size, cycles=1, cycle_len=epochs, cycle_mult=1)
+    first = () if recipe.from_scratch else (Stage(size, TrainMode.FEATURES),)
+    return replace(recipe, stages=(*first, stage))
+
+
+def features_recipe(recipe: Recipe, size: int) -> Recipe:
+    """A head on features alone."""
+    return replace(recipe, stages=(Stage(size, TrainMode.FEATURES),))
+
+
+def _first(situation: Situation) -> Offer | None:
+    """The first step of all, which is not compared with anything; None once there is a submission."""
+    if situation.record.best is not None or not situation.measured:
+        return None
+    network = situation.measured[0]
+    size = first_size(situation, network)
+    tried = situation.record.has_tried
+    if network.recipe.from_scratch:
+        epochs = _affordable_epochs(situation, network, size, _UNFROZEN_SHARE)
+        seconds = situation.prices.unfrozen(network.key, size, epochs)
+        what = f"{network.name}, {size} px, from scratch x{epochs}"
+        return Offer(StepKind.UNFROZEN, network.key, size, what, seconds, 1.0, "first", epochs)
+    left = [each for each in situation.measured if not tried(StepKind.FEATURES, each.key, size)]
+    return _features_offer(situation, left[0], size, 1.0, "the cheapest first") if left else None
+
+
+def _features_offer(
+    situation: Situation, network: Network, size: int, share: float, why: str, kind: StepKind = StepKind.FEATURES
+) -> Offer:
+    seconds = situation.prices.features(network.key, size)
+    return Offer(kind, network.key, size, f"{network.name}, {size} px, features", seconds, share, why)
+
+
+def _families(situation: Situation) -> Iterator[Offer]:
+    """Backbones that have not been tried."""
+    record = situation.record
+    tried = list(record.of(StepKind.FEATURES))
+    best = _best_features(record)
+    if best is None:
+        return
+    by_key = {each.key: each for each in situation.networks}
+    used = {by_key[step.candidate].recipe.backbone for step in tried if step.candidate in by_key}
+    ended = {step.candidate for step in record.steps if step.decision is not Decision.STOPPED}
+    measured = [step.share for step in tried if step.share is not None]
+    prior = _PRIORS[StepKind.FEATURES] * _NEXT_FAMILY ** len(measured)
+    share = max(prior, _NEXT_FAMILY * measured[-1]) if measured and measured[-1] > 0 else prior
+    for network in situation.measured:
+        if network.recipe.from_scratch or network.key in ended:
+            continue
+        size = network.native_size if network.has_fixed_size else _nearest_size(situation, network, best.size)
+        known = network.recipe.backbone in used
+        why = "other weights of a backbone" if known else "another family is wrong on other rows"
+        yield _features_offer(situation, network, size, share * (_SAME_FAMILY if known else 1.0), why)
+
+
+def _nearest_size(situation: Situation, network: Network, size: int) -> int:
+    """The size for another family: that of the best one, or the largest below it that ends in time."""
+    sizes = [each for each in (*SIZES, network.native_size) if each <= min(size, _LARGEST * network.native_size)]
+    fitting = [each for each in sorted(sizes) if situation.has_time_for(situation.prices.features(network.key, each))]
+    return max([*fitting, *([size] if not fitting else [])])
+
+
+def _larger(situation: Situation) -> Iterator[Offer]:
+    """The next size of each backbone whose last larger size helped."""
+    record = situation.record
+    for network in situation.measured:
+        steps = [step for step in record.of(StepKind.FEATURES, StepKind.LARGER) if step.candidate == network.key]
+        if not steps:
+            continue
+        last, size = steps[-1], next_size(max(step.size for step in steps), network)
+        if size is None or record.has_tried(StepKind.LARGER, network.key, size):
+            continue
+        growths = [step for step in steps if step.kind is StepKind.LARGER and step.share is not None]
+        share, why = _PRIORS[StepKind.LARGER], "more pixels"
+        if growths:
+            share = 0.5 * (growths[-1].share or 0.0)
+            why = f"the size before gained {growths[-1].share:.1%} of what was left"
+        yield _features_offer(situation, network, size, share * _standing(record, last), why, StepKind.LARGER)
+
+
+def _standing(record: ClimbRecord, step: Step) -> float:
+    """How a backbone stands beside the best: 1 for the best, less for one whose loss is higher."""
+    losses = [each.loss for each in record.of(StepKind.FEATURES, StepKind.LARGER) if each.loss]
+    return min(losses) / step.loss if losses and step.loss else 1.0
+
+
+def _unfrozen(situation: Situation) -> Iterator[Offer]:
+    """An unfrozen stage of the best backbone, in one fold."""
+    record = situation.record
+    best = _best_features(record)
+    if best is None or any(record.of(StepKind.UNFROZEN)):
+        return
+    network = next((each for each in situation.measured if each.key == best.candidate), None)
+    if network is None:
+        return
+    size, epochs = _unfrozen_size(situation, network, best.size)
+    if epochs < 1 or record.has_tried(StepKind.UNFROZEN, network.key, size):
+        return
+    share = _UNFROZEN_BASE + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
+    why = f"the head alone has {best.loss:.0%} of the loss of guessing" if best.loss else "the images may be unlike"
+    what = f"{network.name}, {size} px, unfrozen x{epochs}, one fold"
+    seconds = situation.prices.unfrozen(network.key, size, epochs)
+    yield Offer(StepKind.UNFROZEN, network.key, size, what, seconds, share, why, epochs)
+
+
+def _unfrozen_size(situation: Situation, network: Network, best: int) -> tuple[int, int]:
+    """The largest size, up to that of the best features, at which enough epochs end in time; and the epochs."""
+    sizes = [best] if network.has_fixed_size else sorted({size for size in SIZES if 64 <= size <= best} | {best})
+    for size in reversed(sizes):
+        epochs = _affordable_epochs(situation, network, size, _UNFROZEN_SHARE)
+        if epochs >= min(_FEWEST_EPOCHS, _declared_epochs(network.recipe)):
+            return size, epochs
+    return sizes[0], _affordable_epochs(situation, network, sizes[0], _UNFROZEN_SHARE)
+
+
+def _affordable_epochs(situation: Situation, network: Network, size: int, share: float) -> int:
+    """Epochs that fit into a share of the time left, at most those of the recipe."""
+    price = situation.prices.unfrozen
+    once, two = price(network.key, size, 0), price(network.key, size, 1)
+    seconds = (share * situation.seconds_left - situation.reserve) / _SAFETY - once
+    least = 1 if network.recipe.from_scratch else 0
+    return max(least, min(_declared_epochs(network.recipe), int(seconds / max(two - once, 1e-9))))
+
+
+def _declared_epochs(recipe: Recipe) -> int:
+    return sum(stage.epochs for stage in recipe.stages if stage.mode is TrainMode.UNFROZEN) or _EPOCHS
+
+
+def _folds(situation: Situation) -> Iterator[Offer]:
+    """The other folds of an unfrozen stage that helped in one."""
+    record, folds = situation.record, situation.prices.amounts.folds
+    if folds < 2:
+        return
+    for step in record.of(StepKind.UNFROZEN, StepKind.LONGER):
+        if step.decision not in (Decision.HELPED, Decision.FIRST):
+            continue
+        if record.has_tried(StepKind.FOLDS, step.candidate, step.size):
+            continue
+        seconds = 60 * step.minutes * (folds - 1)
+        share = 0.3 * (step.share or 0.1)
+        what = step.what.replace(", one fold", f", {folds - 1} more folds")
+        why = "one fold helped: the others give a mean of networks, and more rows to be scored on"
+        yield Offer(StepKind.FOLDS, step.candidate, step.size, what, seconds, share, why, step.epochs, step.run)
+
+
+def _longer(situation: Situation) -> Iterator[Offer]:
+    """Twice the epochs of an unfrozen stage that helped."""
+    record = situation.record
+    steps = list(record.of(StepKind.UNFROZEN, StepKind.LONGER))
+    if not steps or steps[-1].decision not in (Decision.HELPED, Decision.FIRST):
+        return
+    last = steps[-1]
+    network = next((each for each in situation.measured if each.key == last.candidate), None)
+    epochs = 2 * last.epochs
+    if network is None or epochs > _LONGEST * _declared_epochs(network.recipe):
+        return
+    seconds = situation.prices.unfrozen(network.key, last.size, epochs)
+    what = f"{network.name}, {last.size} px, unfrozen x{epochs}, one fold"
+    share = 0.5 * (last.share or 0.2)
+    why = f"{last.epochs} epochs gained {share * 2:.0%} of what was left"
+    yield Offer(StepKind.LONGER, network.key, last.size, what, seconds, share, why, epochs)
+
+
+def _views(situation: Situation) -> Iterator[Offer]:
+    """All views of the best run on features."""
+    record, amounts = situation.record, situation.prices.amounts
+    best = _best_features(record)
+    if best is None or amounts.all_views <= amounts.views:
+        return
+    if record.has_tried(StepKind.VIEWS, best.candidate, best.size) or best.candidate not in record.speeds:
+        return
+    more = amounts.all_views - amounts.views
+    what = best.what.replace("features", f"{more} more views")
+    seconds = situation.prices.views(best.candidate, best.size)
+    yield Offer(
+        StepKind.VIEWS, best.candidate, best.size, what, seconds, _PRIORS[StepKind.VIEWS], "other crops", run=best.run
+    )
+
+
+def _best_features(record: ClimbRecord) -> Step | None:
+    """The step with the lowest validation loss of its head."""
+    steps = [step for step in record.of(StepKind.FEATURES, StepKind.LARGER) if step.run]
+    return min(steps, key=lambda step: (step.loss is None, step.loss or 0.0), default=None)
+
+
+def untried(networks: Sequence[Network], record: ClimbRecord) -> Network | None:
+    """The next network whose speed is not measured yet."""
+    return next((each for each in networks if each.key not in record.speeds), None)

@@ -1,0 +1,153 @@
+"""What a climb buys next: pure decisions on what is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from runner.climb.plan import Situation, all_offers, choose, first_size, next_size, unfrozen_recipe
+from runner.climb.prices import START, Amounts, Prices, corrected, corrected_training
+from runner.climb_record import ClimbRecord, Decision, Speed, Step, StepKind
+from runner.contract import Recipe, Stage, TrainMode
+
+RECIPE = Recipe("resnet34", (Stage(224, TrainMode.FEATURES), Stage(224, TrainMode.UNFROZEN, cycle_len=4)), lr=1e-3)
+AMOUNTS = Amounts(rows=1000, test_rows=500, folds=5, views=2, all_views=10, columns=10)
+
+
+@dataclass(frozen=True)
+class Net:
+    key: str
+    recipe: Recipe = RECIPE
+    native_size: int = 224
+    has_fixed_size: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.key
+
+
+def features(candidate: str, size: int, **fields: object) -> Step:
+    step = Step(
+        number=1,
+        kind=StepKind.FEATURES,
+        candidate=candidate,
+        size=size,
+        run=f"climb-{candidate}-{size}",
+        what=f"{candidate}, {size} px, features",
+        planned_minutes=1.0,
+        minutes=1.0,
+        decision=Decision.FIRST,
+        ensemble="climb-step-1",
+        score=0.3,
+        error=0.02,
+        loss=0.1,
+    )
+    return replace(step, **fields)
+
+
+def situation(
+    *steps: Step, left: float = 600, seconds: float = 600, names: tuple[str, ...] = ("small", "large"), **more: object
+) -> Situation:
+    """A situation in which every network infers a megapixel in a fifth of a second."""
+    speeds = {name: Speed(0.2, 0.8) for name in names}
+    record = ClimbRecord(steps=tuple(steps), speeds=speeds)
+    networks = tuple(Net(name, **more) for name in names)
+    return Situation(record, Prices(AMOUNTS, record), networks, left, seconds)
+
+
+def offer_of(here: Situation, kind: StepKind):
+    return next(offer for offer in all_offers(here) if offer.kind is kind)
+
+
+def test_the_first_step_is_features_of_the_first_network_at_a_size_that_costs_little():
+    sizes = []
+    for seconds in (120, 600, 6000):
+        offer = choose(situation(left=seconds, seconds=seconds))
+        assert offer is not None
+        assert (offer.kind, offer.candidate) == (StepKind.FEATURES, "small")
+        assert offer.size == 64 or offer.seconds <= 0.15 * seconds
+        sizes.append(offer.size)
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (64, 224)
+
+
+def test_nothing_is_begun_that_does_not_end_in_time():
+    for left in (5, 20, 60, 200, 600):
+        here = situation(features("small", 160), left=left)
+        offer = choose(here)
+        assert offer is None or 1.25 * offer.seconds + here.reserve <= left
+
+
+def test_a_size_that_gained_nothing_is_not_followed_by_a_larger_one():
+    steps = [features("small", 128), features("small", 160, number=2, kind=StepKind.LARGER, share=0.0)]
+    offers = all_offers(situation(*steps, names=("small",)))
+    assert offer_of(situation(*steps, names=("small",)), StepKind.LARGER).share == 0
+    assert all(offer.size <= 192 for offer in offers)
+    gained = [steps[0], replace(steps[1], share=0.2)]
+    assert offer_of(situation(*gained, names=("small",)), StepKind.LARGER).share == pytest.approx(0.1)
+
+
+def test_an_unfrozen_stage_promises_more_where_the_head_alone_is_weak():
+    strong, weak = (situation(features("small", 96, loss=loss), left=3000) for loss in (0.05, 0.6))
+    assert offer_of(weak, StepKind.UNFROZEN).share > 3 * offer_of(strong, StepKind.UNFROZEN).share
+
+
+def test_the_unfrozen_stage_has_as_many_epochs_as_end_in_time_and_no_more_than_the_recipe():
+    for left in (120, 300, 3000):
+        here = situation(features("small", 160), left=left)
+        offers = [offer for offer in all_offers(here) if offer.kind is StepKind.UNFROZEN]
+        assert all(1 <= offer.epochs <= 4 and offer.seconds <= left for offer in offers)
+    assert offers[0].epochs == 4
+    recipe = unfrozen_recipe(RECIPE, 160, 3)
+    assert [(stage.mode, stage.size, stage.epochs) for stage in recipe.stages] == [
+        (TrainMode.FEATURES, 160, 1),
+        (TrainMode.UNFROZEN, 160, 3),
+    ]
+
+
+@pytest.mark.parametrize(("decision", "offered"), [(Decision.HELPED, True), (Decision.LEFT_OUT, False)])
+def test_other_folds_and_longer_training_are_offered_where_one_fold_helped(decision: Decision, offered: bool):
+    unfrozen = features("small", 160, number=2, kind=StepKind.UNFROZEN, decision=decision, epochs=4, share=0.2)
+    kinds = {offer.kind for offer in all_offers(situation(features("small", 160), unfrozen, left=6000))}
+    assert (StepKind.FOLDS in kinds) is offered
+    assert (StepKind.LONGER in kinds) is offered
+
+
+def test_a_step_that_the_end_of_the_time_stopped_is_offered_again_and_a_failed_one_is_not():
+    first = features("small", 160)
+    stopped = features("large", 160, number=2, decision=Decision.STOPPED, ensemble="", loss=None)
+    failed = replace(stopped, decision=Decision.FAILED)
+    candidates = [
+        {offer.candidate for offer in all_offers(situation(first, step)) if offer.kind is StepKind.FEATURES}
+        for step in (stopped, failed)
+    ]
+    assert candidates == [{"large"}, set()]
+
+
+def test_a_network_from_scratch_is_trained_and_has_no_features():
+    scratch = replace(RECIPE, pretrained=False)
+    offers = all_offers(situation(names=("small",), recipe=scratch))
+    assert [offer.kind for offer in offers] == [StepKind.UNFROZEN]
+    assert [stage.mode for stage in unfrozen_recipe(scratch, 64, 2).stages] == [TrainMode.UNFROZEN]
+
+
+def test_a_network_of_fixed_size_has_one_size():
+    assert next_size(224, Net("vit", has_fixed_size=True)) is None
+    here = situation(names=("vit",), has_fixed_size=True, native_size=384)
+    assert first_size(here, here.networks[0]) == 384
+    assert next_size(160, Net("net")) == 192
+    assert next_size(192, Net("net")) == 224
+
+
+def test_a_speed_follows_what_a_step_took():
+    here = situation(features("small", 160))
+    planned = here.prices.features("small", 160)
+    heads = 5 * here.prices.head("small")
+    as_planned = corrected(here.prices, "small", 160, planned, heads)
+    assert as_planned.inference == pytest.approx(0.2)
+    assert as_planned.head == pytest.approx(heads / 5)
+    slow = corrected(here.prices, "small", 160, 2 * (planned - heads - START) + heads + START, heads)
+    assert slow.inference == pytest.approx(0.4)
+    assert corrected(here.prices, "small", 160, 1e6, heads).inference == pytest.approx(0.6)
+    assert corrected_training(Speed(0.1, 0.4), 10, 5) == Speed(0.1, 0.2)
