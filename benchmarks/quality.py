@@ -462,14 +462,15 @@ def practice(
     results: Path = Path("practice.jsonl"),
     scale: float = 1.0,
     groups: tuple[str, ...] = ("defaults", "practice", "longer"),
+    variants: tuple[str, ...] = (),
     size: int = 160,
 ) -> None:
     """What each field of a recipe earns on hidden rows, with standard errors over the seeds.
 
     `folders` are laid out as competitions, with the `test_solution.csv` that is graded; `competitions` names them, and
-    without it they are known by the folders' names. `names` are practice competitions to compare on as well. The
-    trainings that finish within `budget` seconds are in RESULTS, a line each, the most telling first; `scale` shortens
-    them.
+    without it they are known by the folders' names. `names` are practice competitions to compare on as well,
+    `variants` the recipes to train beside the base. The trainings that finish within `budget` seconds are in RESULTS,
+    a line each, the most telling first; `scale` shortens them.
     """
     known = {"woof": "dog-breed", "dogs-vs-cats": "dogs-vs-cats", "cifar": "cifar-10"}
     layouts = competitions or tuple(known.get(folder.name, "dog-breed") for folder in folders)
@@ -486,6 +487,7 @@ def practice(
         results=results,
         scale=scale,
         groups=groups,
+        variants=variants,
         size=size,
     )
 

@@ -260,17 +260,24 @@ def _bands_comment(place: Place) -> str:
     return "ASSUMED: the files of one id are bands of one image" if place.bands else ""
 
 
-def _is_small(place: Place) -> bool:
-    """Whether the images of a place in a table are smaller than photographs."""
+def _small_side(place: Place) -> int:
+    """The longer side of the images of a place in a table, if they are smaller than photographs; else 0."""
     shape = place.images.arguments[-1] if isinstance(place.images, Call) and place.images.name == "Pixels" else ()
-    return isinstance(shape, tuple) and bool(shape) and max(shape) <= _MOST_SHORT_SIDE
+    small = isinstance(shape, tuple) and bool(shape) and max(shape) <= _MOST_SHORT_SIDE
+    return max(shape) if small and isinstance(shape, tuple) else 0
+
+
+def _at_twice(side: int) -> Call:
+    """The recipe for small images at twice their size: at their own, the last map of features is a single pixel."""
+    return Call("with_sizes", (Name("UNLIKE_PHOTOGRAPHS"), (max(64, 32 * round(2 * side / 32)),)))
 
 
 def _recipe(source: Source, labels: LabelTable | LabelNames, findings: Findings) -> Iterator[Field]:
     """Another recipe than that for photographs, if the images' headers say that they are none."""
     if isinstance(labels, LabelTable) and labels.place.images is not None and not source.headers:
-        if _is_small(labels.place):
-            yield Field("recipe", Name("UNLIKE_PHOTOGRAPHS"), "such small images are unlike the pretraining ones")
+        side = _small_side(labels.place)
+        if side:
+            yield Field("recipe", _at_twice(side), "such small images are unlike the pretraining ones")
         return
     if not source.headers:
         return
@@ -285,7 +292,8 @@ def _recipe(source: Source, labels: LabelTable | LabelNames, findings: Findings)
     findings.conclude("images", text)
     if small or grey or is_stack:
         why = f"images of {size} pixels" if small else "grey images" if grey else "bands in files of their own"
-        yield Field("recipe", Name("UNLIKE_PHOTOGRAPHS"), f"{why} are unlike the pretraining ones")
+        recipe = _at_twice(max(max(each) for each in sizes)) if small else Name("UNLIKE_PHOTOGRAPHS")
+        yield Field("recipe", recipe, f"{why} are unlike the pretraining ones")
 
 
 # --- submission, metric, preset -----------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.contract import UNLIKE_PHOTOGRAPHS, Pixels, with_sizes
 from runner.new_competition.dry_check import load_text
 from runner.new_competition.new import NewOptions, new_competition
 from runner.new_competition.questions import Answers, UnclearError
@@ -63,3 +64,12 @@ def test_an_unclear_layout_is_refused(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(UnclearError, match=layout.refused):
         new_competition(Workspace(tmp_path), options_of(layout.flags), source, ask_of(layout))
     assert not (tmp_path / "competitions").exists()
+
+
+def test_tiny_images_are_trained_at_twice_their_size_and_at_least_64_pixels(tmp_path: Path) -> None:
+    layout = next(each for each in LAYOUTS if isinstance(each.train, Pixels) and not each.refused)
+    made = new_competition(
+        Workspace(tmp_path), options_of(layout.flags), source_of(layout, tmp_path / "source"), ask_of(layout)
+    )
+    recipe = load_text(made.text, "some-competition").recipe
+    assert recipe == with_sizes(UNLIKE_PHOTOGRAPHS, [64]), made.text
