@@ -186,6 +186,7 @@ def _train(
         if job is None or job.is_done:
             if (finished := _finished(session, name, training)) is not None:
                 return finished
+            _require_nothing_else(session, name, training)
             job = _begin(session, name, training, on.notebook, remote.notebooks, request)
     with hold_job(session, job):
         job = _send(session, job, training, remote)
@@ -193,6 +194,19 @@ def _train(
             log.info(f"{name} is trained on the host; to fetch it: `{session.command('remote', 'fetch', job.name)}`")
             return HostedRun(name, None)
         return bring_back(session, job, remote)
+
+
+def _require_nothing_else(session: Session, name: str, training: Training) -> None:
+    """UsageError if the same folds of the run are being trained there already, by a command of other folds."""
+    fold = training.train.only_fold
+    for job in read_jobs(session):
+        if job.is_training and job.run == name and not job.is_done and None in (job.fold, fold):
+            what = "the run" if job.fold is None else f"fold {job.fold} of it"
+            raise UsageError(
+                f"{name} cannot be sent: {what} is being trained on the host already",
+                where=session.workspace.remote_dir(session.name),
+                fix=f"fetch that first: `{session.command('remote', 'follow', job.name)}`",
+            )
 
 
 def hold_job(session: Session, job: RemoteJob) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ import pytest
 
 from runner.errors import HostError, Interrupted, TrainingError, UsageError
 from runner.hosts.notebooks import Quota, QuotaError
+from runner.hosts.protocol import Status
 from runner.options import NotebookOptions, TrainOptions
 from runner.remote import train as remote_train
 from runner.remote import train_package
@@ -25,6 +26,7 @@ from runner.session import Session
 from runner.steps.runs import run_status
 from runner.training.progress import read_progress
 from runner.training.run import find_run
+from runner.workflow import RunOptions, run_and_submit
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import drops, drops_the_response, refuses
 from tests.remote.conftest import Killed, Trained, kill_after, remote_of, require_same, sent
@@ -117,6 +119,21 @@ def test_a_repeated_command_without_a_name_comes_back_to_its_kernel(
     again = train(empty_session, server, name=None, wait=False)
     assert again.name == "test-resnet-1"
     assert sent(server) == (1, 1, 0)
+
+
+def test_two_folds_are_trained_side_by_side_and_the_whole_run_not_beside_them(
+    empty_session: Session, server: KaggleServer, canned: Canned
+) -> None:
+    assert train(empty_session, server, name=None, fold=0, wait=False).name == "test-resnet-1"
+    assert train(empty_session, server, name=None, fold=1, wait=False).name == "test-resnet-1"
+    with pytest.raises(UsageError, match="fold 0 of it is being trained on the host already"):
+        train(empty_session, server, name="test-resnet-1", wait=False)
+    assert len(list(server.notebooks.folder.glob("kernels/*/v1"))) == 2
+    session, remote = remote_of(empty_session, server)
+    assert [row.job for row in list_jobs(session, remote=remote)] == ["test-resnet-1.train-1", "test-resnet-1.train-0"]
+    with pytest.raises(UsageError, match="several jobs are meant"):
+        find_job(session, "test-resnet-1")
+    assert find_job(session, "test-resnet-1.train-1").fold == 1
 
 
 STEPS = ("GetAcceleratorQuotaStatistics", "StartBlobUpload", "CreateDataset", "GetDatasetStatus", "SaveKernel")
@@ -350,3 +367,31 @@ def test_ctrl_c_leaves_the_kernel_running_and_says_how_to_come_back(
             train(empty_session, server)
     assert train(empty_session, server).is_complete
     assert sent(server) == (1, 1, 0)
+
+
+@pytest.mark.slow
+def test_a_real_session_brings_back_the_run_that_is_trained_here(
+    empty_session: Session, server: KaggleServer, trained: Trained
+) -> None:
+    hosted = train(empty_session, server)
+    assert hosted.is_complete and hosted.run is not None
+    require_same(hosted.run, trained.run)
+    assert empty_session.submission_file("first").read_bytes() == trained.submission.read_bytes()
+    assert run_status(empty_session, hosted.run) == ("predicted", "")
+    assert sent(server) == (1, 1, 0)
+
+
+@pytest.mark.slow
+def test_run_alone_leads_from_the_download_to_a_standing_by_notebooks(
+    empty_session: Session, server: KaggleServer, trained: Trained
+) -> None:
+    shutil.rmtree(empty_session.workspace.root / "data")
+    options = RunOptions(on_host=True, notebook=NotebookOptions(None))
+    submitted = run_and_submit(empty_session, empty_session.competition.recipe, options, name="first")
+    require_same(submitted.run, trained.run)
+    assert submitted.result.submission.status is Status.COMPLETE
+    assert [standing.private for standing in submitted.result.standings] == [False, True]
+    log = next(server.notebooks.folder.glob("reruns/*.log")).read_text()
+    assert "1 with one that cannot be read" in log  # of the hidden ids
+    kernels = sorted(path.parent.name for path in server.notebooks.folder.glob("kernels/*/v1"))
+    assert kernels == ["runner-shapes-first-predict", "runner-shapes-first-train"]

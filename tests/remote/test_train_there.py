@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import timm
+from safetensors.torch import save_file
 
 from runner.contract import Recipe
 from runner.errors import DataError
@@ -24,9 +27,11 @@ from runner.remote.train_package import build_train_package
 from runner.session import Session
 from runner.steps.predict import predict
 from runner.steps.runs import run_status
+from runner.steps.train import refit
 from runner.training import deadline
 from runner.training.progress import read_progress
-from runner.training.run import Run
+from runner.training.run import Run, find_run
+from runner.training.weights_files import resolve_weights
 from runner.workspace import read_record
 from tests.remote.conftest import Trained, require_same
 
@@ -42,10 +47,14 @@ class There:
     folder: Path
 
     def train(
-        self, name: str = "first", until: Deadline = NEVER, fold: int | None = None
+        self,
+        name: str = "first",
+        until: Deadline = NEVER,
+        fold: int | None = None,
+        training: Training | None = None,
     ) -> tuple[TrainingResult, Run]:
         """Send, train and bring back."""
-        training = self.training(fold)
+        training = training or self.training(fold)
         package = build_train_package(self.session, name, training, self.folder / "package")
         result = self.session_of(package, until)
         job = RemoteJob(train_kind(fold), name, package.digest, "me/data", "me/kernel", fold=fold)
@@ -171,3 +180,73 @@ def test_a_file_of_no_run_is_not_installed(there: There, tmp_path: Path) -> None
         with pytest.raises(Exception, match="is of no run"):
             install(there.session, job, tmp_path / "run.zip", TrainingResult("", "train", "first", DONE, (), "", 0.0))
     assert state_of(run_of(there.session, job)) == ""
+
+
+def test_a_refit_that_was_made_there_is_the_one_that_is_made_here(
+    there: There, trained: Trained, session: Session
+) -> None:
+    shutil.copytree(trained.run.folder, there.session.workspace.run_dir("shapes", "first"))
+    recipe = replace(there.recipe, all_data=True, refit_of="first", folds=None)
+    result, run = there.train("first-all", training=Training(recipe))
+    assert (result.ended, result.error) == (DONE, "")
+    here = refit(session, find_run(session.workspace, "shapes", "first"))
+    predict(session, here)
+    require_same(run, here)
+    files = [each.submission_file("first-all").read_bytes() for each in (there.session, session)]
+    assert files[0] == files[1]
+    assert run_status(there.session, run) == ("predicted", "")
+
+
+@pytest.mark.slow
+def test_a_training_that_starts_from_another_run_takes_its_snapshot_along(there: There, trained: Trained) -> None:
+    shutil.copytree(trained.run.folder, there.session.workspace.run_dir("shapes", "first"))
+    recipe = replace(there.recipe, from_run="first:snapshot-0", seed=7)
+    result, run = there.train("second", training=Training(recipe))
+    assert (result.ended, result.error) == (DONE, "")
+    assert read_progress(run).is_finished
+
+
+@pytest.mark.slow
+def test_a_weights_file_is_taken_along(there: There, tmp_path: Path) -> None:
+    weights = tmp_path / "mine.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=3).state_dict(), weights)
+    recipe, options = resolve_weights(there.session, there.recipe, TrainOptions(weights=weights))
+    result, run = there.train("second", training=Training(recipe, options))
+    assert (result.ended, result.error) == (DONE, "")
+    assert run.read_recipe().weights == recipe.weights
+
+
+def test_each_of_several_cards_gets_a_process() -> None:
+    assert train_session.worker_command(Path("scratch"), 60.0, 1)[1:] == ["-m", "runner.remote.worker", "scratch", "60"]
+    words = train_session.worker_command(Path("scratch"), 60.0, 2)
+    assert words[1:6] == ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    assert words[-4:] == ["-m", "runner.remote.worker", "scratch", "60"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(there: There, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = build_train_package(there.session, "first", there.training(), there.folder / "package")
+    scratch = tmp_path / "scratch"
+    with ZipFile(package.path) as archive:
+        archive.extractall(scratch / "package")
+    monkeypatch.setattr(train_session, "find_gpus", lambda: ("Tesla T4", "Tesla T4"))
+    assert train_session.main(scratch, there.root, package.digest, {"seconds": 600}) == 0
+    result = read_record(there.root / "working" / RESULT, TrainingResult, format=RESULT_FORMAT)
+    assert (result.ended, result.error) == (DONE, "")
+    job = RemoteJob("train", "first", package.digest, "me/data", "me/kernel")
+    run = install(there.session, job, there.root / "working" / OUTPUT, result)
+    assert run_status(there.session, run) == ("predicted", "")
+
+
+def test_a_training_that_takes_too_long_is_ended_and_what_is_there_is_saved(
+    there: There, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = build_train_package(there.session, "first", there.training(), there.folder / "package")
+    scratch = tmp_path / "scratch"
+    with ZipFile(package.path) as archive:
+        archive.extractall(scratch / "package")
+    words = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(train_session, "worker_command", lambda *_: words)
+    assert train_session.main(scratch, there.root, package.digest, {"seconds": 0}) == 0
+    result = read_record(there.root / "working" / RESULT, TrainingResult, format=RESULT_FORMAT)
+    assert (result.ended, result.files) == (OUT_OF_TIME, ())
