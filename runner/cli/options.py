@@ -10,6 +10,7 @@ import click
 
 from runner.cli.flag_conflicts import check_effect
 from runner.cli.value_types import BackboneArg, BatchSize, Device, LearningRate, LocalPath, Number, Sizes, Views
+from runner.contract.backbones import current_backbone
 from runner.contract.training_practice import Policy
 from runner.options import Compute, NotebookOptions, PredictOptions, TrainOptions
 
@@ -70,7 +71,7 @@ _RECIPE = (
         cls=_OptionWithAlias,
         alias="--model",
         metavar="NAME",
-        help="Any timm model.  [default: the competition's recipe]",
+        help="Any timm model, or `current`: a newer one in the place of the recipe's.  [default: the recipe's]",
     ),
     click.option(
         "--backbone-arg",
@@ -322,6 +323,11 @@ def _with_start(session: Session, options: dict[str, Any]) -> Recipe:
         recipe = replace(recipe, from_run=None, weights=None)
     if options["no_pretrained"]:
         recipe = replace(recipe, from_run=None, weights=None, pretrained=False)
+    if backbone == "current":
+        try:
+            backbone = current_backbone(recipe.backbone)
+        except ValueError as error:
+            raise click.UsageError(f"--backbone current: {error}") from None
     if backbone is not None and backbone != recipe.backbone:
         # Weights and arguments are of the other backbone.
         recipe = replace(recipe, backbone=backbone, backbone_args={}, weights=None, from_run=from_run)

@@ -15,7 +15,7 @@ from runner.session import Session
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
 from runner.training.folds import build_folds, check_only_fold, copy_choices, fit_into_time, resolve_start
 from runner.training.log import check_tracker, start_tracking, stop_tracking
-from runner.training.model import check_backbone
+from runner.training.model import check_backbone, tell_licence
 from runner.training.progress import Progress, fold_count, read_progress
 from runner.training.ray import check_engine, train_on_ray
 from runner.training.request import Request, check_same_data, check_same_request, find_requested
@@ -43,6 +43,7 @@ def train(
     if run is not None:
         _go_on(session, run, options, hint="" if name else "; --new trains another")
         return run
+    tell_licence(recipe)
     plan = fit_into_time(session, recipe, options)
     return _train_run(session, plan, options, name, request)
 

@@ -11,17 +11,23 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from runner.commands import again
+from runner.console import log
 from runner.contract import HeadRecipe, Pool, Recipe
 from runner.contract.backbone_args import Argument
+from runner.contract.backbones import CURRENT_BACKBONES
 from runner.errors import TrainingError, UsageError
 from runner.training.distributed import SyncBatchNorm1d
 from runner.training.fuse import example_output, fuse_batchnorm
 from runner.training.hub import hub_within_reach
 from runner.training.weights_hints import read_hints, warn_of_other_model
 from runner.training.weights_kind import check_weights_file
+
+# Licences under which weights may be used for anything, by timm's names.
+_PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0")
 
 
 class Head(nn.Module):
@@ -241,6 +247,23 @@ def check_backbone(recipe: Recipe) -> None:
         _check_arguments(recipe.backbone, arguments, dimensions=4 if recipe.head.pool is Pool.GEM else 2)
 
 
+def tell_licence(recipe: Recipe) -> None:
+    """Log the licence of the hub's weights that training begins with; a warning if it restricts their use."""
+    if not recipe.pretrained or recipe.weights or recipe.from_run:
+        return
+    settings = get_pretrained_cfg(recipe.backbone)
+    if settings is None or not (settings.hf_hub_id or settings.url):
+        return
+    name, licence = f"{recipe.backbone.partition('.')[0]}.{settings.tag}", settings.license or "not known"
+    if licence in _PERMISSIVE:
+        log.info(f"pretrained weights {name}: licence {licence}")
+    else:
+        log.warning(
+            f"pretrained weights {name}: licence {licence}; read it first: many competitions take no such weights\n"
+            f"  fix: one under Apache-2.0: `{again('--backbone', 'convnext_tiny.in12k_ft_in1k')}`"
+        )
+
+
 def check_name(backbone: str) -> None:
     """A UsageError if timm has no model of this name."""
     if timm.is_model(backbone.split(".", 1)[0]):
@@ -293,9 +316,11 @@ def _cannot_load(backbone: str, weights: Path | None, explanation: str) -> Train
             fix="name weights of this model with --weights, or the model that these belong to with --backbone",
         )
     reason = explanation.strip().splitlines()[0]
+    smaller = next((old for old, new in CURRENT_BACKBONES.items() if new == backbone), None)
+    older = f"or take the older backbone: `{again('--backbone', smaller)}`; " if smaller else ""
     return TrainingError(
         f"the pretrained weights of {backbone} are not on this machine, and could not be downloaded: {reason}",
-        fix="check the network, or name a weights file with --weights; from scratch, with lower scores: "
+        fix=f"check the network, or name a weights file with --weights; {older}from scratch, with lower scores: "
         f"`{again('--no-pretrained')}`",
     )
 

@@ -80,6 +80,11 @@ def test_the_flags_of_a_recipe_make_that_recipe(session: Session, name: str) -> 
     assert parsed(Session(replace(session.competition, recipe=DECLARED), session.workspace), flags) == RECIPES[name]
 
 
+def test_the_current_backbone_is_the_counterpart_of_the_recipes(session: Session) -> None:
+    declared = Session(replace(session.competition, recipe=DECLARED), session.workspace)
+    assert parsed(declared, ["--backbone", "current"]).backbone == "convnext_nano.in12k_ft_in1k"
+
+
 @pytest.mark.parametrize(
     ("recipe", "declared"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -32,6 +33,7 @@ from runner.contract import (
     Stage,
     TrainMode,
 )
+from runner.contract.backbones import CURRENT_BACKBONES, current_backbone
 from runner.contract.outputs import loss_error
 from runner.errors import UsageError
 from runner.images.layout import Layout
@@ -44,7 +46,7 @@ from runner.training.log import read_log
 from runner.training.losses import TrainLoss, build_train_loss, label_loss
 from runner.training.lr_finder import find_stage_lr
 from runner.training.mixing import mix
-from runner.training.model import GeM, Network, build_network, check_backbone
+from runner.training.model import GeM, Network, build_network, check_backbone, tell_licence
 from runner.training.optimizer import build_optimizer, group_lrs_for, scaled_lrs
 from runner.training.snapshots import (
     load_network_checkpoint,
@@ -351,3 +353,30 @@ def test_what_a_backbone_cannot_do_is_said_before_it_trains() -> None:
         check_backbone(recipe(backbone="test_vit", head=HeadRecipe(Pool.GEM)))
     with pytest.raises(UsageError, match="drop_path_rate"):
         check_backbone(recipe(backbone="vgg11", regularize=Regularize(drop_path=0.1)))
+
+
+# --- backbones ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CURRENT_BACKBONES.values())
+def test_a_current_backbone_is_known_to_timm_and_free_to_use(name: str) -> None:
+    check_backbone(recipe(backbone=name))
+    settings = timm.models.get_pretrained_cfg(name)
+    assert settings is not None and settings.license == "apache-2.0"
+    assert current_backbone(name) == name
+
+
+def test_a_backbone_without_a_counterpart_is_named_with_those_that_have_one() -> None:
+    assert current_backbone("resnet34.a1_in1k") == CURRENT_BACKBONES["resnet34"]
+    with pytest.raises(ValueError, match=r"no counterpart of vgg11 .*resnet34 \(convnext_tiny"):
+        current_backbone("vgg11")
+
+
+def test_the_licence_of_pretrained_weights_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        tell_licence(recipe(backbone="resnet34", pretrained=False))
+        assert not caplog.messages
+        tell_licence(recipe(backbone="resnet34"))
+        tell_licence(recipe(backbone="convnextv2_tiny.fcmae_ft_in22k_in1k"))
+    assert caplog.messages[0] == "pretrained weights resnet34.a1_in1k: licence apache-2.0"
+    assert "licence cc-by-nc-4.0; read it first" in caplog.messages[1]
