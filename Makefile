@@ -67,6 +67,7 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate_commands.py
 	$(BIN)/python docs/generate_competitions.py
+	$(BIN)/python docs/generate_python.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(WEIGHTS),--folder $(FOLDER) --model $(MODEL) --weights $(WEIGHTS))

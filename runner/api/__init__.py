@@ -1,5 +1,7 @@
 """The runner from Python: `import runner`, then `runner.open("dog-breed")` is a session, whose methods are commands."""
 
+import warnings
+
 from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted
 from runner.api.run import Run
 from runner.api.session import Session
@@ -8,6 +10,8 @@ from runner.api.workspace import Board, NewFile, board, competitions, demo, doct
 from runner.console import print_warnings_only
 
 print_warnings_only()
+# Bars in notebooks are our own; a library that asks for a package to draw its bars with only disturbs.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 __all__ = [
     "Board",

@@ -10,7 +10,7 @@ import click
 import pytest
 
 import runner
-from docs import generate_commands, generate_competitions
+from docs import generate_commands, generate_competitions, generate_python
 from runner import contract
 from runner.cli.command_groups import CompetitionGroup, LazyGroup, RootGroup
 from runner.contract import Competition, ImageArray, Metric, Preset, Recipe, Stage
@@ -73,6 +73,11 @@ def test_the_command_reference_is_up_to_date() -> None:
 def test_the_table_of_competitions_is_up_to_date() -> None:
     page = generate_competitions.PAGE.read_text(encoding="utf-8")
     assert page == generate_competitions.update(page), "run `make docs`"
+
+
+def test_the_reference_of_calls_is_up_to_date() -> None:
+    page = generate_python.PAGE.read_text(encoding="utf-8")
+    assert page == generate_python.update(page), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", [*RootGroup.table, *CompetitionGroup.table])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.competitions import SHAPES, write_plugin
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, handwritten
 
 PAGE = ROOT / "docs" / "python.md"
 NOT_RUN = "<!-- not run by the tests -->\n"
@@ -24,7 +24,7 @@ def _blocks() -> tuple[list[str], list[str]]:
 
 
 def _pieces() -> list[tuple[str, str]]:
-    pieces = PAGE.read_text(encoding="utf-8").split("```")
+    pieces = handwritten(PAGE).split("```")
     texts, blocks = pieces[::2], pieces[1::2]
     return [(text, block.removeprefix("python\n")) for text, block in zip(texts, blocks, strict=False)]
 
@@ -44,8 +44,9 @@ def test_the_examples_run_in_order() -> None:
     namespace: dict[str, object] = {}
     for block in run:
         exec(compile(block, PAGE.name, "exec"), namespace)
-    assert sorted(namespace["names"]) == ["both", "first", "second"]  # type: ignore[call-overload]
-    assert Path(namespace["page"].path).is_file()  # type: ignore[attr-defined]
+    names = namespace["dogs"].runs()["run"]  # type: ignore[attr-defined]
+    assert sorted(names) == ["both", "first", "second"]
+    assert {path.name for path in Path().iterdir()} >= {"explore.html", "loss.svg"}
 
 
 def test_the_imports_of_the_other_examples_exist() -> None:
