@@ -42,7 +42,7 @@ class Bar:
     def html(self) -> str:
         """The bar as a line of a page."""
         value = "" if not self.total else f'value="{self.done:g}" max="{self.total:g}"'
-        left = "" if self.seconds_left is None else f"{_clock(self.seconds_left)} left"
+        left = "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
         words = "&ensp;".join(filter(None, (self._count(), left, escape(self.note))))
         bar = f'<progress {value} style="width:20em;vertical-align:middle"></progress>'
         return f"<div>{escape(self.title)}&ensp;{bar}&ensp;{words}</div>"
@@ -119,6 +119,7 @@ def output_area() -> Iterator[Area]:
         area.close()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, from an hour on as hours too."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

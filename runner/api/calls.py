@@ -10,7 +10,7 @@ import click
 
 from runner.api.keywords import Call
 from runner.console import complete_commands_by
-from runner.errors import RunnerError
+from runner.errors import Interrupted, RunnerError
 from runner.full_disk import full_disk_error, full_disk_reason
 from runner.notebook import output_area
 from runner.session import Session
@@ -42,6 +42,10 @@ def explained(call: Call) -> Iterator[None]:
         yield
     except RunnerError as error:
         _translate(error, call)
+        raise
+    except Interrupted as error:
+        if error.is_kept:
+            error.args = (f"{error}; the same call goes on with it",)
         raise
     except OSError as error:
         if reason := full_disk_reason(error):

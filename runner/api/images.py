@@ -26,7 +26,7 @@ from runner.session import Session
 _SIDE = 160  # pixels of an image in a grid
 _COLUMNS = 6
 _INCHES = 1.6
-_LETTERS = 22  # of a line of a caption
+_LETTERS = 27  # of a line of a caption
 
 Pixels = NDArray[Any]
 
@@ -100,7 +100,7 @@ def _grid(name: str, title: str, images: Sequence[bytes], captions: Sequence[str
     rows = max(1, math.ceil(len(decoded) / columns))
     lines = max((1 + text.count("\n") for text in captions), default=1)
     with style():
-        width, height = columns * _INCHES * max(1.0, widest), rows * (_INCHES + 0.17 * lines)
+        width, height = columns * _INCHES * max(1.0, widest), rows * (_INCHES + 0.18 * lines) + 0.1
         figure = new_figure(width, height)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for each in axes:

@@ -33,8 +33,14 @@ from runner.session import Session
 from runner.training.run import Run
 
 _GLOBAL = {parameter.name for parameter in global_parameters()}
-# What a terminal alone needs: a call returns an object that can be shown, saved, or called again.
-_OF_TERMINALS = {"open_browser", "figures", "figure", "watch", "rename", "annotate", "deleted", "yes"}
+# What a terminal alone needs, and what a notebook does instead.
+_INSTEAD = {
+    "open": "a notebook shows what is returned; its page is .path or .page",
+    "figures": 'what is returned has its .figures: .figures["loss"].save("loss.svg")',
+    "figure": "a notebook draws what is returned; the figure's file is .path",
+    "watch": "call session.standings(refresh=True) again",
+}
+_OF_TERMINALS = {"open_browser", "rename", "annotate", "deleted", "yes", *_INSTEAD} - {"open"}
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NEAR = 0.6
@@ -146,6 +152,8 @@ class Call:
     def _no_such_keyword(self, keyword: str, value: Any, known: Mapping[str, click.Option]) -> UsageError:
         """The error of a keyword that there is not: the nearest one, or the calls that have it."""
         method = method_of(self.command)
+        if keyword in _INSTEAD and any(each.name in _OF_TERMINALS for each in find_command(self.command).params):
+            return UsageError(f"{method}() has no keyword {keyword!r}: it is for terminals", fix=_INSTEAD[keyword])
         flag = f"--{keyword.replace('_', '-')}"
         meant = _keyword_of_flag(SYNONYMS.get(flag, flag), known)
         opposite = keyword.removeprefix("no_")
@@ -185,6 +193,8 @@ class Call:
         if first == TYPED:
             return self._written({**self.keywords, **_read_words(find_command(self.command), words)[1]})
         rest = _without_globals(words, self.session)
+        if words[-2:] == ["demo", self.session.name] and self.session.host_name == "practice":
+            return "session.make_practice_data()"
         if rest is None or len(rest) < 2 or rest[0] != self.session.name or rest[1] not in CompetitionGroup.table:
             return _completed(self.session, command)
         method = method_of(rest[1])

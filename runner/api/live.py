@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.console import shows_progress
-from runner.notebook import Area, is_notebook, output_area
+from runner.notebook import Area, clock, is_notebook, output_area
 from runner.report.page.figures import png_of
 from runner.report.run.curves import loss_figure
 from runner.report.run.data import read_run_data
 from runner.session import Session
-from runner.training.log import Line, watch_epochs
+from runner.training.log import Line, read_log, watch_epochs
+from runner.training.progress import read_progress
 from runner.training.run import Run
 
 _LAST = 60  # epochs shown; the run's log has all
@@ -39,6 +40,7 @@ class _LiveTable:
     def __init__(self, session: Session, area: Area, plot: bool):
         self._session, self._area, self._plot = session, area, plot
         self._rows: list[list[str]] = []
+        self._seconds = 0.0
         metrics = (session.competition.metric, *session.competition.extra_metrics)
         self._metrics = {metric.key: metric.title for metric in metrics}
 
@@ -58,7 +60,15 @@ class _LiveTable:
                 f"{line['seconds']:.1f} s",
             ]
         )
-        self._area.keep(self._html() + (self._curve(log_file) if self._plot else ""))
+        self._seconds += line["seconds"]
+        run = Run(self._session.name, log_file.parent.name, log_file.parent)
+        self._area.keep(self._html() + self._left(run) + (self._curve(run) if self._plot else ""))
+
+    def _left(self, run: Run) -> str:
+        """How far the run is, and the time left by its epochs so far; nothing after the last."""
+        planned = read_progress(run).planned
+        left = self._seconds / len(self._rows) * (planned - len(read_log(run.log_file)))
+        return "" if left <= 0 else f"<div>{planned} epochs in all, about {clock(left)} left</div>"
 
     def _html(self) -> str:
         header = ["fold", "epoch", "stage", "lr", "training loss", "validation loss", *self._metrics.values(), "time"]
@@ -66,8 +76,7 @@ class _LiveTable:
         cells = ["".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) for row, tag in _tagged(rows)]
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
-    def _curve(self, log_file: Path) -> str:
-        run = Run(self._session.name, log_file.parent.name, log_file.parent)
+    def _curve(self, run: Run) -> str:
         figure = loss_figure(read_run_data(self._session, run))
         if figure is None:
             return ""

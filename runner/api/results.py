@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.api.keywords import Call
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from runner.report.run.page import Report as WrittenReport
     from runner.session import Session
     from runner.training.lr_finder import StageLR
+
+
+def _in_calls(session: Session, text: str) -> str:
+    """A sentence of a page whose commands are written as calls."""
+    return Call(session, "report").translate(text)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +79,7 @@ class Exploration:
         """The results in sentences, warnings first."""
         from runner.report.explore.summary import findings
 
-        return findings(self.found)
+        return [_in_calls(self.session, line) for line in findings(self.found)]
 
     @property
     def figures(self) -> Figures:
@@ -107,6 +114,7 @@ class Exploration:
 class Report:
     """The page about a run; in a notebook, the page itself."""
 
+    session: Session
     path: Path
     written: WrittenReport
 
@@ -127,7 +135,7 @@ class Report:
     @property
     def next_steps(self) -> list[str]:
         """What to try next, by what the run shows."""
-        return list(self.written.terminal.next_steps)
+        return [_in_calls(self.session, line) for line in self.written.terminal.next_steps]
 
     def to_html(self, path: str | Path) -> Path:
         """Write the page to another place; its path. Links to image files lead there only from its own place."""
@@ -188,7 +196,8 @@ class Comparison:
         """What it comes to, and why a run or a pair is not compared."""
         from runner.report.compare.page import sentences
 
-        return [*sentences(self.written.comparison), *self.written.comparison.problems]
+        comparison = self.written.comparison
+        return [_in_calls(comparison.session, line) for line in (*sentences(comparison), *comparison.problems)]
 
     @property
     def figures(self) -> Figures:

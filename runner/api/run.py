@@ -112,7 +112,7 @@ class Run(StepRun):
         from runner.api.shown import ShownFigure
 
         with self._asking():
-            return ShownFigure(worst_rows(self.session, self._read_oof(), _count(count)))
+            return ShownFigure(worst_rows(self.session, self._read_oof(), _count(count)), photographs=True)
 
     @property
     def figures(self) -> Figures:

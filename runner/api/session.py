@@ -20,6 +20,7 @@ from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.cli.options import read_notebook_options, read_predict_options, read_recipe, read_train_options
 from runner.contract import Competition
 from runner.errors import UsageError
+from runner.notebook import output_area
 from runner.options import Compute
 from runner.session import Session as StepSession
 from runner.training.run import Run as StepRun
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from runner.api.shown import ShownFigure
     from runner.contract import Recipe
+
+
+_FIRST = ("submitted", "run", "cv", "public", "private", "rank", "teams", "status")  # columns of the standings
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,20 +144,20 @@ class Session(StepSession):
 
         members = [runs] if isinstance(runs, str | StepRun) else list(runs)
         with calling(self, "ensemble", *members, **keywords) as context:
-            found = [self._find(name) for name in context.params["names"]]
-            for run in found:
-                if run.read_score() is None:
-                    run.predict()
+            found = self._find_predicted(context.params["names"])
             return Run.of(self, ensemble(self, found, name=context.params["name"]))
 
     @documented("compare")
     def compare(self, runs: Sequence[str | StepRun] | str | StepRun, **keywords: Any) -> Comparison:
-        """Runs beside the first: the difference of their scores on the same rows, recipes, times, classes, images."""
+        """Runs beside the first: the difference of their scores on the same rows, recipes, times, classes, images.
+
+        Runs that are not predicted yet are predicted first.
+        """
         from runner.report.compare.page import write_comparison
 
         members = [runs] if isinstance(runs, str | StepRun) else list(runs)
         with calling(self, "compare", *members, **keywords) as context:
-            found = [self._find(name) for name in context.params["names"]]
+            found = self._find_predicted(context.params["names"])
             return Comparison(write_comparison(self, found))
 
     @documented("check")
@@ -211,7 +215,8 @@ class Session(StepSession):
             current = find_current_standings(self.competition, entries, self.leaderboards_dir)
             correlations = find_cv_correlations(self.competition.metric, entries)
             names = [*inspect.signature(Entry).parameters, "teams"]
-            table = rows_of(map(plain_entry, entries)).reindex(columns=names)
+            columns = [*_FIRST, *(name for name in names if name not in (*_FIRST, "competition"))]
+            table = rows_of(map(plain_entry, entries)).reindex(columns=columns)
             table.attrs.update(standings=[*map(str, current)], cv_correlations=[*map(str, correlations)])
             return table
 
@@ -344,7 +349,8 @@ class Session(StepSession):
                 )
             if not isinstance(scale, int | float) or not 0.01 <= scale <= 100:
                 raise UsageError(f"scale: {scale!r:.40} is not a number from 0.01 to 100", fix="scale=0.5")
-            build_practice(self, scale=float(scale), seed=seed)
+            with output_area():
+                build_practice(self, scale=float(scale), seed=seed)
         return self
 
     def recipe(self, **keywords: Any) -> Recipe:
@@ -366,7 +372,7 @@ class Session(StepSession):
         from runner.api.shown import ShownFigure
 
         with explained(Call(self, "explore")):
-            return ShownFigure(labelled_images(self, count, label, seed))
+            return ShownFigure(labelled_images(self, count, label, seed), photographs=True)
 
     def show_views(self, tta: str = "default", *, image: str | None = None, size: int = 224) -> ShownFigure:
         """The test-time views of an image, the first labelled one or that of the id `image`."""
@@ -374,7 +380,7 @@ class Session(StepSession):
         from runner.api.shown import ShownFigure
 
         with explained(Call(self, "predict")):
-            return ShownFigure(views_of(self, tta, image, size))
+            return ShownFigure(views_of(self, tta, image, size), photographs=True)
 
     def show_augmentations(self, count: int = 12, *, image: str | None = None, size: int = 224) -> ShownFigure:
         """An image as training sees it, differently in each epoch."""
@@ -382,10 +388,18 @@ class Session(StepSession):
         from runner.api.shown import ShownFigure
 
         with explained(Call(self, "explore")):
-            return ShownFigure(augmentations_of(self, count, image, size))
+            return ShownFigure(augmentations_of(self, count, image, size), photographs=True)
 
     def _find(self, run: str | StepRun | None) -> Run:
         return Run.of(self, find_run(self.workspace, self.name, run.name if isinstance(run, StepRun) else run))
+
+    def _find_predicted(self, names: Sequence[str]) -> list[Run]:
+        """The runs of these names, predicted by now."""
+        found = [self._find(name) for name in names]
+        for run in found:
+            if run.read_score() is None:
+                run.predict()
+        return found
 
     def _find_submission(self, what: str | None) -> Path | Run:
         from runner.steps.submit import find_submission

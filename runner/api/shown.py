@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from runner.report.page.figures import ReportFigure, png_of
+from runner.report.page.figures import ReportFigure, jpeg_of, png_of
 
 FRAME_HEIGHT = 640
 
@@ -14,7 +14,7 @@ FRAME_HEIGHT = 640
 def frame(page: Path) -> str:
     """A page inside a notebook: complete, so that it is still there when its file is gone."""
     content = escape(page.read_text(encoding="utf-8"))
-    style = f"width:100%;height:{FRAME_HEIGHT}px;border:1px solid #ccc"
+    style = f"box-sizing:border-box;display:block;width:100%;height:{FRAME_HEIGHT}px;border:1px solid #ccc"
     return f'<iframe srcdoc="{content}" style="{style}" title="{escape(page.stem)}"></iframe>'
 
 
@@ -28,10 +28,13 @@ def facts(title: str, rows: Sequence[tuple[str, object]]) -> str:
 
 
 class ShownFigure:
-    """A figure that a notebook draws; `.figure` is matplotlib's, `.save(path)` writes SVG or PNG."""
+    """A figure that a notebook draws; `.figure` is matplotlib's, `.save(path)` writes SVG or PNG.
 
-    def __init__(self, figure: ReportFigure):
-        self._figure = figure
+    One of photographs is shown as JPEG: a notebook keeps what it shows.
+    """
+
+    def __init__(self, figure: ReportFigure, *, photographs: bool = False):
+        self._figure, self._photographs = figure, photographs
         self.name, self.title, self.figure = figure.name, figure.title, figure.figure
 
     def save(self, path: str | Path) -> Path:
@@ -43,8 +46,11 @@ class ShownFigure:
     def __repr__(self) -> str:
         return f"<figure: {self.title}>"
 
-    def _repr_png_(self) -> bytes:
-        return png_of(self.figure)
+    def _repr_png_(self) -> bytes | None:
+        return None if self._photographs else png_of(self.figure)
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return jpeg_of(self.figure) if self._photographs else None
 
 
 class Figures(Mapping[str, ShownFigure]):

@@ -63,4 +63,4 @@ def report(session: Session, run: Run) -> Report:
     from runner.report.run.page import write_report
 
     written = write_report(session, run)
-    return Report(written.path, written)
+    return Report(session, written.path, written)

@@ -27,6 +27,9 @@ class Score:
     def __str__(self) -> str:
         return f"{self.value:.5f} ± {self.error:.5f}"
 
+    def __repr__(self) -> str:
+        return f"<{self.metric} {self}, {self.rows:,} rows>"
+
 
 def group_codes(groups: Sequence[str]) -> NDArray[np.int64]:
     """A number for each row's group, from 0 in order of appearance; a row without a group ("") is its own."""

@@ -342,7 +342,7 @@ class StageTrainer:
         number, recipe = snapshots[-1].stage, self.fold.recipe
         fix = _with_smaller_lr(self.fold, self.stage, self.lrs[-1] / 10, from_last=False)
         if all(stage.is_regression for stage in recipe.stages[:number]):
-            fix = f"{again('--linear-probe')}, which leaves it out; or a smaller lr: `{fix}`"
+            fix = f"`{again('--linear-probe')}`, which leaves it out; or a smaller lr: `{fix}`"
         log.warning(
             f"stage {number + 1} made the network worse: validation loss {snapshots[-1].valid_loss:.4f}, and "
             f"{before[-1].valid_loss:.4f} before it\n  fix: {fix}"

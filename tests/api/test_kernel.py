@@ -62,7 +62,7 @@ def test_a_table_of_epochs_and_the_losses_stay_when_training_is_over(cells):
 
 
 def test_images_and_tables_are_drawn(cells):
-    assert any("image/png" in output.get("data", {}) for output in cells[5].outputs)
+    assert any("image/jpeg" in output.get("data", {}) for output in cells[5].outputs)
     assert "akita" in html_of(cells[6])
 
 

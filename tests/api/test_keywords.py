@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import runner
-from runner.api.keywords import Call, find_command, keyword_of, options_of
+from runner.api.keywords import _INSTEAD, Call, find_command, keyword_of, options_of
 from runner.api.session import Session
 from runner.cli.command_groups import CompetitionGroup
 from runner.contract import Solver
@@ -97,6 +97,11 @@ def test_a_wrong_keyword_or_value_is_told_with_the_call_that_is_right(session, k
     error = refused(session, **keywords)
     assert message in error.message and error.fix is not None and fix in error.fix
     assert "--" not in str(error) and "runner " not in str(error)
+
+
+def test_what_is_for_terminals_is_told_with_what_a_notebook_does(session):
+    assert refused(session, "report", figures="there").fix == _INSTEAD["figures"]
+    assert refused(session, "explore", open=True).fix == _INSTEAD["open"]
 
 
 def test_keywords_exclude_each_other_as_flags_do(session):

@@ -13,7 +13,9 @@ import pytest
 
 import runner
 from runner.api import Run, Session
-from runner.errors import DataError, RunnerError, UsageError
+from runner.api.calls import explained
+from runner.api.keywords import Call
+from runner.errors import DataError, Interrupted, RunnerError, UsageError
 from tests.competitions import SHAPES
 
 
@@ -40,7 +42,7 @@ def test_a_run_has_its_score_predictions_and_figures(first):
     assert first.confusion.to_numpy().sum() == 12 and first.confusion.index.name == "actual"
     assert set(first.per_class["class"]) == {"akita", "beagle", "collie"}
     assert list(first.log["epoch"]) == [1] and first.log["valid_loss"].notna().all()
-    assert is_png(first.top_losses(4)._repr_png_())
+    assert first.top_losses(4)._repr_jpeg_()[:3] == b"\xff\xd8\xff" and first.top_losses(4)._repr_png_() is None
     assert is_png(first.figures["loss"]._repr_png_())
     assert first.submission.is_file() and first.recipe.backbone == "test_resnet"
 
@@ -85,7 +87,7 @@ def test_the_figures_of_a_recipe_and_of_images_are_drawn(shapes_session):
         shapes_session.show_views("all", size=32),
         shapes_session.show_augmentations(3, size=32),
     ):
-        assert is_png(figure._repr_png_()) and repr(figure).startswith("<figure: ")
+        assert (figure._repr_png_() or figure._repr_jpeg_()) and repr(figure).startswith("<figure: ")
     with pytest.raises(UsageError, match="no image has the label 'poodle'"):
         shapes_session.show_images(label="poodle")
 
@@ -136,11 +138,18 @@ def test_data_that_was_downloaded_again_is_read_again(shapes_session, shapes_fol
 
 
 def test_device_and_workers_of_a_call_are_for_that_call(shapes_session):
-    from runner.api.keywords import Call
     from runner.api.work import with_compute
 
     other = with_compute(shapes_session, Call(shapes_session, "predict", (), {"workers": 2}).parse())
     assert (other.compute.workers, other.compute.device) == (2, "cpu") and shapes_session.compute.workers == 0
+
+
+def test_an_interrupted_call_says_what_is_kept(shapes_session):
+    with (
+        pytest.raises(Interrupted, match=r"^first is trained and kept; the same call goes on with it$"),
+        explained(Call(shapes_session, "train")),
+    ):
+        raise Interrupted("first is trained and kept")
 
 
 def test_calls_print_nothing(shapes_session, first, capfd):

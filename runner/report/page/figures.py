@@ -162,6 +162,14 @@ def png_of(figure: Figure, dpi: int = 110) -> bytes:
     return out.getvalue()
 
 
+def jpeg_of(figure: Figure, dpi: int = 100) -> bytes:
+    """JPEG on white, of a figure of photographs."""
+    out = io.BytesIO()
+    with matplotlib.rc_context(_STYLE), _any_script():
+        figure.savefig(out, format="jpeg", dpi=dpi, facecolor="white", pil_kwargs={"quality": 80, "optimize": True})
+    return out.getvalue()
+
+
 def _standalone(svg: str, title: str) -> str:
     ink = f"color:{INK};--line:{FAINT};--background:white;--correct:{BLUE};--error:{VERMILLION};background:white"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" style="{ink}"'
