@@ -24,9 +24,9 @@ from runner.report.run.examples import caption
 from runner.session import Session
 
 _SIDE = 160  # pixels of an image in a grid
-_COLUMNS = 6
-_INCHES = 1.6
-_LETTERS = 27  # of a line of a caption
+_WIDTH = 9.7  # inches of a grid, at most
+_SMALL, _LARGE = 1.6, 2.3  # inches of an image; the larger for long captions
+_LETTERS = 15  # of a line of a caption, in an inch
 
 Pixels = NDArray[Any]
 
@@ -96,17 +96,20 @@ def _samples(index: Index) -> Samples:
 def _grid(name: str, title: str, images: Sequence[bytes], captions: Sequence[str]) -> ReportFigure:
     decoded = [np.asarray(Image.open(io.BytesIO(image))) for image in images]
     widest = max((image.shape[1] / image.shape[0] for image in decoded), default=1.0)
-    columns = max(1, min(len(decoded), int(_COLUMNS / max(1.0, widest / 1.5))))
-    rows = max(1, math.ceil(len(decoded) / columns))
     lines = max((1 + text.count("\n") for text in captions), default=1)
+    longest = max((len(line) for text in captions for line in text.split("\n")), default=0)
+    inches = _SMALL if longest <= _LETTERS * _SMALL * max(1.0, widest) else _LARGE
+    columns = max(1, min(len(decoded), int(_WIDTH / (inches * max(1.0, widest)))))
+    rows = max(1, math.ceil(len(decoded) / columns))
     with style():
-        width, height = columns * _INCHES * max(1.0, widest), rows * (_INCHES + 0.18 * lines) + 0.1
+        width, height = columns * inches * max(1.0, widest), rows * (inches + 0.14 * lines + 0.12)
         figure = new_figure(width, height)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for each in axes:
             each.set_axis_off()
+            each.set_anchor("S")  # the room that is left is above, where captions are
         for each, image, text in zip(axes, decoded, captions, strict=False):
             each.imshow(image, cmap="gray" if image.ndim == 2 else None)
-            short = [plain_label(line, _LETTERS) for line in text.split("\n")]
+            short = [plain_label(line, int(_LETTERS * inches * max(1.0, widest))) for line in text.split("\n")]
             each.set_title("\n".join(short), fontsize=8)
     return ReportFigure(name, title, f"{title}: {'; '.join(captions)[:500]}", figure)
