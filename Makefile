@@ -11,14 +11,14 @@ MODEL ?= mobilenetv2_100
 WEIGHTS ?=
 SIZE ?= 160
 
-.PHONY: demo test test-slow lint docs bench bench-fastai peers clean
+.PHONY: demo test test-slow lint docs notebooks bench bench-fastai peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       everything on practice data: archives to a scored submission"
 	@echo "make test       the tests          make test-slow  the slow tail too"
 	@echo "make lint       ruff and mypy      make bench      the benchmarks"
-	@echo "make docs       the command reference in docs/commands.md"
+	@echo "make docs       the references in docs/        make notebooks  executes docs/notebooks, some minutes"
 	@echo "make bench-fastai FOLDER=DIR MODEL=NAME WEIGHTS=FILE   side by side with fastai (make peers: some gigabytes);"
 	@echo "                with the same words \`make bench\` does it too"
 	@echo "make clean      remove .venv and what the demo and the tests made"
@@ -68,6 +68,9 @@ docs: $(READY)
 	$(BIN)/python docs/generate_commands.py
 	$(BIN)/python docs/generate_competitions.py
 	$(BIN)/python docs/generate_python.py
+
+notebooks: $(READY)
+	$(BIN)/python docs/generate_notebooks.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(WEIGHTS),--folder $(FOLDER) --model $(MODEL) --weights $(WEIGHTS))

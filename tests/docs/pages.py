@@ -12,6 +12,7 @@ PAGES = sorted(
     [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
+        ROOT / "docs" / "notebooks" / "README.md",
         ROOT / "benchmarks" / "README.md",
         ROOT / "submissions" / "README.md",
     ]
