@@ -39,8 +39,12 @@ _INSTEAD = {
     "figures": 'what is returned has its .figures: .figures["loss"].save("loss.svg")',
     "figure": "a notebook draws what is returned; the figure's file is .path",
     "watch": "call session.standings(refresh=True) again",
+    "rename": "session.find_run(NAME).rename(NEW)",
+    "annotate": "session.find_run(NAME).annotate(TEXT)",
+    "delete": "session.find_run(NAME).delete()",
+    "yes": "a call asks nothing",
 }
-_OF_TERMINALS = {"open_browser", "rename", "annotate", "deleted", "yes", *_INSTEAD} - {"open"}
+_OF_TERMINALS = {"open_browser", "deleted", *_INSTEAD} - {"open", "delete"}
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NEAR = 0.6
