@@ -70,6 +70,9 @@ def _smaller(png: str) -> str:
 
 
 def _is_empty(output: Any) -> bool:
+    """Whether it was only a bar, or tells of how busy the machine was."""
+    if output.output_type == "stream":
+        return "data loading took" in output.text
     return output.output_type == "display_data" and output.get("data", {}).get("text/html", "x") == ""
 
 

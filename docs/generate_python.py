@@ -25,6 +25,7 @@ _INHERITED = {
     "LRSearch": ("path",),
     "Exploration": ("page",),
     "Rehearsal": ("run",),
+    "Climb": ("run", "page"),
 }
 _FIELDS = {
     "index": "The table of all images: `.train`, `.test`, `.classes`, `.targets()`.",
@@ -34,7 +35,7 @@ _FIELDS = {
     "folder": "Its files.",
     "path": "Its file.",
     "page": "The page's file.",
-    "run": "The run that was trained, in the rehearsal's own workspace.",
+    "run": "The run that it comes to.",
 }
 
 

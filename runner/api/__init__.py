@@ -2,7 +2,7 @@
 
 import warnings
 
-from runner.api.results import Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted
+from runner.api.results import Climb, Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted
 from runner.api.run import Run
 from runner.api.session import Session
 from runner.api.session import open_session as open
@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", "IProgress not found")
 
 __all__ = [
     "Board",
+    "Climb",
     "Comparison",
     "Exploration",
     "LRSearch",

@@ -330,6 +330,11 @@ class Climb:
         score = "" if best is None or best.score is None else f", {best.score:.5f} ± {best.error:.5f}"
         return f"<climb: {len(self.record.steps)} steps in {self.record.seconds / 60:.1f} minutes{score}>"
 
+    def _repr_html_(self) -> str:
+        from runner.api.shown import frame
+
+        return frame(self.page)
+
 
 @dataclass(frozen=True, repr=False)
 class Rehearsal:
