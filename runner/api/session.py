@@ -312,16 +312,22 @@ class Session(StepSession):
             inner = Session(self.competition, rehearsal_workspace(session, hiding), "practice", self.compute)
             return Rehearsal(result, Run.of(inner, done.run))
 
-    @documented("climb", without=("dry_run",))
-    def climb(self, **keywords: Any) -> Climb:
-        """The best submission within `time_budget` minutes, step by step; the same call goes on."""
-        from runner.climb.climb import ClimbOptions, climb
+    @documented("climb")
+    def climb(self, **keywords: Any) -> Climb | pd.DataFrame:
+        """The best submission within `time_budget` minutes, step by step; the same call goes on.
+
+        With `dry_run` nothing is trained: a row for each step that could be bought now, with its price and promise.
+        """
+        from runner.api.tables import rows_of
+        from runner.climb.climb import ClimbOptions, climb, plan_climb
         from runner.report.climb import write_climb_page
 
         with calling(self, "climb", **keywords) as context:
             values = context.params
             options = ClimbOptions(values["time_budget"], values["weights"], values["source"], values["new"])
             session = with_compute(self, context)
+            if values["dry_run"]:
+                return rows_of(plan_climb(session, options))
             result = climb(session, options)
             forget(self)
             run = None if result.run is None else Run.of(self, result.run)
