@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 from runner.commands import TYPED
 from runner.errors import HostError, UsageError
-from runner.remote.job import RemoteJob
+from runner.remote.job import RemoteJob, job_file
 from runner.remote.train_manifest import TrainingResult, files_of_run
 from runner.session import Session
 from runner.training.log import append_line, keep_lines, read_log
@@ -33,19 +33,30 @@ def state_of(run: Run, fold: int | None = None) -> str:
     if not run.recipe_file.exists():
         return ""
     lines = [line for line in read_log(run.log_file) if fold in (None, line["fold"])]
+    if fold is not None and not lines:
+        return ""  # others of the run may have come back since
     content = json.dumps([run.recipe_file.read_text(encoding="utf-8") if fold is None else "", lines], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def require_unchanged(session: Session, job: RemoteJob) -> None:
-    """UsageError if the run has been trained on here since it was sent."""
+    """UsageError if the run is not what it was when it was sent: trained on, renamed or deleted."""
     run = run_of(session, job)
-    if not job.is_arriving and state_of(run, job.fold) not in (job.base, ""):
+    now = state_of(run, job.fold)
+    if job.is_arriving or now == job.base:
+        return
+    if job.base and not now:
         raise UsageError(
-            f"{run.name} has been trained on here since it was sent: what the host has trained is not put over it",
+            f"{run.name} is no longer here, and the host sends only what it has trained since",
             where=run.folder,
-            fix=f"move that folder away, then: `{TYPED}`",
+            fix=f"put it back there, then: `{TYPED}`; or give it up, and delete {job_file(session, job.kind, job.run)}",
         )
+    raise UsageError(
+        f"{run.name} has been trained on here since it was sent: what the host has trained is not put over it",
+        where=run.folder,
+        fix=(f"move that folder away, then: `{TYPED}`" if not job.base else "")
+        or f"go on with it here; to give up what is on the host, delete {job_file(session, job.kind, job.run)}",
+    )
 
 
 def install(session: Session, job: RemoteJob, archive: Path, result: TrainingResult) -> Run:

@@ -318,6 +318,27 @@ def test_what_was_trained_here_meanwhile_is_not_replaced(
     assert train(empty_session, server).is_complete
 
 
+def test_a_run_that_was_deleted_meanwhile_is_not_brought_back_in_part(
+    empty_session: Session, server: KaggleServer, canned: Canned
+) -> None:
+    canned.ended = OUT_OF_TIME
+    hosted = train(empty_session, server)
+    train(empty_session, server, wait=False)
+    assert hosted.run is not None
+    shutil.rmtree(hosted.run.folder)
+    with pytest.raises(UsageError, match="first is no longer here, and the host sends only what it has trained since"):
+        train(empty_session, server)
+
+
+def test_rules_that_are_not_accepted_are_told_before_anything_is_sent(
+    empty_session: Session, server: KaggleServer, canned: Canned
+) -> None:
+    server.competitions["shapes"].rules_accepted = False
+    with pytest.raises(HostError, match="the rules of Shapes are not accepted yet"):
+        train(empty_session, server)
+    assert sent(server) == (0, 0, 0)
+
+
 def test_another_request_for_a_name_that_is_being_trained_there_is_refused(
     empty_session: Session, server: KaggleServer, canned: Canned
 ) -> None:
@@ -370,6 +391,7 @@ def test_ctrl_c_leaves_the_kernel_running_and_says_how_to_come_back(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_real_session_brings_back_the_run_that_is_trained_here(
     empty_session: Session, server: KaggleServer, trained: Trained
 ) -> None:
@@ -382,6 +404,7 @@ def test_a_real_session_brings_back_the_run_that_is_trained_here(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_run_alone_leads_from_the_download_to_a_standing_by_notebooks(
     empty_session: Session, server: KaggleServer, trained: Trained
 ) -> None:

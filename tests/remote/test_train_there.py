@@ -128,6 +128,7 @@ def test_folds_that_were_trained_in_two_sessions_are_one_run(there: There, train
         result, run = there.train(fold=fold)
         assert result.ended == DONE
         assert read_progress(run, [fold]).is_finished
+        assert state_of(run, fold) and (state_of(run, 1 - fold) == "") == (fold == 1)
     assert read_progress(run).is_finished
     assert [line["fold"] for line in map(json.loads, run.log_file.read_text().splitlines())] == [1, 0]
     path = predict(there.session, run)
@@ -224,6 +225,7 @@ def test_each_of_several_cards_gets_a_process() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_train_one_run(there: There, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = build_train_package(there.session, "first", there.training(), there.folder / "package")
     scratch = tmp_path / "scratch"

@@ -110,6 +110,7 @@ def _delete(options: GlobalOptions, session: Session, found: list[Run], yes: boo
 
 
 def _list(options: GlobalOptions, session: Session, filters: tuple[str, ...], sort: str, reverse: bool) -> None:
+    from runner.remote.job import read_jobs
     from runner.steps.runs import list_runs, next_without_runs
     from runner.steps.select_runs import select_runs
 
@@ -124,6 +125,8 @@ def _list(options: GlobalOptions, session: Session, filters: tuple[str, ...], so
         log.info(f"no run yet; next: `{next_without_runs(session)}`")
     elif not rows:
         log.info(f"none of {len(every):,} runs passes; without --filter all are listed")
+    if away := [job.name for job in read_jobs(session) if job.is_training and not job.is_done]:
+        log.info(f"on the host: {', '.join(away)}; to see how far: `{session.command('remote')}`")
 
 
 def _cells(row: RunRow) -> list[object]:
