@@ -46,7 +46,7 @@ FLOORS = (
     ("runner.report.page",),
     ("runner.report",),
     ("runner.steps",),
-    ("runner.remote",),
+    ("runner.export", "runner.remote"),
     ("runner.workflow", "runner.doctor", "runner.climb"),
     (
         "runner.cli.global_options",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from runner.api.calls import calling, explained
 from runner.api.commands import documented
 from runner.api.keywords import Call
 from runner.api.results import Report, Submitted
-from runner.api.work import predict, report, submit
+from runner.api.work import predict, report, submit, with_compute
 from runner.errors import UsageError
 from runner.session import Session as StepSession
 from runner.training.run import Run as StepRun
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.contract import Recipe
     from runner.prediction.score import Score
     from runner.report.run.data import OofPredictions, RunData
+    from runner.steps.predict_images import ImagePredictions, Images
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,12 +131,35 @@ class Run(StepRun):
         with calling(self.session, "report", self.name, **keywords):
             return report(self.session, self)
 
-    @documented("predict", without=("run",))
-    def predict(self, **keywords: Any) -> Run:
-        """Predict validation and test rows, score the first, write the submission; this run again."""
-        with calling(self.session, "predict", run=self.name, **keywords) as context:
-            predict(self.session, self, context)
-        return self
+    @overload
+    def predict(self, images: None = None, **keywords: Any) -> Run: ...
+
+    @overload
+    def predict(self, images: Images, **keywords: Any) -> pd.DataFrame: ...
+
+    @documented("predict", without=("run", "out"))
+    def predict(self, images: Images | None = None, **keywords: Any) -> Run | pd.DataFrame:
+        """Predict validation and test rows, score the first, write the submission; this run again.
+
+        With `images` (a folder, a pattern, paths, arrays, or a DataFrame with the column `path` and those that the
+        networks also read) a DataFrame of their probabilities and decisions, by the run's own views and postprocess.
+        Unreadable images are named in its `.attrs["unreadable"]` and left out.
+        """
+        if images is None:
+            with calling(self.session, "predict", run=self.name, **keywords) as context:
+                predict(self.session, self, context)
+            return self
+        from runner.api.tables import image_predictions_table
+
+        return image_predictions_table(list(self.iterate_images(images, **keywords)))
+
+    def iterate_images(self, images: Images, **keywords: Any) -> Iterator[ImagePredictions]:
+        """What `predict(images)` gives, some at a time: a million images need no more memory than a thousand."""
+        from runner.steps.predict_images import predict_any
+
+        self._predicted()
+        with calling(self.session, "predict", run=self.name, images="given", **keywords) as context:
+            yield from predict_any(with_compute(self.session, context), self, images)
 
     @documented("submit", without=("best",))
     def submit(self, **keywords: Any) -> Submitted:

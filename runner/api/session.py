@@ -126,11 +126,13 @@ class Session(StepSession):
             with live_epochs(session, plot=plot):
                 return Run.of(self, train_run(session, **values))
 
-    @documented("predict")
+    @documented("predict", without=("images", "out"))
     def predict(self, run: str | StepRun | None = None, **keywords: Any) -> Run:
         """Predict validation and test rows, score the first, write the submission; without a run, the newest."""
         with calling(self, "predict", run=run, **keywords) as context:
             found = self._find(context.params["name"])
+            if context.params["images"] is not None or context.params["out"] is not None:
+                raise UsageError("other images are predicted by a run", fix="session.find_run().predict(images)")
             predict(self, found, context)
             return found
 
@@ -256,6 +258,15 @@ class Session(StepSession):
         """The run of that name; without one, the newest that has something in it."""
         with explained(Call(self, "report")):
             return self._find(name)
+
+    @documented("export")
+    def export(self, run: str | StepRun, folder: str | Path, **keywords: Any) -> Path:
+        """A run in one folder that works without this package: networks, preprocessing, thresholds, model card."""
+        from runner.export.export import export_run
+
+        with calling(self, "export", run, folder, **keywords) as context:
+            found, target = self._find(context.params["name"]), Path(context.params["folder"]).expanduser()
+            return export_run(self, found, target, context.params["format"]).folder
 
     @documented("report")
     def report(self, run: str | StepRun | None = None, **keywords: Any) -> Report:

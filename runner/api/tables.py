@@ -14,6 +14,7 @@ from runner.explore.explore import Exploration, ImageStatistic, Quantiles
 from runner.report.page.page import Link, Table
 from runner.report.run.confusion import Confusion
 from runner.report.run.data import OofPredictions
+from runner.steps.predict_images import ImagePredictions
 
 LONG = 1 << 12  # classes of a table of all pairs
 
@@ -31,6 +32,20 @@ def joined(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
     named = [table.assign(**{column: name}) for name, table in tables.items()]
     whole = pd.concat(named, ignore_index=True)
     return whole[[column, *(each for each in whole.columns if each != column)]]
+
+
+def image_predictions_table(predictions: Sequence[ImagePredictions]) -> pd.DataFrame:
+    """A row an image: its name or number, its probabilities or numbers, and what is decided."""
+    tables = [
+        pd.DataFrame(
+            {"image": some.names, **dict(zip(some.columns, some.probabilities.T, strict=True)), **dict(some.decisions)}
+        )
+        for some in predictions
+        if some.names
+    ]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["image"])
+    table.attrs["unreadable"] = dict(each for some in predictions for each in some.unreadable)
+    return table
 
 
 def rows_of(values: Iterable[Any]) -> pd.DataFrame:

@@ -42,6 +42,7 @@ _COMPETITION: Table = {
     "runs": ("runs", "runs", "Every run: recipe, CV, public, private, rank."),
     "report": ("report", "report", "One page about a run: training, score, confusion matrix, examples."),
     "compare": ("compare", "compare", "Runs beside each other: scores on the same rows, recipes, time, classes."),
+    "export": ("export", "export", "A run in one folder that works without this package."),
     "run": ("run", "run", "All of the above in order; an interrupted run goes on."),
     "remote": ("remote", "remote", "What runs on Kaggle's machines: list, follow, fetch, cancel."),
     "rehearse": ("rehearse", "rehearse", "Everything on a part of the labelled rows, scored on the rest."),

@@ -11,7 +11,7 @@ from runner.prediction.blend import postprocess_file
 from runner.prediction.postprocess import read_tta_option
 from runner.prediction.predict import RefitModels, predict_rows
 from runner.prediction.swa import choose_models
-from runner.remote.package import weighted_models
+from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
 from runner.training.distributed import get_accelerator
 from runner.training.fold import FoldRun, load_snapshot

@@ -33,9 +33,10 @@ from runner.prediction.predict import RefitModels, predict_fold
 from runner.prediction.predictions import predictions_file
 from runner.prediction.submission import write_submission
 from runner.prediction.swa import choose_models
+from runner.prediction.weighted_models import WeightedModel
 from runner.remote.hidden_test import HiddenSession
 from runner.remote.mounted_data import find_competition, link_data
-from runner.remote.package import PACKAGE_FORMAT, Manifest, PackedModel
+from runner.remote.package import PACKAGE_FORMAT, Manifest
 from runner.remote.result import MANIFEST, RESULT, RESULT_FORMAT, SUBMISSION
 from runner.training.fold import FoldRun, worker_count
 from runner.training.folds import build_folds
@@ -168,7 +169,7 @@ class Inference:
             longest = max(longest, time.monotonic() - before)
         return members
 
-    def _predict_model(self, packed: PackedModel) -> Member:
+    def _predict_model(self, packed: WeightedModel) -> Member:
         folds, views = self._folds(packed.run), self._views(packed)
         for fold in folds:
             names = tuple(snapshot.name for snapshot in fold.read_snapshots())
@@ -177,7 +178,7 @@ class Inference:
         files = tuple(predictions_file(fold.folder, packed.model, "test") for fold in folds)
         return Member(packed.member, (), files, tuple(view.name for view in views))
 
-    def _views(self, packed: PackedModel) -> tuple[View, ...]:
+    def _views(self, packed: WeightedModel) -> tuple[View, ...]:
         """The views that the postprocess averages; the plain one alone if it averages none."""
         option = read_tta_option(postprocess_file(self._run(packed.run)))
         scored = read_scored_views(postprocess_file(self._run(self.manifest.run)))[packed.member]

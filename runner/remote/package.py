@@ -20,7 +20,7 @@ from runner.contract.recipe import FORMAT as RECIPE_FORMAT
 from runner.csv_file import write_csv
 from runner.errors import RunnerError, UsageError
 from runner.prediction.blend import postprocess_file
-from runner.prediction.postprocess import read_postprocess
+from runner.prediction.weighted_models import WeightedModel, weighted_models
 from runner.remote.archive import pack_files
 from runner.remote.result import MANIFEST
 from runner.session import Session
@@ -47,22 +47,13 @@ class Package:
 
 
 @dataclass(frozen=True)
-class PackedModel:
-    """A model with a weight in the submission, and the name that the postprocess has for it."""
-
-    member: str
-    run: str
-    model: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What package.json says about a run to predict with."""
 
     competition: str
     slug: str
     run: str  # whose postprocess is applied
-    models: tuple[PackedModel, ...]
+    models: tuple[WeightedModel, ...]
     classes: tuple[str, ...]
     columns: tuple[str, ...]  # of labelled.csv
 
@@ -95,18 +86,6 @@ def _content_digest(runs: Path) -> str:
     paths = sorted(path for name in names for path in runs.rglob(name))
     lines = [f"{path.relative_to(runs).as_posix()} {file_sha256(path)}" for path in paths]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def weighted_models(run: Run) -> tuple[PackedModel, ...]:
-    """The models with a weight in a run's submission, the heaviest first."""
-    postprocess = read_postprocess(postprocess_file(run))
-    weights = {name: weight for name, weight in zip(postprocess.members, postprocess.weights, strict=True) if weight}
-    of_one = run.name if not run.read_members() else run.read_members()[0]
-    models = []
-    for member in sorted(weights, key=lambda name: -weights[name]):
-        owner, _, model = member.rpartition(":")
-        models.append(PackedModel(member, owner or of_one, model))
-    return tuple(models)
 
 
 def stage_code(session: Session, staging: Path) -> None:
@@ -149,7 +128,7 @@ def _content_of(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _stage_runs(session: Session, run: Run, models: tuple[PackedModel, ...], runs: Path) -> None:
+def _stage_runs(session: Session, run: Run, models: tuple[WeightedModel, ...], runs: Path) -> None:
     """Copy what inference needs of each run: recipe, folds, snapshots' records, and the weights of these models."""
     copy_file(postprocess_file(run), runs / run.name / "postprocess.json")
     for name in dict.fromkeys(model.run for model in models):

@@ -219,3 +219,17 @@ def test_a_session_of_a_named_competition_reads_the_workspaces_config(tmp_path):
     (tmp_path / "runner.toml").write_text("[dog-breed.recipe]\nsed = 7\n")
     with pytest.raises(UsageError, match="'sed' is neither a flag nor a field"):
         runner.open("dog-breed", tmp_path)
+
+
+def test_a_run_predicts_other_images(shapes_session, first, tmp_path):
+    folder = shapes_session.index.data_dir / "test"
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    table = first.predict([*sorted(folder.iterdir())[:4], tmp_path / "broken.jpg"])
+    assert list(table.columns) == ["image", "akita", "beagle", "collie", "prediction"] and len(table) == 4
+    assert list(table.attrs["unreadable"]) == [str(tmp_path / "broken.jpg")]
+    assert len(first.predict(folder, workers=0)) == 21
+    assert sum(len(some.names) for some in first.iterate_images(str(folder / "*.jpg"))) == 21
+    with pytest.raises(UsageError, match="excludes"):
+        first.predict(folder, tta="all")
+    with pytest.raises(UsageError, match="predicted by a run"):
+        shapes_session.predict("first", images=folder)

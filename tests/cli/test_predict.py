@@ -352,3 +352,23 @@ def test_folds_trained_elsewhere_count_and_missing_ones_are_named(
     assert (result.code, "is left out" in result.err) == (0, False)
     assert json.loads((run / "score.json").read_text())["cv"]["rows"] == 60
     assert (workspace_dir / "submissions/shapes/one.csv").read_bytes() == complete
+
+
+def test_other_images_are_predicted_to_stdout_or_a_file(
+    workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path
+) -> None:
+    predict(cli)
+    folder = workspace_dir / "data" / "shapes" / "test"
+    printed = cli("shapes", "predict", "--images", folder)
+    assert printed.code == 0, printed.err
+    lines = printed.out.splitlines()
+    assert (lines[0], len(lines)) == ("image,akita,beagle,collie,prediction", 22)
+    out = tmp_path / "own.csv"
+    assert cli("shapes", "predict", "--images", folder / "*.jpg", "--run", run.name, "--out", out).out == f"{out}\n"
+    assert sorted(out.read_text().splitlines()) == sorted(lines)
+    result = json.loads(cli("shapes", "predict", "--images", folder, "--out", out, "--json").out)
+    assert result == {"predicted": 21, "file": str(out), "unreadable": []}
+    for words in (("--out", out), ("--images", folder, "--json"), ("--images", folder, "--tta", "all")):
+        assert cli("shapes", "predict", *words).code == 2
+    missing = cli("shapes", "predict", "--images", tmp_path / "gone")
+    assert "there is no such folder, and no file of this pattern" in missing.err

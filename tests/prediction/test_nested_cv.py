@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.contract import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MEAN_F2, ROC_AUC, Metric, map_at
+from runner.contract import (
+    ACCURACY,
+    BALANCED_ACCURACY,
+    LOG_LOSS,
+    MEAN_F2,
+    RMSE,
+    ROC_AUC,
+    Activation,
+    Block,
+    Metric,
+    Outputs,
+    map_at,
+)
 from runner.prediction.averaging import Mean, TTAMode
 from runner.prediction.calibration import Calibration, CalibrationMethod
 from runner.prediction.decisions import DecisionRule
@@ -415,3 +427,22 @@ def test_the_mean_of_members_stays_where_nothing_distinguishes_it_from_the_last(
         if gain.value > 0:
             assert cv.select_plan().ensemble is not EnsembleMethod.LAST
     assert undecided > 0
+
+
+@pytest.mark.parametrize("rows", [12, 60])
+def test_numbers_in_several_views_are_averaged_or_not(rows: int) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(size=(rows, 1))
+    ids, folds = tuple(f"row {row:02d}" for row in range(rows)), np.zeros(rows, dtype=np.int64)
+
+    def read(tta: TTAMode) -> OutOfFold:
+        noise = 0.1 if tta is TTAMode.MEAN else 1.0
+        members = (targets + noise * np.random.default_rng(1).normal(size=targets.shape))[None].astype(np.float32)
+        return OutOfFold(("a",), ids, members, targets, folds, ("",) * rows)
+
+    task = Task(RMSE, Outputs((Block(Activation.LINEAR, 1),)))
+    cv = NestedCV(read, task, tta_modes=(TTAMode.NONE, TTAMode.MEAN))
+    assert cv.select_plan().tta is TTAMode.MEAN
+    gain = cv.tta_gain()
+    assert gain is not None and gain.value > 0
+    assert cv.nested_score().score.value < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,11 @@ from runner.cli.completion import complete_runs
 from runner.cli.global_options import GlobalOptions, command
 from runner.cli.options import compute_options, predict_options, read_compute, read_predict_options
 from runner.cli.print_json import print_json
-from runner.console import log
+from runner.cli.value_types import LocalPath
+from runner.commands import again
+from runner.console import is_first_process, log
+from runner.errors import UsageError
+from runner.options import Compute
 
 
 @command("predict", all_processes=True)
@@ -21,10 +26,21 @@ from runner.console import log
     shell_complete=complete_runs,
     help="The run to predict with.  [default: the newest]",
 )
+@click.option(
+    "--images",
+    metavar="DIR|GLOB",
+    help="Predict these images instead, by the run's own views and postprocess: a CSV of probabilities and decisions.",
+)
+@click.option("--out", type=LocalPath(), metavar="FILE", help="Where to write that CSV.  [default: print it]")
 @compute_options
 @predict_options
-def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
+def predict(options: GlobalOptions, name: str | None, images: str | None, out: Path | None, **flags: Any) -> None:
     """Predict validation and test rows, score the first, write a submission from the second."""
+    if images is not None:
+        _predict_images(options, name, images, out, read_compute(flags))
+        return
+    if out is not None:
+        raise UsageError("--out is where the predictions of --images go", fix=again("--images", "DIR"))
     from runner.cli.messages import format_score, format_score_details, plain_run
     from runner.steps.predict import predict as predict_session
     from runner.steps.runs import next_command
@@ -40,3 +56,23 @@ def predict(options: GlobalOptions, name: str | None, **flags: Any) -> None:
     click.echo(format_score_details(run))
     click.echo(path)
     log.info(f"next: {next_command(session, run)}")
+
+
+def _predict_images(options: GlobalOptions, name: str | None, images: str, out: Path | None, compute: Compute) -> None:
+    """Predictions of other images, as CSV on stdout or in a file; with --json their number and the unreadable ones."""
+    from runner.steps.predict_images import write_image_predictions
+    from runner.training.run import find_run
+
+    if options.as_json and out is None:
+        raise UsageError(
+            "--json tells what was written: name the file of the predictions", fix=again("--out", "images.csv")
+        )
+    if not is_first_process():
+        return
+    session = options.session(compute)
+    result = write_image_predictions(session, find_run(session.workspace, session.name, name), images, out)
+    if options.as_json:
+        unreadable = [{"image": image, "reason": reason} for image, reason in result.unreadable]
+        print_json({"predicted": result.predicted, "file": out, "unreadable": unreadable})
+    elif out is not None:
+        click.echo(out)

@@ -1,0 +1,1 @@
+"""A run taken elsewhere: one folder with its networks, preprocessing, thresholds, and a script without this package."""
