@@ -14,7 +14,7 @@ from runner.api.commands import documented
 from runner.api.keywords import Call
 from runner.api.results import Climb, Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
 from runner.api.run import Run
-from runner.api.work import forget, predict, read_submit_options, report, submit, with_compute
+from runner.api.work import forget, predict, predict_other_images, read_submit_options, report, submit, with_compute
 from runner.cli.commands.train import plan_run, train_run, train_there
 from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.cli.options import read_notebook_options, read_predict_options, read_recipe, read_train_options
@@ -126,13 +126,18 @@ class Session(StepSession):
             with live_epochs(session, plot=plot):
                 return Run.of(self, train_run(session, **values))
 
-    @documented("predict", without=("images", "out"))
+    @documented("predict")
     def predict(self, run: str | StepRun | None = None, **keywords: Any) -> Run:
         """Predict validation and test rows, score the first, write the submission; without a run, the newest."""
         with calling(self, "predict", run=run, **keywords) as context:
             found = self._find(context.params["name"])
-            if context.params["images"] is not None or context.params["out"] is not None:
-                raise UsageError("other images are predicted by a run", fix="session.find_run().predict(images)")
+            images, out = context.params["images"], context.params["out"]
+            if images is not None:
+                return predict_other_images(with_compute(self, context), found, images, out)  # type: ignore[no-any-return]
+            if out is not None:
+                raise UsageError(
+                    "out is where the predictions of images go", fix="session.predict(run, images=..., out=...)"
+                )
             predict(self, found, context)
             return found
 
@@ -265,7 +270,7 @@ class Session(StepSession):
         from runner.export.export import export_run
 
         with calling(self, "export", run, folder, **keywords) as context:
-            found, target = self._find(context.params["name"]), Path(context.params["folder"]).expanduser()
+            found, target = self._find(context.params["name"]), Path(context.params["target"]).expanduser()
             return export_run(self, found, target, context.params["format"]).folder
 
     @documented("report")

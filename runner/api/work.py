@@ -45,6 +45,17 @@ def predict(session: Session, run: Run, context: click.Context) -> Path:
     return predict_run(with_compute(session, context), run, read_predict_options(context.params))
 
 
+def predict_other_images(session: Session, run: Run, images: str, out: Path | None) -> Any:
+    """A DataFrame of the predictions of a folder or pattern of images; the path of the file, if one is named."""
+    from runner.api.tables import image_predictions_table
+    from runner.steps.predict_images import predict_any, write_image_predictions
+
+    if out is None:
+        return image_predictions_table(list(predict_any(session, run, images)))
+    write_image_predictions(session, run, images, out)
+    return out
+
+
 def submit(session: Session, what: Path | Run, context: click.Context) -> Submitted:
     """The submission of a file or a run."""
     from runner.remote.route import submit_file_or_notebook

@@ -128,16 +128,26 @@ def _tags(decision: dict[str, Any], predictions: NDArray[Any]) -> NDArray[np.boo
 
 
 def _view(settings: dict[str, Any], size: dict[str, Any], view: dict[str, Any], path: str | Path) -> NDArray[Any]:
-    image = _reduced(settings, size, _read(settings, size, path))
-    height, width = image.shape[:2]
-    if view["pad_to_square"]:
-        square = _padded(image)
-    else:
-        side = max(1, round(min(height, width) / view["zoom"]))
-        top, left = int((height - side) * view["y"]), int((width - side) * view["x"])
-        square = image[top : top + side, left : left + side]
-    turned = np.rot90(_resized(settings, square, size["size"]), view["rot90"])
+    part = _part(settings, view, _reduced(settings, size, _read(settings, size, path)))
+    turned = np.rot90(_resized(settings, part, size["size"]), view["rot90"])
     return np.ascontiguousarray(turned[:, ::-1] if view["hflip"] else turned)
+
+
+def _part(settings: dict[str, Any], view: dict[str, Any], image: NDArray[Any]) -> NDArray[Any]:
+    """The part of an image that a view shows, in the image's own resolution."""
+    if view["pad_to_square"]:
+        return _padded(image)
+    if settings["resize"] == "pad":
+        if view["zoom"] == 1:
+            return image
+        image = _padded(image)
+    height, width = image.shape[:2]
+    if settings["resize"] == "squash":
+        rows, columns = max(1, round(height / view["zoom"])), max(1, round(width / view["zoom"]))
+    else:
+        rows = columns = max(1, round(min(height, width) / view["zoom"]))
+    top, left = int((height - rows) * view["y"]), int((width - columns) * view["x"])
+    return image[top : top + rows, left : left + columns]
 
 
 def _read(settings: dict[str, Any], size: dict[str, Any], path: str | Path) -> NDArray[Any]:
@@ -168,23 +178,26 @@ def _reduced(settings: dict[str, Any], size: dict[str, Any], image: NDArray[Any]
 
 
 def _resized(settings: dict[str, Any], image: NDArray[Any], size: int) -> NDArray[Any]:
+    """The image as a square of this size: cropped, squashed or padded."""
+    if settings["resize"] == "pad":
+        image = _padded(image, cv2.BORDER_REFLECT_101 if settings["padding"] == "reflect" else cv2.BORDER_REPLICATE)
     height, width = image.shape[:2]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(image[top : top + side, left : left + side])
-    if side == size:
-        return square
+    if settings["resize"] != "squash":
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
+    if image.shape[:2] == (size, size):
+        return image
     smooth = cv2.INTER_AREA if side > 1.6 * size else cv2.INTER_CUBIC if side > size else cv2.INTER_LINEAR
     how = cv2.INTER_NEAREST if settings["nearest"] else smooth
-    return _with_bands(cv2.resize(square, (size, size), interpolation=how))
+    return _with_bands(cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=how))
 
 
-def _padded(image: NDArray[Any]) -> NDArray[Any]:
+def _padded(image: NDArray[Any], border: int = cv2.BORDER_REFLECT_101) -> NDArray[Any]:
     height, width = image.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    borders = (top, side - height - top, left, side - width - left)
-    return _with_bands(cv2.copyMakeBorder(image, *borders, cv2.BORDER_REFLECT_101))
+    return _with_bands(cv2.copyMakeBorder(image, top, side - height - top, left, side - width - left, border))
 
 
 def _with_bands(image: Any) -> NDArray[Any]:

@@ -45,6 +45,8 @@ def export_settings(loaded: LoadedRun, layout: Layout) -> dict[str, Any]:
         "depth": layout.depth,
         "is_rgb": layout.is_rgb,
         "nearest": preset.geometric_only,
+        "resize": preset.resize.value,
+        "padding": preset.padding.value,
         "tabular": list(loaded.competition.tabular),
         "decision": _decision(loaded),
     }

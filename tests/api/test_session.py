@@ -231,5 +231,8 @@ def test_a_run_predicts_other_images(shapes_session, first, tmp_path):
     assert sum(len(some.names) for some in first.iterate_images(str(folder / "*.jpg"))) == 21
     with pytest.raises(UsageError, match="excludes"):
         first.predict(folder, tta="all")
-    with pytest.raises(UsageError, match="predicted by a run"):
-        shapes_session.predict("first", images=folder)
+    assert len(shapes_session.predict("first", images=folder)) == 21
+    assert shapes_session.predict("first", images=folder, out=tmp_path / "out.csv").read_text().count("\n") == 22
+    with pytest.raises(UsageError, match="out is where"):
+        shapes_session.predict("first", out=tmp_path / "other.csv")
+    assert (shapes_session.export("first", tmp_path / "exported") / "model.pt").is_file()

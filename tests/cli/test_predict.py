@@ -372,3 +372,14 @@ def test_other_images_are_predicted_to_stdout_or_a_file(
         assert cli("shapes", "predict", *words).code == 2
     missing = cli("shapes", "predict", "--images", tmp_path / "gone")
     assert "there is no such folder, and no file of this pattern" in missing.err
+
+
+def test_a_run_is_exported(workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path) -> None:
+    predict(cli)
+    result = cli("shapes", "export", run.name, tmp_path / "out")
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[0] == "README.md, export.json, images.py, model.pt, predict.py"
+    assert "from the run's own, on 16 test images" in result.out
+    again = cli("shapes", "export", run.name, tmp_path / "out", "--json")
+    assert again.code == 2
+    assert "there is something of this name already" in again.out

@@ -19,14 +19,18 @@ from runner.contract import (
     BINARY_LOG_LOSS,
     MEAN_F2,
     QWK,
+    RADAR,
     RMSE,
+    SIDE_ON,
     Binary,
     Competition,
     Labels,
     Metric,
     Multilabel,
     Ordinal,
+    Preset,
     Regression,
+    Resize,
 )
 from runner.contract.recipe import Stage, TrainMode
 from runner.errors import RunnerError, UsageError
@@ -34,6 +38,7 @@ from runner.export import images as exported_images
 from runner.export.export import TOLERANCE, export_run
 from runner.export.settings import export_settings
 from runner.images.layout import RGB
+from runner.images.views import all_views
 from runner.options import Compute, PredictOptions
 from runner.prediction.loaded_models import load_run
 from runner.prediction.other_images import find_images, read_batches
@@ -43,7 +48,7 @@ from runner.steps.predict_images import predict_images
 from runner.steps.train import train
 from runner.training.run import Run
 from runner.workspace import Workspace
-from tests.builders import BREEDS, start_run, write_csv
+from tests.builders import BREEDS, random_image, start_run, write_csv, write_image
 from tests.competitions import SHAPES
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
@@ -151,14 +156,21 @@ def test_every_kind_of_labels_is_exported_with_its_decisions(
         assert exported_images.decide(settings, predictions) == list(found.decisions[0][1])
 
 
-def test_images_are_read_as_in_training(shapes: tuple[Session, Run]) -> None:
+@pytest.mark.parametrize(
+    "preset", [SIDE_ON, *(replace(SIDE_ON, resize=resize) for resize in (Resize.SQUASH, Resize.PAD)), RADAR]
+)
+def test_images_are_read_as_in_training(preset: Preset, shapes: tuple[Session, Run], tmp_path: Path) -> None:
     session, run = shapes
     loaded = load_run(session, run)
+    views = all_views(preset)
+    models = tuple(replace(model, views=views) for model in loaded.models)
+    other = Session(replace(SHAPES, preset=preset), session.workspace)
+    loaded = replace(loaded, session=other, models=models)
     settings = export_settings(loaded, RGB)
-    path = str(sorted((session.index.data_dir / "test").iterdir())[3])
-    batch = next(iter(read_batches([path], loaded.inputs, SHAPES.preset, RGB, 1)))
-    for (size, _), views in zip(loaded.inputs, exported_images.read_inputs(settings, path), strict=True):
-        np.testing.assert_array_equal(views, batch.images[size][0])
+    path = str(write_image(tmp_path / "large.jpg", random_image(3, 150, 90)))
+    batch = next(iter(read_batches([path], loaded.inputs, preset, RGB, 1)))
+    for (size, _), found in zip(loaded.inputs, exported_images.read_inputs(settings, path), strict=True):
+        np.testing.assert_array_equal(found, batch.images[size][0])
 
 
 def test_what_cannot_be_exported_is_told(shapes: tuple[Session, Run], tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.out_of_fold import oof_targets
 from runner.prediction.postprocess import read_postprocess, write_postprocess
 from runner.prediction.submission import check_submission
+from runner.prediction.weighted_models import weighted_models
 from runner.remote import infer
-from runner.remote.package import build_package, weighted_models
+from runner.remote.package import build_package
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.steps.predict import predict

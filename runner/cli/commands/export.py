@@ -16,7 +16,7 @@ _FORMATS = ("torchscript", "onnx", "timm")
 
 @command("export")
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
-@click.argument("folder", metavar="DIR", type=LocalPath())
+@click.argument("target", metavar="DIR", type=LocalPath())
 @click.option(
     "--format",
     "format",
@@ -25,7 +25,7 @@ _FORMATS = ("torchscript", "onnx", "timm")
     show_default=True,
     help="One module of torch; one of ONNX (pip install 'competition-runner[export]'); or weights of timm's models.",
 )
-def export(options: GlobalOptions, name: str, folder: Path, format: str) -> None:
+def export(options: GlobalOptions, name: str, target: Path, format: str) -> None:
     """A run in one folder that works without this package: networks, classes, preprocessing, thresholds, model card.
 
     Its predictions are compared with the run's own on test images before it is written.
@@ -34,7 +34,7 @@ def export(options: GlobalOptions, name: str, folder: Path, format: str) -> None
     from runner.training.run import find_run
 
     session = options.session()
-    made = export_run(session, find_run(session.workspace, session.name, name), folder.expanduser(), format)
+    made = export_run(session, find_run(session.workspace, session.name, name), target.expanduser(), format)
     if options.as_json:
         print_json(made)
         return
