@@ -70,8 +70,8 @@ def select_runs(
     Best, newest, longest and largest come first, rows without a value last. A UsageError if no row has such a field.
     """
     conditions = [_Filter.of(text) for text in filters]
-    for condition in conditions:
-        _check_field(condition, rows)
+    for at, condition in enumerate(conditions):
+        _check_field(condition, rows, [*filters[:at], *filters[at + 1 :]])
     chosen = [row for row in rows if all(_passes(row, condition) for condition in conditions)]
     return _sorted(chosen, metric, sort, reverse)
 
@@ -91,14 +91,16 @@ def _sorted(rows: Sequence[RunRow], metric: Metric, sort: str, reverse: bool) ->
     return [*ordered, *missing]
 
 
-def _check_field(condition: _Filter, rows: Sequence[RunRow]) -> None:
-    """A UsageError with the nearest name if no row has the field."""
+def _check_field(condition: _Filter, rows: Sequence[RunRow], others: Sequence[str]) -> None:
+    """A UsageError with the nearest name if no row has the field; `others` are the filters beside it."""
     if not condition.field or not rows or _paths(condition.field, rows):
         return
     known = [*COLUMNS, *dict.fromkeys(path for row in rows for path in row.fields)]
     near = did_you_mean(condition.field, [*known, *(path.rpartition(".")[2] for path in known)])
     name = near.removeprefix("did you mean '").removesuffix("'?")
-    fix = again("--filter", f"{name}{condition.test}{condition.value}") if name else "a column, or a field of a recipe"
+    corrected = [f"{name}{condition.test}{condition.value}", *others]
+    flags = [word for text in corrected for word in ("--filter", text)]
+    fix = again(*flags) if name else "a column, or a field of a recipe"
     raise UsageError(
         f"no run has {condition.field!r} to filter by; columns are {', '.join(dict.fromkeys(COLUMNS.values()))}",
         fix=fix,

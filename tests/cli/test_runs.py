@@ -101,10 +101,10 @@ def test_runs_are_filtered_by_columns_recipe_fields_and_words(
 
 @pytest.mark.usefixtures("session")
 def test_a_filter_of_an_unknown_field_names_the_nearest(cli: Runner) -> None:
-    result = cli("shapes", "runs", "--filter", "drop_out=0.1")
+    result = cli("shapes", "runs", "--filter", "seed=1", "--filter", "drop_out=0.1")
     assert result.code == 2
     assert "no run has 'drop_out' to filter by" in result.err
-    assert "fix: runner shapes runs --filter dropout=0.1" in result.err
+    assert "fix: runner shapes runs --filter dropout=0.1 --filter seed=1" in result.err
 
 
 @pytest.mark.usefixtures("session")

@@ -250,7 +250,10 @@ def _caption(pair: Pair, row: int) -> tuple[str, ...]:
 
 def _lines(oof: OofPredictions, row: int) -> tuple[str, ...]:
     """The actual label without its probability, then what is predicted."""
-    actual, *others = caption(oof, row)
+    lines = caption(oof, row)
+    if oof.is_multilabel and not (lines and lines[0].startswith("actual")):
+        lines = ("actual: none", *lines)
+    actual, *others = lines
     if not (oof.is_multilabel or oof.is_numbers or oof.is_binary or oof.by_target):
         label = oof.labels_and_predictions[0][row]
         actual = f"actual: {oof.classes[int(label)]}"
