@@ -60,15 +60,22 @@ def observed_classes(labels: Labels, rows: Iterable[IndexRow]) -> tuple[str, ...
 
 
 def check_labels(
-    labels: Labels, declared: tuple[str, ...] | None, rows: Sequence[IndexRow], problems: ProblemList
+    labels: Labels,
+    declared: tuple[str, ...] | None,
+    rows: Sequence[IndexRow],
+    problems: ProblemList,
+    sample_file: str = "the sample submission",
 ) -> None:
-    """Add a problem for every label that is not a class, and for labels that leave nothing to learn."""
+    """Add a problem for every label that is not a class, and for labels that leave nothing to learn.
+
+    `sample_file` is the name of the file whose header declares the classes, if neither labels nor competition do.
+    """
     if isinstance(labels, Binary):
         _check_binary(rows, problems)
     elif isinstance(labels, Regression) or (isinstance(labels, Multiclass) and labels.soft):
         pass  # numbers are no names
     elif declared:
-        _check_declared(labels, declared, rows, problems)
+        _check_declared(labels, declared, rows, problems, sample_file)
         _warn_unobserved(labels, declared, rows, problems)
     else:
         _check_typos(labels, rows, problems)
@@ -82,11 +89,13 @@ def _check_binary(rows: Iterable[IndexRow], problems: ProblemList) -> None:
             problems.error("label not 0 or 1", message, file=row.file, line=row.line, fix="write 0 or 1")
 
 
-def _check_declared(labels: Labels, declared: tuple[str, ...], rows: Iterable[IndexRow], problems: ProblemList) -> None:
+def _check_declared(
+    labels: Labels, declared: tuple[str, ...], rows: Iterable[IndexRow], problems: ProblemList, sample_file: str
+) -> None:
     multilabel = isinstance(labels, Multilabel)
     noun = "tag" if multilabel else "class"
     listed = multilabel or bool(getattr(labels, "classes", None))
-    source = "the names in the competition file" if listed else "the sample submission's columns"
+    source = "the names in the competition file" if listed else f"the columns of {sample_file}"
     unknown = {name for row in rows for name in names_of(labels, row.label)}.difference(declared)
     for number, (row, name) in enumerate(_rows_with(unknown, labels, rows)):
         message = f"the {noun} {quote(name)} of {row.id!r} is not among {source}"

@@ -120,7 +120,8 @@ def _classes(
     declared = declared_classes(labels, columns, sample.columns)
     # Without a sample submission the classes are not known, and that is an error already.
     if sample.columns or not isinstance(labels, Multiclass):
-        check_labels(labels, declared, train, problems)
+        sample_file = next((row.file for row in sample.rows), "the sample submission")
+        check_labels(labels, declared, train, problems, sample_file)
     return declared or observed_classes(labels, train)
 
 

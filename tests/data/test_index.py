@@ -462,7 +462,7 @@ def test_a_class_that_the_sample_lacks_is_an_error_with_a_guess(dog: Path) -> No
     edit(dog / "labels.csv", "c,beagle", "c,Beagel")
     error = only_error(DOG, dog)
     assert (error.kind, error.place) == ("unknown class", "labels.csv:4")
-    assert error.message == "the class 'Beagel' of 'c' is not among the sample submission's columns"
+    assert error.message == "the class 'Beagel' of 'c' is not among the columns of sample_submission.csv"
     assert error.fix and error.fix.startswith("did you mean 'beagle'?")
 
 
@@ -805,7 +805,7 @@ def test_all_errors_are_listed_at_once(dog: Path) -> None:
         "    sample_submission.csv:2: 'z' has no image test/z.jpg\n"
         "      fix: runner dog-breed download --force\n"
         "- unknown class: 1\n"
-        "    labels.csv:3: the class 'boxxer' of 'b' is not among the sample submission's columns\n"
+        "    labels.csv:3: the class 'boxxer' of 'b' is not among the columns of sample_submission.csv\n"
         "      fix: did you mean 'boxer'? correct the label, or: `runner dog-breed download --force`\n"
         f"  where: {dog}\n"
         "  fix: fix what is listed, then: `...`"
