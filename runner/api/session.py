@@ -112,8 +112,8 @@ class Session(StepSession):
 
         A notebook shows a table of epochs while it trains, with `plot` the losses too. With `dry_run` nothing is
         trained, and a `TrainingPlan` is returned: the recipe, the epochs, and the minutes and memory to expect.
-        With `on` it is trained on Kaggle's machines, and comes back; with `no_wait` too it is an error to have no run
-        yet, and `remote` lists it.
+        With `on` it is trained on Kaggle's machines, and comes back; with `no_wait` an error says that it is still
+        there, and `remote("follow")` brings it.
         """
         from runner.api.live import live_epochs
 
