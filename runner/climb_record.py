@@ -90,6 +90,7 @@ class ClimbRecord:
 
     data: str = ""  # a digest of the data that it is about
     prefix: str = "climb"  # of the names of its runs
+    folds: int = 0  # of its runs; 0: a holdout
     candidates: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     speeds: dict[str, Speed] = field(default_factory=dict)  # by candidate

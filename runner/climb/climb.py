@@ -13,7 +13,15 @@ from pathlib import Path
 from runner.climb.candidates import Candidate, find_candidates
 from runner.climb.clock import Clock
 from runner.climb.plan import Offer, Situation, all_offers, choose, features_recipe, unfrozen_recipe
-from runner.climb.prices import Amounts, Prices, amounts_of, corrected, corrected_training, measure_speed
+from runner.climb.prices import (
+    Amounts,
+    Prices,
+    amounts_of,
+    corrected,
+    corrected_training,
+    measure_speed,
+    rough_head_seconds,
+)
 from runner.climb_record import (
     ClimbRecord,
     Decision,
@@ -52,7 +60,8 @@ from runner.training.request import data_digest
 from runner.training.run import Run, existing_run, find_run, find_runs
 
 _FOLDS = 5
-_MOST_ROWS_FOR_FOLDS = 30_000  # with more, a holdout has rows enough, and a regression a fold takes minutes
+_MOST_ROWS_FOR_FOLDS = 30_000  # with more, a holdout has rows enough
+_HEADS_SHARE = 0.1  # of the time that the regressions of all folds may take in one step
 _MEASURED_SIZE = 128
 _MEASURE_SECONDS = 20.0  # kept for measuring another network
 _PARTIAL = (StepKind.UNFROZEN, StepKind.LONGER)  # steps that train one fold at first
@@ -97,7 +106,8 @@ def plan_climb(session: Session, options: ClimbOptions) -> list[Offer]:
     """What could be bought first or next, the most promising first, with its price; only speeds are measured."""
     if not is_downloaded(session):
         download(session, options.source)
-    record = ClimbRecord() if options.new else read_climb(session.workspace, session.name) or ClimbRecord()
+    known = None if options.new else read_climb(session.workspace, session.name)
+    record = known or _new_record(session, data_digest(session.index), 60 * options.minutes)
     climber = Climber(session, options, record, Clock(60 * options.minutes, record.seconds), writes=False)
     return climber.plan()
 
@@ -110,19 +120,23 @@ def _locked(session: Session, options: ClimbOptions) -> AbstractContextManager[N
 
 def _begun(session: Session, options: ClimbOptions) -> ClimbRecord:
     """The record to go on with, or a new one."""
-    data, prefix = data_digest(session.index), _free_prefix(session)
+    seconds = 60 * options.minutes
     known = None if options.new else read_climb(session.workspace, session.name)
-    if known is None:
-        record = ClimbRecord(data=data, prefix=prefix)
-    elif known.data != data:
-        log.warning("the data has changed since the last climb: a new one is begun")
-        record = ClimbRecord(data=data, prefix=prefix)
+    data = data_digest(session.index)
+    if known is None or known.data != data:
+        if known is not None:
+            log.warning("the data has changed since the last climb: a new one is begun")
+        record = _new_record(session, data, seconds)
     else:
         record = replace(known, seconds=known.seconds + _unrecorded_seconds(session, known.pending))
         spent = record.seconds / 60
         log.info(f"going on with the climb after {len(record.steps)} steps and {spent:.1f} minutes")
     write_climb(session.workspace, session.name, record)
     return record
+
+
+def _new_record(session: Session, data: str, seconds: float) -> ClimbRecord:
+    return ClimbRecord(data=data, prefix=_free_prefix(session), folds=_fold_count(session, seconds))
 
 
 def _free_prefix(session: Session) -> str:
@@ -157,8 +171,7 @@ class Climber:
         self._nested: tuple[tuple[str, ...], NestedPredictions] | None = None  # of the last ensemble, by its runs
         self._errors: list[RunnerError] = []
         get_accelerator(session.compute)
-        self.folds = _fold_count(session)
-        self.amounts: Amounts = amounts_of(session, self.folds or 1)
+        self.amounts: Amounts = amounts_of(session, record.folds or 1)
         self.candidates = find_candidates(session, options.weights)
 
     # The whole.
@@ -169,7 +182,7 @@ class Climber:
         try:
             with self.clock.interrupting():
                 reason = self._climb()
-        except (KeyboardInterrupt, Interrupted):
+        except KeyboardInterrupt:
             if not self.clock.has_rung:
                 self._put_down()
                 raise self._interrupted() from None
@@ -295,10 +308,6 @@ class Climber:
             step = self._do(offer, candidate, began)
         except InUseError:
             raise
-        except Interrupted:
-            if self.clock.has_rung:
-                self._stop(offer, time.monotonic() - began)
-            raise
         except KeyboardInterrupt:
             if self.clock.has_rung:
                 self._stop(offer, time.monotonic() - began)
@@ -341,7 +350,7 @@ class Climber:
         return run
 
     def _recipe(self, offer: Offer, candidate: Candidate) -> Recipe:
-        recipe = replace(candidate.recipe, folds=self.folds)
+        recipe = replace(candidate.recipe, folds=self.record.folds or None)
         if offer.kind in (StepKind.FEATURES, StepKind.LARGER):
             return features_recipe(recipe, offer.size)
         return unfrozen_recipe(recipe, offer.size, offer.epochs)
@@ -350,7 +359,11 @@ class Climber:
         """The step with its decision; the ensemble with its run is written unless it is left out."""
         if not before:
             return self._with_ensemble(replace(step, decision=Decision.FIRST), after)
-        compared = self._compare(step, before, after, run)
+        others = [each for each in before if each.name != run.name] if step.kind is StepKind.FOLDS else before
+        if not others:
+            why = "more rows to be scored on, and a mean of networks"
+            return self._with_ensemble(replace(step, decision=Decision.SAME, why=why), after)
+        compared = self._compare(others, after)
         gain = compared.gain
         step = replace(step, gain=gain.value, gain_error=gain.error, share=_share(self.session, compared))
         if gain.exceeds_standard_error:
@@ -365,10 +378,9 @@ class Climber:
         decision = Decision.WORSE if is_worse else Decision.SAME
         return self._with_ensemble(replace(step, decision=decision, why="it stays a candidate"), after)
 
-    def _compare(self, step: Step, before: Sequence[Run], after: Sequence[Run], run: Run) -> PairedDifference:
-        """The gain of the step on the rows that its run has predicted."""
-        first = [each for each in before if each.name != run.name] if step.kind is StepKind.FOLDS else before
-        rows = common_rows(self._nested_of(first or before), self._nested_of(after, is_new=True))
+    def _compare(self, before: Sequence[Run], after: Sequence[Run]) -> PairedDifference:
+        """The gain of the second ensemble over the first, on the rows that both have predicted."""
+        rows = common_rows(self._nested_of(before), self._nested_of(after, is_new=True))
         return paired_difference(self.session.competition, rows)
 
     def _nested_of(self, runs: Sequence[Run], *, is_new: bool = False) -> NestedPredictions:
@@ -468,15 +480,15 @@ def _result(session: Session, record: ClimbRecord, reason: str) -> ClimbResult:
     return ClimbResult(record, run, reason)
 
 
-def _fold_count(session: Session) -> int | None:
-    """The folds of the climb's runs: those of the shared split or of the recipe; None for one holdout."""
+def _fold_count(session: Session, seconds: float) -> int:
+    """The folds of a new climb's runs: of the shared split, else of the recipe, else five if heads are cheap; or 0."""
     if session.folds_file.exists():
         count = read_folds(session.folds_file, competition=session.name).count
         if count > 1:
             return count
-    declared = session.competition.recipe.folds
-    rows = len(session.index.train)
-    return declared or (_FOLDS if rows <= _MOST_ROWS_FOR_FOLDS else None)
+    declared, rows = session.competition.recipe.folds, len(session.index.train)
+    heads = _FOLDS * rough_head_seconds(rows, len(session.index.classes))
+    return declared or (_FOLDS if heads <= _HEADS_SHARE * seconds and rows <= _MOST_ROWS_FOR_FOLDS else 0)
 
 
 def _share(session: Session, compared: PairedDifference) -> float:

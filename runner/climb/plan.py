@@ -123,6 +123,8 @@ def first_size(situation: Situation, network: Network) -> int:
     """The largest size, up to that of the pretraining, whose features are a small part of the time."""
     if network.has_fixed_size:
         return network.native_size
+    if network.recipe.from_scratch:
+        return network.recipe.stages[0].size  # there is no pretraining that likes another one
     most = network.native_size
     sizes = [size for size in sorted({*SIZES, most}) if 64 <= size <= most] or [most]
     price = situation.prices.features
@@ -229,14 +231,24 @@ def _unfrozen(situation: Situation) -> Iterator[Offer]:
     network = next((each for each in situation.measured if each.key == best.candidate), None)
     if network is None:
         return
-    size, epochs = _unfrozen_size(situation, network, best.size)
+    stopped = _stopped(record, network.key)
+    size, epochs = _unfrozen_size(situation, network, best.size) if stopped is None else (stopped.size, stopped.epochs)
     if epochs < 1 or record.has_tried(StepKind.UNFROZEN, network.key, size):
         return
     share = _UNFROZEN_BASE + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
     why = f"the head alone has {best.loss:.0%} of the loss of guessing" if best.loss else "the images may be unlike"
     what = f"{network.name}, {size} px, unfrozen x{epochs}, one fold"
     seconds = situation.prices.unfrozen(network.key, size, epochs)
-    yield Offer(StepKind.UNFROZEN, network.key, size, what, seconds, share, why, epochs)
+    if stopped is not None:  # what is trained of it is kept
+        seconds = max(seconds - 60 * stopped.minutes, situation.prices.epoch(network.key, size))
+    run = stopped.run if stopped is not None else ""
+    yield Offer(StepKind.UNFROZEN, network.key, size, what, seconds, share, why, epochs, run)
+
+
+def _stopped(record: ClimbRecord, candidate: str) -> Step | None:
+    """The last step if it was an unfrozen stage of this backbone that the end of the time put down."""
+    stopped = [step for step in record.steps if step.decision is Decision.STOPPED][-1:]
+    return next((step for step in stopped if (step.kind, step.candidate) == (StepKind.UNFROZEN, candidate)), None)
 
 
 def _unfrozen_size(situation: Situation, network: Network, best: int) -> tuple[int, int]:

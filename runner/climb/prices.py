@@ -67,7 +67,7 @@ class Prices:
         speeds = self.record.speeds
         known = [speed.head for name, speed in speeds.items() if speed.head is not None and name != candidate]
         own = speeds[candidate].head
-        rough = _ROUGHLY * regression_seconds(self.amounts.rows, 1, _WIDTH * self.amounts.columns)
+        rough = rough_head_seconds(self.amounts.rows, self.amounts.columns)
         return own if own is not None else max(known, default=rough)
 
     def epoch(self, candidate: str, size: int) -> float:
@@ -95,6 +95,11 @@ class Prices:
     def _has_features(self, candidate: str, size: int) -> bool:
         steps = self.record.of(StepKind.FEATURES, StepKind.LARGER)
         return any((step.candidate, step.size) == (candidate, size) for step in steps)
+
+
+def rough_head_seconds(rows: int, columns: int) -> float:
+    """About how long the regression of one fold takes, before one is measured."""
+    return _ROUGHLY * regression_seconds(rows, 1, _WIDTH * columns)
 
 
 def megapixels(size: int) -> float:

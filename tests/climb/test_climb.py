@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import runner
 from competitions import load
 from runner.cli import run_command
 from runner.climb import climb as climb_module
 from runner.climb.climb import ClimbOptions, climb
-from runner.climb_record import Decision, StepKind, read_climb, write_climb
+from runner.climb_record import Decision, StepKind, climb_file, read_climb, write_climb
 from runner.contract import (
     MEAN_F2,
     RMSE,
@@ -111,6 +112,7 @@ def test_the_gain_of_a_step_is_the_difference_of_the_scores_on_the_same_rows(ses
     assert second.gain_error is not None and second.gain_error >= 0
 
 
+@pytest.mark.slow
 def test_a_climb_goes_on_and_counts_the_time_that_was_spent(session: Session, weights_dir: Path) -> None:
     before = read_climb(session.workspace, session.name)
     assert before is not None
@@ -172,6 +174,7 @@ def test_a_step_that_fails_is_noted_and_the_climb_goes_on(session: Session, weig
     assert result.run is not None
 
 
+@pytest.mark.slow
 def test_other_data_begins_a_new_climb_with_runs_of_other_names(session: Session, weights_dir: Path) -> None:
     record = read_climb(session.workspace, session.name)
     assert record is not None
@@ -192,6 +195,40 @@ def test_the_page_shows_each_step_and_the_score_by_minutes(session: Session) -> 
     assert "nested cross-validation" in page
 
 
+def test_a_climb_is_a_call_of_a_session(session: Session, weights_dir: Path) -> None:
+    opened = runner.open(replace(SHAPES, recipe=RECIPE), session.workspace.root, device="cpu", workers=0)
+    found = opened.climb(time_budget=0.01, weights=[weights_dir])
+    assert found.run.name == read_climb(session.workspace, session.name).best.ensemble
+    assert found.steps["decision"].iloc[0] == "first"
+    assert repr(found).startswith("<climb: 4 steps in ")
+    offers = opened.climb(time_budget=600, weights=[weights_dir], dry_run=True)
+    assert {"what", "share", "why"} <= set(offers) and (offers["seconds"] > 0).all()
+
+
+def test_a_dry_run_prints_prices_and_takes_no_step(
+    session: Session, weights_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = climb_file(session.workspace, session.name).read_bytes()
+    words = ["--workspace", str(session.workspace.root), "--json", "shapes", "climb", "--weights", str(weights_dir)]
+    assert run_command([*words, "--dry-run", "--time-budget", "600", "--device", "cpu", "--workers", "0"]) == 0
+    offers = json.loads(capsys.readouterr().out)
+    assert {offer["kind"] for offer in offers} >= {"larger size"}
+    assert all(offer["seconds"] > 0 and offer["what"] and offer["why"] for offer in offers)
+    assert climb_file(session.workspace, session.name).read_bytes() == before
+
+
+def test_a_network_without_weights_is_trained_from_scratch(workspace_folder: Path, shapes_folder: Path) -> None:
+    recipe = replace(RECIPE, stages=(Stage(32, TrainMode.UNFROZEN, cycle_len=1),), pretrained=False)
+    session = session_of(workspace_folder, replace(SHAPES, recipe=recipe))
+    with scripted([StepKind.UNFROZEN, StepKind.FOLDS]):
+        result = climb(session, ClimbOptions(60, source=shapes_folder))
+    first, folds = result.record.steps
+    assert [(step.kind, step.size) for step in (first, folds)] == [(StepKind.UNFROZEN, 32), (StepKind.FOLDS, 32)]
+    assert (first.decision, first.rows, folds.rows) == (Decision.FIRST, 30, 60)
+    assert folds.run == first.run
+    assert folds.gain is None  # there is nothing else to compare with
+
+
 SCORES: dict[str, tuple[Competition, Metric]] = {
     "numbers": (competition_of(Regression(csv="labels.csv", id="id", label="target"), RMSE), RMSE),
     "two classes": (competition_of(Binary(csv="labels.csv", id="id", label="target"), ROC_AUC), ROC_AUC),
@@ -199,7 +236,9 @@ SCORES: dict[str, tuple[Competition, Metric]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["numbers", pytest.param("two classes", marks=pytest.mark.slow), "tags"])
+@pytest.mark.parametrize(
+    "kind", ["numbers", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("two classes", "tags"))]
+)
 def test_every_kind_of_labels_climbs(kind: str, workspace_folder: Path, shapes_folder: Path, weights_dir: Path) -> None:
     competition, metric = SCORES[kind]
     source = relabelled(shapes_folder, workspace_folder.parent / "source", kind)

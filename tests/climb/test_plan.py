@@ -125,6 +125,14 @@ def test_a_step_that_the_end_of_the_time_stopped_is_offered_again_and_a_failed_o
     assert candidates == [{"large"}, set()]
 
 
+def test_an_unfrozen_stage_that_the_end_of_the_time_stopped_is_gone_on_with():
+    stopped = features("small", 128, number=2, kind=StepKind.UNFROZEN, decision=Decision.STOPPED, ensemble="", epochs=3)
+    here = situation(features("small", 160), stopped, left=3000)
+    offer = offer_of(here, StepKind.UNFROZEN)
+    assert (offer.size, offer.epochs, offer.run) == (128, 3, stopped.run)
+    assert offer.seconds < here.prices.unfrozen("small", 128, 3)
+
+
 def test_a_network_from_scratch_is_trained_and_has_no_features():
     scratch = replace(RECIPE, pretrained=False)
     offers = all_offers(situation(names=("small",), recipe=scratch))
