@@ -189,8 +189,18 @@ def _explain_flag(error: click.NoSuchOption, invocation: Invocation, path: str, 
             f"{path.split()[-1]} has no flag {typed}: it is one of {', '.join(elsewhere)}", path, all_flags
         )
     near = [meant] if meant in known else difflib.get_close_matches(long, known, n=1, cutoff=_NEAR_FLAG)
-    fix = _typed_with(invocation, typed, near[0]) if near and len(typed) > _LETTER else None
+    suggests = near and len(typed) > _LETTER and not _lacks_value(invocation, typed, near[0])
+    fix = _typed_with(invocation, typed, near[0]) if suggests else None
     return ShownError(f"there is no flag {typed}", path, fix or all_flags)
+
+
+def _lacks_value(invocation: Invocation, typed: str, meant: str) -> bool:
+    """Whether the flag that may be meant takes a value, and none follows: another one is meant, or it is not done."""
+    takes_value = any(meant in option.opts and not option.is_flag for option in invocation.options)
+    at = next((number for number, word in enumerate(invocation.words) if names([word], typed)), None)
+    if not takes_value or at is None or "=" in invocation.words[at]:
+        return False
+    return at + 1 == len(invocation.words) or invocation.words[at + 1].startswith("--")
 
 
 def _typed_flag(error: click.NoSuchOption, invocation: Invocation) -> tuple[str, str]:
