@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.contract import Preset
-from runner.data.image_names import is_image
+from runner.data.image_names import is_image, parts_of, stack_name
 from runner.errors import DataError, UsageError
 from runner.images.cached import TargetSize, open_cached_images, reduce_image
 from runner.images.layout import Layout, with_channel_axis
@@ -127,15 +127,18 @@ class _Reader:
         name = str(image) if is_file else str(number)
         try:
             values = {
-                size: self._read_file(Path(name).absolute(), size) if is_file else self._fitted(name, image, size)
+                size: self._read_file(name, size) if is_file else self._fitted(name, image, size)
                 for size, _ in self._inputs
             }
             return number, name, {size: self._transforms[size](pixels, number) for size, pixels in values.items()}
         except DataError as error:
             return number, name, error
 
-    def _read_file(self, path: Path, size: int) -> NDArray[Any]:
-        return open_cached_images(Path(path.anchor), [str(path)], self._preset, size, None, self._layout)[0]
+    def _read_file(self, name: str, size: int) -> NDArray[Any]:
+        paths = [Path(part).absolute() for part in parts_of(name)]  # an image of several files has a plus between them
+        return open_cached_images(
+            Path(paths[0].anchor), [stack_name([*map(str, paths)])], self._preset, size, None, self._layout
+        )[0]
 
     def _fitted(self, name: str, image: Any, size: int) -> NDArray[Any]:
         """An array, or an image of Pillow's, as a file with these values would be read."""

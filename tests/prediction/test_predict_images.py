@@ -15,7 +15,8 @@ from PIL import Image
 from runner.contract import Binary, Multilabel, Ordinal, Regression
 from runner.contract.recipe import Stage, TrainMode
 from runner.errors import DataError, UsageError
-from runner.images.layout import RGB
+from runner.images.layout import RGB, Layout
+from runner.images.views import PLAIN
 from runner.options import Compute, PredictOptions
 from runner.prediction.loaded_models import load_run
 from runner.prediction.other_images import find_images, read_batches
@@ -27,7 +28,7 @@ from runner.steps.predict_images import decisions, predict_any, predict_images, 
 from runner.steps.train import train
 from runner.training.run import Run
 from runner.workspace import Workspace
-from tests.builders import random_image, start_run
+from tests.builders import random_image, start_run, write_image
 from tests.competitions import SHAPES, write_plugin
 
 TINY = replace(SHAPES.recipe, stages=(Stage(32, TrainMode.UNFROZEN, cycles=2, cycle_len=1),), folds=2)
@@ -176,3 +177,20 @@ def test_competitions_with_columns_need_a_table(session: Session, run: Run) -> N
 def test_each_kind_of_labels_is_decided(labels, classes, values, expected) -> None:  # type: ignore[no-untyped-def]
     predicted = Predicted(np.array(values, float), np.array(values, float))
     assert list(decisions(labels, classes, predicted)) == expected
+
+
+def test_an_image_of_several_files_is_named_by_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = random_image()[..., 0]
+    for name in ("red.png", "green.png"):
+        write_image(tmp_path / name, grey)
+    monkeypatch.chdir(tmp_path)
+    names = [
+        "red.png + green.png",
+        f"{tmp_path / 'red.png'} + {tmp_path / 'green.png'}",
+        "red.png + gone.png",
+        "red.png",
+    ]
+    batch = next(iter(read_batches(names, [(24, (PLAIN,))], SHAPES.preset, Layout(2), 1)))
+    assert batch.names == tuple(names[:2])
+    assert batch.images[24].shape == (2, 1, 24, 24, 2)
+    assert [name for name, _ in batch.unreadable] == names[2:]
