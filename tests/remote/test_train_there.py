@@ -14,6 +14,7 @@ import timm
 from safetensors.torch import save_file
 
 from runner.contract import Recipe
+from runner.contract.recipe import linear_probe
 from runner.errors import DataError
 from runner.options import Deadline, TrainOptions
 from runner.remote import train_session, worker
@@ -252,3 +253,16 @@ def test_a_training_that_takes_too_long_is_ended_and_what_is_there_is_saved(
     assert train_session.main(scratch, there.root, package.digest, {"seconds": 0}) == 0
     result = read_record(there.root / "working" / RESULT, TrainingResult, format=RESULT_FORMAT)
     assert (result.ended, result.files) == (OUT_OF_TIME, ())
+
+
+@pytest.mark.slow
+def test_a_run_that_is_refitted_in_seconds_comes_back_with_its_refit(there: There) -> None:
+    recipe = linear_probe(replace(there.recipe, folds=None))
+    result, run = there.train(training=Training(recipe, refit=True))
+    assert (result.ended, result.error) == (DONE, "")
+    refitted = find_run(there.session.workspace, "shapes", "first-all")
+    assert [run_status(there.session, each) for each in (run, refitted)] == [("predicted", "")] * 2
+    assert there.session.submission_file("first-all").exists()
+    # What `run` calls next finds both finished.
+    assert refit(there.session, run).name == "first-all"
+    assert predict(there.session, refitted) == there.session.submission_file("first-all")
