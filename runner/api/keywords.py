@@ -11,6 +11,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -28,7 +29,7 @@ from runner.cli.show_error import explain
 from runner.cli.value_types import LocalPath
 from runner.commands import TYPED, split_commands
 from runner.contract.backbone_args import write_argument
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 from runner.session import Session
 from runner.training.run import Run
 
@@ -147,7 +148,8 @@ class Call:
         else:
             self._check_run(value)
             text = _text(value)
-            yield f"{name}={Path(text).expanduser() if isinstance(option.type, LocalPath | click.Path) else text}"
+            is_at_home = text.startswith("~") and isinstance(option.type, LocalPath | click.Path)
+            yield f"{name}={Path(text).expanduser() if is_at_home else text}"
 
     def _check_run(self, value: Any) -> None:
         if isinstance(value, Run):
@@ -199,6 +201,8 @@ class Call:
         rest = _without_globals(words, self.session)
         if words[-2:] == ["demo", self.session.name] and self.session.host_name == "practice":
             return "session.make_practice_data()"
+        if rest and rest[0] in _ROOT_CALLS:
+            return root_call(rest)
         if rest is None or len(rest) < 2 or rest[0] != self.session.name or rest[1] not in CompetitionGroup.table:
             return _completed(self.session, command)
         method = method_of(rest[1])
@@ -274,9 +278,41 @@ def in_words(text: str) -> str:
     return _FLAG.sub(lambda match: _keyword_of_any(match[0]), text)
 
 
+# The calls over all competitions, by command.
+_ROOT_CALLS = {"list": "competitions", "doctor": "doctor", "board": "board", "demo": "demo"}
+
+
+def root_call(words: Sequence[str]) -> str:
+    """A command over all competitions as a call."""
+    command, *names = (word for word in words if not word.startswith("-"))
+    arguments = [repr(name) for name in names[:1]] if command in ("doctor", "demo") else []
+    return f"runner.{_ROOT_CALLS[command]}({', '.join([*arguments, *(['all=True'] if command == 'list' else [])])})"
+
+
+@contextmanager
+def told_without_session() -> Iterator[None]:
+    """Errors of a call that has no session yet, with calls in the place of commands and keywords in that of flags."""
+    try:
+        yield
+    except RunnerError as error:
+        error.message, error.fix = _without_session(error.message), error.fix and _without_session(error.fix)
+        error.args = (str(error),)
+        raise
+
+
+def _without_session(text: str) -> str:
+    parts = []
+    for part in split_commands(text):
+        words = part.text.split()[1:] if part.is_command else []
+        parts.append(root_call(words) if words and words[0] in _ROOT_CALLS else in_words(part.text))
+    return "".join(parts)
+
+
 @cache
 def _keyword_of_any(flag: str) -> str:
-    """How a call writes a flag of any command; flags of other programs, and global ones, stay."""
+    """How a call writes a flag of any command; flags of other programs stay."""
+    if flag in ("--workspace", "--host"):
+        return flag.removeprefix("--")
     for name in CompetitionGroup.table:
         for keyword, option in options_of(find_command(name)).items():
             if flag in option.opts:

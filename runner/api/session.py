@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from runner.api.calls import calling, explained
 from runner.api.commands import documented
-from runner.api.keywords import Call
+from runner.api.keywords import Call, told_without_session
 from runner.api.results import Climb, Comparison, Exploration, LRSearch, Rehearsal, Report, Submitted, titled_curves
 from runner.api.run import Run
 from runner.api.work import forget, predict, predict_other_images, read_submit_options, report, submit, with_compute
+from runner.cli.commands.find_lr import UNUSED
 from runner.cli.commands.train import plan_run, train_run, train_there
+from runner.cli.flag_conflicts import check_unused
 from runner.cli.global_options import HOSTS, GlobalOptions
 from runner.cli.options import read_notebook_options, read_predict_options, read_recipe, read_train_options
 from runner.contract import Competition
 from runner.errors import UsageError
 from runner.notebook import output_area
-from runner.options import Compute
 from runner.session import Session as StepSession
 from runner.training.run import Run as StepRun
 from runner.training.run import find_run, find_runs
@@ -99,6 +100,7 @@ class Session(StepSession):
         from runner.steps.find_lr import find_lr
 
         with calling(self, "find-lr", **keywords) as context:
+            check_unused(UNUSED)
             values = context.params
             session = with_compute(self, context)
             found = tuple(find_lr(session, read_recipe(session, values), read_train_options(values)))
@@ -453,7 +455,7 @@ def open_session(
     workspace: str | os.PathLike[str] | None = None,
     *,
     host: str = "kaggle",
-    device: str = "auto",
+    device: str | None = None,
     workers: int | None = None,
 ) -> Session:
     """A session of a competition, by its name or as a value that is defined in a cell.
@@ -461,20 +463,29 @@ def open_session(
     The workspace is a folder; without one, RUNNER_WORKSPACE, else the current folder. The host is "kaggle" or
     "practice". Device and workers hold for every call that names no others.
     """
-    from competitions import load
-
     if host not in HOSTS:
         raise UsageError(f"there is no host {host!r}", fix=f"one of: {', '.join(HOSTS)}")
-    base = Workspace.at(workspace)
+    with told_without_session():
+        session = _opened(competition, Workspace.at(workspace), host)
+    given = {name: value for name, value in (("device", device), ("workers", workers)) if value is not None}
+    try:
+        with calling(session, "predict", **given) as context:
+            return with_compute(session, context)
+    except UsageError as error:
+        fix = error.fix and error.fix.replace("session.predict(", f"runner.open({session.name!r}, ")
+        raise UsageError(error.message, fix=fix) from None
+
+
+def _opened(competition: str | Competition, workspace: Workspace, host: str) -> Session:
+    from competitions import load
+
     if isinstance(competition, Competition):
         found = replace(competition, name=competition.name or competition.slug)
-    else:
-        found = load(_name(str(competition), base), base.plugins_dir)
-    session = Session(found, base.for_host(host), host)
-    if not isinstance(competition, Competition):
-        session = GlobalOptions(folder=str(base.root)).configured(session)
-    with calling(session, "predict", device=device, workers=workers) as context:
-        return replace(session, compute=replace(with_compute(session, context).compute, compile=Compute().compile))
+        return Session(found, workspace.for_host(host), host)
+    if not isinstance(competition, str):
+        raise UsageError(f"{competition!r:.80} is neither a competition's name nor a Competition", fix="`runner list`")
+    found = load(_name(competition, workspace), workspace.plugins_dir)
+    return GlobalOptions(folder=str(workspace.root)).configured(Session(found, workspace.for_host(host), host))
 
 
 def _name(word: str, workspace: Workspace) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,11 +17,13 @@ from runner.session import Session
 if TYPE_CHECKING:
     from runner.training.run import Run
 
+AnySession = TypeVar("AnySession", bound=Session)
+
 _COMPUTE = {"device": "device", "workers": "workers", "cache_gb": "cache_bytes", "compile": "compile"}
 _READ_ONCE = ("index", "host", "submission_format")
 
 
-def with_compute(session: Session, context: click.Context) -> Session:
+def with_compute(session: AnySession, context: click.Context) -> AnySession:
     """The session with the device and workers that a call names; what it has read already is not read again."""
     given = [field for name, field in _COMPUTE.items() if name in context.params and was_given(context, name)]
     if not given:

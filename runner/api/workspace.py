@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.api.keywords import told_without_session
 from runner.api.run import Run
 from runner.api.session import Session, open_session
 from runner.cli.commands.list import overviews
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Folder = str | os.PathLike[str] | None
 
 
+@told_without_session()
 def competitions(workspace: Folder = None, *, all: bool = False) -> pd.DataFrame:
     """A row for each competition that is used here, with `all` for every known one: its data, runs and best scores."""
     from runner.api.tables import rows_of
@@ -48,6 +50,7 @@ class Board:
         return frame(self.path)
 
 
+@told_without_session()
 def board(workspace: Folder = None) -> Board:
     """The page over every run and submission of every competition in the workspace."""
     from runner.report.board import board_file, read_history, write_board
@@ -58,6 +61,7 @@ def board(workspace: Folder = None) -> Board:
     return Board(write_board(histories, board_file(base)))
 
 
+@told_without_session()
 def doctor(competition: str | None = None, workspace: Folder = None, *, host: str = "kaggle") -> pd.DataFrame:
     """A row for each check of account, data and machine, with what fixes it."""
     from competitions import load
@@ -72,6 +76,7 @@ def doctor(competition: str | None = None, workspace: Folder = None, *, host: st
     return table
 
 
+@told_without_session()
 def demo(competition: str = "dog-breed", workspace: Folder = None, *, notebooks: bool = False) -> Run:
     """Everything on practice data, graded on a practice leaderboard; the run that was submitted."""
     from runner.api.live import live_epochs
@@ -115,6 +120,7 @@ class NewFile:
         return f"<{self.made.path}: {self.made.training_images:,} training images, {self.made.classes:,} classes>"
 
 
+@told_without_session()
 def new(
     slug: str,
     source: str | Path | None = None,

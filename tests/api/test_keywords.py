@@ -99,6 +99,14 @@ def test_a_wrong_keyword_or_value_is_told_with_the_call_that_is_right(session, k
     assert "--" not in str(error) and "runner " not in str(error)
 
 
+def test_an_address_is_no_path(session):
+    assert "is an address" in refused(session, "download", "https://example.com/dogs.zip").message
+
+
+def test_a_keyword_that_the_finder_has_no_use_for_is_refused(session):
+    assert refused(session, "find_lr", epochs=3).fix == "session.find_lr()"
+
+
 def test_what_is_for_terminals_is_told_with_what_a_notebook_does(session):
     assert refused(session, "report", figures="there").fix == _INSTEAD["figures"]
     assert refused(session, "explore", open=True).fix == _INSTEAD["open"]
@@ -128,7 +136,8 @@ def test_commands_in_messages_are_written_as_calls(session):
 def test_a_command_of_another_competition_or_place_stays_a_command(session):
     call = Call(session, "train")
     folder = session.workspace.root
-    assert call.as_call("runner list") == f"runner --workspace {folder} list"
+    assert call.as_call("runner list") == "runner.competitions(all=True)"
+    assert call.as_call("runner demo planet") == "runner.demo('planet')"
     assert call.as_call("runner planet download") == f"runner --workspace {folder} planet download"
     elsewhere = "runner --workspace /elsewhere shapes train"
     assert call.as_call(elsewhere) == elsewhere
@@ -148,3 +157,9 @@ def test_a_competition_is_opened_by_name_slug_or_value(tmp_path):
         runner.open("dog-breed", tmp_path, host="kagle")
     with pytest.raises(UsageError, match="workers"):
         runner.open("dog-breed", tmp_path, workers=-1)
+    with pytest.raises(UsageError, match="device: 'gpu' is called cuda here") as caught:
+        runner.open("dog-breed", tmp_path, device="gpu")
+    assert caught.value.fix == "runner.open('dog-breed', device='cuda')"
+    with pytest.raises(UsageError, match="None is neither") as caught:
+        runner.open(None, tmp_path)
+    assert caught.value.fix == "runner.competitions(all=True)"

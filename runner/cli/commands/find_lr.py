@@ -16,6 +16,9 @@ from runner.commands import again
 from runner.console import is_first_process
 from runner.errors import UsageError
 
+# Flags of a recipe that say how long or where is trained: the finder trains nothing.
+UNUSED = ("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track")
+
 
 @command("find-lr", all_processes=True)
 @recipe_options
@@ -27,7 +30,7 @@ def find_lr(options: GlobalOptions, figure: Path | None, **flags: Any) -> None:
     from runner.steps.find_lr import find_lr as find_session_lr
     from runner.training.lr_finder import describe
 
-    check_unused(("--only-fold", "--engine", "--epochs", "--epochs-scale", "--time-budget", "--track"))
+    check_unused(UNUSED)
     if figure is not None and figure.suffix.lower() not in (".svg", ".png"):
         fix = again("--figure", figure.with_suffix(".svg"))
         raise UsageError(f"a figure is an SVG or a PNG, not {figure.suffix or 'a file without a suffix'}", fix=fix)
