@@ -391,7 +391,11 @@ def climbs(
             write_subset(folder, source, rows, seed)
             words = ("--time-budget", minutes, "--weights", weights.resolve(), "--from", source, "--device", "cpu")
             told = json.loads(run_runner(workspace, competition, "climb", *words, "--json"))
-            last = [step for step in told["steps"] if step["score"] is not None][-1]
+            scored = [step for step in told["steps"] if step["score"] is not None]
+            if not scored:
+                print(f"{seed:>6}  no step ended in {minutes:g} minutes: more --minutes", flush=True)
+                continue
+            last = scored[-1]
             hidden = hidden_scores(folder, Path(told["submission"]))
             value, error = float(hidden.mean()), float(hidden.std(ddof=1) / np.sqrt(len(hidden)))
             difference, of_difference = value - last["score"], float(np.hypot(error, last["error"]))
@@ -404,6 +408,8 @@ def climbs(
             figures = "".join(f"{text:>18}" for text in columns)
             spent = told["seconds"] / 60
             print(f"{seed:>6}{len(told['steps']):>7}{spent:>9.1f}{figures}{paired:>22}  {runs}", flush=True)
+    if not differences:
+        return
     mean = float(np.mean([difference for difference, _ in differences]))
     error = float(np.sqrt(np.mean([error**2 for _, error in differences]) / len(differences)))
     claim("hidden score minus told score of climbs", f"{mean:+.4f} ± {error:.4f}", "within 2", abs(mean) <= 2 * error)
