@@ -62,7 +62,7 @@ def test_one_process_runs_each_step_itself() -> None:
     assert main_process_first(lambda: 4) == 4
 
 
-@pytest.mark.parametrize(("gpu", "cores", "workers"), [(False, 16, 2), (True, 16, 8), (True, 4, 4), (False, 1, 1)])
+@pytest.mark.parametrize(("gpu", "cores", "workers"), [(False, 16, 2), (True, 16, 16), (True, 4, 4), (False, 1, 1)])
 def test_default_workers_depend_on_cores_and_gpu(
     gpu: bool, cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
