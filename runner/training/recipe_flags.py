@@ -85,18 +85,18 @@ def _has_flags(recipe: Recipe, declared: Recipe) -> bool:
         or (declared.folds and not recipe.folds)
         or not _can_be_typed(recipe)
         or _without_flags(recipe) != _without_flags(declared)
+        or (recipe.head != declared.head and not recipe.from_run)  # which brings the head of the other run
         or bool(_declared_args(recipe, declared).keys() - recipe.backbone_args.keys())
         or (drops_start and recipe.pretrained and recipe.backbone == declared.backbone)
     )
 
 
 def _without_flags(recipe: Recipe) -> tuple[object, ...]:
-    """What no flag changes of the loss, the regularization, the optimizer and the head."""
+    """What no flag changes of the loss, the regularization and the optimizer."""
     return (
         replace(recipe.loss, label_smoothing=0.0),
         replace(recipe.regularize, ema=0.0),
         replace(recipe.optimizer, accumulate=1),
-        None if recipe.from_run else recipe.head,  # the head is then that of the other run
         recipe.grad_checkpointing,
     )
 

@@ -161,6 +161,8 @@ def test_predictions_are_usable_without_the_weights(run: Path, cli: Runner, monk
 def test_cached_features_give_the_predictions_of_the_network(
     workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Features are in single precision, as are then the images that the network sees.
+    monkeypatch.setattr("runner.training.distributed.cpu_has_bf16", lambda: False)
     run = workspace_dir / "runs" / "heads" / "head"
     predict(cli, "--snapshots", 2, name="heads")
     quick = read_view_predictions(run / "fold-0" / "snapshot-2.test.npz")

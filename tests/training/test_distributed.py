@@ -171,7 +171,8 @@ def test_one_process_alone_writes_and_logs(two: Launched) -> None:
     assert all(path.startswith("cache/shapes/features/") and "1-of-2" in path for path in shards)
     assert "runs/shapes/tiny/log.jsonl" in two.recorded("written", 0)
     assert "submissions/shapes/tiny.csv" in two.recorded("written", 0)
-    assert len(list((two.workspace / "cache" / "shapes" / "features").iterdir())) == 1
+    # Of the labelled images, and of the test images for the first snapshot.
+    assert len(list((two.workspace / "cache" / "shapes" / "features").iterdir())) == 2
     assert [line.split(":")[0] for line in two.out.splitlines()][:2] == ["tiny", "tiny"]
     assert two.out.count("tiny: CV log loss") == 1
     assert two.err.count("32 px, unfrozen") == 1

@@ -152,11 +152,11 @@ def test_two_runs_that_need_a_split_share_the_one_that_is_made_first(
         return write_split(*arguments)
 
     monkeypatch.setitem(folds_module.ensure_split.__globals__, "write_split", counted)
-    threads = [threading.Thread(target=lambda: folds_module._shared_folds(session, short)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: folds_module.shared_folds(session, short)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert made == [1]
     split(session, SplitPlan(folds=4))
-    assert folds_module._shared_folds(session, short).count == 4
+    assert folds_module.shared_folds(session, short).count == 4
