@@ -57,8 +57,9 @@ def _digest(path: Path, workspace: Path) -> str:
         content = _page(path.read_text(encoding="utf-8")).encode()
     elif path.suffix in _TEXT:
         text = plain_text(path.read_text(encoding="utf-8", errors="replace"), workspace)
-        # Two submissions of one second may change places, and epochs of folds that are trained side by side.
-        is_sorted = path.name in ("ledger.csv", "log.jsonl")
+        # Two submissions of one second may change places, and epochs of folds that are trained side by side. Which row
+        # is in which fold does not depend on the order of the lines.
+        is_sorted = path.name in ("ledger.csv", "log.jsonl", "folds.csv")
         content = ("".join(sorted(text.splitlines())) if is_sorted else text).encode()
     else:
         content = path.read_bytes()

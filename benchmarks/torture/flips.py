@@ -34,7 +34,7 @@ class Scenario:
 
 _TIME_OF_DAY = re.compile(r"(?<![\d:])\d{2}:\d{2}(?![\d:])")
 _SLOW = re.compile(r"warning: [^\n]*data loading took[^\n]*\n(?:    [^\n]*\n)*  fix: [^\n]*\n(?:    [^\n]*\n)*")
-_LOST_LINE = "a line is missing"  # as `damage` calls it
+_LOST_LINE, _LOST_END = "a line is missing", "the end is missing"  # as `damage` calls it
 _RUN = f"runs/{NAME}/a"
 _RUNS = f"runs/{NAME}/rehearsal-*"
 _SUBMISSION = f"practice/submissions/{NAME}/a.csv"
@@ -233,8 +233,12 @@ def run(trial: Trial) -> None:
     way = damage(path, trial.random)
     trial.outcome.title = f"{scenario.name}: {name}, {way}"
     trial.outcome.hit = True
-    # A line taken out of the ledger cannot be told from one that was never written: docs/promises.md says so.
-    said = path.name == "ledger.csv" and way == _LOST_LINE
+    # Lines taken out of the ledger or a log cannot be told from ones that were never written: docs/promises.md says so.
+    said = (path.name, way) in (
+        ("ledger.csv", _LOST_LINE),
+        ("log.jsonl", _LOST_LINE),
+        ("log.jsonl", _LOST_END),
+    )
     for words, expected in zip(scenario.calls, read_json(trial.prepared / f"{scenario.name}.json"), strict=True):
         ended = trial.runner(*words)
         output = _comparable(ended.output, trial.folder)
