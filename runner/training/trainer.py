@@ -21,6 +21,7 @@ from runner.commands import again
 from runner.console import log
 from runner.contract import Stage, TrainMode
 from runner.contract.default_decisions import scored_values
+from runner.contract.recipe import linear_probe
 from runner.contract.targets import are_class_numbers
 from runner.errors import TrainingError
 from runner.options import TrainOptions
@@ -341,8 +342,10 @@ class StageTrainer:
             return
         number, recipe = snapshots[-1].stage, self.fold.recipe
         fix = _with_smaller_lr(self.fold, self.stage, self.lrs[-1] / 10, from_last=False)
-        if all(stage.is_regression for stage in recipe.stages[:number]):
-            fix = f"`{again('--linear-probe')}`, which leaves it out; or a smaller lr: `{fix}`"
+        words = train_words(self.fold.session, self.fold.run, linear_probe(recipe))
+        if words and all(stage.is_regression for stage in recipe.stages[:number]):
+            probe = self.fold.session.command(*words)
+            fix = f"`{probe}`, which leaves it out; or a smaller lr: `{fix}`"
         log.warning(
             f"stage {number + 1} made the network worse: validation loss {snapshots[-1].valid_loss:.4f}, and "
             f"{before[-1].valid_loss:.4f} before it\n  fix: {fix}"

@@ -50,6 +50,7 @@ def tiny_dog_breed(tmp_path: Path, shapes_folder: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_dog_breed")
 def test_the_search_runs_and_its_honest_score_is_of_rows_that_chose_nothing() -> None:
     namespace: dict[str, Any] = {}

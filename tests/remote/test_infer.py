@@ -140,6 +140,7 @@ def test_the_package_is_the_same_bytes_every_time(trained: Trained, package: Pac
     assert build_package(trained.session, trained.run, tmp_path).digest == package.digest
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_runs_is_predicted_as_here(session: Session, shapes_folder: Path, tmp_path: Path) -> None:
     second = train(session, replace(session.competition.recipe, seed=7), name="second")
     predict(session, second)

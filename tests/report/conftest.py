@@ -92,7 +92,11 @@ def browser() -> Iterator[Browser]:
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    with pytest.MonkeyPatch.context() as patch:
+        # Whichever test is the first to ask for the browser: its driver is on this machine, behind no proxy.
+        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        patch.setenv("no_proxy", "localhost,127.0.0.1")
+        chrome = webdriver.Chrome(options=options, service=Service(driver))
     # A script has 30 seconds by default, which beside other tests a machine of two cores may need to begin it.
     chrome.set_script_timeout(_PATIENCE)
     chrome.set_page_load_timeout(_PATIENCE)

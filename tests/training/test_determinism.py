@@ -72,6 +72,7 @@ def test_the_global_generator_changes_no_snapshot(
     assert train(make_fold(tmp_path, recipe)) == expected
 
 
+@pytest.mark.slow
 def test_cached_features_change_no_snapshot(
     make_fold: MakeFold, recipe: Recipe, expected: list[bytes], tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_the_validation_loss_is_plain_whatever_the_training_loss(trained: FoldRu
     assert line["valid_loss"] > 0.5 * line["prior_loss"]
 
 
+@pytest.mark.slow
 def test_the_lr_finder_takes_the_same_steps_and_leaves_everything_as_it_was(
     make_fold: Callable[..., FoldRun], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

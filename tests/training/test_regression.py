@@ -23,6 +23,7 @@ from runner.training.log import read_log
 from runner.training.regression import STRENGTHS, Regression, Samples, standardised
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
+from tests.builders import start_run
 
 MakeFold = Callable[..., FoldRun]
 ROWS, WIDTH = 120, 12
@@ -160,7 +161,9 @@ def test_a_stage_that_makes_it_worse_is_told_with_what_to_try(
     make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = (Stage(24, TrainMode.FEATURES), Stage(24, TrainMode.UNFROZEN, lr_scale=30.0))
-    train_fold(make_fold(tmp_path, replace(tiny_recipe, stages=stages)))
+    fold = make_fold(tmp_path, replace(tiny_recipe, stages=stages))
+    start_run(fold.session.workspace, fold.session.name, fold.recipe, fold.run.name)
+    train_fold(fold)
     warning = capsys.readouterr().err.partition("warning: stage 2 made the network worse")[2]
     assert "--linear-probe" in warning
     assert "--lr" in warning
