@@ -23,7 +23,7 @@ _END_SECONDS = 4.0  # kept for the ensemble's files, beside its measured time
 _LEAST_SHARE = 0.003  # of the score that is left: less is not worth a step
 
 # The share of the score left to gain that a step promises before anything is known. Measured on photographs of ten
-# breeds, on cats and dogs, and on small pictures of ten kinds of things.
+# breeds, on cats and dogs, and on small images of ten kinds of things.
 _PRIORS = {
     StepKind.LARGER: 0.10,
     StepKind.FEATURES: 0.15,
