@@ -47,7 +47,7 @@ FLOORS = (
     ("runner.report",),
     ("runner.steps",),
     ("runner.export", "runner.remote"),
-    ("runner.workflow", "runner.doctor", "runner.climb"),
+    ("runner.workflow", "runner.checks", "runner.climb"),
     (
         "runner.cli.global_options",
         "runner.cli.checked_command",

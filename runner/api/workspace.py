@@ -66,7 +66,7 @@ def doctor(competition: str | None = None, workspace: Folder = None, *, host: st
     """A row for each check of account, data and machine, with what fixes it."""
     from competitions import load
     from runner.api.tables import rows_of
-    from runner.doctor import run_checks
+    from runner.checks import run_checks
 
     options = _options(workspace, host)
     found = None if competition is None else load(competition, options.plugins_dir)

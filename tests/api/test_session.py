@@ -238,3 +238,9 @@ def test_a_run_predicts_other_images(shapes_session, first, tmp_path):
     with pytest.raises(UsageError, match="out is where"):
         shapes_session.predict("first", out=tmp_path / "other.csv")
     assert (shapes_session.export("first", tmp_path / "exported") / "model.pt").is_file()
+
+
+def test_no_module_takes_the_name_of_a_call():
+    """A module of that name would take the call's place once it is imported."""
+    names = {path.stem for path in Path(runner.__file__).parent.iterdir()}
+    assert not names & set(runner._CALLS)

@@ -231,7 +231,7 @@ def test_a_broken_torch_is_an_error_and_the_other_checks_run(tmp_path: Path, wor
 
 
 def test_a_missing_package_is_an_error(cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.doctor._PACKAGES", ("timm", "not-a-package"))
+    monkeypatch.setattr("runner.checks._PACKAGES", ("timm", "not-a-package"))
     code, results = run_doctor(cli, "--host", "practice")
     assert code == 1
     assert results["versions"][0]["detail"] == "not installed: not-a-package"

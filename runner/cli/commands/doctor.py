@@ -12,7 +12,7 @@ from runner.cli.global_options import GlobalOptions, command
 from runner.cli.print_json import print_json
 
 if TYPE_CHECKING:
-    from runner.doctor import CheckResult
+    from runner.checks import CheckResult
 
 _WIDTH = 80
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -23,7 +23,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 def doctor(options: GlobalOptions, name: str | None) -> None:
     """Check credentials, host, rules, submissions left, data, GPU, memory, disk, versions; say what fixes each."""
     competition = options.load(options.name_from_slug(name) or name) if name else None
-    from runner.doctor import Status, run_checks  # behind the line that tells a misspelt name
+    from runner.checks import Status, run_checks  # behind the line that tells a misspelt name
 
     results = run_checks(options.workspace, options.host_name, competition)
     if options.as_json:
