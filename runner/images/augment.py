@@ -245,5 +245,5 @@ def _reduced(image: Pixels, rows: float, columns: float) -> Pixels:
     if max(rows, columns) <= _MAX_BILINEAR_SCALE:
         return image
     height, width = image.shape[:2]
-    shape = (max(1, round(height / max(1, rows))), max(1, round(width / max(1, columns))))
+    shape = (max(1, round(width / max(1, columns))), max(1, round(height / max(1, rows))))
     return resize(image, shape, cv2.INTER_AREA)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runner.contract import NO_FLIP, RADAR, SIDE_ON, TOP_DOWN, Padding, Preset, Resize, Symmetry
-from runner.images.augment import build_augmentation
+from runner.images.augment import _reduced, build_augmentation
 from runner.images.center_crop import CenterCrop, Transform
 from runner.images.views import PLAIN, MultiView, all_views
 
@@ -414,3 +414,9 @@ def test_importing_augment_uses_no_network() -> None:
 
 def test_opencv_uses_one_thread() -> None:
     assert cv2.getNumThreads() == 1
+
+
+def test_an_oblong_image_is_reduced_in_its_own_shape() -> None:
+    image = np.zeros((120, 300, 3), dtype=np.uint8)
+    assert _reduced(image, 4, 4).shape == (30, 75, 3)
+    assert _reduced(image, 4, 10).shape == (30, 30, 3)
