@@ -59,7 +59,7 @@ from runner.training.run import Run
 from runner.training.trainer import train_fold
 from runner.workspace import Workspace
 
-FOLDS = 5  # a fifth of the labelled rows is held out, another one for each seed
+FOLDS = 5  # a fifth of the labelled rows are hidden, another one for each seed
 DATA = "data"  # the workspace that all trainings share
 
 

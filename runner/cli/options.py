@@ -221,6 +221,13 @@ def _decorator(options: Sequence[Callable[[Any], Any]]) -> Callable[[Function], 
     return decorate
 
 
+source_option = click.option(
+    "--from",
+    "source",
+    type=LocalPath(),
+    metavar="DIR|ARCHIVE",
+    help="If the data is not here yet, take it from this disk, not from the host.",
+)
 new_option = click.option("--new", is_flag=True, help="Train a new run, even if this command has one already.")
 compute_options = _decorator(_COMPUTE)
 recipe_options = _decorator(_RECIPE)

@@ -18,7 +18,7 @@ from runner.errors import RunnerError, UsageError
 from runner.options import TrainOptions
 from runner.session import Session
 from runner.training.model import check_backbone
-from runner.training.weights_files import find_weights_file, fingerprint, resolve_weights
+from runner.training.weights_files import fingerprint, resolve_weights
 from runner.training.weights_hints import read_hints
 from runner.training.weights_kind import check_weights_file
 
@@ -161,10 +161,3 @@ def _in_hub_cache(session: Session) -> Iterator[Candidate]:
         largest = max((file.size_on_disk for file in files if Path(file.file_name).suffix in _SUFFIXES), default=0)
         if is_timm and 0 < largest <= _MAX_BYTES:
             yield Candidate(_with_backbone(session.competition.recipe, name), None, largest)
-
-
-def weights_of(session: Session, candidate: Candidate) -> Path | None:
-    """The file of a candidate's weights, wherever it is now."""
-    if candidate.weights is not None or candidate.recipe.weights is None:
-        return candidate.weights
-    return find_weights_file(session, candidate.recipe.weights)

@@ -240,10 +240,9 @@ class Climber:
 
     def _measure(self, candidate: Candidate) -> None:
         began = time.monotonic()
-        size = candidate.native_size if candidate.has_fixed_size else min(_MEASURED_SIZE, candidate.native_size)
         try:
             with _quiet():
-                inference = measure_speed(self.session, candidate, size)
+                inference = measure_speed(self.session, candidate, _measured_size(candidate))
         except RunnerError as error:
             self._fail(candidate, error, time.monotonic() - began)
             return
@@ -253,9 +252,8 @@ class Climber:
         """How long an epoch takes in which everything is trained, before such a stage is priced."""
         speed = self.record.speeds[candidate.key]
         if speed.training is None:
-            size = candidate.native_size if candidate.has_fixed_size else min(_MEASURED_SIZE, candidate.native_size)
             with _quiet():
-                training = measure_speed(self.session, candidate, size, training=True)
+                training = measure_speed(self.session, candidate, _measured_size(candidate), training=True)
             self._keep(self.record.with_speed(candidate.key, replace(speed, training=training)))
 
     def _fail(self, candidate: Candidate, error: RunnerError, seconds: float) -> None:
@@ -489,6 +487,11 @@ def _fold_count(session: Session, seconds: float) -> int:
     declared, rows = session.competition.recipe.folds, len(session.index.train)
     heads = _FOLDS * rough_head_seconds(rows, len(session.index.classes))
     return declared or (_FOLDS if heads <= _HEADS_SHARE * seconds and rows <= _MOST_ROWS_FOR_FOLDS else 0)
+
+
+def _measured_size(candidate: Candidate) -> int:
+    """The image size at which a network's speed is measured."""
+    return candidate.native_size if candidate.has_fixed_size else min(_MEASURED_SIZE, candidate.native_size)
 
 
 def _share(session: Session, compared: PairedDifference) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -329,8 +329,3 @@ def _best_features(record: ClimbRecord) -> Step | None:
     """The step with the lowest validation loss of its head."""
     steps = [step for step in record.of(StepKind.FEATURES, StepKind.LARGER) if step.run]
     return min(steps, key=lambda step: (step.loss is None, step.loss or 0.0), default=None)
-
-
-def untried(networks: Sequence[Network], record: ClimbRecord) -> Network | None:
-    """The next network whose speed is not measured yet."""
-    return next((each for each in networks if each.key not in record.speeds), None)

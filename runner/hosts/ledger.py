@@ -117,6 +117,11 @@ def parse_file_tag(message: str) -> str:
     return tags[-1] if tags else ""
 
 
+def accepted_tags(submissions: Sequence[Submission]) -> set[str]:
+    """The file tags of the submissions that the host did not reject."""
+    return {parse_file_tag(each.message) for each in submissions if each.status is not Status.ERROR}
+
+
 def submission_message(message: str, run_info: RunInfo, sha256: str) -> str:
     """The description that the host keeps: the user's message, the run, its CV, and the file tag."""
     words = [" ".join(message.split())[:_MAX_MESSAGE]]

@@ -17,6 +17,7 @@ from runner.hosts.leaderboards import LeaderboardContext, SavedLeaderboard, save
 from runner.hosts.ledger import (
     Entry,
     RunInfo,
+    accepted_tags,
     entry_from_submission,
     file_tag,
     parse_file_tag,
@@ -124,9 +125,8 @@ class Submitter:
 
     def has_submitted(self, path: Path) -> bool:
         """Whether the host lists a submission of this file or script that it did not reject."""
-        tag = file_tag(submission_sha256(path))
         submissions = self.host.fetch_submissions(self.competition.slug)
-        return any(parse_file_tag(each.message) == tag and each.status is not Status.ERROR for each in submissions)
+        return file_tag(submission_sha256(path)) in accepted_tags(submissions)
 
     def refresh(self) -> None:
         """Fetch scores and leaderboards for every entry; submissions made elsewhere get an entry."""

@@ -34,7 +34,7 @@ from runner.remote.sessions import Remote
 from runner.remote.train_manifest import DONE, FAILED, OUTPUT, Training, TrainingResult
 from runner.remote.train_package import build_train_package
 from runner.session import Session
-from runner.steps.train import begun_run, check_recipe
+from runner.steps.train import begun_run, check_recipe, refit_recipe
 from runner.training.folds import check_only_fold, resolve_start
 from runner.training.log import read_log
 from runner.training.progress import Progress, read_progress
@@ -118,18 +118,12 @@ def refit_on_host(
     remote: Remote | None = None,
 ) -> HostedRun:
     """Repeat a run's steps there on all labelled rows."""
-    recipe = original.read_recipe()
-    if recipe.all_data:
-        raise UsageError(
-            f"{original.name} is trained on all labelled rows already",
-            fix=session.command("predict", "--run", original.name),
-        )
+    recipe = refit_recipe(session, original)
     if original.read_score() is None:
         raise UsageError(
             f"{original.name} has no score yet, which its refit keeps",
             fix=session.command("predict", "--run", original.name),
         )
-    recipe = replace(recipe, all_data=True, refit_of=original.name, folds=None)
     return train_on_host(session, recipe, options, on, name=f"{original.name}-all", remote=remote)
 
 
@@ -222,7 +216,7 @@ def _finished(session: Session, name: str, training: Training) -> HostedRun | No
     if not run.recipe_file.exists():
         return None
     fold = training.train.only_fold
-    progress = read_progress(run, None if fold is None else [fold])
+    progress = _progress(run, fold)
     is_predicted = any(run.fold_dir(fold).glob("*.test.npz")) if fold is not None else run.read_score() is not None
     if training.recipe.all_data:
         is_predicted = session.submission_file(name).exists()
@@ -298,7 +292,7 @@ def _tell_what_is_left(run: Run, training: Training) -> None:
     if not run.recipe_file.exists():
         return
     fold = training.train.only_fold
-    lines, progress = read_log(run.log_file), read_progress(run, None if fold is None else [fold])
+    lines, progress = read_log(run.log_file), _progress(run, fold)
     if lines and not progress.is_finished:
         each = sum(line["seconds"] for line in lines) / len(lines)
         hours = each * (progress.planned - progress.done) / 3600
@@ -395,11 +389,12 @@ def _require_its_own(job: RemoteJob, result: TrainingResult, archive: Path) -> N
 
 def _done_epochs(session: Session, job: RemoteJob) -> int:
     run = run_of(session, job)
-    return _progress(run, job).done if run.recipe_file.exists() else 0
+    return _progress(run, job.fold).done if run.recipe_file.exists() else 0
 
 
-def _progress(run: Run, job: RemoteJob) -> Progress:
-    return read_progress(run, None if job.fold is None else [job.fold])
+def _progress(run: Run, fold: int | None) -> Progress:
+    """How far a fold of the run is; without one, all of them."""
+    return read_progress(run, None if fold is None else [fold])
 
 
 def _told(job: RemoteJob, result: TrainingResult, run: Run, before: int) -> HostedRun:
@@ -410,7 +405,7 @@ def _told(job: RemoteJob, result: TrainingResult, run: Run, before: int) -> Host
             where=job.url,
             fix=f"what was finished before is here; to go on with it: `{TYPED}`",
         )
-    progress = _progress(run, job) if run.recipe_file.exists() else None
+    progress = _progress(run, job.fold) if run.recipe_file.exists() else None
     where = ", ".join(result.gpus) or "a CPU"
     minutes = f"{result.seconds / 60:.0f} min on {where}"
     if result.ended == DONE:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.console import log
 from runner.errors import RunnerError, UsageError
-from runner.hosts.ledger import RunInfo, file_tag, parse_file_tag, readable_entries, submission_sha256
+from runner.hosts.ledger import RunInfo, accepted_tags, file_tag, readable_entries, submission_sha256
 from runner.hosts.protocol import Status, limit_error
 from runner.hosts.send import KnownFile
 from runner.hosts.submit import SubmitResult, Submitter
@@ -172,8 +172,7 @@ def _tags_of(session: Session, run: Run) -> set[str]:
 def _submitted_tags(session: Session) -> set[str]:
     """The files that host or ledger have as submitted, by their tags."""
     submissions = session.host.fetch_submissions(session.competition.slug)
-    submitted = {parse_file_tag(entry.message) for entry in submissions if entry.status is not Status.ERROR}
-    return submitted | _recorded_tags(
+    return accepted_tags(submissions) | _recorded_tags(
         session, rejected={entry.ref for entry in submissions if entry.status is Status.ERROR}
     )
 

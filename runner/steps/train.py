@@ -60,13 +60,7 @@ def resume(session: Session, run: Run, options: TrainOptions = TrainOptions()) -
 
 def refit(session: Session, original: Run, options: TrainOptions = TrainOptions()) -> Run:
     """Repeat a run's steps on all labelled rows; its score stays the one of the original."""
-    recipe = original.read_recipe()
-    if recipe.all_data:
-        raise UsageError(
-            f"{original.name} is trained on all labelled rows already",
-            fix=session.command("predict", "--run", original.name),
-        )
-    recipe = replace(recipe, all_data=True, refit_of=original.name, folds=None)
+    recipe = refit_recipe(session, original)
     _check_machine(session, options)
     recipe, options = main_process_first(lambda: resolve_start(session, recipe, options))
     request = broadcast_from_main(lambda: Request.of(session, recipe, options))
@@ -76,6 +70,17 @@ def refit(session: Session, original: Run, options: TrainOptions = TrainOptions(
         _go_on(session, run, options)
         return run
     return _train_run(session, recipe, options, name, request)
+
+
+def refit_recipe(session: Session, original: Run) -> Recipe:
+    """The recipe of a run's refit; a UsageError if the run is one itself."""
+    recipe = original.read_recipe()
+    if recipe.all_data:
+        raise UsageError(
+            f"{original.name} is trained on all labelled rows already",
+            fix=session.command("predict", "--run", original.name),
+        )
+    return replace(recipe, all_data=True, refit_of=original.name, folds=None)
 
 
 def check_recipe(session: Session, recipe: Recipe) -> None:

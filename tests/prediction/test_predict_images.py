@@ -121,9 +121,9 @@ def test_arrays_pillow_images_and_tables_are_predicted(session: Session, run: Ru
     folder = session.index.data_dir / "test"
     paths = sorted(folder.iterdir())[:3]
     by_path = next(iter(predict_any(session, run, paths)))
-    pictures = [Image.open(path) for path in paths]
-    arrays = [np.asarray(picture) for picture in pictures]
-    for images in (pictures, arrays, pd.DataFrame({"path": list(map(str, paths))})):
+    opened = [Image.open(path) for path in paths]
+    arrays = [np.asarray(image) for image in opened]
+    for images in (opened, arrays, pd.DataFrame({"path": list(map(str, paths))})):
         found = next(iter(predict_any(session, run, images)))
         np.testing.assert_allclose(found.probabilities, by_path.probabilities, atol=1e-5)
     one = next(iter(predict_any(session, run, arrays[0])))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.global_options import GlobalOptions, command
-from runner.cli.options import compute_options, read_compute
+from runner.cli.options import compute_options, read_compute, source_option
 from runner.cli.print_json import print_json
 from runner.cli.tables import five_decimals, print_table
 from runner.cli.value_types import LocalPath, Number
@@ -36,13 +36,7 @@ if TYPE_CHECKING:
     metavar="DIR|FILE",
     help="Weights to start from, each file named as its timm model; repeatable.",
 )
-@click.option(
-    "--from",
-    "source",
-    type=LocalPath(),
-    metavar="DIR|ARCHIVE",
-    help="If the data is not here yet, take it from this disk, not from the host.",
-)
+@source_option
 @click.option("--dry-run", is_flag=True, help="Print what could be bought now, with its price, and train nothing.")
 @click.option("--new", is_flag=True, help="Begin a new climb. The runs of the earlier one stay.")
 @compute_options

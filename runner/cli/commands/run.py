@@ -18,21 +18,15 @@ from runner.cli.options import (
     read_recipe,
     read_train_options,
     recipe_options,
+    source_option,
 )
 from runner.cli.print_json import print_json
-from runner.cli.value_types import LocalPath
 from runner.options import SubmitOptions
 
 
 @command("run", all_processes=True)
 @click.option("--run", "name", metavar="NAME", help="The run's name.  [default: the backbone and a number]")
-@click.option(
-    "--from",
-    "source",
-    type=LocalPath(),
-    metavar="DIR|ARCHIVE",
-    help="If the data is not here yet, take it from this disk, not from the host.",
-)
+@source_option
 @click.option("--no-submit", is_flag=True, help="End with the checked submission file. Needs no account.")
 @click.option("--no-refit", is_flag=True, help="Submit the scored run itself, where a refit on all rows takes seconds.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note that stays with the submission.")
