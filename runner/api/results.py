@@ -313,7 +313,7 @@ class Climb:
 
     session: Session
     record: ClimbRecord
-    run: Any  # the ensemble with the submission; None if there was no time for one
+    run: Any  # the ensemble with the submission
     reason: str  # why it ended
     page: Path
 

@@ -348,7 +348,7 @@ class Session(StepSession):
                 return rows_of(plan_climb(session, options))
             result = climb(session, options)
             forget(self)
-            run = None if result.run is None else Run.of(self, result.run)
+            run = Run.of(self, result.run)
             return Climb(self, result.record, run, result.reason, write_climb_page(session))
 
     @documented("clean")

@@ -57,7 +57,7 @@ from runner.steps.train import train
 from runner.training.distributed import get_accelerator
 from runner.training.log import read_log
 from runner.training.request import data_digest
-from runner.training.run import Run, existing_run, find_run, find_runs
+from runner.training.run import Run, find_run, find_runs
 
 _FOLDS = 5
 _MOST_ROWS_FOR_FOLDS = 30_000  # with more, a holdout has rows enough
@@ -82,23 +82,26 @@ class ClimbResult:
     """What a climb came to."""
 
     record: ClimbRecord
-    run: Run | None  # the ensemble with the submission; None if there was no time for one
+    run: Run  # the ensemble with the submission
     reason: str  # why it ended
 
-    def path(self, session: Session) -> Path | None:
+    def path(self, session: Session) -> Path:
         """The submission."""
-        return session.submission_file(self.run.name) if self.run else None
+        return session.submission_file(self.run.name)
 
 
 def climb(session: Session, options: ClimbOptions) -> ClimbResult:
-    """The best submission that fits into the time. The same call goes on; the time that was spent counts."""
+    """The best submission that fits into the time. The same call goes on; the time that was spent counts.
+
+    Raises RunnerError if the climb ends before its first submission; what is trained is kept.
+    """
     if not is_downloaded(session):
         download(session, options.source)
     with _locked(session, options):
         record = _begun(session, options)
         clock = Clock(60 * options.minutes, record.seconds)
         if clock.left <= 0:
-            return _result(session, record, f"the {options.minutes:g} minutes are spent")
+            return _result(session, options, record, f"the {options.minutes:g} minutes are spent")
         return Climber(session, options, record, clock).climb()
 
 
@@ -188,7 +191,7 @@ class Climber:
                 raise self._interrupted() from None
             reason = "the time is up"
         self._keep(replace(self.record, seconds=self.clock.spent))
-        return _result(self.session, self.record, reason)
+        return _result(self.session, self.options, self.record, reason)
 
     def plan(self) -> list[Offer]:
         """Every step that could be taken now, the most promising first; measures the speed of each network."""
@@ -213,9 +216,9 @@ class Climber:
 
     def _why_nothing(self, situation: Situation) -> str:
         left = f"{_minutes(self.clock.left)} minutes are left"
-        if self.record.best is None and self._errors:
-            raise self._errors[0]
         offers = all_offers(situation)
+        if self.record.best is None and (self._errors or not offers):
+            raise self._failure()
         if not offers:
             return f"nothing is left to try; {left}"
         if self.record.best is None:
@@ -231,7 +234,7 @@ class Climber:
         while self.record.best is None and not any(key in self.record.speeds for key in self._keys()):
             candidate = next((each for each in self.candidates if not self._has_failed(each)), None)
             if candidate is None:
-                raise self._errors[0]
+                raise self._failure()
             self._measure(candidate)
         if self.record.best is not None and self.clock.left > 2 * _MEASURE_SECONDS:
             left = [each for each in self.candidates if each.key not in self.record.speeds]
@@ -262,6 +265,14 @@ class Climber:
         log.warning(f"{candidate.name} is left out: {error.message}")
         step = self._step(Offer(StepKind.FEATURES, candidate.key, 0, candidate.name, 0.0, 0.0, ""), seconds)
         self._keep(self.record.with_step(replace(step, decision=Decision.FAILED, why=error.message)))
+
+    def _failure(self) -> RunnerError:
+        """Why there is no first step to take: the error of this call, or of an earlier one."""
+        if self._errors:
+            return self._errors[0]
+        failed = [step.why for step in self.record.steps if step.decision is Decision.FAILED]
+        fix = self.session.command("climb", "--new", "--time-budget", f"{self.options.minutes:g}")
+        return RunnerError(f"nothing is left to try: {failed[-1]}", fix=fix)
 
     def _has_failed(self, candidate: Candidate) -> bool:
         failed = (step for step in self.record.steps if step.decision is Decision.FAILED)
@@ -472,10 +483,18 @@ class Climber:
             write_climb(self.session.workspace, self.session.name, record)
 
 
-def _result(session: Session, record: ClimbRecord, reason: str) -> ClimbResult:
+def _result(session: Session, options: ClimbOptions, record: ClimbRecord, reason: str) -> ClimbResult:
     best = record.best
-    run = existing_run(session.workspace, session.name, best.ensemble) if best else None
-    return ClimbResult(record, run, reason)
+    if best is None:
+        fix = session.command("climb", "--time-budget", f"{_longer_budget(record, options.minutes):.0f}")
+        raise RunnerError(f"the climb ended without a submission: {reason}", fix=fix)
+    return ClimbResult(record, find_run(session.workspace, session.name, best.ensemble), reason)
+
+
+def _longer_budget(record: ClimbRecord, minutes: float) -> float:
+    """Minutes in which the first step should end: twice those that were not enough, or that it was to take."""
+    planned = max((step.planned_minutes for step in record.steps), default=0.0)
+    return max(1.0, 2 * minutes, record.seconds / 60 + 2 * planned)
 
 
 def _fold_count(session: Session, seconds: float) -> int:

@@ -154,6 +154,8 @@ def _first(situation: Situation) -> Offer | None:
     size = first_size(situation, network)
     tried = situation.record.has_tried
     if network.recipe.from_scratch:
+        if tried(StepKind.UNFROZEN, network.key, size):
+            return None
         epochs = _affordable_epochs(situation, network, size, _UNFROZEN_SHARE)
         seconds = situation.prices.unfrozen(network.key, size, epochs)
         what = f"{network.name}, {size} px, from scratch x{epochs}"

@@ -165,9 +165,9 @@ class PairedDifference:
         which = "better" if self.gain.value > 0 else "worse"
         errors = size / self.gain.error if self.gain.error > 0 else float("inf")
         if errors <= 1:
-            return f"{which} by less than one standard error: as good as equal"
+            return f"as good as equal ({which} by less than one standard error)"
         if errors <= 2:
-            return f"{which} by {errors:.1f} standard errors: may be chance"
+            return f"{which} by {errors:.1f} standard errors (may be chance)"
         return f"{which} by {errors:.1f} standard errors" if errors < 100 else which
 
 

@@ -116,4 +116,5 @@ def steps_table(record: ClimbRecord) -> Table:
         (*_COLUMNS, "decision", "why"),
         rows,
         "Minutes, scores of the ensemble after each step, and its gain; alone: the run by itself",
+        wraps=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,6 +279,46 @@ def test_climb_without_time_for_a_step_says_what_it_takes(
     error = json.loads(capsys.readouterr().out)
     assert "the first step takes about" in error["error"] or "time" in error["error"]
     assert "--time-budget" in error["fix"]
+
+
+def stop_in_the_first_step(climber: climb_module.Climber, *_: object) -> None:
+    climber.clock.has_rung = True
+    raise KeyboardInterrupt
+
+
+def fail(*_: object) -> None:
+    raise UsageError("this network cannot be trained")
+
+
+@pytest.mark.parametrize(
+    ("happens", "told"),
+    [
+        (stop_in_the_first_step, ["the climb ended without a submission: the time is up", "--time-budget 2"]),
+        (fail, ["this network cannot be trained", "--new --time-budget 1"]),
+    ],
+    ids=["the time ends", "it fails"],
+)
+def test_a_climb_that_ends_without_a_submission_is_an_error_that_says_how_to_go_on(
+    happens: Callable[..., None],
+    told: list[str],
+    workspace_folder: Path,
+    shapes_folder: Path,
+    weights_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_plugin(workspace_folder, replace(SHAPES, recipe=RECIPE))
+    words = ["--workspace", str(workspace_folder), "--json", "shapes", "climb", "--from", str(shapes_folder)]
+    words += ["--weights", str(weights_dir / "test_resnet.mine.safetensors"), "--device", "cpu", "--workers", "0"]
+    answers = []
+    for _ in range(2):  # the second call finds what the first one left
+        with scripted([StepKind.FEATURES]), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(climb_module.Climber, "_train_and_predict", happens)
+            code = run_command([*words, "--time-budget", "1"])
+        answers.append((code, json.loads(capsys.readouterr().out)))
+    message, flags = told
+    assert 0 not in {code for code, _ in answers}
+    assert all(message in answer["error"] for _, answer in answers)
+    assert flags in answers[1][1]["fix"]
 
 
 def test_a_folder_without_weights_is_refused(workspace_folder: Path, tmp_path: Path, shapes_folder: Path) -> None:

@@ -138,6 +138,9 @@ def test_a_network_from_scratch_is_trained_and_has_no_features():
     offers = all_offers(situation(names=("small",), recipe=scratch))
     assert [offer.kind for offer in offers] == [StepKind.UNFROZEN]
     assert [stage.mode for stage in unfrozen_recipe(scratch, 64, 2).stages] == [TrainMode.UNFROZEN]
+    size = offers[0].size
+    failed = features("small", size, kind=StepKind.UNFROZEN, decision=Decision.FAILED, ensemble="", loss=None)
+    assert all_offers(situation(failed, names=("small",), recipe=scratch)) == []
 
 
 def test_a_network_of_fixed_size_has_one_size():

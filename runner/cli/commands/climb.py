@@ -70,9 +70,8 @@ def climb(
         print_json({**record, "submission": result.path(session), "reason": result.reason, "page": page})
         return
     print_steps(result.record.steps)
-    if result.run is not None:
-        click.echo(f"\n{format_score(session.competition, result.run)}")
-        click.echo(f"{result.path(session)}\nto submit it: {session.command('submit', result.run.name)}")
+    click.echo(f"\n{format_score(session.competition, result.run)}")
+    click.echo(f"{result.path(session)}\nto submit it: {session.command('submit', result.run.name)}")
     click.echo(f"report: {page}\n{result.reason}")
 
 

@@ -79,6 +79,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str
     beside: bool = False  # on a wide screen it may stand beside the block before it
+    wraps: bool = False  # its texts wrap so that all columns are in sight
     kind: ClassVar[str] = "table"
 
     @property
