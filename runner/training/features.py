@@ -1,7 +1,8 @@
 """Precomputed features: the frozen backbone's outputs for every image in every view, computed once.
 
 They are cached under a hash of all that decides them: the images' contents, the backbone and its weights, the size,
-the views, the normalisation. A file under that name is right, and complete.
+the views, the normalisation. A file ends with the SHA-256 of all before it, which is compared whenever it is read: one
+that is cut short or damaged is computed again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +28,14 @@ from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batc
 from runner.training.model import Network
 from runner.workspace import atomic_path, locked
 
-# Rows that are copied at a time.
+# Rows that are copied, and bytes that are compared, at a time.
 _BLOCK = 1024
+_CHUNK_BYTES = 1 << 20
 
 # Raised when what is stored, or how it is computed, changes.
-_LAYOUT = 3
+_LAYOUT = 4
+
+_DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,27 @@ class FeatureSpec:
 def cached_features(spec: FeatureSpec, cache_dir: Path, *, batch_size: int, workers: int) -> NDArray[np.float32]:
     """Features shaped (rows, views, width), memory-mapped; computed now if the cache lacks them."""
     path = cache_dir / "features" / f"{spec.key()}.npy"
-    if not broadcast_from_main(lambda: _is_complete(path)):
+    if not broadcast_from_main(lambda: _is_intact(path)):
         # Another command that needs the same ones may compute them at this moment.
         with entered_by_main(lambda: locked(path.with_name(f".{path.stem}.lock"))):
-            if not broadcast_from_main(lambda: _is_complete(path)):
+            if not broadcast_from_main(lambda: _is_intact(path)):
                 _compute(spec, path, batch_size, workers)
     array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
-def _is_complete(path: Path) -> bool:
-    """Whether the file is there, and as long as its header says."""
+def _is_intact(path: Path) -> bool:
+    """Whether the file is there, and is byte for byte what was written."""
+    content = hashlib.sha256()
     try:
-        np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:
+            left = path.stat().st_size - _DIGEST_BYTES
+            while chunk := file.read(min(left, _CHUNK_BYTES)):
+                content.update(chunk)
+                left -= len(chunk)
+            return left == 0 and file.read() == content.digest()
+    except OSError:
         return False
-    return True
 
 
 def _compute(spec: FeatureSpec, path: Path, batch_size: int, workers: int) -> None:
@@ -129,10 +139,17 @@ def _join(path: Path, processes: int, rows: int) -> None:
 
 
 def _write_rows(path: Path, rows: int, blocks: Iterable[NDArray[np.float32]]) -> None:
-    """Write blocks that have `rows` rows in all, one after another: no more than one is in memory."""
+    """Write blocks that have `rows` rows in all, one after another, and their digest: no more than one is in memory."""
+    content = hashlib.sha256()
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for number, block in enumerate(blocks):
             if number == 0:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (rows, *block.shape[1:])}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(block, dtype="<f4").data)
+                header = BytesIO()
+                described = {"descr": "<f4", "fortran_order": False, "shape": (rows, *block.shape[1:])}
+                np.lib.format.write_array_header_1_0(header, described)
+                content.update(header.getvalue())
+                file.write(header.getvalue())
+            data = np.ascontiguousarray(block, dtype="<f4").data
+            content.update(data)
+            file.write(data)
+        file.write(content.digest())
