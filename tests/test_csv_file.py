@@ -53,6 +53,20 @@ def test_each_row_comes_with_the_line_it_begins_on(tmp_path: Path) -> None:
     assert [line for line, _ in read_csv(tmp_path / "a.csv", lenient=True)] == [2, 5]
 
 
+def test_a_row_of_another_length_is_told_wherever_it_is(tmp_path: Path) -> None:
+    lines = [f"{number}, {number % 3}" if number % 10 else f"{number},1,," for number in range(1000)]
+    lines[321] = "321"
+    (tmp_path / "a.csv").write_text("\n".join(["id,x", *lines]))
+    problems = ProblemList()
+    columns = read_columns(read_csv(tmp_path / "a.csv", lenient=True), ["x", "id"], problems)
+    assert columns is not None
+    assert columns.values["id"] == [str(number) for number in range(1000) if number != 321]
+    assert set(columns.values["x"]) == {"0", "1", "2"}
+    assert columns.lines == [line for line in range(2, 1002) if line != 323]
+    assert [problem.line for problem in problems.errors] == [323]
+    assert [problem.kind for problem in problems.warnings] == ["blanks around values"]
+
+
 def test_numbers_are_plain_and_missing_ones_are_nan(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,x\na,1.5\nb,\nc,NA\nd,-2e3\ne,1_0\nf,inf\n")
     problems = ProblemList()

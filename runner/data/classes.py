@@ -96,7 +96,7 @@ def _check_declared(
     noun = "tag" if multilabel else "class"
     listed = multilabel or bool(getattr(labels, "classes", None))
     source = "the names in the competition file" if listed else f"the columns of {sample_file}"
-    unknown = {name for row in rows for name in names_of(labels, row.label)}.difference(declared)
+    unknown = set(observed_classes(labels, rows)).difference(declared)
     for number, (row, name) in enumerate(_rows_with(unknown, labels, rows)):
         message = f"the {noun} {quote(name)} of {row.id!r} is not among {source}"
         # The search is slow, and only the first few are listed.
@@ -108,7 +108,7 @@ def _check_declared(
 def _rows_with(names: Iterable[str], labels: Labels, rows: Iterable[IndexRow]) -> Iterator[tuple[IndexRow, str]]:
     """Each row with one of these names, and the name; a class folder only once."""
     wanted, folders = set(names), set[str]()
-    for row in rows:
+    for row in rows if wanted else ():
         for name in names_of(labels, row.label):
             if name in wanted and not (row.line is None and name in folders):
                 folders.add(name)

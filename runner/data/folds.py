@@ -101,11 +101,11 @@ def write_folds(
     """Write folds.csv and, beside it, folds.json: `metadata` (how it was made), the rows, their SHA-256."""
     # folds.csv last: whenever a crash comes, a folds.csv that exists has its own metadata.
     remove_file(path)
-    assigned = assignment_digest(dict(zip(ids, folds.tolist(), strict=True)))
+    fold_of = dict(zip(ids, folds.tolist(), strict=True))  # several images of one id have the same fold
+    assigned = assignment_digest(fold_of)
     content = {**metadata, "rows": len(ids), "sha256": digest(ids, labels), "folds_sha256": assigned}
     write_json(path.with_suffix(".json"), content, format=_FORMAT)
-    # Several images of one id have the same fold.
-    write_csv(path, _HEADER, dict(zip(ids, folds.tolist(), strict=True)).items())
+    write_csv(path, _HEADER, fold_of.items())
 
 
 def copy_folds(source: Path, target: Path) -> None:
@@ -155,18 +155,24 @@ def _parse(path: Path) -> dict[str, int]:
         raise ValueError("its first line is not id,fold")
     fold_of: dict[str, int] = {}
     numbers: dict[str, int] = {}  # a few, each written in thousands of rows
-    for line, row in file:
-        if len(row) == 2 and row[1] not in numbers and row[1].lstrip("-").isdecimal():
-            numbers[row[1]] = int(row[1])
-        if len(row) != 2 or numbers.get(row[1], TRAIN_ONLY - 1) < TRAIN_ONLY:
-            raise ValueError(f"line {line} is not an id and the number of a fold")
-        if row[0] in fold_of:
+    for rows, (line, row) in enumerate(file, start=1):
+        if len(row) != 2 or (number := numbers.get(row[1])) is None:
+            number = _fold_number(row, line)
+            numbers[row[1]] = number
+        fold_of[row[0]] = number
+        if len(fold_of) < rows:
             raise ValueError(f"line {line} repeats the id {row[0]!r}")
-        fold_of[row[0]] = numbers[row[1]]
     used = set(fold_of.values()) - {TRAIN_ONLY}
     if used != set(range(len(used))) or not used:
         raise ValueError(f"the folds are numbered {sorted(used)}, not 0, 1, 2 and so on")
     return fold_of
+
+
+def _fold_number(row: Sequence[str], line: int) -> int:
+    number = int(row[1]) if len(row) == 2 and row[1].lstrip("-").isdecimal() else TRAIN_ONLY - 1
+    if number < TRAIN_ONLY:
+        raise ValueError(f"line {line} is not an id and the number of a fold")
+    return number
 
 
 def class_counts_per_fold(classes: Sequence[str], members: Targets, folds: Integers) -> list[ClassCounts]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from runner.commands import command
@@ -48,14 +48,28 @@ def resolve_image_paths(rows: Iterable[IndexRow], images: Images, inputs: IndexI
 def warn_unused_images(train: Sequence[IndexRow], test: Sequence[IndexRow], inputs: IndexInputs) -> None:
     """Warn of every image that no row names."""
     competition = inputs.competition
+    may_have_unused_train = train and not _name_whole_array(train, competition.train_images, inputs)
+    may_have_unused_test = test and not _name_whole_array(test, competition.test_images, inputs)
+    if not may_have_unused_train and not may_have_unused_test:
+        return
     used = {row.path for row in (*train, *test)}
     if any(isinstance(images, Stack | Level) for images in (competition.train_images, competition.test_images)):
         used = {file for name in used for file in files_of(name)}
     valid = [competition.valid_images] if competition.valid_images else []
-    if train:
+    if may_have_unused_train:
         _warn_unused("image without a label", competition.train_images, valid, used, inputs)
-    if test:
+    if may_have_unused_test:
         _warn_unused("image not in the sample submission", competition.test_images, [], used, inputs)
+
+
+def _name_whole_array(rows: Sequence[IndexRow], images: Images, inputs: IndexInputs) -> bool:
+    """Whether the images are an array of which these rows, which have their paths, name every row."""
+    if isinstance(images, Pixels):
+        images = as_array(images)
+    row_of = _array_rows(images, inputs) if isinstance(images, ImageArray) else None
+    if row_of is None:
+        return False
+    return _are_whole_array(rows, row_of) or len({row.id for row in rows}) == len(row_of)
 
 
 def _resolve_files(rows: Sequence[IndexRow], templates: Sequence[str], inputs: IndexInputs) -> list[IndexRow]:
@@ -190,13 +204,20 @@ def _resolve_array_rows(rows: Sequence[IndexRow], images: ImageArray, inputs: In
     if row_of is None:
         return []
     resolved = []
-    for row in rows:
-        if row.id in row_of:
-            resolved.append(_with_path(row, array_path(images.array, row_of[row.id])))
+    # Nearly always they are in the array's order, and none needs to be looked up.
+    numbers = range(len(rows)) if _are_whole_array(rows, row_of) else [row_of.get(row.id) for row in rows]
+    for row, number in zip(rows, numbers, strict=True):
+        if number is not None:
+            resolved.append(_with_path(row, array_path(images.array, number)))
             continue
         message = f"{row.id!r} has no image: {images.table} does not list it"
         inputs.problems.error("id without an image", message, file=row.file, line=row.line)
     return resolved
+
+
+def _are_whole_array(rows: Sequence[IndexRow], row_of: Mapping[str, int]) -> bool:
+    """Whether these are all rows of the array, in its order."""
+    return len(rows) == len(row_of) and [row.id for row in rows] == list(row_of)
 
 
 def _array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] | None:
@@ -224,8 +245,12 @@ def _read_array_rows(images: ImageArray, inputs: IndexInputs) -> dict[str, int] 
 
 
 def _number_ids(columns: Columns, id_column: str, inputs: IndexInputs) -> dict[str, int]:
-    row_of: dict[str, int] = {}
-    for number, (id, line) in enumerate(zip(columns.values[id_column], columns.lines, strict=True)):
+    ids = columns.values[id_column]
+    row_of = dict(zip(ids, range(len(ids)), strict=True))
+    if len(row_of) == len(ids):
+        return row_of
+    row_of = {}
+    for number, (id, line) in enumerate(zip(ids, columns.lines, strict=True)):
         if row_of.setdefault(id, number) != number:
             message = f"the id {id!r} is on line {columns.lines[row_of[id]]} already, with another image"
             inputs.problems.error("two images for one id", message, file=columns.file, line=line)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -126,7 +127,7 @@ def _classes(
 
 
 def _table(rows: Sequence[IndexRow], tabular: Sequence[str]) -> pd.DataFrame:
-    columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns = {name: list(map(attrgetter(name), rows)) for name in COLUMNS}
     columns.update({tabular_column(name): [row.fields[name] for row in rows] for name in tabular})
     return pd.DataFrame(columns, dtype=str)
 
@@ -213,11 +214,13 @@ def _with_all_tags(rows: Sequence[IndexRow], labels: Labels) -> Sequence[IndexRo
     return [row._replace(label=labels.separator.join(tags[row.id])) for row in first.values()]
 
 
-def _without_duplicates(rows: Iterable[IndexRow], in_names: Sequence[str], problems: ProblemList) -> list[IndexRow]:
+def _without_duplicates(rows: Sequence[IndexRow], in_names: Sequence[str], problems: ProblemList) -> list[IndexRow]:
     """The rows without repetitions; a warning for each, an error for two labels or groups of one id.
 
     Rows of one id whose images have other names are several images of one thing.
     """
+    if len({row.id for row in rows}) == len(rows):
+        return list(rows)
     first: dict[str, IndexRow] = {}
     images: dict[tuple[str, ...], IndexRow] = {}
     for row in rows:

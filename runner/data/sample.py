@@ -149,8 +149,12 @@ def _images_of(inputs: IndexInputs, ids: Columns, id_column: str, split: Split) 
 
 def _line_of_ids(cells: Columns, id_column: str, problems: ProblemList) -> dict[str, int]:
     """The line of each id; an error for one that is blank or repeated."""
-    first: dict[str, int] = {}
-    for id, line in zip(cells.values[id_column], cells.lines, strict=True):
+    ids = cells.values[id_column]
+    first = dict(zip(ids, cells.lines, strict=True))
+    if len(first) == len(ids) and "" not in first:
+        return first
+    first = {}
+    for id, line in zip(ids, cells.lines, strict=True):
         if not id:
             problems.error("empty id", "the row has no id", file=cells.file, line=line)
         elif id in first:

@@ -81,6 +81,7 @@ def write_split(index: Index, plan: SplitPlan, path: Path, folds: Integers | Non
     return counts
 
 
+@gc_disabled()
 def split_rows(index: Index, plan: SplitPlan) -> Integers:
     """The fold of each labelled row by this plan."""
     table, targets = index.train, index.strata().members
@@ -155,20 +156,28 @@ def _assign(unit_of_row: Integers, units: int, targets: Targets, shares: Sequenc
 def _units(ids: Sequence[str], groups: Sequence[str], seed: int) -> tuple[Integers, int]:
     """Each row's unit (a group, or a row without one), numbered in an order that the seed shuffles; their number."""
     # The flag keeps a group apart from a row whose id is the group's name.
-    names = [(bool(group), group or name) for name, group in zip(ids, groups, strict=True)]
+    names = [f"{seed}/{(bool(group), group or name)}" for name, group in zip(ids, groups, strict=True)]
     units = list(dict.fromkeys(names))
-    if len(set(zip(ids, names, strict=True))) != len(set(ids)):
+    distinct = len(set(ids))
+    if distinct < len(ids) and len(set(zip(ids, names, strict=True))) != distinct:
         raise ValueError("rows of one id must have the same group")
     # A hash, not a random generator: its order is the same in every version, for any row order.
-    hashes = b"".join(hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in units)
-    # Compared as four numbers: a million are sorted far faster than as bytes.
-    words = np.frombuffer(hashes, dtype=">u8").astype(np.uint64).reshape(len(units), 4)
+    hashes = b"".join([hashlib.sha256(name.encode()).digest() for name in units])
     number = np.empty(len(units), dtype=np.int64)
-    number[np.lexsort(words.T[::-1])] = np.arange(len(units))
+    number[_sorted_order(hashes)] = np.arange(len(units))
     if len(units) == len(names):
         return number, len(units)
     position = {name: position for position, name in enumerate(units)}
     return number[[position[name] for name in names]], len(units)
+
+
+def _sorted_order(hashes: bytes) -> Integers:
+    """The numbers of these hashes of 32 bytes each, in the order of the hashes."""
+    # Compared as four numbers: a million are sorted far faster than as bytes. The first one nearly always decides.
+    words = np.frombuffer(hashes, dtype=">u8").astype(np.uint64).reshape(-1, 4)
+    order = np.argsort(words[:, 0], kind="stable")
+    first = words[order, 0]
+    return np.lexsort(words.T[::-1]) if (first[1:] == first[:-1]).any() else order
 
 
 @dataclass(frozen=True)
@@ -254,11 +263,14 @@ def _assign_rarest_first(counts: LabelCounts, weights: Integers) -> Integers:
         # Big groups first: the small ones then fill what is uneven.
         members = counts.unit[cells[np.argsort(-counts.count[cells], kind="stable")]]
         folds = []
+        needs = [_need(lacks, label, total) for lacks in deficit]
         for row in counts.rows(members):
-            fold = _neediest_fold(deficit, label, total)
+            fold = needs.index(max(needs))
             folds.append(fold)
+            lacks = deficit[fold]
             for column, count in row:
-                deficit[fold][column] -= total * count
+                lacks[column] -= total * count
+            needs[fold] = _need(lacks, label, total)
         fold_of_unit[members] = folds
         left -= counts.sums_of(members)
     return fold_of_unit
@@ -270,12 +282,11 @@ def _rarest_label(left: Integers) -> int:
     return int(present[left[present].argmin()]) if len(present) else len(left) - 1
 
 
-def _neediest_fold(deficit: Sequence[Sequence[int]], label: int, total: int) -> int:
-    """The fold with the largest deficit of the label; if all lack less than one row of it, of rows."""
+def _need(lacks: Sequence[int], label: int, total: int) -> tuple[int, int]:
+    """How much a fold needs a unit: its deficit of the label, then of rows."""
     # Below one row every fold with a deficit is equal: the choice is left to the folds' sizes,
     # or the odd rows of many classes would all be in one fold.
-    needs = [(1 if 0 < lacks[label] < total else lacks[label], lacks[-1]) for lacks in deficit]
-    return needs.index(max(needs))
+    return 1 if 0 < lacks[label] < total else lacks[label], lacks[-1]
 
 
 def _balance_by_swaps(fold_of_unit: Integers, counts: LabelCounts, weights: Integers) -> None:
@@ -316,6 +327,14 @@ def _are_rows_of(counts: LabelCounts, others: Integers) -> bool:
     return columns_are_same and np.array_equal(counts.count[same], counts.count)
 
 
+def _by_number(units: Integers, number_of_unit: Integers, numbers: int) -> list[list[int]]:
+    """The units of each number, in their order."""
+    of_units = number_of_unit[units]
+    ordered = units[np.argsort(of_units, kind="stable")]
+    ends = np.cumsum(np.bincount(of_units, minlength=numbers))
+    return [part.tolist() for part in np.split(ordered, ends[:-1])]
+
+
 class _FoldBalancer:
     """The units of each fold by kind: units of one kind have the same labels and are interchangeable."""
 
@@ -333,11 +352,14 @@ class _FoldBalancer:
                 self.kinds[number, place[column]] = count
         squares = (self.kinds**2).sum(axis=1)
         self.distance = squares[:, None] + squares[None, :] - 2 * self.kinds @ self.kinds.T
-        number_of = {int(kind): number for number, kind in enumerate(tried, start=1)}
-        self.units: list[list[list[int]]] = [[[] for _ in self.kinds] for _ in weights]
-        for unit, (fold, kind) in enumerate(zip(fold_of_unit.tolist(), kind_of_unit.tolist(), strict=True)):
-            if kind in number_of:
-                self.units[fold][number_of[kind]].append(unit)
+        number_of = np.zeros(len(kinds), dtype=np.int64)  # of a kind that is not tried: 0
+        number_of[tried] = np.arange(1, len(tried) + 1)
+        number_of_unit = number_of[kind_of_unit]
+        is_tried = np.flatnonzero(number_of_unit)
+        self.units = [
+            _by_number(is_tried[fold_of_unit[is_tried] == fold], number_of_unit, len(self.kinds))
+            for fold in range(len(weights))
+        ]
         rows = np.array([counts.sums_of(np.flatnonzero(fold_of_unit == fold))[used] for fold in range(len(weights))])
         self.surplus = self.total * rows - np.outer(weights, rows.sum(axis=0))
 
