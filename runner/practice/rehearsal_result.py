@@ -12,7 +12,7 @@ from runner.hosts.leaderboards import latest_leaderboards, read_leaderboard_file
 from runner.hosts.protocol import Leaderboard
 from runner.hosts.standings import Standing, find_standing
 from runner.practice.rehearsal import HiddenRows
-from runner.prediction.score import Score, score_rows
+from runner.prediction.score import Score, group_codes, score_rows
 from runner.session import Session
 from runner.submission_format.values import read_submission
 
@@ -60,7 +60,7 @@ def score_rehearsal(
     position = {id: row for row, id in enumerate(ids)}
     predicted = predicted[[position[id] for id in rows.ids]]
     targets = targets_of(competition.labels, rows.classes, rows.labels)
-    hidden = score_rows(metric, targets, predicted, groups=rows.groups)
+    hidden = score_rows(metric, targets, predicted, codes=group_codes(rows.groups))
     standing = None
     if leaderboard is not None:
         standing = find_standing(competition, leaderboard, hidden.value, late=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from runner.prediction.nested_cv import NestedCV
 from runner.prediction.out_of_fold import Member, MemberRows, ValidationRows, row_blocks
 from runner.prediction.postprocess import Postprocess
 from runner.prediction.postprocess_folds import assign_postprocess_folds
-from runner.prediction.score import Score, score_from_row_values, score_rows
+from runner.prediction.score import Score, group_codes, score_from_row_values, score_rows
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class AllRows:
         """The nested score of each metric that can be scored block by block, and that of each of the run's folds."""
         kept = self._predict([metric for metric in metrics if self._can_score(metric)])
         return {metric.key: (self._total(metric, values), self._folds(metric, values)) for metric, values in kept}
+
+    @cached_property
+    def _codes(self) -> NDArray[np.int64]:
+        return group_codes(self.rows.groups)
 
     def _can_score(self, metric: Metric) -> bool:
         return metric.per_row is not None or metric.compact(self.rows.targets[:1], np.zeros((1, 2))) is not None
@@ -62,8 +67,8 @@ class AllRows:
 
     def _total(self, metric: Metric, values: Matrix) -> Score:
         if metric.per_row is not None:
-            return score_from_row_values(metric, values, groups=self.rows.groups)
-        return score_rows(metric, self.rows.targets, values, groups=self.rows.groups)
+            return score_from_row_values(metric, values, codes=self._codes)
+        return score_rows(metric, self.rows.targets, values, codes=self._codes)
 
     def _folds(self, metric: Metric, values: Matrix) -> dict[int, float]:
         scores = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from runner.contract import Activation, Outputs
 from runner.contract.targets import Targets, are_class_numbers
-from runner.prediction.averaging import Matrix, blocks, by_block, from_logs, to_logs
+from runner.prediction.averaging import Matrix, blocks, by_block, from_logs, row_sums, to_logs
 
 _TEMPERATURES = (0.2, 5.0)  # beyond these limits the fit follows a few outliers
 _BIASES = (-5.0, 5.0)
@@ -91,8 +91,8 @@ def _fit_temperature(logs: Matrix, targets: Targets, outputs: Outputs) -> Calibr
     for _ in range(_MAX_STEPS):
         for rows in blocks(logs):
             probabilities = from_logs(slope * logs[rows], outputs)
-            mean[rows] = (probabilities * logs[rows]).sum(axis=1)
-            mean_square[rows] = (probabilities * logs[rows] ** 2).sum(axis=1)
+            mean[rows] = row_sums(probabilities * logs[rows])
+            mean_square[rows] = row_sums(probabilities * logs[rows] ** 2)
         curvature = (mean_square - mean**2).mean()
         new = _limit_slope(slope - (mean - log_of_target).mean() / max(curvature, 1e-12))
         if abs(new - slope) < 1e-9:
@@ -137,7 +137,7 @@ def _clip(probabilities: Matrix, clip: float, outputs: Outputs) -> Matrix:
 
     def clipped(activation: Activation, block: Matrix) -> Matrix:
         inside = np.clip(block, clip, 1 - clip)
-        return inside / inside.sum(axis=1, keepdims=True) if activation is Activation.SOFTMAX else inside
+        return inside / row_sums(inside)[:, None] if activation is Activation.SOFTMAX else inside
 
     return by_block(outputs, probabilities, clipped)
 

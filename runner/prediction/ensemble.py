@@ -15,7 +15,7 @@ import numpy as np
 from runner.contract import Activation, Metric, Outputs
 from runner.contract.metric_functions.arrays import class_numbers
 from runner.contract.targets import Targets, are_class_numbers
-from runner.prediction.averaging import Matrix, Mean, blocks
+from runner.prediction.averaging import Matrix, Mean, blocks, row_sums
 
 # The finest weights are multiples of a 24th: finer ones cannot be told apart on the rows there are.
 MAX_ROUNDS = 24
@@ -135,7 +135,7 @@ def _normalisers(total: Matrix, member: Matrix, size: np.float32) -> Matrix:
     """The sum over classes of each row's geometric mean."""
     sums = np.empty(len(total), dtype=total.dtype)
     for rows in blocks(total):
-        sums[rows] = np.exp((total[rows] + member[rows]) / size).sum(axis=1)
+        sums[rows] = row_sums(np.exp((total[rows] + member[rows]) / size))
     return sums
 
 

@@ -22,7 +22,7 @@ from runner.prediction.nested_cv import NestedCV
 from runner.prediction.out_of_fold import Member, OofTargets, OutOfFold, read_out_of_fold, validation_rows
 from runner.prediction.postprocess import Postprocess, task_of
 from runner.prediction.postprocess_folds import assign_postprocess_folds, sample_rows
-from runner.prediction.score import Score, score_rows
+from runner.prediction.score import Score, group_codes, score_rows
 from runner.training.score_record import RunScore
 
 # Values that are fitted on: rows x classes x members, and as much again as ten members for what is computed of them.
@@ -70,14 +70,14 @@ def score_report(competition: Competition, cv: NestedCV, every: AllRows | None =
     nested, plan, tta_gain = cv.nested_score(), cv.select_plan(), cv.tta_gain()
     methods, members = cv.score_methods(), cv.contributions()
     by_id = np.argsort(cv.order)  # from the rows by fold to the rows as read
-    targets, groups = cv.rows.targets[by_id], [cv.rows.groups[row] for row in by_id]
+    targets, codes = cv.rows.targets[by_id], group_codes([cv.rows.groups[row] for row in by_id.tolist()])
     of_all = {} if every is None else every.score((competition.metric, *competition.extra_metrics))
     cv_score, folds = of_all.get(competition.metric.key, (nested.score, nested.folds))
 
     def score(metric: Metric) -> Score:
         if metric.key in of_all:
             return of_all[metric.key][0]
-        return score_rows(metric, targets, nested.values, groups=groups)
+        return score_rows(metric, targets, nested.values, codes=codes)
 
     extra = {metric.key: score(metric) for metric in competition.extra_metrics}
     report = {

@@ -124,11 +124,11 @@ class NestedCV:
 
     def _load(self, mode: TTAMode) -> None:
         rows = self._read(mode)
-        folds = assign_postprocess_folds(rows, self._seed).tolist()
-        order = sorted(range(len(rows.ids)), key=lambda row: (folds[row], rows.ids[row]))
+        folds = assign_postprocess_folds(rows, self._seed)
+        by_id = np.array(sorted(range(len(rows.ids)), key=rows.ids.__getitem__), dtype=np.int64)
         ends = np.cumsum(np.bincount(folds))
         self.mode, self._memo = mode, dict[Hashable, object]()
-        self.order = np.array(order, dtype=np.int64)  # from the rows as read to the rows by fold
+        self.order = by_id[np.argsort(folds[by_id], kind="stable")]  # from the rows as read to the rows by fold
         self.rows = rows.take(self.order)
         self.codes = group_codes(self.rows.groups)
         self.slices = [slice(int(begin), int(end)) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
@@ -403,7 +403,7 @@ class NestedCV:
             int(fold): metric.score(rows.targets[rows.folds == fold], values[rows.folds == fold])
             for fold in np.unique(rows.folds)
         }
-        score = score_rows(metric, rows.targets, values, groups=rows.groups)
+        score = score_rows(metric, rows.targets, values, codes=self.codes)
         return NestedScore(score, folds, in_sample, self._as_read(values))
 
     def _as_read(self, values: Matrix) -> Matrix:
@@ -416,11 +416,11 @@ class NestedCV:
         metric, rows = self.task.metric, self.rows
         if not self.is_nested:
             values = self.predict(self.fit(plan, NO_FOLD), 0).values
-            return score_rows(metric, rows.targets, values, groups=rows.groups)
+            return score_rows(metric, rows.targets, values, codes=self.codes)
         scores = self._inner_scores(plan, NO_FOLD)
         if metric.per_row is None:
-            return score_rows(metric, rows.targets, scores, groups=rows.groups)
-        return score_from_row_values(metric, scores, groups=rows.groups)
+            return score_rows(metric, rows.targets, scores, codes=self.codes)
+        return score_from_row_values(metric, scores, codes=self.codes)
 
     def _score(self, postprocess: Postprocess) -> float:
         values = self._predict_all(postprocess)

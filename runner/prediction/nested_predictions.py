@@ -174,8 +174,8 @@ class PairedDifference:
 def paired_difference(competition: Competition, rows: CommonRows) -> PairedDifference:
     """The difference of the competition's metric on these rows, with its standard error; groups stay together."""
     metric, a, b = competition.metric, rows.first, rows.second
-    first, second = (score_rows(metric, a.targets, each.values, groups=a.groups) for each in (a, b))
     codes = group_codes(a.groups)
+    first, second = (score_rows(metric, a.targets, each.values, codes=codes) for each in (a, b))
     if metric.per_row is None:
         gain = bootstrap_gain(metric, a.targets, a.values, b.values, codes)
     else:

@@ -134,7 +134,7 @@ class Postprocess:
         }
 
         def predict(rows: Sequence[int]) -> Matrix:
-            chosen = [ids[row] for row in rows]
+            chosen = tuple([ids[row] for row in rows])
 
             def read(name: str) -> list[Matrix]:
                 return [align(file.read(chosen), chosen, classes, path=file.path) for file in stored[name]]

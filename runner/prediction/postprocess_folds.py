@@ -39,7 +39,9 @@ def sample_rows(rows: ValidationRows, count: int, seed: int = 0) -> ValidationRo
 
 
 def _groups_are_within_folds(codes: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
-    return len(set(zip(codes.tolist(), folds.tolist(), strict=True))) == len(set(codes.tolist()))
+    fold_of_group = np.empty(codes.max() + 1, dtype=np.int64)
+    fold_of_group[codes] = folds
+    return np.array_equal(fold_of_group[codes], folds)
 
 
 def _deal(rows: OutOfFold | ValidationRows, codes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

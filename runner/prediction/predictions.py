@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runner.commands import command
 from runner.contract import Outputs
@@ -152,7 +154,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def averaged_views(
-    predictions: ViewPredictions, rows: Sequence[int], views: Sequence[str], tta: TTAMode, outputs: Outputs
+    predictions: ViewPredictions, rows: NDArray[np.int64], views: Sequence[str], tta: TTAMode, outputs: Outputs
 ) -> Matrix:
     """The predictions of these rows in double precision, with these views averaged as the TTA mode has it."""
     columns = [predictions.views.index(view) for view in tta.select_views(views)]
@@ -169,14 +171,34 @@ class StoredRows:
     def __init__(self, path: Path, views: Sequence[str], tta: TTAMode, outputs: Outputs):
         self.path, self._views, self._tta, self._outputs = path, views, tta, outputs
         self._predictions = read_view_predictions(path)
-        self._row_of = {name: row for row, name in enumerate(self._predictions.ids)}
+        self._next = 0  # the row after those that were read last
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self._predictions.ids
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._predictions.classes
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return dict(zip(self.ids, range(len(self.ids)), strict=True))
 
     def read(self, ids: Sequence[str]) -> Predictions:
         """The predictions of those of these ids that the file has."""
-        present = tuple([name for name in ids if name in self._row_of])
-        rows = [self._row_of[name] for name in present]
-        probabilities = averaged_views(self._predictions, rows, self._views, self._tta, self._outputs)
-        return Predictions(present, self._predictions.classes, probabilities)
+        present, begin = tuple(ids), self._next
+        self._next = begin + len(present)
+        # Test rows are asked for as they are stored, some at a time: none of a million needs to be looked up.
+        if self.ids[begin : self._next] == present:
+            return Predictions(present, self.classes, self.read_rows(np.arange(begin, self._next)))
+        present = tuple([name for name in present if name in self._row_of])
+        rows = np.array([self._row_of[name] for name in present], dtype=np.int64)
+        return Predictions(present, self.classes, self.read_rows(rows))
+
+    def read_rows(self, rows: NDArray[np.int64]) -> Matrix:
+        """The predictions in these rows of the file."""
+        return averaged_views(self._predictions, rows, self._views, self._tta, self._outputs)
 
 
 def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
@@ -188,7 +210,7 @@ def mean_predictions(predictions: Sequence[Predictions]) -> Predictions:
     count = np.zeros((len(ids), 1))
     for item in predictions:
         rows = [row_of[name] for name in item.ids]
-        total[rows] += _in_order(item, classes)
+        total[rows] += in_order(item.probabilities, item.classes, classes)
         count[rows] += 1
     return Predictions(ids, classes, total / count)
 
@@ -211,15 +233,15 @@ def align(predictions: Predictions, ids: Sequence[str], classes: Sequence[str], 
             where=path,
             fix=None if path is None else predict_command(path.parent.parent),
         )
+    probabilities = predictions.probabilities
     if predictions.ids != tuple(ids):
-        rows = predictions.probabilities[[row_of[name] for name in ids]]
-        predictions = Predictions(tuple(ids), predictions.classes, rows)
-    return _in_order(predictions, classes)
+        probabilities = probabilities[[row_of[name] for name in ids]]
+    return in_order(probabilities, predictions.classes, classes)
 
 
-def _in_order(predictions: Predictions, classes: Sequence[str]) -> Matrix:
-    """The probabilities with the columns of these classes."""
-    if predictions.classes == tuple(classes):
-        return predictions.probabilities
-    column_of = {name: column for column, name in enumerate(predictions.classes)}
-    return predictions.probabilities[:, [column_of[name] for name in classes]]
+def in_order(probabilities: Matrix, stored: Sequence[str], classes: Sequence[str]) -> Matrix:
+    """Probabilities of the stored classes with the columns of these classes."""
+    if tuple(stored) == tuple(classes):
+        return probabilities
+    column_of = {name: column for column, name in enumerate(stored)}
+    return probabilities[:, [column_of[name] for name in classes]]

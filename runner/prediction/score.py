@@ -33,29 +33,31 @@ class Score:
 
 def group_codes(groups: Sequence[str]) -> NDArray[np.int64]:
     """A number for each row's group, from 0 in order of appearance; a row without a group ("") is its own."""
+    if len(set(groups)) == len(groups):
+        return np.arange(len(groups))
     code_of: dict[str | int, int] = {}
     codes = [code_of.setdefault(group or row, len(code_of)) for row, group in enumerate(groups)]
     return np.array(codes, dtype=np.int64)
 
 
 def score_rows(
-    metric: Metric, targets: Matrix, predictions: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None
+    metric: Metric, targets: Matrix, predictions: Matrix, seed: int = 0, *, codes: NDArray[np.int64] | None = None
 ) -> Score:
-    """The score of these rows, resampled with a fixed seed. Rows of one group are drawn together."""
+    """The score of these rows, resampled with a fixed seed. Rows with one group code are drawn together."""
     value = metric.score(targets, predictions)
     if metric.per_row is not None:
         row_scores = metric.row_scores(targets, predictions)
-        return replace(score_from_row_values(metric, row_scores, seed, groups=groups), value=value)
-    codes = np.arange(len(targets)) if groups is None else group_codes(groups)
+        return replace(score_from_row_values(metric, row_scores, seed, codes=codes), value=value)
+    codes = np.arange(len(targets)) if codes is None else codes
     scores = _bootstrap_scores(metric, targets, (predictions,), codes, _generator(seed), _SCORE_RESAMPLES)
     return Score(metric.key, value, _standard_deviation(scores[0]), len(targets))
 
 
 def score_from_row_values(
-    metric: Metric, row_scores: Matrix, seed: int = 0, *, groups: Sequence[str] | None = None
+    metric: Metric, row_scores: Matrix, seed: int = 0, *, codes: NDArray[np.int64] | None = None
 ) -> Score:
     """The score whose value is the mean of these values per row."""
-    codes = np.arange(len(row_scores)) if groups is None else group_codes(groups)
+    codes = np.arange(len(row_scores)) if codes is None else codes
     error = _error_of_mean(row_scores, codes, _generator(seed))
     return Score(metric.key, float(row_scores.mean()), error, len(row_scores))
 
@@ -101,10 +103,13 @@ def _error_of_mean(row_scores: Matrix, codes: NDArray[np.int64], generator: np.r
     """The standard deviation of the mean over resampled groups, from each group's sum and size alone."""
     sums, sizes = np.bincount(codes, weights=row_scores), np.bincount(codes).astype(float)
     single_rows = bool((sizes == 1).all())  # then every resample has the same number of rows
-    means = [
-        sums[drawn].sum() / (len(sizes) if single_rows else sizes[drawn].sum())
-        for drawn in (generator.integers(0, len(sums), len(sums)) for _ in range(_SCORE_RESAMPLES))
-    ]
+    means, values = [], np.empty(len(sums))
+    for _ in range(_SCORE_RESAMPLES):
+        drawn = generator.integers(0, len(sums), len(sums))
+        # Into one array, and without a look at the numbers first: of a million rows `sums[drawn]` takes thrice as long.
+        total = np.take(sums, drawn, out=values, mode="clip").sum()
+        rows = len(sizes) if single_rows else np.take(sizes, drawn, out=values, mode="clip").sum()
+        means.append(total / rows)
     return float(np.std(means))
 
 

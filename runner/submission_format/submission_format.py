@@ -71,8 +71,8 @@ def _read_format(competition: Competition, sample: Path) -> SubmissionFormat:
     id_column = id_column_of(competition, file.header)
     columns = tuple(name for name in file.header if name != id_column)
     position = file.header.index(id_column)
-    ids = tuple([row[position] if position < len(row) else "" for _, row in file])
-    if damage := _damage(file, ids, columns):
+    ids, ragged = _ids_of(file, position)
+    if damage := _damage(file, ids, columns, ragged):
         raise _damaged_sample(competition, sample, damage)
     if message := column_count_error(competition, id_column, columns):
         fix = "correct `metric` or `labels` in the competition file"
@@ -91,6 +91,16 @@ def _read_format(competition: Competition, sample: Path) -> SubmissionFormat:
         places=decision.k if isinstance(decision, TopClasses) else 1,
         long=_long_rows(competition, sample, ids) if competition.submission_rows else None,
     )
+
+
+def _ids_of(file: CsvFile, position: int) -> tuple[tuple[str, ...], int | None]:
+    """The id of each row, and the first line that is not as long as the header."""
+    ids, width, ragged = list[str](), len(file.header), None
+    for line, row in file:
+        ids.append(row[position] if position < len(row) else "")
+        if len(row) != width and ragged is None:
+            ragged = line
+    return tuple(ids), ragged
 
 
 def _long_rows(competition: Competition, sample: Path, ids: Sequence[str]) -> LongRows:
@@ -135,7 +145,7 @@ def _damaged_sample(competition: Competition, sample: Path, message: str) -> Dat
     )
 
 
-def _damage(file: CsvFile, ids: Sequence[str], columns: tuple[str, ...]) -> str | None:
+def _damage(file: CsvFile, ids: Sequence[str], columns: tuple[str, ...], ragged: int | None) -> str | None:
     """The first reason why the sample is damaged, or None."""
     if duplicate_columns := duplicates(file.header):
         return f"there are two columns {quote(duplicate_columns[0])}"
@@ -143,7 +153,6 @@ def _damage(file: CsvFile, ids: Sequence[str], columns: tuple[str, ...]) -> str 
         return "it has no column beside the ids"
     if not ids:
         return "it has no rows"
-    ragged = next((line for line, row in file if len(row) != len(file.header)), None)
     if ragged is not None:
         return f"line {ragged} does not have {len(file.header)} cells"
     if len(set(ids)) != len(ids):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.prediction.averaging import Mean, TTAMode, average, from_logs, to_logs
+from runner.prediction.averaging import Mean, TTAMode, average, from_logs, row_sums, to_logs
 from tests.prediction.conftest import outputs
 
 fast_property = settings(deadline=None, max_examples=40)
@@ -82,3 +82,11 @@ def test_a_tta_mode_selects_the_plain_view_or_all():
     assert TTAMode.MEAN.select_views(("plain", "hflip")) == ("plain", "hflip")
     assert TTAMode.GEOMETRIC_MEAN.mean is Mean.GEOMETRIC
     assert TTAMode.MEAN.mean is Mean.ARITHMETIC
+
+
+@pytest.mark.parametrize("columns", range(1, 20))
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_sum_over_the_columns_is_that_over_the_rows_to_the_last_digit(columns: int, kind: type) -> None:
+    rows = np.random.default_rng(columns).random((300, columns)).astype(kind)
+    np.testing.assert_array_equal(row_sums(rows), rows.sum(axis=1))
+    np.testing.assert_array_equal(row_sums(np.asfortranarray(rows)), np.asfortranarray(rows).sum(axis=1))

@@ -44,6 +44,15 @@ def test_folds_are_joined_and_rows_and_classes_matched_by_name(tmp_path):
     np.testing.assert_allclose(stack[1, :, 0], [0.5, 0.4, 0.6])
 
 
+def test_a_row_that_two_folds_have_predicted_is_their_mean(tmp_path):
+    files = (
+        write(tmp_path / "1.npz", "ab", "xy", [[0.1, 0.9], [0.2, 0.8]]),
+        write(tmp_path / "2.npz", "cb", "yx", [[0.3, 0.7], [0.4, 0.6]]),
+    )
+    stack = read_member_predictions([Member("one", files)], ("a", "b", "c"), ("x", "y"), outputs=outputs(True))
+    np.testing.assert_allclose(stack[0], [[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]], rtol=1e-6)
+
+
 def test_only_rows_predicted_by_every_member_are_read(tmp_path):
     one = Member("one", (write(tmp_path / "1.npz", "abc", "x", [[0.1], [0.2], [0.3]]),))
     two = Member("two", (write(tmp_path / "2.npz", "cd", "x", [[0.4], [0.5]]),))

@@ -41,9 +41,9 @@ def test_the_error_of_accuracy_is_the_binomial_standard_error():
 def test_resampled_row_scores_have_the_error_of_resampled_scores(seed, rows, groups):
     targets, predicted = rows_of(seed, rows)
     names = [f"g{number % groups}" if number % 3 else "" for number in range(rows)]
-    for given_groups in (None, names):
-        quick = score_rows(BINARY_LOG_LOSS, targets, predicted, groups=given_groups)
-        slow = score_rows(without_row_scores(BINARY_LOG_LOSS), targets, predicted, groups=given_groups)
+    for codes in (None, group_codes(names)):
+        quick = score_rows(BINARY_LOG_LOSS, targets, predicted, codes=codes)
+        slow = score_rows(without_row_scores(BINARY_LOG_LOSS), targets, predicted, codes=codes)
         assert quick.value == slow.value
         assert quick.error == pytest.approx(slow.error, rel=1e-9, abs=1e-12)
 
@@ -52,7 +52,10 @@ def test_rows_of_one_group_count_as_one():
     targets, predicted = rows_of(3, 50)
     repeated = np.repeat(targets, 20, axis=0), np.repeat(predicted, 20, axis=0)
     groups = np.repeat([f"scene {number}" for number in range(50)], 20).tolist()
-    single, grouped = score_rows(BINARY_LOG_LOSS, *repeated), score_rows(BINARY_LOG_LOSS, *repeated, groups=groups)
+    single, grouped = (
+        score_rows(BINARY_LOG_LOSS, *repeated),
+        score_rows(BINARY_LOG_LOSS, *repeated, codes=group_codes(groups)),
+    )
     assert grouped.error == pytest.approx(score_rows(BINARY_LOG_LOSS, targets, predicted).error, rel=1e-9)
     assert grouped.error == pytest.approx(single.error * np.sqrt(20), rel=0.2)
 
