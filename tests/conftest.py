@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,19 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _CREDENTIALS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME")
+
+
+def pytest_collection_finish() -> None:
+    """Hide what the imports left from the garbage collector: each training calls it, and it took 0.6 seconds."""
+    import hypothesis  # noqa: F401  # its plugins look for references, and would not find those that are hidden
+
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it all be collected at the end, as in any program."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
