@@ -57,6 +57,7 @@ from runner.training.fold import FoldRun, load_snapshot
 from runner.training.log import read_log
 from runner.training.run import Run
 from runner.training.trainer import train_fold
+from runner.training.weights_hints import read_hints
 from runner.workspace import Workspace
 
 FOLDS = 5  # a fifth of the labelled rows are hidden, another one for each seed
@@ -195,12 +196,15 @@ def run_trial(trial: Trial) -> dict[str, Any]:
 def _train_and_score(trial: Trial) -> dict[str, Any]:
     session, recipe = _session(trial.data), recipe_from_dict(trial.recipe)
     assert isinstance(recipe, Recipe)
+    weights = _SETTINGS["weights"] if recipe.pretrained else None
+    if weights is not None:
+        recipe = replace(recipe, backbone_args={**recipe.backbone_args, **read_hints(weights).arguments})
     rows = len(session.index.train)
     fold_of = np.random.default_rng(trial.seed).permutation(rows) % FOLDS
     slug = "-".join((trial.group, trial.name, str(trial.seed))).replace(" ", "_").replace("/", "_")
     run = Run(session.name, slug, session.workspace.run_dir(session.name, slug))
     fold = FoldRun(session, run, replace(recipe, seed=trial.seed), 0, fold_of)
-    last = train_fold(fold, TrainOptions(weights=_SETTINGS["weights"] if recipe.pretrained else None))[-1]
+    last = train_fold(fold, TrainOptions(weights=weights))[-1]
     network = load_snapshot(fold, last).to(_SETTINGS["device"])
     views = default_views(session.competition.preset)
     lines = read_log(run.log_file)

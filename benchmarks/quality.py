@@ -4,7 +4,7 @@ python -m benchmarks.quality demo
 python -m benchmarks.quality rehearsals [--names dog-breed,planet] [--seeds N] [--folder DIR --weights FILE]
 python -m benchmarks.quality stages FOLDER WEIGHTS
 python -m benchmarks.quality heads FOLDER WEIGHTS [--competition dog-breed] [--rows 300,600,1600] [--seeds N]
-python -m benchmarks.quality climbs FOLDER WEIGHTS [--competition cifar-10] [--minutes 10] [--rows 400] [--seeds N]
+python -m benchmarks.quality told FOLDER WEIGHTS [--way head|recipe|climb] [--competition cifar-10] [--minutes 2]
 python -m benchmarks.quality practice FOLDER,FOLDER --weights FILE [--seeds 3] [--device cuda] [--jobs N] [--budget S]
 python -m benchmarks.quality earned RESULTS
 """
@@ -26,6 +26,8 @@ import numpy as np
 
 from benchmarks.harness import claim, main, run_runner, write_competition
 from benchmarks.practice import DataSet, report, run_trials
+from benchmarks.told import WAYS, Draw, Way, hidden_scores, tell_all
+from benchmarks.told import report as report_told
 from competitions import load
 from runner.console import set_verbosity
 from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Solver, Stage, TrainMode
@@ -357,81 +359,40 @@ def report_head(
 def hidden_losses(folder: Path, submission: Path) -> np.ndarray:
     """The log loss of each test row, by `test_solution.csv`: of the named class, or of one column of probabilities."""
     with (folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
-        label_of = dict(list(csv.reader(file))[1:])
-    with submission.open(encoding="utf-8", newline="") as file:
-        (_, *classes), *rows = csv.reader(file)
-    if len(classes) == 1:
-        chosen = [float(row[1]) if label_of[row[0]] == "1" else 1 - float(row[1]) for row in rows]
-    else:
-        chosen = [float(row[1 + classes.index(label_of[row[0]])]) for row in rows]
-    return -np.log(np.clip(chosen, 1e-15, 1))
+        return hidden_scores(dict(list(csv.reader(file))[1:]), submission)
 
 
-# --- climbs -------------------------------------------------------------------------------------
+# --- told ---------------------------------------------------------------------------------------
 
 
-def climbs(
+def told(
     folder: Path,
     weights: Path,
+    way: str = "climb",
     competition: str = "dog-breed",
-    minutes: float = 10.0,
+    minutes: float = 2.0,
     rows: int = 0,
-    seeds: int = 1,
+    hidden: int = 0,
+    seeds: int = 20,
+    first_seed: int = 0,
+    size: int = 160,
+    model: str = "mobilenetv2_100",
+    jobs: int = 1,
+    device: str = "cpu",
+    budget: float = 86_400,
+    results: Path | None = None,
 ) -> None:
-    """What climbs tell beside what the hidden rows score: FOLDER has a `test_solution.csv`, WEIGHTS are a folder.
+    """What a `head`, the competition's `recipe` or a `climb` tells beside what hidden rows score, over fresh draws.
 
-    Each seed draws other labelled rows, all of them with `--rows 0`. What a climb chooses by its own score is in the
-    difference, whose mean is to be within two of its standard errors of 0.
+    FOLDER has a `test_solution.csv`: each seed draws learned and hidden rows anew from all that are labelled. WEIGHTS
+    are a file, for a climb a folder too. The told score is to be within two standard errors in 19 of 20 draws, and the
+    mean of the differences within two of its own.
     """
-    print(f"{'seed':>6}{'steps':>7}{'minutes':>9}{'told':>18}{'hidden':>18}{'difference':>22}  runs")
-    differences = []
-    with tempfile.TemporaryDirectory() as root:
-        for seed in range(seeds):
-            source, workspace = Path(root) / f"source-{seed}", Path(root) / f"workspace-{seed}"
-            write_subset(folder, source, rows, seed)
-            words = ("--time-budget", minutes, "--weights", weights.resolve(), "--from", source, "--device", "cpu")
-            told = json.loads(run_runner(workspace, competition, "climb", *words, "--json"))
-            scored = [step for step in told["steps"] if step["score"] is not None]
-            if not scored:
-                print(f"{seed:>6}  no step ended in {minutes:g} minutes: more --minutes", flush=True)
-                continue
-            last = scored[-1]
-            hidden = hidden_scores(folder, Path(told["submission"]))
-            value, error = float(hidden.mean()), float(hidden.std(ddof=1) / np.sqrt(len(hidden)))
-            difference, of_difference = value - last["score"], float(np.hypot(error, last["error"]))
-            differences.append((difference, of_difference))
-            columns = (
-                f"{value:.4f} ± {error:.4f}" for value, error in ((last["score"], last["error"]), (value, error))
-            )
-            paired = f"{difference:+.4f} ± {of_difference:.4f}"
-            runs = ", ".join(dict.fromkeys(step["what"] for step in told["steps"] if step["decision"] == "helped"))
-            figures = "".join(f"{text:>18}" for text in columns)
-            spent = told["seconds"] / 60
-            print(f"{seed:>6}{len(told['steps']):>7}{spent:>9.1f}{figures}{paired:>22}  {runs}", flush=True)
-    if not differences:
-        return
-    mean = float(np.mean([difference for difference, _ in differences]))
-    error = float(np.sqrt(np.mean([error**2 for _, error in differences]) / len(differences)))
-    claim("hidden score minus told score of climbs", f"{mean:+.4f} ± {error:.4f}", "within 2", abs(mean) <= 2 * error)
-
-
-def hidden_scores(folder: Path, submission: Path) -> np.ndarray:
-    """Of each test row the log loss; of a submission that names classes, whether it is right."""
-    with submission.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    if len(header) > 2 or _is_number(rows[0][1]):
-        return hidden_losses(folder, submission)
-    with (folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
-        label_of = dict(list(csv.reader(file))[1:])
-    return np.array([float(label_of[row[0]] == row[1]) for row in rows])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    if way not in WAYS:
+        sys.exit(f"--way {way}: one of {', '.join(WAYS)}")
+    of_all = Way(way, minutes, size, model, weights.resolve(), device)
+    draws = [Draw(folder.resolve(), competition, rows, hidden, first_seed + seed, of_all) for seed in range(seeds)]
+    report_told(f"{way}, {folder.name}", tell_all(draws, jobs=jobs, budget=budget, results=results))
 
 
 def write_subset(folder: Path, target: Path, count: int, seed: int) -> int:
@@ -504,4 +465,4 @@ def earned(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(demo, rehearsals, stages, heads, climbs, practice, earned)
+    main(demo, rehearsals, stages, heads, told, practice, earned)

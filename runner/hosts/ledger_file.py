@@ -65,6 +65,7 @@ _RULES: dict[str, Callable[[str], bool]] = {
     "rank": _matches(r"([1-9][0-9]*/[1-9][0-9]*)?"),
     "note": _is_text,
 }
+_IDENTITY = ("host", "competition", "ref", "sha256")  # what two lines share only if they are of one submission
 _CHECK = "check"
 _HEADER = (*_RULES, _CHECK)
 # Ledgers of earlier versions are still read; version 0.1.0 called the rank "standing".
@@ -104,14 +105,16 @@ def _parse(text: str) -> LedgerContent:
     if sorted(header) not in (sorted(_HEADER), sorted(_OLD_HEADER)):
         problem = f"line 1: the columns are {quote(','.join(header))}, not {','.join(_HEADER)}"
         return LedgerContent(tuple(_whole_rows(text.splitlines())), (problem,))
-    rows, problems = list[Row](), list[str]()
+    rows, problems = dict[tuple[str, ...], Row](), list[str]()
     for cells in reader:
         problem = _row_problem(header, cells)
+        if not problem and cells:
+            row = _row(header, cells)
+            if rows.setdefault(tuple(row[name] for name in _IDENTITY), row) is not row:
+                problem = f"the submission {row['ref']} is there already"
         if problem:
             problems.append(f"line {reader.line_num}: {problem}")
-        elif cells:
-            rows.append(_row(header, cells))
-    return LedgerContent(tuple(rows), tuple(problems))
+    return LedgerContent(tuple(rows.values()), tuple(problems))
 
 
 def _whole_rows(lines: Sequence[str]) -> Iterator[Row]:

@@ -82,11 +82,11 @@ def _is_intact(path: Path) -> bool:
     content = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            left = path.stat().st_size - _DIGEST_BYTES
+            left = max(0, path.stat().st_size - _DIGEST_BYTES)
             while chunk := file.read(min(left, _CHUNK_BYTES)):
                 content.update(chunk)
                 left -= len(chunk)
-            return left == 0 and file.read() == content.digest()
+            return file.read() == content.digest()
     except OSError:
         return False
 

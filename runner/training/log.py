@@ -88,8 +88,21 @@ def read_log(path: Path) -> list[Line]:
     """Every complete line; a last one that a power cut left half written is dropped."""
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    *lines, rest = path.read_bytes().split(b"\n")
+    if not _is_half_written(rest):
+        lines.append(rest)
     return [_decoded(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _is_half_written(text: bytes) -> bool:
+    """Whether the text is nothing, or the beginning of a line."""
+    if not text.startswith(b"{"):
+        return not text
+    try:
+        json.loads(text)
+    except ValueError:
+        return True
+    return False
 
 
 def _encoded(line: Line) -> bytes:

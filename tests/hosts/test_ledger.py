@@ -189,6 +189,17 @@ def test_a_line_that_was_changed_is_left_out_and_the_others_go_on(tmp_path: Path
     assert read_ledger(path) == (entries[0], entries[2])
 
 
+def test_a_line_that_is_there_twice_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    record_entry(path, make_entry(ref="1"))
+    record_entry(path, make_entry(ref="2"))
+    header, first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + first + second + first)
+    with pytest.raises(DamagedLedgerError, match="line 4: the submission 1 is there already"):
+        read_ledger(path)
+    assert len(readable_entries(path, make_entry().competition, refresh="runner dogs standings --refresh")) == 2
+
+
 def test_a_change_on_purpose_is_accepted_without_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     written(path)

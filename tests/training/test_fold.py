@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from runner.contract import Activation, Block, Outputs, Recipe
 from runner.contract.default_decisions import apply_thresholds
-from runner.errors import TrainingError
+from runner.errors import RunnerError, TrainingError
 from runner.images.center_crop import CenterCrop
 from runner.training import trainer as trainer_module
 from runner.training.fold import FoldRun, load_snapshot
@@ -247,6 +247,15 @@ def test_a_half_written_log_line_is_dropped(tmp_path: Path) -> None:
     keep_lines(log, lambda line: line["epoch"] < 5)
     append_line(log, log_line(epoch=1))
     assert read_log(log) == [log_line(epoch=0), log_line(epoch=1)]
+
+
+@pytest.mark.parametrize("content", [b"null", b"{}", b"\xff\xfe\x00", b"<html>"])
+def test_a_log_that_became_something_else_is_damaged(content: bytes, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(content)
+    with pytest.raises(RunnerError, match="line 1") as caught:
+        read_log(log)
+    assert caught.value.where == str(log)
 
 
 def test_an_image_without_a_probable_label_gets_the_most_probable() -> None:
