@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _SUFFIXES = (".zip", ".7z", ".tar", ".gz", ".bz2", ".xz")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _SHORT_SUFFIXES = {".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar"}
 
 
@@ -58,13 +59,15 @@ def name_inside(name: str) -> str:
 
 def is_junk(name: str) -> bool:
     """Whether macOS added the file to the archive or folder."""
+    if not any(mark in name for mark in ("__MACOSX", ".DS_Store", "._")):
+        return False  # nearly all of the 250,000 files that an archive may hold
     parts = PurePosixPath(name).parts
     return bool(parts) and ("__MACOSX" in parts or parts[-1] == ".DS_Store" or parts[-1].startswith("._"))
 
 
 def safe_path(name: str) -> PurePosixPath:
     """The name as a path that stays in the folder it is joined to; ValueError if it would not."""
-    if any(ord(letter) < 32 for letter in name):
+    if _CONTROL.search(name):
         raise ValueError(f"the name {name!r} has control characters")
     if "\\" in name:
         raise ValueError(f"the name {name!r} has a backslash, which some systems read as a slash")
@@ -80,8 +83,12 @@ def check_collisions(paths: Iterable[tuple[PurePosixPath, bool]]) -> None:
     """Raise a ValueError if two of the paths, each with whether it is a folder, cannot both exist on every disk."""
     spellings: dict[str, str] = {}
     is_folder_at: dict[str, bool] = {}
+    folders = set[str]()  # above a path that was looked at
     for path, is_folder in paths:
-        for depth in range(1, len(path.parts) + 1):
+        above = str(path).rpartition("/")[0]
+        first = len(path.parts) if above in folders else 1
+        folders.add(above)
+        for depth in range(first, len(path.parts) + 1):
             spelling = "/".join(path.parts[:depth])
             key = _ignoring_case(spelling)
             as_folder = is_folder or depth < len(path.parts)
