@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from runner.contract.competition import Competition
 from runner.contract.images import folder_of, templates_of
-from runner.contract.labels import Coco, Labels, Multiclass, Multilabel
+from runner.contract.labels import Coco, Labels, Multiclass, Multilabel, Regression
 from runner.contract.targets import Targets, parts_of, targets_of
 from runner.data.classes import (
     IndexRow,
@@ -24,14 +24,14 @@ from runner.data.classes import (
 )
 from runner.data.image_names import is_image
 from runner.data.image_paths import resolve_image_paths, warn_unused_images
-from runner.data.index_inputs import FileListing, IndexInputs
+from runner.data.index_inputs import FileListing, IndexInputs, existing_name
 from runner.data.label_texts import BAD_LABEL, LabelError, label_columns, label_text
 from runner.data.packages import require_packages
 from runner.data.sample import SampleSubmission, check_form, read_sample_submission
 from runner.data.strata import Strata, strata_of
 from runner.data.table_rows import TableRows, id_group, label_rows, label_table_columns, template_columns
 from runner.gc_disabled import gc_disabled
-from runner.problems import Problem, ProblemList
+from runner.problems import Problem, ProblemList, quote
 
 COLUMNS = ("id", "path", "label", "group", "subset")
 _MAX_BLANK = 0.01  # of the labels: a row or two, as happens in real data, and no column of another meaning
@@ -77,25 +77,47 @@ def build_index(competition: Competition, data_dir: Path, listing: FileListing |
     `listing` names the images, if they are not in the folder yet.
     """
     require_packages(competition)
-    inputs = IndexInputs.of(competition, data_dir, listing)
-    sample = read_sample_submission(inputs)
+    inputs, sample = _open(competition, data_dir, listing)
     train = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     test = resolve_image_paths(sample.rows, competition.test_images, inputs)
-    classes = _classes(competition.labels, inputs.label_columns(), sample, train, inputs.problems)
+    classes = _classes(inputs.competition.labels, inputs.label_columns(), sample, train, inputs.problems)
     check_form(inputs, sample, classes)
     _check_tabular(inputs)
     warn_unused_images(train, test, inputs)
     inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)
     rows = [*train, *test]
-    return Index(data_dir, competition.labels, _table(rows, competition.tabular), classes, inputs.problems.warnings)
+    labels = inputs.competition.labels
+    return Index(data_dir, labels, _table(rows, competition.tabular), classes, inputs.problems.warnings)
 
 
 def read_training_rows(competition: Competition, data_dir: Path) -> list[IndexRow]:
     """The labelled images in the order of an index's `train`, with their lines in the label table."""
-    inputs = IndexInputs.of(competition, data_dir)
+    inputs, _ = _open(competition, data_dir)
     rows = resolve_image_paths(_training_rows(inputs), competition.train_images, inputs)
     inputs.problems.raise_if_errors(competition.name or competition.slug, data_dir)
     return rows
+
+
+def _open(
+    competition: Competition, data_dir: Path, listing: FileListing | None = None
+) -> tuple[IndexInputs, SampleSubmission]:
+    """The inputs, their labels without the columns that the sample submission does not ask for; and the sample."""
+    inputs = IndexInputs.of(competition, data_dir, listing)
+    sample = read_sample_submission(inputs)
+    labels, columns = competition.labels, inputs.label_columns()
+    asked = tuple(name for name in columns if name in sample.columns)
+    # Each of these columns is learned for itself. Of classes that share a row none can be left out.
+    if not isinstance(labels, Multilabel | Regression) or not labels.columns or labels.rows:
+        return inputs, sample
+    if not 0 < len(asked) < len(columns) or set(asked) != set(sample.columns):
+        return inputs, sample
+    left_out = [name for name in columns if name not in asked]
+    message = (
+        f"the sample submission asks for {len(asked):,} of {len(columns):,} label columns; left out: "
+        f"{', '.join(map(quote, left_out[:5]))}" + f" and {len(left_out) - 5:,} more" * (len(left_out) > 5)
+    )
+    inputs.problems.warn("label column that is not asked for", message, file=existing_name(data_dir, labels.csv or ""))
+    return replace(inputs, competition=replace(competition, labels=replace(labels, columns=asked))), sample
 
 
 def _check_tabular(inputs: IndexInputs) -> None:

@@ -266,7 +266,10 @@ def _of_several(found: LabelTable, test: TestImages) -> LabelTable:
     wanted, header = test.sample.columns, found.table.header
     others = [name for name in header if name not in (found.id, found.field)]
     if set(wanted) <= set(others):
-        return replace(found, columns=wanted, strength=4, evidence="its columns are those of the sample submission")
+        text = "its columns are those of the sample submission"
+        if alike := _columns_like(wanted, [name for name in others if name not in wanted], found.table):
+            text += f"; not asked for, and left out: {some(alike)}"
+        return replace(found, columns=wanted, strength=4, evidence=text)
     if found.rows:
         values = [name for name in others if name.lower() in {each.lower() for each in test.sample.value_columns}]
         if len(others) == 1 or values:
@@ -280,6 +283,15 @@ def _of_several(found: LabelTable, test: TestImages) -> LabelTable:
         text = "its values are the columns of the sample submission"
         return replace(found, label=fitting[0], strength=4, evidence=text)
     return replace(found, label=others[0], evidence="the one column beside the id") if len(others) == 1 else found
+
+
+def _columns_like(wanted: Sequence[str], others: Sequence[str], table: SourceTable) -> list[str]:
+    """The other columns that hold 0 and 1 alone, if the wanted ones do."""
+
+    def holds_zero_and_one(name: str) -> bool:
+        return {parse_number(cell) for cell in table.first(name)} <= {0, 1}
+
+    return [name for name in others if holds_zero_and_one(name)] if all(map(holds_zero_and_one, wanted)) else []
 
 
 def _is_vocabulary(cells: Sequence[str], names: set[str]) -> bool:

@@ -243,6 +243,36 @@ def test_a_number_that_is_seldom_known_is_split_too(tmp_path: Path) -> None:
     assert (counts[-1].name, counts[-1].valid_per_fold) == ("no y", (15,) * 4)
 
 
+# Columns that the sample submission does not ask for
+
+
+@pytest.mark.parametrize(
+    ("labels", "texts"),
+    [
+        (Multilabel(csv="train.csv", columns=("tube *", "line")), ["tube b", "", "tube b|line"]),
+        (Regression(csv="train.csv", columns=("tube *", "line")), ["1|0", "0|0", "1|1"]),
+    ],
+)
+def test_label_columns_that_are_not_asked_for_are_left_out_and_told(
+    tmp_path: Path, labels: Labels, texts: list[str]
+) -> None:
+    table = "id,tube a,tube b,line\nx,1,1,0\ny,1,0,0\nz,0,1,1\n"
+    index = build(tmp_path, labels, table, "id,line,tube b\nt,0,0\n")
+    assert index.classes == ("tube b", "line")
+    assert labels_of(index) == texts
+    assert index.targets().tolist() == [[1, 0], [0, 0], [1, 1]]
+    (warning,) = index.problems
+    assert (warning.kind, warning.file) == ("label column that is not asked for", "train.csv")
+    assert warning.message == "the sample submission asks for 2 of 3 label columns; left out: 'tube a'"
+
+
+def test_no_class_that_shares_its_row_with_others_is_left_out(tmp_path: Path) -> None:
+    table = "id,pug,boxer,beagle\nx,1,0,0\ny,0,1,0\nz,0,0,1\n"
+    labels = Multiclass(csv="train.csv", columns=("pug", "boxer", "beagle"))
+    (error,) = errors(tmp_path, labels, table, "id,pug,boxer\nt,0.5,0.5\n")
+    assert error.message == "it asks for 2 columns, and the labels have 3; not asked for: beagle"
+
+
 # Several targets
 
 

@@ -36,6 +36,7 @@ FOUND = [pytest.param(name, marks=pytest.mark.slow if name == "bengali-graphemes
 
 # What is odd in the real data too.
 TOLD = {
+    "ranzcr-clip": {"label column that is not asked for"},
     "bengali-graphemes": {"class without an image"},
     "herbarium-2020": {"file that is not an image"},
     "herbarium-2021": {"file that is not an image"},

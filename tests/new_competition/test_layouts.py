@@ -73,3 +73,16 @@ def test_tiny_images_are_trained_at_twice_their_size_and_at_least_64_pixels(tmp_
     )
     recipe = load_text(made.text, "some-competition").recipe
     assert recipe == with_sizes(UNLIKE_PHOTOGRAPHS, [64]), made.text
+
+
+@pytest.mark.parametrize("flags", ["--metric auc", "--metric auc --label 'ETT - Abnormal,ETT - Normal,NGT - Normal'"])
+def test_label_columns_that_the_sample_does_not_ask_for_are_left_out_and_told(flags: str, tmp_path: Path) -> None:
+    layout = next(each for each in LAYOUTS if each.name == "catheters_with_independent_columns")
+    files = layout.files()
+    ids = [line.split(",")[0] for line in files["sample_submission.csv"].splitlines()[1:]]
+    sample = ["StudyInstanceUID,ETT - Abnormal,NGT - Normal", *(f"{id},0,0" for id in ids)]
+    write(tmp_path / "source", {**files, "sample_submission.csv": "\n".join(sample)})
+    made = new_competition(Workspace(tmp_path), options_of(flags), tmp_path / "source", nobody)
+    assert made.classes == 2
+    told = [each.text for each in made.conclusions] + [each.message for each in made.warnings]
+    assert any("left out" in text and "ETT - Normal" in text for text in told), told
