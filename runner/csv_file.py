@@ -42,6 +42,7 @@ class CsvFile:
     content: bytes = field(default=b"", repr=False)
     lenient: bool = False
     delimiter: str = ","
+    not_utf8: Problem | None = None  # of a file in latin-1 that was read as such
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         rows = _parse(self.content, self.lenient, self.delimiter)
@@ -96,13 +97,18 @@ def parse_number(cell: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def read_csv(path: Path, *, name: str = "", lenient: bool = False) -> CsvFile:
+def read_csv(path: Path, *, name: str = "", lenient: bool = False, may_be_latin1: bool = False) -> CsvFile:
     """Read a comma-separated UTF-8 file, or one with tabs if its name ends in .tsv; CsvError if it is not one.
 
     A lenient reader drops blanks around cells, blank lines, and a blank before a quote; a strict one keeps all
     as it is written, and checks that every row can be parsed.
     """
     content = _read_content(path)
+    not_utf8 = _utf8_problem(content)
+    if not_utf8 is not None:
+        if not may_be_latin1 or _NOT_LATIN1.search(content):
+            raise CsvError(not_utf8)
+        content = content.decode("latin-1").encode("utf-8")
     has_bom, content = content.startswith(BOM), content.removeprefix(BOM)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     rows = _parse(content, lenient, delimiter)
@@ -118,7 +124,7 @@ def read_csv(path: Path, *, name: str = "", lenient: bool = False) -> CsvFile:
     names = [name.strip() for name in header]
     has_blanks = names != header or (delimiter == "," and _has_blank_before_a_value(content))
     names = names if lenient else header
-    return CsvFile(name or path.name, tuple(names), has_bom, has_blanks, content, lenient, delimiter)
+    return CsvFile(name or path.name, tuple(names), has_bom, has_blanks, content, lenient, delimiter, not_utf8)
 
 
 _SAVE_AS = "save it as CSV UTF-8, separated by commas"
@@ -156,17 +162,21 @@ def _read_content(path: Path) -> bytes:
             raise CsvError(Problem("not a CSV", f"the file is {kind}, not a CSV", fix=fix))
     if b"\0" in content:
         raise CsvError(Problem("not a CSV", "the file is binary, not a CSV"))
-    _require_utf8(content)
     return content
 
 
-def _require_utf8(content: bytes) -> None:
+# Bytes that latin-1 has no letter for, or a letter of UTF-8: a file of UTF-8 with a broken byte is not latin-1.
+_NOT_LATIN1 = re.compile(rb"[\x80-\x9f]|[\xc2-\xf4][\xa0-\xbf]")
+
+
+def _utf8_problem(content: bytes) -> Problem | None:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         message = f"the file is not UTF-8: byte 0x{byte:02x}"
-        raise CsvError(Problem("not UTF-8", message, line=line, fix="save it as CSV UTF-8")) from error
+        return Problem("not UTF-8", message, line=line, fix="save it as CSV UTF-8")
+    return None
 
 
 def _parse(content: bytes, lenient: bool, delimiter: str) -> Iterator[tuple[int, list[str]]]:

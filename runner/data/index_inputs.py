@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from runner.commands import command
 from runner.contract.competition import Competition
 from runner.contract.images import ImageArray, folder_of
 from runner.contract.labels import Table, aliases
-from runner.csv_file import Columns, CsvError, TableFile, add_csv_error, read_columns
+from runner.csv_file import Columns, CsvError, CsvFile, TableFile, add_csv_error, read_columns, read_csv
 from runner.data.checksums import CHECKSUMS, changed_files
 from runner.data.image_names import DICOM_SUFFIXES, IMAGE_SUFFIXES
 from runner.data.label_texts import label_columns
@@ -28,8 +29,9 @@ _SAME_FORMAT = ((".jpg", ".jpeg", ".jpe"), (".tif", ".tiff"), (".dcm", ".dicom")
 class Tables:
     """The tables of a data folder; each is opened, and its problems are added, once."""
 
-    def __init__(self, data_dir: Path, problems: ProblemList) -> None:
+    def __init__(self, data_dir: Path, problems: ProblemList, labels: Table | None, sample: Table) -> None:
         self._data_dir, self._problems = data_dir, problems
+        self._labels, self._sample = labels, sample
         self._files: dict[str, TableFile | None] = {}
         self._columns: list[Columns] = []
 
@@ -43,6 +45,7 @@ class Tables:
     def _open(self, table: Table, name: str) -> TableFile | None:
         try:
             file = read_table(self._data_dir / name, table, name)
+            self._check_encoding(file)
         except CsvError as error:
             add_csv_error(error, name, self._problems)
             return None
@@ -53,6 +56,27 @@ class Tables:
         if file.has_bom:
             self._problems.warn("byte order mark", "the file begins with a byte order mark", file=name, line=1)
         return file
+
+    def _check_encoding(self, file: TableFile) -> None:
+        """A CsvError for text in latin-1, but a warning if labels and sample submission both are in it."""
+        if not isinstance(file, CsvFile) or file.not_utf8 is None:
+            return
+        if not self._are_latin1:
+            raise CsvError(file.not_utf8)
+        message = f"{file.not_utf8.message}; it is read as latin-1, and the submission will be UTF-8"
+        self._problems.warn("not UTF-8", message, file=file.name, line=file.not_utf8.line)
+
+    @cached_property
+    def _are_latin1(self) -> bool:
+        """Whether the labels and the sample submission are both in latin-1."""
+        if self._labels is None:
+            return False
+        names = [existing_name(self._data_dir, table) for table in (self._labels, self._sample)]
+        try:
+            files = [read_csv(self._data_dir / name, may_be_latin1=True, lenient=True) for name in names]
+        except CsvError:
+            return False
+        return all(file.not_utf8 for file in files)
 
     def read(self, table: Table, columns: Sequence[str]) -> Columns | None:
         """These columns, stripped; None if they cannot be read."""
@@ -168,7 +192,8 @@ class IndexInputs:
     def of(cls, competition: Competition, data_dir: Path, listing: FileListing | None = None) -> IndexInputs:
         """The inputs in a data folder, none of them read yet."""
         problems = ProblemList(redownload_command(data_dir, competition.name or competition.slug))
-        return cls(competition, Tables(data_dir, problems), listing or FileListing(data_dir), problems, data_dir)
+        tables = Tables(data_dir, problems, competition.labels.csv, competition.sample_submission)
+        return cls(competition, tables, listing or FileListing(data_dir), problems, data_dir)
 
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the labels, by the header of their table."""

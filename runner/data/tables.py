@@ -46,7 +46,7 @@ def read_table(path: Path, table: Table, name: str) -> TableFile:
         return _records(name, _list_of_records(_read_json(path)))
     if path.suffix.lower() == ".parquet":
         return _records(name, _read_parquet(path))
-    return read_csv(path, name=name, lenient=True)
+    return read_csv(path, name=name, lenient=True, may_be_latin1=True)
 
 
 def _records(name: str, records: Sequence[Record]) -> Records:

@@ -201,7 +201,7 @@ class RehearsalData:
         """Write the array and the table of both subsets; the hidden rows are sorted by their anonymous id."""
         numbered = rows_are_numbered(self.competition)
         train, test = _array_of(train), _array_of(test)
-        source = read_csv(self.source_dir / train.table)
+        source = read_csv(self.source_dir / train.table, may_be_latin1=True)
         header = [name.strip() for name in source.header]
         cells = [dict(zip(header, map(str.strip, row), strict=False)) for _, row in source if row]
         train_rows = sorted(parse_array_path(row.path)[1] for row in self.kept)
@@ -212,7 +212,7 @@ class RehearsalData:
         kept = ({**cells[row], train.id: str(id)} for id, row in zip(ids, train_rows, strict=True))
         write_csv(self.folder / train.table, header, ([row[name] for name in header] for row in kept))
         # The real test table decides which columns are known of a row without a label.
-        columns = [name.strip() for name in read_csv(self.source_dir / test.table).header]
+        columns = [name.strip() for name in read_csv(self.source_dir / test.table, may_be_latin1=True).header]
         columns = [name for name in columns if name != self.competition.labels.label]
         anonymous = ({**cells[row], test.id: id} for id, row in test_rows)
         write_csv(self.folder / test.table, columns, ([row.get(name, "") for name in columns] for row in anonymous))
@@ -226,7 +226,7 @@ class RehearsalData:
     def _write_sample(self) -> None:
         """Write a sample submission of the hidden rows, each with the cells of the real one's first row."""
         sample = read_submission_format(self.competition, self._source_sample)
-        _, first_row = next(iter(read_csv(self._source_sample)))
+        _, first_row = next(iter(read_csv(self._source_sample, may_be_latin1=True)))
         column = sample.header.index(sample.id_column)
         names = self._row_names(sample.asked_columns) if sample.long else sorted(self.ids.values())
         rows = ([*first_row[:column], name, *first_row[column + 1 :]] for name in names)
@@ -243,7 +243,9 @@ class RehearsalData:
         return names
 
     def _write_lookup(self, rows: Lookup, names: Sequence[str], cells: Sequence[tuple[str, str]]) -> None:
-        header = [name.strip() for name in read_csv(self.source_dir / rows.csv, lenient=True).header]
+        header = [
+            name.strip() for name in read_csv(self.source_dir / rows.csv, lenient=True, may_be_latin1=True).header
+        ]
         known = (
             {rows.row: name, rows.id: id, rows.column: column} for name, (id, column) in zip(names, cells, strict=True)
         )

@@ -66,7 +66,9 @@ def split_of(competition: Competition, sample: Path) -> Split:
         return split_by_pattern(rows, _declared_columns(competition.labels))
     path = lookup_file(competition, sample)
     problems = ProblemList()
-    columns = read_columns(read_csv(path, name=rows.csv, lenient=True), [rows.row, rows.id, rows.column], problems)
+    columns = read_columns(
+        read_csv(path, name=rows.csv, lenient=True, may_be_latin1=True), [rows.row, rows.id, rows.column], problems
+    )
     if columns is None:
         raise CsvError(problems.errors[0])
     return _cells_by_row(columns, rows).get

@@ -67,7 +67,7 @@ def read_submission_format(competition: Competition, sample: Path) -> Submission
 
 
 def _read_format(competition: Competition, sample: Path) -> SubmissionFormat:
-    file = read_csv(sample)
+    file = read_csv(sample, may_be_latin1=True)
     id_column = id_column_of(competition, file.header)
     columns = tuple(name for name in file.header if name != id_column)
     position = file.header.index(id_column)

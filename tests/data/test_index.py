@@ -24,6 +24,7 @@ from runner.data.index import Index, build_index
 from runner.data.tabular import read_tabular
 from runner.errors import DataError
 from runner.problems import Problem, ProblemsError
+from runner.submission_format.submission_format import read_submission_format
 from tests.builders import write_csv
 
 DOG, PLANET, ICEBERG = (competitions.load(name) for name in ("dog-breed", "planet", "iceberg"))
@@ -648,6 +649,36 @@ def test_a_file_that_is_not_a_csv_is_one_error(dog: Path, name: str, content: by
     assert (error.kind, error.file) == (kind, name)
     assert words in error.message
     assert error.fix and error.fix.strip("`").endswith("runner dog-breed download --force")
+
+
+def in_latin1(folder: Path, name: str) -> None:
+    """Write a file of the folder again with another class, in latin-1."""
+    text = (folder / name).read_text().replace("beagle", "épagneul")
+    (folder / name).write_bytes(text.encode("latin-1"))
+
+
+def test_labels_and_sample_submission_in_latin1_are_read_and_told(dog: Path) -> None:
+    in_latin1(dog, "labels.csv")
+    in_latin1(dog, "sample_submission.csv")
+    index = build_index(DOG, dog)
+    assert "épagneul" in index.classes
+    assert [problem.kind for problem in index.problems] == ["not UTF-8", "not UTF-8"]
+    form = read_submission_format(DOG, dog / "sample_submission.csv")
+    assert "épagneul" in form.columns
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "sample_submission.csv"])
+def test_one_table_in_latin1_is_an_error(dog: Path, name: str) -> None:
+    in_latin1(dog, name)
+    error = only_error(DOG, dog)
+    assert (error.kind, error.file) == ("not UTF-8", name)
+
+
+def test_a_broken_byte_of_utf8_is_not_latin1(dog: Path) -> None:
+    for name in ("labels.csv", "sample_submission.csv"):
+        text = (dog / name).read_text().replace("beagle", "épagneul")
+        (dog / name).write_bytes(text.encode() + b"\xe9,\xe9\n")
+    assert {error.kind for error in errors(DOG, dog)} == {"not UTF-8"}
 
 
 def test_a_sample_submission_that_ends_in_a_quote_is_one_error_with_columns_of_the_classes_too(dog: Path) -> None:
