@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import socket
@@ -29,11 +30,7 @@ def pytest_collection_finish() -> None:
 
     gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """Let it all be collected at the end, as in any program."""
-    gc.unfreeze()
+    atexit.register(gc.unfreeze)  # at the end it is collected as in any program
 
 
 @pytest.fixture(autouse=True)
