@@ -95,6 +95,14 @@ def every_fix_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def short_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An LR finder of a dozen steps, for tests that do not look at its curve."""
+    from runner.training import lr_finder  # torch, for the tests that need it
+
+    monkeypatch.setattr(lr_finder, "_STEPS", 12)
+
+
+@pytest.fixture
 def workspace_folder(tmp_path: Path) -> Path:
     """An empty folder to be a workspace."""
     folder = tmp_path / "workspace"

@@ -99,6 +99,7 @@ def test_a_figure_is_saved_under_the_name_that_was_asked_for(shapes_session, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.svg"]
 
 
+@pytest.mark.usefixtures("short_sweep")
 def test_the_lr_finder_returns_its_curves(shapes_session):
     found = shapes_session.find_lr()
     assert len(found.suggested) == 1 and found.table["size"].tolist() == [32]

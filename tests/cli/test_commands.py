@@ -14,14 +14,24 @@ import pytest
 from competitions import names
 from runner.cli import run_command
 from tests.cli.conftest import Runner
+from tests.competitions import SHAPES, write_plugin
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
+    """A workspace after download and train."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_plugin(folder, SHAPES)
+    for words in (["download", "--from", str(shapes_folder)], ["train"]):
+        assert run_command(["--workspace", str(folder), "shapes", *words]) == 0
+    return folder
 
 
 @pytest.fixture
-def trained(shapes: Path, cli: Runner, shapes_folder: Path) -> Path:
-    """The workspace after download and train."""
-    assert cli("shapes", "download", "--from", shapes_folder).code == 0
-    assert cli("shapes", "train").code == 0
-    return shapes
+def trained(trained_once: Path, workspace_folder: Path) -> Path:
+    """A copy of that workspace."""
+    shutil.copytree(trained_once, workspace_folder, dirs_exist_ok=True)
+    return workspace_folder
 
 
 def test_download_train_predict_check_work_in_order(trained: Path, cli: Runner) -> None:

@@ -58,6 +58,22 @@ def run(workspace_dir: Path) -> Path:
     return workspace_dir / "runs" / "shapes" / "one"
 
 
+@pytest.fixture(scope="session")
+def predicted_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that workspace in which every snapshot of the whole networks is predicted."""
+    folder = tmp_path_factory.mktemp("predicted")
+    shutil.copytree(trained_once, folder, dirs_exist_ok=True)
+    run_cli(folder, "shapes", "predict", "--workers", 0)
+    return folder
+
+
+@pytest.fixture
+def predicted(predicted_once: Path, workspace_folder: Path) -> Path:
+    """The run in a copy of the predicted workspace."""
+    shutil.copytree(predicted_once, workspace_folder, dirs_exist_ok=True)
+    return workspace_folder / "runs" / "shapes" / "one"
+
+
 def predict(cli: Runner, *flags: object, name: str = "shapes") -> str:
     result = cli(name, "predict", "--workers", 0, *flags)
     assert result.code == 0, result.err
@@ -149,9 +165,10 @@ def test_a_stale_or_damaged_prediction_file_is_replaced(
         np.testing.assert_array_equal(read_view_predictions(path).probabilities, intact.probabilities)
 
 
-def test_predictions_are_usable_without_the_weights(run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    predict(cli)
-    for path in run.glob("fold-*/*.safetensors"):
+def test_predictions_are_usable_without_the_weights(
+    predicted: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in predicted.glob("fold-*/*.safetensors"):
         path.unlink()
     computed = count_predicted(monkeypatch)
     predict(cli)
@@ -211,9 +228,9 @@ def test_unknown_views_are_refused_before_training(command: str, workspace_dir: 
     assert "is not none, default, all or random:N" in result.err
 
 
-def test_predict_prints_the_parts_of_the_score(run: Path, cli: Runner) -> None:
+def test_predict_prints_the_parts_of_the_score(predicted: Path, cli: Runner) -> None:
     out = predict(cli)
-    score = json.loads((run / "score.json").read_text())
+    score = json.loads((predicted / "score.json").read_text())
     assert set(score["cv"]) == {"metric", "value", "error", "rows"}
     assert score["cv"]["rows"] == 60
     assert set(score["folds"]) == {"0", "1", "2", "3"}
@@ -250,8 +267,8 @@ def test_a_refit_uses_the_postprocess_of_its_original(run: Path, cli: Runner) ->
     np.testing.assert_allclose(submitted, softer, rtol=1e-6)
 
 
-def test_ensemble_of_one_run_repeats_its_postprocess(workspace_dir: Path, run: Path, cli: Runner) -> None:
-    predict(cli)
+def test_ensemble_of_one_run_repeats_its_postprocess(predicted: Path, cli: Runner) -> None:
+    run, workspace_dir = predicted, predicted.parents[2]
     path = workspace_dir / "submissions/shapes/one.csv"
     before = {
         item: item.read_bytes()
@@ -279,8 +296,8 @@ def second_run(workspace_dir: Path, cli: Runner, *flags: object) -> Path:
     return workspace_dir / "runs" / "shapes" / "two"
 
 
-def test_ensemble_makes_a_run_that_can_be_repeated(workspace_dir: Path, run: Path, cli: Runner) -> None:
-    predict(cli)
+def test_ensemble_makes_a_run_that_can_be_repeated(predicted: Path, cli: Runner) -> None:
+    run, workspace_dir = predicted, predicted.parents[2]
     second_run(workspace_dir, cli)
     result = cli("shapes", "ensemble", "one", "two", "--name", "both")
     assert result.code == 0, result.err
@@ -336,10 +353,8 @@ def test_ensemble_refuses_runs_with_other_labels(workspace_dir: Path, run: Path,
     assert "scored on different labels" in result.err
 
 
-def test_folds_trained_elsewhere_count_and_missing_ones_are_named(
-    workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path
-) -> None:
-    predict(cli)
+def test_folds_trained_elsewhere_count_and_missing_ones_are_named(predicted: Path, cli: Runner, tmp_path: Path) -> None:
+    run, workspace_dir = predicted, predicted.parents[2]
     complete = (workspace_dir / "submissions/shapes/one.csv").read_bytes()
     elsewhere = tmp_path / "fold-1"
     (run / "fold-1").rename(elsewhere)
@@ -359,7 +374,7 @@ def test_folds_trained_elsewhere_count_and_missing_ones_are_named(
 def test_other_images_are_predicted_to_stdout_or_a_file(
     workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path
 ) -> None:
-    predict(cli)
+    predict(cli, "--snapshots", 1)
     folder = workspace_dir / "data" / "shapes" / "test"
     printed = cli("shapes", "predict", "--images", folder)
     assert printed.code == 0, printed.err
@@ -376,8 +391,8 @@ def test_other_images_are_predicted_to_stdout_or_a_file(
     assert "there is no such folder, and no file of this pattern" in missing.err
 
 
-def test_a_run_is_exported(workspace_dir: Path, run: Path, cli: Runner, tmp_path: Path) -> None:
-    predict(cli)
+def test_a_run_is_exported(run: Path, cli: Runner, tmp_path: Path) -> None:
+    predict(cli, "--snapshots", 1)
     result = cli("shapes", "export", run.name, tmp_path / "out")
     assert result.code == 0, result.err
     assert result.out.splitlines()[0] == "README.md, export.json, images.py, model.pt, predict.py"

@@ -31,7 +31,7 @@ def lines_of(workspace: Path, run: str) -> list[dict[str, object]]:
 
 
 def train(cli: Runner, *flags: object) -> Result:
-    result = cli("shapes", "train", *flags)
+    result = cli("shapes", "train", "--workers", 0, *flags)
     assert result.code == 0, result.err
     return result
 
@@ -59,6 +59,7 @@ def test_another_backbone_is_trained_and_names_the_run(workspace_dir: Path, cli:
     assert cli("shapes", "predict").code == 0
 
 
+@pytest.mark.usefixtures("short_sweep")
 def test_quick_is_lr_finder_frozen_epoch_three_cycles(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--quick", "--run", "quick")
     lines = lines_of(workspace_dir, "quick")
@@ -120,15 +121,12 @@ def test_from_run_starts_from_a_snapshot(workspace_dir: Path, cli: Runner) -> No
     assert recipe_of(workspace_dir, "second").from_run == "first:snapshot-0"
 
 
-@pytest.mark.parametrize(
-    ("start", "text"),
-    [("nothing", "no run 'nothing'"), ("first:snapshot-9", "--from-run first:snapshot-0")],
-)
-def test_a_missing_snapshot_is_named(start: str, text: str, workspace_dir: Path, cli: Runner) -> None:
-    train(cli, "--run", "first")
-    result = cli("shapes", "train", "--from-run", start)
-    assert result.code != 0
-    assert text in result.err
+def test_a_missing_run_or_snapshot_is_named(workspace_dir: Path, cli: Runner) -> None:
+    train(cli, "--run", "first", "--epochs-scale", 0.1)
+    for start, text in (("nothing", "no run 'nothing'"), ("first:snapshot-9", "--from-run first:snapshot-0")):
+        result = cli("shapes", "train", "--from-run", start)
+        assert result.code != 0
+        assert text in result.err
 
 
 @pytest.mark.slow
@@ -144,6 +142,7 @@ def test_a_snapshot_that_saw_validation_rows_is_refused(workspace_dir: Path, cli
     assert "the score would be too good" in result.err
 
 
+@pytest.mark.usefixtures("short_sweep")
 def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--run", "split", "--lr", "find")
     assert cli("shapes", "predict").code == 0
