@@ -93,7 +93,7 @@ def tell_all(draws: Sequence[Draw], *, jobs: int, budget: float, results: Path |
     started, told = time.perf_counter(), list[Told]()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.told"])
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // jobs)
     print(f"{'seed':>6}{'seconds':>9}{'told':>18}{'hidden':>18}{'difference':>20}{'errors':>8}  steps", flush=True)
     with context.Pool(jobs, _start_worker, (threads,), maxtasksperchild=1) as pool:
         finished = pool.imap_unordered(_tell, draws)
