@@ -23,7 +23,17 @@ SIZES = {"dog-breed": "32,40", "planet": "24,32,40", "iceberg": "75"}
 def test_a_declared_recipe_runs_every_stage_and_is_scored(name: str, cli: Runner, workspace_folder: Path) -> None:
     competition = load(name)
     build_practice(Session(competition, Workspace(workspace_folder).for_host("practice")), scale=0.05)
-    flags = ("--backbone", "test_resnet", "--no-pretrained", "--size", SIZES[name], "--epochs-scale", "0.1")
+    flags = (
+        "--backbone",
+        "test_resnet",
+        "--no-pretrained",
+        "--size",
+        SIZES[name],
+        "--epochs-scale",
+        "0.1",
+        "--workers",
+        "0",
+    )
     result = cli("--host", "practice", name, "run", "--run", "declared", *flags)
     assert result.code == 0, result.err
     assert "on the private leaderboard" in result.out

@@ -153,9 +153,9 @@ def test_a_folder_a_missing_file_and_an_ensemble_are_no_recipes(tmp_path: Path) 
 
 
 def test_a_recipe_file_trains_the_same_again_bit_for_bit(workspace_dir: Path, cli: Runner) -> None:
-    assert cli("shapes", "train", "--run", "first", "--epochs", 1, "--set", "warmup=0.5").code == 0
+    assert cli("shapes", "train", "--run", "first", "--epochs", 1, "--set", "warmup=0.5", "--workers", 0).code == 0
     first = workspace_dir / "runs" / "shapes" / "first"
-    again = cli("shapes", "train", "--run", "second", "--recipe", first / "recipe.json")
+    again = cli("shapes", "train", "--run", "second", "--recipe", first / "recipe.json", "--workers", 0)
     assert again.code == 0, again.err
     weights = [first.with_name(name) / "fold-0" / "snapshot-0.safetensors" for name in ("first", "second")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -253,7 +253,7 @@ def test_a_general_flag_without_effect_for_one_competition_stops_nothing(shapes:
 
 
 def test_a_dry_run_tells_and_keeps_nothing(workspace_dir: Path, cli: Runner) -> None:
-    result = cli("shapes", "train", "--dry-run", "--folds", 3, "--epochs", 2, "--json")
+    result = cli("shapes", "train", "--dry-run", "--folds", 3, "--epochs", 2, "--workers", 0, "--json")
     assert result.code == 0, result.err
     plan = json.loads(result.out)
     assert plan["recipe"]["folds"] == 3
@@ -262,15 +262,18 @@ def test_a_dry_run_tells_and_keeps_nothing(workspace_dir: Path, cli: Runner) -> 
     assert plan["memory_bytes"] > 10**7
     assert plan["run"] is None
     assert not (workspace_dir / "runs").exists()
-    text = cli("shapes", "train", "--dry-run").out
+    text = cli("shapes", "train", "--dry-run", "--workers", 0).out
     assert text.startswith("test_resnet: 32px unfrozen x3\n")
     assert "minutes: about" in text
     assert "memory:" in text
 
 
 def test_a_dry_run_names_the_run_that_would_go_on(workspace_dir: Path, cli: Runner) -> None:
-    assert cli("shapes", "train", "--epochs", 1).code == 0
-    result = cli("shapes", "train", "--epochs", 1, "--dry-run")
+    assert cli("shapes", "train", "--epochs", 1, "--workers", 0).code == 0
+    result = cli("shapes", "train", "--epochs", 1, "--dry-run", "--workers", 0)
     assert "test-resnet-1 has been asked for the same, and is trained; --new trains another" in result.err
-    assert json.loads(cli("shapes", "train", "--epochs", 1, "--dry-run", "--new", "--json").out)["run"] is None
+    assert (
+        json.loads(cli("shapes", "train", "--epochs", 1, "--dry-run", "--workers", 0, "--new", "--json").out)["run"]
+        is None
+    )
     assert cli("shapes", "train", "--dry-run", "--resume").code == 2

@@ -106,26 +106,19 @@ def test_labels_in_folder_names_do_not_reach_the_hidden_images(folders_workspace
     assert len(list(data.glob("train/*/*"))) == 45
 
 
-@pytest.fixture(scope="session")
-def practice_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with the practice hosts of all three competitions."""
-    workspace = Workspace.at(tmp_path_factory.mktemp("practice"))
-    for name in practice_names():
-        build_practice(Session(load(name), workspace.for_host("practice")), scale=0.05)
-    return workspace.root
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name == "planet" else pytest.mark.slow) for name in practice_names()]
 )
-def test_every_shipped_competition_can_be_rehearsed(name: str, practice_root: Path, cli: Runner) -> None:
-    host = ("--workspace", practice_root, "--host", "practice")
+def test_every_shipped_competition_can_be_rehearsed(name: str, workspace_folder: Path, cli: Runner) -> None:
+    practice = Workspace.at(workspace_folder).for_host("practice")
+    build_practice(Session(load(name), practice), scale=0.05)
+    host = ("--host", "practice")
     assert cli(name, "download", *host).code == 0
     result = cli(name, "rehearse", *host, *HIDDEN, *TINY)
     assert result.code == 0, result.err
     assert "standard errors" in result.out
-    folder = next((practice_root / "practice" / "rehearsal").glob(f"{name}-*"))
-    assert_hidden_rows_left_no_trace(load(name), Workspace(practice_root / "practice"), Workspace(folder))
+    folder = next((practice.root / "rehearsal").glob(f"{name}-*"))
+    assert_hidden_rows_left_no_trace(load(name), practice, Workspace(folder))
 
 
 def assert_hidden_rows_left_no_trace(competition: Competition, workspace: Workspace, rehearsal: Workspace) -> None:
