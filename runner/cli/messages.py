@@ -37,7 +37,11 @@ def _format_skipped(run: Run) -> str:
         skipped = skipped.union(read_skipped(Run(run.competition, name, run.folder.with_name(name))))
     counts = [
         f"{len(ids):,} {what}"
-        for ids, what in ((skipped.labelled, "labelled left out"), (skipped.test, "test by class frequencies"))
+        for ids, what in (
+            (skipped.labelled, "labelled left out"),
+            (skipped.test, "test by class frequencies"),
+            (skipped.images, "of ids with others"),
+        )
         if ids
     ]
     return f"; unreadable images: {', '.join(counts)}" if counts else ""

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ from runner.remote.result import MANIFEST, RESULT, RESULT_FORMAT, SUBMISSION
 from runner.training.fold import FoldRun, worker_count
 from runner.training.folds import build_folds
 from runner.training.run import Run
-from runner.training.unreadable import SkippedImages, read_skipped, write_skipped
+from runner.training.unreadable import read_skipped, write_skipped
 from runner.workspace import Workspace, read_record, write_json
 
 _RERUN = "KAGGLE_IS_COMPETITION_RERUN"
@@ -107,7 +107,7 @@ class Inference:
             members = self._predict()
         except DataError as error:
             log.warning(f"an image cannot be read, so each is decoded once now: {error.message}")
-            self._skip(self._undecodable())
+            self._skip((), self._undecodable())
             members = self._predict()
         names = {member.name for member in members}
         pairs = zip(self.postprocess.members, self.postprocess.weights, strict=True)
@@ -122,11 +122,11 @@ class Inference:
         paths = table["path"].iloc[rows].tolist()
         workers = worker_count(self.session.compute)
         found = find_unreadable(self.session.index.data_dir, paths, workers=workers) if paths else ()
-        unreadable = [str(table["id"].iloc[rows[image.row]]) for image in found]
-        self._skip([*self.session.missing, *unreadable])
+        self._skip(self.session.missing, [image.path for image in found])
         if self._skipped:
+            unreadable = self.defaults - len(self.session.missing)
             log.warning(
-                f"{len(self.session.missing):,} ids without an image, {len(unreadable):,} with one that cannot be "
+                f"{len(self.session.missing):,} ids without an image, {unreadable:,} without one that can be "
                 "read: they are predicted by the class frequencies"
             )
 
@@ -136,19 +136,20 @@ class Inference:
         paths = table["path"].iloc[rows].tolist()
         images = open_images(self.session.index.data_dir, paths)
         _, found = read_all("decoding", paths, lambda row: images[row].shape, worker_count(self.session.compute))
-        return [str(table["id"].iloc[rows[image.row]]) for image in found]
+        return [image.path for image in found]
 
     @property
     def _skipped(self) -> tuple[str, ...]:
         return read_skipped(self._run(self.manifest.models[0].run)).test
 
-    def _skip(self, ids: Sequence[str]) -> None:
-        """Leave these test images out, in every run."""
+    def _skip(self, ids: Iterable[str], paths: Sequence[str]) -> None:
+        """Leave these test ids, and the images at these paths, out in every run."""
         for name in dict.fromkeys(model.run for model in self.manifest.models):
             run = self._run(name)
             known = read_skipped(run)
             own = self._of_this_test_set(known.test)
-            write_skipped(run, SkippedImages(known.labelled, tuple(dict.fromkeys([*own, *ids]))))
+            skipped = replace(known, test=tuple(dict.fromkeys([*own, *ids])))
+            write_skipped(run, skipped.with_images(self.session.index, paths))
 
     def _of_this_test_set(self, ids: Sequence[str]) -> list[str]:
         """Those that this test set has: a run remembers the broken images of the one that it knew."""

@@ -178,11 +178,12 @@ class FoldRun:
 
     @cached_property
     def test(self) -> RowSet:
-        """Every test row, skipped ones included: each id needs a prediction."""
+        """The test rows, with the skipped ids: each needs a prediction. Single images of an id may be left out."""
         table = self.session.index.test
         targets = RowTargets.none(len(table), self._tabular("test"))
-        skipped = np.flatnonzero(table["id"].isin(self.skipped.test))
-        return RowSet(self.session, table, np.arange(len(table)), targets, frozenset(skipped.tolist()))
+        left_out = table["path"].isin(self.skipped.images).to_numpy()
+        skipped = np.flatnonzero(table["id"].isin(self.skipped.test) | left_out)
+        return RowSet(self.session, table, np.flatnonzero(~left_out), targets, frozenset(skipped.tolist()))
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -228,7 +229,7 @@ class FoldRun:
 
     def _labelled_rows(self, chosen: NDArray[np.bool_]) -> RowSet:
         table = self.session.index.train
-        skipped = table["id"].isin(self.skipped.labelled).to_numpy()
+        skipped = self.skipped.labelled_rows(table)
         rows = np.flatnonzero(chosen & ~skipped)
         return RowSet(self.session, table, rows, self._targets, frozenset(np.flatnonzero(skipped).tolist()))
 

@@ -7,8 +7,8 @@ A run keeps which they are in unreadable.json.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runner.console import log
+from runner.data.index import Index
 from runner.data.skipped_images import read_skipped_images, write_skipped_images
 from runner.errors import DataError
 from runner.images.layout import Layout
@@ -33,15 +34,35 @@ _LISTED = 5  # images in the message
 
 @dataclass(frozen=True)
 class SkippedImages:
-    """Ids of labelled rows that are left out, and of test rows that are predicted by the class frequencies."""
+    """Ids of labelled rows that are left out, and of test rows that are predicted by the class frequencies.
+
+    `images` has the paths of those whose ids have other images: only these paths are left out.
+    """
 
     labelled: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
     def union(self, other: SkippedImages) -> SkippedImages:
         """These and the others, each once."""
-        labelled, test = dict.fromkeys(self.labelled + other.labelled), dict.fromkeys(self.test + other.test)
-        return SkippedImages(tuple(labelled), tuple(test))
+        names = zip(astuple(self), astuple(other), strict=True)
+        return SkippedImages(*(tuple(dict.fromkeys(own + others)) for own, others in names))
+
+    def with_images(self, index: Index, paths: Iterable[str]) -> SkippedImages:
+        """These and the images at these paths. An id is skipped when none of its images is left."""
+        unread, ids, images = {*self.images, *paths}, [], list[str]()
+        for table, known in ((index.train, self.labelled), (index.test, self.test)):
+            is_unread = table["path"].isin(unread)
+            chosen = table[is_unread]
+            has_others = chosen["id"].isin(table["id"][~is_unread])
+            ids.append(tuple(dict.fromkeys([*known, *chosen["id"][~has_others]])))
+            images += chosen["path"][has_others].tolist()
+        labelled, test = ids
+        return SkippedImages(labelled, test, tuple(dict.fromkeys(images)))
+
+    def labelled_rows(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which of these labelled rows are left out."""
+        return np.asarray(table["id"].isin(self.labelled) | table["path"].isin(self.images))
 
 
 class BlankedImages:
@@ -87,7 +108,8 @@ def remember_unreadable(session: Session) -> None:
     labelled, test = _find_all(session, SkippedImages(), decode=True)
     write_skipped_images(session.index.data_dir, [image.path for image in (*labelled, *test)])
     if labelled or test:
-        log.warning(f"{_describe(session, labelled, test)}\n{_describe_skipping(len(labelled), len(test))}")
+        skipped = SkippedImages().with_images(session.index, [image.path for image in (*labelled, *test)])
+        log.warning(f"{_describe(session, labelled, test)}\n{_describe_skipping(skipped)}")
     else:
         log.info("every image can be read: none is left out")
 
@@ -105,9 +127,9 @@ def check_images(session: Session, options: TrainOptions | None, known: SkippedI
         once = "" if options is None else "; or without them this once: `... --skip-unreadable`"
         fix = _replace_or_skip(session) + once
         raise DataError(_describe(session, labelled, test), where=session.index.data_dir, fix=fix)
-    chosen = chosen.union(_ids(session, labelled, test))
-    if chosen.labelled or chosen.test:
-        log.warning(_describe_skipping(len(chosen.labelled), len(chosen.test)))
+    chosen = chosen.with_images(session.index, [image.path for image in (*labelled, *test)])
+    if any(astuple(chosen)):
+        log.warning(_describe_skipping(chosen))
     return chosen
 
 
@@ -142,17 +164,8 @@ def copy_skipped(original: Run, run: Run) -> None:
 
 def _remembered(session: Session) -> SkippedImages:
     """The images that the user has chosen to leave out of every run."""
-    paths, index = read_skipped_images(session.index.data_dir), session.index
-    if not paths:
-        return SkippedImages()
-    chosen = (table["id"][table["path"].isin(paths)] for table in (index.train, index.test))
-    return SkippedImages(*map(tuple, chosen))
-
-
-def _ids(session: Session, labelled: Sequence[UnreadableImage], test: Sequence[UnreadableImage]) -> SkippedImages:
-    train, tests = session.index.train["id"], session.index.test["id"]
-    rows = ([image.row for image in images] for images in (labelled, test))
-    return SkippedImages(*(tuple(ids.iloc[chosen]) for ids, chosen in zip((train, tests), rows, strict=True)))
+    paths = read_skipped_images(session.index.data_dir)
+    return SkippedImages().with_images(session.index, paths) if paths else SkippedImages()
 
 
 def _find_all(
@@ -164,23 +177,22 @@ def _find_all(
     """
     index = session.index
     find = partial(_find, session, decode=decode)
-    return find("labelled", index.train, skipped.labelled), find("test", index.test, skipped.test)
+    labelled, test = (
+        table[~(table["id"].isin(ids) | table["path"].isin(skipped.images))]
+        for table, ids in ((index.train, skipped.labelled), (index.test, skipped.test))
+    )
+    return find("labelled", labelled), find("test", test)
 
 
-def _find(
-    session: Session, subset: str, table: pd.DataFrame, skipped: Collection[str], *, decode: bool
-) -> tuple[UnreadableImage, ...]:
+def _find(session: Session, subset: str, table: pd.DataFrame, *, decode: bool) -> tuple[UnreadableImage, ...]:
     data_dir, workers = session.index.data_dir, session.compute.workers
     workers = (os.cpu_count() or 1) if workers is None else workers
-    rows = np.flatnonzero(~table["id"].isin(skipped))
-    paths = table["path"].iloc[rows].tolist()
+    paths = table["path"].tolist()
     if decode:
         images = open_images(data_dir, paths)
-        found = read_all(f"reading {subset} images", paths, lambda row: images[row].shape, workers)[1]
-    else:
-        readable = session.cache_dir / f"readable-{subset}.txt"
-        found = find_unreadable(data_dir, paths, workers=workers, readable_file=readable)
-    return tuple(replace(image, row=int(rows[image.row])) for image in found)
+        return read_all(f"reading {subset} images", paths, lambda row: images[row].shape, workers)[1]
+    readable = session.cache_dir / f"readable-{subset}.txt"
+    return find_unreadable(data_dir, paths, workers=workers, readable_file=readable)
 
 
 def _describe(session: Session, labelled: Sequence[UnreadableImage], test: Sequence[UnreadableImage]) -> str:
@@ -192,13 +204,15 @@ def _describe(session: Session, labelled: Sequence[UnreadableImage], test: Seque
     return "\n".join([f"{counts} cannot be read:", *lines])
 
 
-def _describe_skipping(labelled: int, test: int) -> str:
+def _describe_skipping(skipped: SkippedImages) -> str:
     """What becomes of the rows whose images are skipped."""
+    labelled, test, images = map(len, (skipped.labelled, skipped.test, skipped.images))
     parts = [
         f"{labelled:,} labelled {'row is' if labelled == 1 else 'rows are'} left out of training and score",
         f"for {test:,} test {'row' if test == 1 else 'rows'} the class frequencies of the training rows are submitted",
+        f"{images:,} {'image is' if images == 1 else 'images are'} left out of ids that have others",
     ]
-    told = [part for part, count in zip(parts, (labelled, test), strict=True) if count]
+    told = [part for part, count in zip(parts, (labelled, test, images), strict=True) if count]
     return f"images that cannot be read: {'; '.join(told)}"
 
 

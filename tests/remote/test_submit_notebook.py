@@ -75,7 +75,7 @@ def test_the_hidden_test_set_is_predicted_by_the_run_itself(
     told = json.loads((public.parent / "runner.json").read_text())
     assert (told["rows"], told["defaults"]) == (21, 0)
     log = next(server.notebooks.folder.glob("reruns/*.log")).read_text()
-    assert "1 with one that cannot be read" in log
+    assert "1 without one that can be read" in log
     assert sent(server) == (1, 1, 1)
 
 

@@ -415,6 +415,6 @@ def test_run_alone_leads_from_the_download_to_a_standing_by_notebooks(
     assert submitted.result.submission.status is Status.COMPLETE
     assert [standing.private for standing in submitted.result.standings] == [False, True]
     log = next(server.notebooks.folder.glob("reruns/*.log")).read_text()
-    assert "1 with one that cannot be read" in log  # of the hidden ids
+    assert "1 without one that can be read" in log  # of the hidden ids
     kernels = sorted(path.parent.name for path in server.notebooks.folder.glob("kernels/*/v1"))
     assert kernels == ["runner-shapes-first-predict", "runner-shapes-first-train"]

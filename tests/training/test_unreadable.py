@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,12 @@ import pytest
 from runner.cli import run_command
 from runner.contract import Recipe, Stage, TrainMode
 from runner.errors import DataError
-from runner.options import RehearsalOptions, TrainOptions
+from runner.images.views import default_views
+from runner.options import PredictOptions, RehearsalOptions, TrainOptions
 from runner.practice.rehearsal import build_rehearsal, rehearsal_workspace
+from runner.prediction.predict import predict_fold
 from runner.prediction.predictions import read_view_predictions
+from runner.prediction.swa import choose_models
 from runner.session import Session
 from runner.training.fold import FoldRun
 from runner.training.run import Run
@@ -245,6 +249,58 @@ def test_skipped_rows_are_in_no_row_set(make_fold: Callable[..., FoldRun], tmp_p
     assert len(fold.train) + len(fold.valid) == 58
     assert len(fold.test) == 21
     assert fold.test.skipped == {3}
+
+
+def in_bags(fold: FoldRun, root: Path) -> FoldRun:
+    """The fold with two images an id, in files of its own."""
+    index = fold.session.index
+    data_dir = shutil.copytree(index.data_dir, root / "data")
+    ids = [f"{name[:-3]}{int(name[-3:]) // 2:03}" for name in index.table["id"]]
+    table = index.table.assign(id=ids, group=ids)
+    vars(fold.session)["index"] = replace(index, data_dir=data_dir, table=table)
+    return replace(fold, fold_of=np.arange(len(index.train)) // 2 % 5)
+
+
+def test_an_unreadable_image_leaves_the_others_of_its_id(make_fold: Callable[..., FoldRun], tmp_path: Path) -> None:
+    fold = in_bags(make_fold(tmp_path), tmp_path)
+    train, test = fold.session.index.train["path"], fold.session.index.test["path"]
+    for path in (train[1], train[4], train[5], test[0], test[8], test[9]):
+        file = tmp_path / "data" / path
+        file.write_bytes(file.read_bytes()[:100])
+    skipped = check_images(fold.session, TrainOptions(skip_unreadable=True))
+    assert skipped == SkippedImages(("train002",), ("test004",), (train[1], test[0]))
+    fold = replace(fold, skipped=skipped)
+    assert fold.valid.rows[:2].tolist() == [0, 10]  # 1 is unreadable
+    assert "train000" in fold.valid.ids
+    assert "train002" not in (*fold.train.ids, *fold.valid.ids)
+    assert fold.test.ids == tuple(dict.fromkeys(fold.session.index.test["id"]))
+    assert fold.test.rows.tolist() == list(range(1, 21))
+    assert fold.test.skipped == {0, 8, 9}
+
+
+def test_the_other_images_of_an_id_are_trained_and_predicted(
+    make_fold: Callable[..., FoldRun], tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    fold = in_bags(make_fold(tmp_path, replace(tiny_recipe, stages=(Stage(24, TrainMode.FEATURES),))), tmp_path)
+    test = fold.session.index.test["path"]
+    fold = replace(fold, skipped=SkippedImages().with_images(fold.session.index, [test[0], test[8], test[9]]))
+    train_fold(fold)
+    predict_fold(fold, choose_models(fold, PredictOptions()), default_views(fold.competition.preset)[:1])
+    predicted = read_view_predictions(next(fold.folder.glob("*.test.npz")))
+    of_id = dict(zip(predicted.ids, predicted.probabilities[:, 0], strict=True))
+    np.testing.assert_allclose(of_id["test004"], fold.mean_target, rtol=1e-6)
+    assert not np.allclose(of_id["test000"], fold.mean_target, rtol=1e-3)
+    assert len(of_id) == 11
+
+
+def test_an_id_whose_images_break_one_after_another_is_skipped_in_the_end(
+    make_fold: Callable[..., FoldRun], tmp_path: Path
+) -> None:
+    index = in_bags(make_fold(tmp_path), tmp_path).session.index
+    first, second = index.test["path"][:2]
+    one = SkippedImages().with_images(index, [first])
+    assert one == SkippedImages(images=(first,))
+    assert one.with_images(index, [second]) == SkippedImages(test=("test000",))
 
 
 def test_features_of_other_rows_do_not_depend_on_skipped_ones(
