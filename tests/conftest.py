@@ -24,6 +24,33 @@ _LOOPBACK = ("127.", "::1", "localhost")
 _CREDENTIALS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME")
 
 
+# Files of more than ten seconds are begun first: the last one decides when the suite is done.
+_LONG_FILES = (
+    "api/test_kernel.py",
+    "api/test_session.py",
+    "cli/test_predict.py",
+    "cli/test_repeat.py",
+    "export/test_export.py",
+    "hosts/kaggle/test_send_once.py",
+    "layouts/test_layouts.py",
+    "report/test_report.py",
+    "torture/test_torture.py",
+    "training/test_determinism.py",
+    "training/test_distributed.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist hand out files in the order below; by itself it begins with those of the most tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the tests of a file stay in their order."""
+    items.sort(key=lambda item: not str(item.path).endswith(_LONG_FILES))
+
+
 def pytest_collection_finish() -> None:
     """Hide what the imports left from the garbage collector: each training calls it, and it took 0.6 seconds."""
     import hypothesis  # noqa: F401  # its plugins look for references, and would not find those that are hidden

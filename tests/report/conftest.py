@@ -111,6 +111,11 @@ CLASSES = ("akita", "beagle", "collie")
 @pytest.fixture
 def session(workspace_folder: Path, shapes_folder: Path) -> Session:
     """A session of a competition whose plugin and data are in the workspace."""
+    return new_session(workspace_folder, shapes_folder)
+
+
+def new_session(workspace_folder: Path, shapes_folder: Path) -> Session:
+    """Such a session in a folder."""
     competition = replace(SHAPES, title="Shapes & <i>light</i>")
     write_plugin(workspace_folder, competition)
     data = workspace_folder / "data" / "shapes"
@@ -122,6 +127,11 @@ def session(workspace_folder: Path, shapes_folder: Path) -> Session:
 @pytest.fixture
 def make_run(session: Session) -> MakeRun:
     """Writes the files of a trained and predicted run, of any classes, without training or predicting."""
+    return run_maker(session)
+
+
+def run_maker(session: Session) -> MakeRun:
+    """What writes such files for a session."""
 
     def make(
         name: str = "first",

@@ -17,6 +17,7 @@ from runner.report.run.page import Report, save_figures, write_report
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.training.run import Run
+from tests.report.conftest import new_session, run_maker
 
 CONTRAST = """
 const light = (text) => {
@@ -67,6 +68,20 @@ return [marks, [...faint]];
 )
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
+    """The page of a plain run, for tests that only look at it."""
+    session = new_session(tmp_path_factory.mktemp("plain"), shapes_folder)
+    return write_report(session, run_maker(session)()).path
+
+
+@pytest.fixture(scope="module")
+def folds_page(tmp_path_factory: pytest.TempPathFactory, shapes_folder: Path) -> Path:
+    """The page of a run of five folds."""
+    session = new_session(tmp_path_factory.mktemp("folds"), shapes_folder)
+    return write_report(session, run_maker(session)(folds=5, rows=90)).path
+
+
 def _page(session: Session, run: Run) -> str:
     return write_report(session, run).path.read_text(encoding="utf-8")
 
@@ -75,11 +90,10 @@ def _summary(report: Report) -> str:
     return report.terminal.summary
 
 
-def test_the_page_is_complete_and_loads_nothing(browser: Any, make_run: Any, session: Session) -> None:
-    path = write_report(session, make_run()).path
-    browser.open(path)
+def test_the_page_is_complete_and_loads_nothing(browser: Any, page: Path) -> None:
+    browser.open(page)
     assert browser.errors == []
-    assert [url for url in browser.requests if not url.startswith("data:")] == [path.resolve().as_uri()]
+    assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
     galleries = browser.run("return [...document.querySelectorAll('.gallery')].map((list) => list.children.length)")
     assert len(galleries) == 3 and min(galleries) >= 1
     broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
@@ -127,8 +141,8 @@ def test_pointing_at_a_matrix_cell_names_its_pair(browser: Any, make_run: Any, s
     assert (numbers > 10) == (count > 30)
 
 
-def test_arrow_keys_move_through_the_matrix(browser: Any, make_run: Any, session: Session) -> None:
-    browser.open(write_report(session, make_run()).path)
+def test_arrow_keys_move_through_the_matrix(browser: Any, page: Path) -> None:
+    browser.open(page)
     text, name = browser.run("""
       const holder = document.querySelector("#figure-confusion .drawing");
       holder.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" }));
@@ -140,16 +154,16 @@ def test_arrow_keys_move_through_the_matrix(browser: Any, make_run: Any, session
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_has_contrast(browser: Any, make_run: Any, session: Session, dark: bool) -> None:
-    browser.open(write_report(session, make_run()).path, dark=dark)
+def test_text_has_contrast(browser: Any, page: Path, dark: bool) -> None:
+    browser.open(page, dark=dark)
     background, faint = browser.run(CONTRAST)
     assert (background < 0.1) == dark
     assert faint == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_marks_of_figures_have_contrast(browser: Any, make_run: Any, session: Session, dark: bool) -> None:
-    browser.open(write_report(session, make_run(folds=5)).path, dark=dark)
+def test_marks_of_figures_have_contrast(browser: Any, folds_page: Path, dark: bool) -> None:
+    browser.open(folds_page, dark=dark)
     marks, faint = browser.run(MARKS)
     assert marks > 100
     assert faint == []
@@ -221,8 +235,8 @@ return [...document.querySelectorAll(".table")].filter((table) => table.scrollWi
 """
 
 
-def test_no_table_scrolls_sideways_on_a_wide_screen(browser: Any, make_run: Any, session: Session) -> None:
-    browser.open(write_report(session, make_run(folds=3, rows=90)).path, width=1280)
+def test_no_table_scrolls_sideways_on_a_wide_screen(browser: Any, folds_page: Path) -> None:
+    browser.open(folds_page, width=1280)
     assert browser.run(_SCROLLING) == []
 
 
