@@ -233,7 +233,8 @@ def run(trial: Trial) -> None:
     way = damage(path, trial.random)
     trial.outcome.title = f"{scenario.name}: {name}, {way}"
     trial.outcome.hit = True
-    # Lines taken out of the ledger or a log cannot be told from ones that were never written: docs/promises.md says so.
+    # Lines taken out of the ledger, or of the log of a run under way, cannot be told from ones that were never written:
+    # docs/promises.md says so.
     said = (path.name, way) in (
         ("ledger.csv", _LOST_LINE),
         ("log.jsonl", _LOST_LINE),

@@ -178,7 +178,7 @@ def _write_training(run: Run, recipe: Recipe, epochs: int, folds: int) -> None:
                 },
             )
         meta = {"cycle": 0, "stage": 0, "size": 32, "valid_loss": 0.4, "scores": {"log_loss": 0.4, "accuracy": 0.7}}
-        write_json(run.fold_dir(fold) / "snapshot-0.json", meta)
+        write_json(run.fold_dir(fold) / "snapshot-0.json", meta, format=1)
     curve = Curve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), (1.0, 0.9, 0.5, 0.3, 0.9))
     write_json(lr_file(run.fold_dir(0), 0), asdict(read_curve(curve)), format=FORMAT)
 

@@ -263,6 +263,16 @@ def test_a_killed_run_has_a_report_of_its_epochs(make_run: Any, session: Session
     assert command and re.sub(r"<[^>]*>", "", command[1]).endswith("shapes train --run first --resume"), command
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_finished_run_whose_log_lacks_epochs_is_not_unfinished(kept: int, make_run: Any, session: Session) -> None:
+    run = make_run()
+    lines = run.log_file.read_bytes().splitlines(keepends=True)
+    run.log_file.write_bytes(b"".join(lines[:kept]))
+    text = _page(session, run)
+    assert f"log.jsonl holds {kept} of the {len(lines)} epochs that were trained" in text
+    assert "Unfinished" not in text
+
+
 def test_a_caution_is_on_the_page_and_in_the_terminal(make_run: Any, session: Session) -> None:
     board = replace(session.competition, caution="the test labels are public", notebooks_only=True)
     report = write_report(replace(session, competition=board), make_run())

@@ -47,6 +47,7 @@ from runner.prediction.predictions import read_view_predictions
 from runner.report.run.confusion import Confusion
 from runner.session import Session
 from runner.training.log import read_log
+from runner.training.progress import Progress, read_progress
 from runner.training.run import Run, find_run
 from runner.workspace import read_json
 
@@ -264,17 +265,18 @@ class RunData:
         ]
         return bool(pairs) and all(abs(loss - score) <= _SAME * abs(loss) for loss, score in pairs)
 
-    @property
-    def epochs_done(self) -> int:
-        return len(self.log)
-
-    @property
-    def epochs_planned(self) -> int:
-        """Epochs of the finished run, over all folds; 0 for an ensemble."""
+    @cached_property
+    def progress(self) -> Progress:
+        """The epochs that are trained: by the log, or by the snapshots if it lacks some; none of an ensemble."""
         if self.members:
-            return 0
-        folds = 1 if self.all_data else self.recipe.folds or 1
-        return self.recipe.epochs * folds
+            return Progress(0, 0)
+        logged = Progress(len(self.log), self.recipe.epochs * (1 if self.all_data else self.recipe.folds or 1))
+        if logged.is_finished:
+            return logged
+        try:
+            return read_progress(self.run)
+        except RunnerError:  # a damaged snapshot is not needed for a page
+            return logged
 
     @cached_property
     def row_counts(self) -> tuple[int, int] | None:

@@ -51,7 +51,7 @@ def _training_steps(data: RunData) -> Iterator[str]:
     if not data.log or data.log[-1]["valid_loss"] is None:
         return
     diagnosis = diagnose(data.log, max(line["stage"] for line in data.log))
-    is_finished = data.epochs_done >= data.epochs_planned
+    is_finished = data.progress.is_finished
     yield f"{'Last' if is_finished else 'Current'} stage, {diagnosis}."
     if is_finished:
         changes = filter(None, (change(data) for change in _changes_for(data, diagnosis)))

@@ -136,9 +136,13 @@ def describe_missing(data: RunData) -> str:
         return f"Stale: {reason}. To predict again: `{predict_again(workspace, data.run)}`"
     if data.members:
         return ""
-    if data.epochs_done < data.epochs_planned:
+    progress = data.progress
+    if not progress.is_finished:
         command = data.command("train", "--run", data.run.name, "--resume")
-        return f"Unfinished: {data.epochs_done} of {data.epochs_planned} epochs are done. To continue: {command}"
+        return f"Unfinished: {progress} are done. To continue: {command}"
+    if len(data.log) < progress.planned:
+        logged = f"{len(data.log)} of the {progress.planned} epochs that were trained"
+        return f"{data.run.log_file.name} holds {logged}: the others are missing in the curves, and in nothing else."
     if data.score is None:
         return f"Not predicted yet: {data.command('predict', '--run', data.run.name)}"
     return ""
