@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from runner.contract.labels import Binary, Labels, Multiclass, Multilabel, Ordinal, Regression, SeveralTargets
 from runner.contract.targets import names_of
@@ -18,8 +18,12 @@ _MIN_FREQUENCY_RATIO = 10
 _MAX_NAMES = 500  # a vocabulary of thousands is made of codes, and codes are all similar
 
 
-class IndexRow(NamedTuple):
-    """One image of the index, and the file and line it was found in."""
+@dataclass(slots=True, eq=False)
+class IndexRow:
+    """One image of the index, and the file and line it was found in.
+
+    Not frozen: the path is set when the image is found, and a million copies would take a third of the index's time.
+    """
 
     file: str
     line: int | None
@@ -28,7 +32,9 @@ class IndexRow(NamedTuple):
     group: str
     path: str = ""
     subset: str = "train"
-    fields: Mapping[str, str] = NO_FIELDS  # the row's other columns that the images' names or the head need
+    fields: Mapping[str, str] = field(
+        default_factory=lambda: NO_FIELDS
+    )  # the row's other columns that the images' names or the head need
 
 
 def own_group(id: str) -> str:

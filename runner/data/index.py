@@ -233,7 +233,7 @@ def _with_all_tags(rows: Sequence[IndexRow], labels: Labels) -> Sequence[IndexRo
     for row in rows:
         first.setdefault(row.id, row)
         tags.setdefault(row.id, {}).update(dict.fromkeys(parts_of(labels, row.label)))
-    return [row._replace(label=labels.separator.join(tags[row.id])) for row in first.values()]
+    return [replace(row, label=labels.separator.join(tags[row.id])) for row in first.values()]
 
 
 def _without_duplicates(rows: Sequence[IndexRow], in_names: Sequence[str], problems: ProblemList) -> list[IndexRow]:
@@ -335,4 +335,4 @@ def _with_unique_ids(train: Iterable[IndexRow], valid: Sequence[IndexRow]) -> li
     train_ids = {row.id for row in train}
     if train_ids.isdisjoint(row.id for row in valid):
         return list(valid)
-    return [row._replace(id=row.path, group=own_group(row.path)) for row in valid]
+    return [replace(row, id=row.path, group=own_group(row.path)) for row in valid]
