@@ -109,7 +109,9 @@ class Call:
 
     def parse(self) -> click.Context:
         """The context of the command with these values, converted and checked; else a click.ClickException."""
-        parent = click.Context(_Root(self.session.name), info_name="runner", obj=_global_options(self.session))
+        root, options = _Root(self.session.name), _global_options(self.session)
+        # With the root's settings: a command keeps the help option, -h too, that it had in its first context.
+        parent = click.Context(root, info_name="runner", obj=options, **root.context_settings)
         group = click.Context(CompetitionGroup(self.session.name), info_name=self.session.name, parent=parent)
         return find_command(self.command).make_context(self.command, self._typed(), parent=group)
 

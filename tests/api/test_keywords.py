@@ -36,6 +36,10 @@ def test_every_command_is_a_call_with_its_flags_as_keywords(command):
     assert names <= shown.keys()
 
 
+def test_a_call_leaves_the_commands_their_help(session):
+    assert Call(session, "train").parse().help_option_names == ["-h", "--help"]
+
+
 def test_a_keyword_is_named_like_its_flag():
     flags = {keyword_of(option): option.opts for option in options_of(find_command("train")).values()}
     assert "--epochs-scale" in flags["epochs_scale"] and "--no-pretrained" in flags["pretrained"]
