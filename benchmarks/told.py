@@ -201,25 +201,25 @@ def lay_out(draw: Draw, target: Path) -> dict[str, str]:
     """Links to the draw's images under new ids, with tables as the folder has them; the hidden labels by id."""
     folder = draw.folder
     rows = labelled_rows(folder)
-    order = np.random.default_rng(draw.seed).permutation(len(rows))
+    # Ids are new in every draw: the split goes by them, and would else hold out the same images each time.
+    order = [rows[place] for place in np.random.default_rng(draw.seed).permutation(len(rows))]
     count = draw.rows or sum(1 for path, _ in rows if path.parent.name == "train")
-    learned, hidden = order[:count], order[count:][: draw.hidden or None]
+    end = count + draw.hidden if draw.hidden else len(order)
     labels_csv = folder / "labels.csv"
     for subset in ("train", "test"):
         (target / subset).mkdir(parents=True)
-    lines = []
-    for number in sorted(learned.tolist()):
-        image, label = rows[number]
-        name = f"{number}{image.suffix}" if labels_csv.exists() else f"{label}.{number}{image.suffix}"
+    lines, solution = list[list[str]](), dict[str, str]()
+    for number, (image, label) in enumerate(order[:end]):
+        id, suffix = str(number), image.suffix
+        if number >= count:
+            (target / "test" / f"{id}{suffix}").symlink_to(image)
+            solution[id] = label
+            continue
+        name = f"{id}{suffix}" if labels_csv.exists() else f"{label}.{id}{suffix}"
         (target / "train" / name).symlink_to(image)
-        lines.append([str(number), label])
+        lines.append([id, label])
     if labels_csv.exists():
-        _write_rows(target / "labels.csv", _header(labels_csv), lines)
-    solution = {}
-    for number in sorted(hidden.tolist()):
-        image, label = rows[number]
-        (target / "test" / f"{number}{image.suffix}").symlink_to(image)
-        solution[str(number)] = label
+        _write_rows(target / "labels.csv", _read_rows(labels_csv)[0], lines)
     header, blank = _read_rows(folder / "sample_submission.csv")[:2]
     _write_rows(target / "sample_submission.csv", header, [[id, *blank[1:]] for id in solution])
     return solution
@@ -251,10 +251,6 @@ def hidden_scores(solution: dict[str, str], submission: Path) -> np.ndarray:
         positive = max(solution.values())
         chosen = [float(row[1]) if solution[row[0]] == positive else 1 - float(row[1]) for row in rows]
     return -np.log(np.clip(chosen, 1e-15, 1))
-
-
-def _header(path: Path) -> list[str]:
-    return _read_rows(path)[0]
 
 
 def _read_rows(path: Path) -> list[list[str]]:
