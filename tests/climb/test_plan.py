@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
 
-from runner.climb.plan import Situation, all_offers, choose, first_size, next_size, unfrozen_recipe
+from runner.climb.plan import Situation, all_offers, choose, first_size, larger_sizes, unfrozen_recipe
 from runner.climb.prices import START, Amounts, Prices, corrected, corrected_training
 from runner.climb_record import ClimbRecord, Decision, Speed, Step, StepKind
 from runner.contract import Recipe, Stage, TrainMode
@@ -62,11 +63,11 @@ def offer_of(here: Situation, kind: StepKind):
 
 def test_the_first_step_is_features_of_the_first_network_at_a_size_that_costs_little():
     sizes = []
-    for seconds in (120, 600, 6000):
+    for seconds in (30, 600, 6000):
         offer = choose(situation(left=seconds, seconds=seconds))
         assert offer is not None
         assert (offer.kind, offer.candidate) == (StepKind.FEATURES, "small")
-        assert offer.size == 64 or offer.seconds <= 0.15 * seconds
+        assert offer.size == 64 or offer.seconds <= 0.2 * seconds
         sizes.append(offer.size)
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (64, 224)
@@ -81,11 +82,27 @@ def test_nothing_is_begun_that_does_not_end_in_time():
 
 def test_a_size_that_gained_nothing_is_not_followed_by_a_larger_one():
     steps = [features("small", 128), features("small", 160, number=2, kind=StepKind.LARGER, share=0.0)]
-    offers = all_offers(situation(*steps, names=("small",)))
     assert offer_of(situation(*steps, names=("small",)), StepKind.LARGER).share == 0
-    assert all(offer.size <= 192 for offer in offers)
-    gained = [steps[0], replace(steps[1], share=0.2)]
-    assert offer_of(situation(*gained, names=("small",)), StepKind.LARGER).share == pytest.approx(0.1)
+    shares = []
+    for gained in (0.05, 0.1, 0.9):
+        here = situation(steps[0], replace(steps[1], share=gained), names=("small",))
+        shares.append(offer_of(here, StepKind.LARGER).share)
+    assert shares == sorted(shares)
+    assert shares[1] == pytest.approx(1 - 0.9 ** (math.log(224 / 160) / math.log(160 / 128)))
+    assert shares[2] == pytest.approx(1 - 160 / 224)  # not more than was ever seen
+
+
+def test_a_larger_size_is_the_largest_that_leaves_time_for_more():
+    sizes = []
+    for left in (5, 100, 200, 400, 3000):
+        here = situation(features("small", 64), names=("small",), left=left, seconds=3000)
+        offer = offer_of(here, StepKind.LARGER)
+        assert offer.size == 96 or offer.seconds <= 0.4 * left
+        sizes.append(offer.size)
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (96, 224)
+    beyond = offer_of(situation(features("small", 224), names=("small",), left=3000), StepKind.LARGER)
+    assert beyond.size == 256 and beyond.share < 0.06
 
 
 def test_an_unfrozen_stage_promises_more_where_the_head_alone_is_weak():
@@ -144,11 +161,11 @@ def test_a_network_from_scratch_is_trained_and_has_no_features():
 
 
 def test_a_network_of_fixed_size_has_one_size():
-    assert next_size(224, Net("vit", has_fixed_size=True)) is None
+    assert larger_sizes(224, Net("vit", has_fixed_size=True)) == []
     here = situation(names=("vit",), has_fixed_size=True, native_size=384)
     assert first_size(here, here.networks[0]) == 384
-    assert next_size(160, Net("net")) == 192
-    assert next_size(192, Net("net")) == 224
+    assert larger_sizes(160, Net("net")) == [192, 224, 256, 320]
+    assert larger_sizes(192, Net("net")) == [224, 256, 320]
 
 
 def test_a_speed_follows_what_a_step_took():
