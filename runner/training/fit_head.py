@@ -16,7 +16,6 @@ from runner.images.views import default_views
 from runner.training.fold import FoldRun
 from runner.training.learner import EpochStats
 from runner.training.loaders import Rows
-from runner.training.losses import label_loss
 from runner.training.model import Head
 from runner.training.regression import FOLDS, Regression, Samples, Solution, StrengthSearch, standardised
 
@@ -53,11 +52,10 @@ def fit_head(fold: FoldRun, head: Head, features: NDArray[np.float32], rows: Row
     tabular = batch.tabular[:, None].expand(-1, values.shape[1], -1)
     inputs = torch.cat([values, tabular], dim=2) if tabular.shape[2] else values
     device = PartialState().device
-    samples = Samples(inputs.to(device), batch.targets.to(device), fold.outputs)
-    regression = Regression(samples)
+    regression = Regression(Samples(inputs.to(device), batch.targets.to(device), fold.outputs))
     search = regression.find_strength(_inner_folds(fold, rows))
     solution = regression.solve(search.strength)
-    stats = EpochStats(_training_loss(samples, solution), time.perf_counter() - started, solution.losses, ())
+    stats = EpochStats(regression.training_loss(solution), time.perf_counter() - started, solution.losses, ())
     return HeadFit(_state(head, solution, mean, variance), search, stats)
 
 
@@ -89,11 +87,3 @@ def _inner_folds(fold: FoldRun, rows: Rows) -> NDArray[np.int64]:
         return np.zeros(len(rows), dtype=np.int64)
     folds = split_folds(ids, members[unique], groups, folds=min(FOLDS, units), seed=fold.seed("inner folds"))
     return np.asarray(folds[position])
-
-
-@torch.no_grad()
-def _training_loss(samples: Samples, solution: Solution) -> float:
-    """The mean loss of all views, without the penalty."""
-    logits = (samples.inputs @ solution.weight.T + solution.bias).flatten(0, 1)
-    targets = samples.targets.repeat_interleave(samples.inputs.shape[1], dim=0)
-    return float(label_loss(samples.outputs, logits, targets))

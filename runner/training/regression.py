@@ -26,8 +26,10 @@ STRENGTHS = tuple(float(f"{10 ** (exponent / 2):.3g}") for exponent in range(4, 
 DEFAULT_STRENGTH = 0.1  # where no rows can be left out
 FOLDS = 5
 _PATIENCE = 2  # strengths in a row without a lower loss
-_SEARCH_STEPS, _FINAL_STEPS = 30, 200
+_SEARCH_STEPS, _FINAL_STEPS = 50, 200
 _SEARCH_TOLERANCE, _FINAL_TOLERANCE = 1e-5, 1e-7  # of the loss, from step to step
+_MAX_LOGITS = 1 << 26  # of regressions that are solved together: 256 MB
+_BLOCK = 4096  # rows that are worked on at a time
 _AXES_ROWS = 8192  # for the principal axes, which need not be exact
 
 
@@ -68,28 +70,41 @@ class StrengthSearch:
 
 
 class Regression:
-    """Solves regressions on the same inputs, or some of their rows, with other strengths."""
+    """Solves regressions on the same inputs, and searches their strength on rows that are left out."""
 
     def __init__(self, samples: Samples):
-        self.samples = samples
+        """Takes the samples over: their inputs are rotated in place, for they may be gigabytes."""
         self._axes, self._spread = _principal_axes(samples.inputs)
+        _rotate(samples.inputs, self._axes)
+        self._samples = samples
         constant = constant_logits(samples.outputs, samples.targets.cpu().numpy())
         self._intercepts = torch.nan_to_num(constant).to(samples.inputs)  # of a number that no row knows
         self._shares = _penalty_shares(samples.outputs).to(samples.inputs)
         self._curvature = _curvature(samples.outputs, self._intercepts)
 
-    def solve(
-        self, strength: float, samples: Samples | None = None, *, start: Solution | None = None, final: bool = True
-    ) -> Solution:
-        """The regression of these samples, or of all, from a solution near by if there is one."""
-        samples = self.samples if samples is None else samples
+    def solve(self, strength: float) -> Solution:
+        """The regression of all samples."""
+        (solution,) = self._solve(strength, [None], [None], final=True)
+        return solution
+
+    def _solve(
+        self, strength: float, rows: Sequence[Tensor | None], starts: Sequence[Solution | None], *, final: bool
+    ) -> list[Solution]:
+        """The regressions of these sets of rows, or of all for None, each from a solution near by if there is one.
+
+        They are one problem for the optimizer: a product with the weights of many costs little more than one of a few.
+        """
         penalty = strength * self._shares
         scale = torch.rsqrt(self._spread[:, None] * self._curvature + penalty)
-        bias = (self._intercepts if start is None else start.bias).clone().requires_grad_()
-        rotated = torch.zeros_like(scale) if start is None else self._axes.T @ start.weight.T / scale
-        rotated.requires_grad_()
-        inputs = samples.inputs.flatten(0, 1)
-        targets = samples.targets.repeat_interleave(samples.inputs.shape[1], dim=0)
+        bias = torch.stack([self._intercepts if start is None else start.bias for start in starts]).requires_grad_()
+        rotated = torch.stack(
+            [torch.zeros_like(scale) if start is None else self._axes.T @ start.weight.T / scale for start in starts]
+        ).requires_grad_()
+        views = self._samples.inputs.shape[1]
+        inputs = self._samples.inputs.flatten(0, 1)
+        targets = self._samples.targets.repeat_interleave(views, dim=0)
+        chosen = [None if each is None else each.repeat_interleave(views) for each in rows]
+        wanted = [targets if each is None else targets[each] for each in chosen]
         optimizer = torch.optim.LBFGS(
             [rotated, bias],
             max_iter=_FINAL_STEPS if final else _SEARCH_STEPS,
@@ -102,46 +117,60 @@ class Regression:
         def closure() -> Tensor:
             optimizer.zero_grad()
             scaled = scale * rotated
-            logits = inputs @ (self._axes @ scaled) + bias
-            loss = label_loss(samples.outputs, logits, targets) + 0.5 * (penalty * scaled.square()).sum()
+            logits = (inputs @ scaled.movedim(0, 1).flatten(1)).reshape(len(inputs), len(rows), -1)
+            loss = 0.5 * (penalty * scaled.square()).sum()
+            for number, (each, target) in enumerate(zip(chosen, wanted, strict=True)):
+                own = logits[:, number] if each is None else logits[each, number]
+                loss = loss + label_loss(self._samples.outputs, own + bias[number], target)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(float(loss.detach()))
             return loss
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            weight = (self._axes @ (scale * rotated)).T.contiguous()
-        return Solution(weight, bias.detach(), strength, tuple(losses))
+            weights = [(self._axes @ (scale * each)).T.contiguous() for each in rotated]
+        return [
+            Solution(weight, each, strength, tuple(losses)) for weight, each in zip(weights, bias.detach(), strict=True)
+        ]
 
     def find_strength(self, fold_of: NDArray[np.int64]) -> StrengthSearch:
         """Try the strengths from strong to weak, each from the solution before, until the loss only rises.
 
         `fold_of` is the fold of each row; with one fold there is nothing to compare.
         """
-        folds = [torch.from_numpy(fold_of == fold) for fold in np.unique(fold_of)]
-        if len(folds) < 2:
+        device = self._samples.inputs.device
+        held_out = [torch.from_numpy(fold_of == fold).to(device) for fold in np.unique(fold_of)]
+        if len(held_out) < 2:
             return StrengthSearch(DEFAULT_STRENGTH)
-        pairs = [(self.samples.of(~fold), self.samples.of(fold)) for fold in folds]
-        starts: list[Solution | None] = [None] * len(folds)
+        starts: list[Solution | None] = [None] * len(held_out)
+        together = max(1, _MAX_LOGITS // (len(self._samples) * self._samples.inputs.shape[1] * len(self._intercepts)))
         tried: list[tuple[float, float, float]] = []
         for strength in STRENGTHS:
-            starts = [
-                self.solve(strength, fitted, start=start, final=False)
-                for (fitted, _), start in zip(pairs, starts, strict=True)
-            ]
-            losses = np.concatenate([_losses(start, held) for (_, held), start in zip(pairs, starts, strict=True)])
+            solved: list[Solution] = []
+            for first in range(0, len(held_out), together):
+                some = slice(first, first + together)
+                solved += self._solve(strength, [~each for each in held_out[some]], starts[some], final=False)
+            starts = list(solved)
+            pairs = zip(held_out, solved, strict=True)
+            losses = np.concatenate([self._losses(solution, self._samples.of(rows)) for rows, solution in pairs])
             tried.append((float(losses.mean()), strength, float(losses.std(ddof=1) / np.sqrt(len(losses)))))
             if len(tried) - 1 - tried.index(min(tried)) == _PATIENCE:
                 break
         loss, strength, error = min(tried)
         return StrengthSearch(strength, loss, error, tuple((each, loss) for loss, each, _ in tried))
 
+    @torch.no_grad()
+    def training_loss(self, solution: Solution) -> float:
+        """The mean loss of all views of all samples, without the penalty."""
+        targets = self._samples.targets.repeat_interleave(self._samples.inputs.shape[1], dim=0)
+        return float(label_loss(self._samples.outputs, self._logits(solution, self._samples).flatten(0, 1), targets))
 
-def _losses(solution: Solution | None, samples: Samples) -> NDArray[np.float64]:
-    """The loss of each row by the mean of its views."""
-    assert solution is not None
-    logits = (samples.inputs @ solution.weight.T + solution.bias).mean(dim=1)
-    return row_losses(samples.outputs, logits, samples.targets)
+    def _losses(self, solution: Solution, samples: Samples) -> NDArray[np.float64]:
+        """The loss of each row by the mean of its views."""
+        return row_losses(samples.outputs, self._logits(solution, samples).mean(dim=1), samples.targets)
+
+    def _logits(self, solution: Solution, samples: Samples) -> Tensor:
+        return samples.inputs @ (self._axes.T @ solution.weight.T) + solution.bias
 
 
 def _principal_axes(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,6 +179,12 @@ def _principal_axes(inputs: Tensor) -> tuple[Tensor, Tensor]:
     products = (rows.T @ rows / len(rows)).cpu().double()
     spread, axes = torch.linalg.eigh(products)
     return axes.to(inputs), spread.clamp(min=0).to(inputs)
+
+
+def _rotate(inputs: Tensor, axes: Tensor) -> None:
+    """Turn contiguous inputs (rows, views, width) to these axes, in place."""
+    for block in inputs.flatten(0, 1).split(_BLOCK):  # type: ignore[no-untyped-call]
+        block.copy_(block @ axes)
 
 
 def _penalty_shares(outputs: Outputs) -> Tensor:
@@ -184,7 +219,7 @@ def standardised(
     flat = values.flatten(0, 1)
     mean = flat.mean(dim=0, dtype=torch.float64)
     variance = torch.zeros_like(mean)
-    for block in flat.split(4096):  # type: ignore[no-untyped-call]
+    for block in flat.split(_BLOCK):  # type: ignore[no-untyped-call]
         variance += (block - mean).square().sum(dim=0)
     variance /= len(flat)
     scale = torch.rsqrt(variance + eps)

@@ -16,10 +16,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from runner.contract import Activation, Block, Outputs, Recipe, Stage, TrainMode
 from runner.options import TrainOptions
+from runner.training import regression
 from runner.training.diagnosis import Verdict, diagnose
 from runner.training.fit_head import fit_head
 from runner.training.fold import FoldRun, initial_network
 from runner.training.log import read_log
+from runner.training.losses import row_losses
 from runner.training.regression import STRENGTHS, Regression, Samples, standardised
 from runner.training.snapshots import read_snapshots
 from runner.training.trainer import train_fold
@@ -93,10 +95,35 @@ def test_each_of_several_targets_is_solved_as_if_it_were_alone() -> None:
     assert np.allclose(both[3:], Regression(samples(second, blocks[1])).solve(0.1).weight, atol=3e-3)
 
 
-def test_a_near_solution_is_no_other_one() -> None:
-    regression = Regression(samples(scores(1) > 0, Block(Activation.SIGMOID, 1)))
-    near = regression.solve(1.0)
-    assert np.allclose(regression.solve(0.1, start=near).weight, regression.solve(0.1).weight, atol=2e-3)
+@pytest.mark.parametrize(
+    ("targets", "block"),
+    [
+        (one_hot(scores(3).argmax(axis=1), 3), Block(Activation.SOFTMAX, 3)),
+        (scores(2) > 0, Block(Activation.SIGMOID, 2)),
+        (scores(2), Block(Activation.LINEAR, 2)),
+    ],
+    ids=["classes", "tags", "numbers"],
+)
+def test_folds_that_are_solved_together_lose_what_each_loses_alone(
+    targets: NDArray[Any], block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = np.arange(ROWS) % 4
+    together = Regression(samples(targets, block)).find_strength(folds)
+    monkeypatch.setattr(regression, "_MAX_LOGITS", 1)
+    alone = Regression(samples(targets, block)).find_strength(folds)
+    assert together.strength == alone.strength and len(together.tried) == len(alone.tried)
+    assert np.allclose(together.tried, alone.tried, rtol=3e-2)
+    # And by hand: a regression of the other rows, for each fold.
+    losses = []
+    for fold in range(4):
+        learned, held = (
+            samples(targets, block).of(torch.from_numpy(chosen)) for chosen in (folds != fold, folds == fold)
+        )
+        raw = held.inputs.clone()
+        solution = Regression(learned).solve(together.strength)
+        logits = (raw @ solution.weight.T + solution.bias).mean(dim=1)
+        losses.append(row_losses(held.outputs, logits, held.targets))
+    assert together.loss == pytest.approx(np.concatenate(losses).mean(), rel=1e-2)
 
 
 def test_what_cannot_be_predicted_gets_a_stronger_penalty() -> None:
