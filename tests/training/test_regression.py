@@ -111,8 +111,10 @@ def test_folds_that_are_solved_together_lose_what_each_loses_alone(
     together = Regression(samples(targets, block)).find_strength(folds)
     monkeypatch.setattr(regression, "_MAX_LOGITS", 1)
     alone = Regression(samples(targets, block)).find_strength(folds)
-    assert together.strength == alone.strength and len(together.tried) == len(alone.tried)
-    assert np.allclose(together.tried, alone.tried, rtol=3e-2)
+    assert together.strength == alone.strength
+    # Weaker ones than the best are given up before they have converged.
+    first = [loss for strength, loss in together.tried if strength >= together.strength]
+    assert np.allclose(first, [loss for _, loss in alone.tried[: len(first)]], rtol=1e-2)
     # And by hand: a regression of the other rows, for each fold.
     losses = []
     for fold in range(4):
