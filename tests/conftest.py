@@ -52,12 +52,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Hide what the imports left from the garbage collector: each training calls it, and it took 0.6 seconds."""
-    import hypothesis  # noqa: F401  # its plugins look for references, and would not find those that are hidden
+    """At the end all is collected as in any program."""
+    import hypothesis  # noqa: F401  # its plugins look for references, and would not find those that are frozen
 
+    atexit.register(gc.unfreeze)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def imported_is_no_garbage() -> None:
+    """Hide from the garbage collector what imports left: each training calls it, and it took 0.6 seconds."""
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # at the end it is collected as in any program
 
 
 @pytest.fixture(autouse=True)

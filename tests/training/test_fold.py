@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,12 @@ from tests.training.conftest import CPU
 MakeFold = Callable[..., FoldRun]
 
 
+@pytest.fixture(scope="module")
+def one_epoch(tiny_recipe: Recipe) -> Recipe:
+    """The first stage alone."""
+    return replace(tiny_recipe, stages=tiny_recipe.stages[:1])
+
+
 def weights(fold: FoldRun, cycle: int) -> dict[str, torch.Tensor]:
     return load_file(fold.folder / f"snapshot-{cycle}.safetensors")
 
@@ -45,11 +52,25 @@ def log_line(epoch: int) -> Line:
     return {"fold": 0, "epoch": epoch, **stage, **losses, "seconds": 1.5, "images_per_second": 32.0, "lrs": [0.01]}
 
 
-def test_a_fold_leaves_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFold, tmp_path: Path) -> None:
-    fold = make_fold(tmp_path)
-    snapshots = train_fold(fold)
+@pytest.fixture(scope="module")
+def trained(make_fold: MakeFold, tmp_path_factory: pytest.TempPathFactory) -> FoldRun:
+    """A fold that is trained to its end, to be looked at."""
+    fold = make_fold(tmp_path_factory.mktemp("trained"))
+    train_fold(fold)
+    return fold
+
+
+@pytest.fixture
+def trained_copy(trained: FoldRun, make_fold: MakeFold, tmp_path: Path) -> FoldRun:
+    """The same fold in files of its own, to be damaged."""
+    shutil.copytree(trained.session.workspace.root, tmp_path, dirs_exist_ok=True)
+    return make_fold(tmp_path)
+
+
+def test_a_fold_leaves_a_snapshot_a_cycle_and_a_line_an_epoch(trained: FoldRun) -> None:
+    snapshots = trained.read_snapshots()
     assert [(s.cycle, s.stage, s.size) for s in snapshots] == [(0, 0, 24), (1, 1, 32), (2, 1, 32)]
-    lines = read_log(fold.run.log_file)
+    lines = read_log(trained.run.log_file)
     assert [(line["epoch"], line["mode"], line["ends_cycle"]) for line in lines] == [
         (0, "frozen", True),
         (1, "unfrozen", False),
@@ -58,13 +79,13 @@ def test_a_fold_leaves_a_snapshot_a_cycle_and_a_line_an_epoch(make_fold: MakeFol
         (4, "unfrozen", True),
     ]
     assert all(len(line["lrs"]) == len(line["losses"]) == 3 for line in lines)
-    assert not fold.checkpoint_file.exists()
+    assert not trained.checkpoint_file.exists()
 
 
 def test_the_stage_is_announced_in_one_line(
-    make_fold: MakeFold, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    make_fold: MakeFold, tmp_path: Path, one_epoch: Recipe, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    train_fold(make_fold(tmp_path))
+    train_fold(make_fold(tmp_path, one_epoch))
     assert "fold 0, 24 px, frozen, lr 0.01: 48 training images, 12 validation images\n" in capfd.readouterr().err
 
 
@@ -87,9 +108,8 @@ def test_training_lowers_the_validation_loss(make_fold: MakeFold, tmp_path: Path
     assert snapshot.valid_loss < 0.6
 
 
-def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, tmp_path: Path) -> None:
-    fold = make_fold(tmp_path)
-    snapshot = train_fold(fold)[-1]
+def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(trained: FoldRun) -> None:
+    fold, snapshot = trained, trained.read_snapshots()[-1]
     network = load_snapshot(fold, snapshot)
     loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
     logits = predict_logits(network, loader, fold.valid.rows, 16, title="again")
@@ -98,10 +118,10 @@ def test_a_reloaded_snapshot_has_the_loss_in_its_json_file(make_fold: MakeFold, 
 
 
 def test_scores_are_the_same_some_rows_at_a_time(
-    make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_fold: MakeFold, tmp_path: Path, one_epoch: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_module, "_WHOLE", 10)
-    fold = make_fold(tmp_path)
+    fold = make_fold(tmp_path, one_epoch)
     snapshot = train_fold(fold)[-1]
     network = load_snapshot(fold, snapshot)
     loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
@@ -111,9 +131,8 @@ def test_scores_are_the_same_some_rows_at_a_time(
     assert snapshot.scores == pytest.approx(scores)
 
 
-def test_the_log_has_the_errors_of_the_losses(make_fold: MakeFold, tmp_path: Path) -> None:
-    fold = make_fold(tmp_path)
-    snapshot = train_fold(fold)[-1]
+def test_the_log_has_the_errors_of_the_losses(trained: FoldRun) -> None:
+    fold, snapshot = trained, trained.read_snapshots()[-1]
     line = read_log(fold.run.log_file)[-1]
     network = load_snapshot(fold, snapshot)
     loader = ImageLoader(fold.full_images, fold.valid.targets, CenterCrop(fold.competition.preset, snapshot.size), 0)
@@ -156,41 +175,44 @@ def test_the_mean_of_the_row_losses_is_the_loss(activation: Activation) -> None:
     assert row_losses(outputs, best.expand(5000, -1), targets).mean() < min(losses)
 
 
-def test_the_same_seed_gives_the_same_weights_with_any_workers(make_fold: MakeFold, tmp_path: Path) -> None:
-    first = make_fold(tmp_path / "first")
-    second = make_fold(tmp_path / "second", compute=replace(CPU, workers=2))
-    train_fold(first)
-    train_fold(second)
-    assert all(same(weights(first, cycle), weights(second, cycle)) for cycle in range(3))
+def test_the_same_seed_gives_the_same_weights_with_any_workers(
+    trained: FoldRun, make_fold: MakeFold, tmp_path: Path
+) -> None:
+    again = make_fold(tmp_path, compute=replace(CPU, workers=2))
+    train_fold(again)
+    assert all(same(weights(trained, cycle), weights(again, cycle)) for cycle in range(3))
 
 
-def test_a_different_seed_gives_different_weights(make_fold: MakeFold, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    first, second = make_fold(tmp_path / "first"), make_fold(tmp_path / "second", replace(tiny_recipe, seed=1))
-    train_fold(first)
-    train_fold(second)
-    assert not same(weights(first, 0), weights(second, 0))
+def test_a_different_seed_gives_different_weights(
+    trained: FoldRun, make_fold: MakeFold, tmp_path: Path, one_epoch: Recipe
+) -> None:
+    same_seed, other = (
+        make_fold(tmp_path / "same", one_epoch),
+        make_fold(tmp_path / "other", replace(one_epoch, seed=1)),
+    )
+    train_fold(same_seed)
+    train_fold(other)
+    assert same(weights(trained, 0), weights(same_seed, 0))
+    assert not same(weights(trained, 0), weights(other, 0))
 
 
 @pytest.mark.parametrize("epoch", [1, 3, *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in (2, 4))])
 def test_a_run_interrupted_in_any_epoch_ends_with_the_same_weights(
-    epoch: int, make_fold: MakeFold, tmp_path: Path, interrupt: Callable[..., None]
+    epoch: int, trained: FoldRun, make_fold: MakeFold, tmp_path: Path, interrupt: Callable[..., None]
 ) -> None:
-    unbroken, resumed = make_fold(tmp_path / "unbroken"), make_fold(tmp_path / "resumed")
-    train_fold(unbroken)
+    resumed = make_fold(tmp_path)
     interrupt(epoch, lambda: train_fold(resumed))
     train_fold(resumed)
-    assert all(same(weights(unbroken, cycle), weights(resumed, cycle)) for cycle in range(3))
-    logs = [without_times(fold.run.log_file.read_bytes()) for fold in (unbroken, resumed)]
+    assert all(same(weights(trained, cycle), weights(resumed, cycle)) for cycle in range(3))
+    logs = [without_times(fold.run.log_file.read_bytes()) for fold in (trained, resumed)]
     assert logs[0] == logs[1]
 
 
-def test_a_finished_fold_is_not_trained_again(
-    make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fold = make_fold(tmp_path)
-    finished = train_fold(fold)
+def test_a_finished_fold_is_not_trained_again(trained_copy: FoldRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = trained_copy.read_snapshots()
     monkeypatch.setattr(trainer_module, "train_stage", lambda *_: pytest.fail("it trained again"))
-    assert train_fold(fold) == finished
+    assert len(finished) == 3
+    assert train_fold(trained_copy) == finished
 
 
 def test_no_validation_row_is_trained_on(make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +239,8 @@ def test_the_row_sets_of_a_fold_share_no_row_and_leave_none_out(make_fold: MakeF
     assert fold.test.ids == tuple(fold.session.index.test["id"])
 
 
-def test_broken_weights_of_a_snapshot_are_an_error_that_names_the_file(make_fold: MakeFold, tmp_path: Path) -> None:
-    fold = make_fold(tmp_path)
-    train_fold(fold)
+def test_broken_weights_of_a_snapshot_are_an_error_that_names_the_file(trained_copy: FoldRun) -> None:
+    fold = trained_copy
     path = fold.folder / "snapshot-2.safetensors"
     path.write_bytes(b"cut off")
     with pytest.raises(TrainingError, match="the snapshot's weights cannot be read") as caught:
