@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,10 +164,10 @@ def test_a_checkpoint_that_is_cut_short_is_named_and_not_used(
 
 
 def test_a_json_file_of_a_snapshot_that_is_cut_short_is_named(
-    make_fold: MakeFold, three_modes: Recipe, tmp_path: Path
+    make_fold: MakeFold, three_modes: Recipe, unbroken: FoldRun, tmp_path: Path
 ) -> None:
+    shutil.copytree(unbroken.session.workspace.root, tmp_path, dirs_exist_ok=True)
     fold = make_fold(tmp_path, three_modes)
-    train_fold(fold)
     cut(fold.folder / "snapshot-1.json", 0)
     with pytest.raises(TrainingError, match="the snapshot's JSON file cannot be read") as caught:
         read_snapshots(fold.folder)
