@@ -256,7 +256,8 @@ def _unfrozen(situation: Situation) -> Iterator[Offer]:
     size, epochs = _unfrozen_size(situation, network, best.size) if stopped is None else (stopped.size, stopped.epochs)
     if epochs < 1 or record.has_tried(StepKind.UNFROZEN, network.key, size):
         return
-    share = _UNFROZEN_BASE + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
+    # Where the head has nearly solved it, fewer pixels than the head's undo what training gives.
+    share = _UNFROZEN_BASE * (size / best.size) ** 2 + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
     why = f"the head alone has {best.loss:.0%} of the loss of guessing" if best.loss else "the images may be unlike"
     what = f"{network.name}, {size} px, unfrozen x{epochs}, one fold"
     seconds = situation.prices.unfrozen(network.key, size, epochs)

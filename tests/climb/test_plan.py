@@ -105,6 +105,14 @@ def test_a_larger_size_is_the_largest_that_leaves_time_for_more():
     assert beyond.size == 256 and beyond.share < 0.06
 
 
+def test_an_unfrozen_stage_at_a_fraction_of_the_size_is_not_worth_it_where_the_head_has_solved_it():
+    here = situation(features("small", 224, loss=0.01), names=("small",), left=60)
+    offer = offer_of(here, StepKind.UNFROZEN)
+    assert offer.size <= 96 and offer.share < 0.004
+    chosen = choose(here)
+    assert chosen is None or chosen.kind is not StepKind.UNFROZEN
+
+
 def test_an_unfrozen_stage_promises_more_where_the_head_alone_is_weak():
     strong, weak = (situation(features("small", 96, loss=loss), left=3000) for loss in (0.05, 0.6))
     assert offer_of(weak, StepKind.UNFROZEN).share > 3 * offer_of(strong, StepKind.UNFROZEN).share
