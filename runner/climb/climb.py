@@ -54,7 +54,7 @@ from runner.steps.download import download, is_downloaded
 from runner.steps.ensemble import ensemble
 from runner.steps.predict import predict
 from runner.steps.train import train
-from runner.training.distributed import get_accelerator
+from runner.training.distributed import get_accelerator, release_freed_memory
 from runner.training.log import read_log
 from runner.training.request import data_digest
 from runner.training.run import Run, find_run, find_runs
@@ -327,6 +327,7 @@ class Climber:
             step = replace(self._step(offer, time.monotonic() - began), decision=Decision.FAILED, why=error.message)
         self._keep(replace(self.record.with_step(step), seconds=self.clock.spent))
         self._tell(step)
+        release_freed_memory()  # the next network, or size, needs other blocks
 
     def _do(self, offer: Offer, candidate: Candidate, began: float) -> Step:
         """Train and predict; then the ensemble with it, and what it gained."""

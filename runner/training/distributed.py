@@ -197,6 +197,16 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
+def release_freed_memory() -> None:
+    """Give the system back what is kept by `keep_freed_memory`: what comes next has other sizes, and asks for more.
+
+    Measured in a climb over four backbones, it would else grow to nine gigabytes.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 class SyncBatchNorm1d(nn.BatchNorm1d):
     """BatchNorm over the rows of all processes: training the head does not depend on their number."""
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from runner.errors import UsageError
 from runner.options import Compute
 from runner.training import distributed
-from runner.training.distributed import broadcast_from_main, get_accelerator, gpu_precision, main_process_first
+from runner.training.distributed import (
+    broadcast_from_main,
+    get_accelerator,
+    gpu_precision,
+    main_process_first,
+    release_freed_memory,
+)
 from runner.training.fold import worker_count
 from tests.training.conftest import CPU
 
@@ -29,6 +37,19 @@ def test_cuda_without_a_gpu_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPat
         get_accelerator(Compute(device="cuda"))
     assert caught.value.message == "torch finds no CUDA GPU"
     assert caught.value.fix == "install a torch build for your GPU, or: `... --device auto`"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps no memory for us")
+def test_freed_memory_is_kept_for_the_next_batch_and_can_be_released() -> None:
+    get_accelerator(CPU)
+    process = psutil.Process()
+    tensors = [torch.ones(1 << 20) for _ in range(64)]  # 256 MB
+    last = torch.ones(1000)  # above them in memory: they are no end that could be cut off
+    del tensors
+    kept = process.memory_info().rss
+    release_freed_memory()
+    assert kept - process.memory_info().rss > 200e6
+    assert last.sum() == 1000
 
 
 def test_mps_without_an_apple_gpu_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
