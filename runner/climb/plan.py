@@ -193,7 +193,8 @@ def _families(situation: Situation) -> Iterator[Offer]:
         size = network.native_size if network.has_fixed_size else _nearest_size(situation, network, best.size)
         known = network.recipe.backbone in used
         why = "other weights of a backbone" if known else "another family is wrong on other rows"
-        yield _features_offer(situation, network, size, share * (_SAME_FAMILY if known else 1.0), why)
+        fewer = min(1.0, size / best.size)  # pixels than the best one's: it is too weak to add much
+        yield _features_offer(situation, network, size, share * fewer * (_SAME_FAMILY if known else 1.0), why)
 
 
 def _nearest_size(situation: Situation, network: Network, size: int) -> int:

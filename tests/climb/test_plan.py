@@ -113,6 +113,15 @@ def test_an_unfrozen_stage_at_a_fraction_of_the_size_is_not_worth_it_where_the_h
     assert chosen is None or chosen.kind is not StepKind.UNFROZEN
 
 
+def test_another_family_promises_less_at_a_smaller_size_than_the_best():
+    shares = {}
+    for left in (30, 3000):
+        offer = offer_of(situation(features("small", 160), left=left), StepKind.FEATURES)
+        shares[offer.size] = offer.share
+    (small, less), (same, most) = sorted(shares.items())
+    assert same == 160 and less == pytest.approx(most * small / 160)
+
+
 def test_an_unfrozen_stage_promises_more_where_the_head_alone_is_weak():
     strong, weak = (situation(features("small", 96, loss=loss), left=3000) for loss in (0.05, 0.6))
     assert offer_of(weak, StepKind.UNFROZEN).share > 3 * offer_of(strong, StepKind.UNFROZEN).share
