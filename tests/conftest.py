@@ -30,6 +30,7 @@ _LONG_FILES = (
     "api/test_session.py",
     "cli/test_predict.py",
     "cli/test_repeat.py",
+    "climb/test_climb.py",
     "export/test_export.py",
     "hosts/kaggle/test_send_once.py",
     "layouts/test_layouts.py",
