@@ -43,10 +43,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Which test-time views and which snapshots to predict with."""
+    """Which test-time views and which snapshots to predict with, and at which size."""
 
     tta: str = "default"  # none, default, all or random:N
     snapshots: int | None = None  # the last N; None: at most 3 of the last stage, and the last of each other
+    size: int | None = None  # of the images, in px; None: the size that each snapshot was trained at
 
 
 @dataclass(frozen=True)

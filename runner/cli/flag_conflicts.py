@@ -80,7 +80,7 @@ _CONFLICTS = (
     Conflict("--all", ("COMPETITION",), "it is every competition"),
     Conflict("--dry-run", ("--best",), "one notebook is built, of the run that is named"),
     Conflict("--dry-run", ("--resume", "--all-data"), "only a new training is planned"),
-    Conflict("--images", ("--tta", "--snapshots"), "other images are predicted by the views and models of the run"),
+    Conflict("--images", ("--tta", "--snapshots", "--size"), "other images are predicted as the run is"),
     Conflict("--rename", ("--annotate", "--delete", *_LISTING), "a run is renamed, and nothing is listed"),
     Conflict("--annotate", ("--delete", *_LISTING), "a run is annotated, and nothing is listed"),
     Conflict("--delete", _LISTING, "runs are deleted, and nothing is listed"),

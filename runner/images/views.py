@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import cv2
@@ -15,6 +15,7 @@ from runner.errors import UsageError
 from runner.images.center_crop import CenterCrop, Transform, padded_to_square
 from runner.images.channels import hflip, rotate
 from runner.images.layout import Pixels, layout_of, with_channel_axis
+from runner.images.view_size import name_at_size, name_without_size
 
 MAX_RANDOM_VIEWS = 64
 
@@ -32,6 +33,17 @@ class View:
     x: float = 0.5  # crop position: 0 left, 1 right
     y: float = 0.5  # 0 top, 1 bottom
     pad_to_square: bool = False  # by reflection, instead of a crop
+    # In px, and told by the name; None: the size that the network was trained at.
+    size: int | None = field(default=None, repr=False)
+
+    def at_size(self, size: int) -> View:
+        """This view for a network that predicts at this size, under a name of its own."""
+        return replace(self, name=name_at_size(self.name, size), size=size)
+
+    @property
+    def without_size(self) -> View:
+        """What the view shows, at any size."""
+        return replace(self, name=name_without_size(self.name), size=None)
 
     def apply(self, square: Pixels) -> Pixels:
         """Rotate and flip a square image."""
@@ -123,8 +135,13 @@ def random_views(count: int) -> tuple[View, ...]:
     return (PLAIN, *(RandomView(f"random {draw}", draw=draw) for draw in range(1, count + 1)))
 
 
-def choose_views(preset: Preset, choice: str) -> tuple[View, ...]:
-    """The views of `--tta none|default|all|random:N`."""
+def choose_views(preset: Preset, choice: str, size: int | None = None) -> tuple[View, ...]:
+    """The views of `--tta none|default|all|random:N`, at the size of `--size`."""
+    views = _views_of(preset, choice)
+    return views if size is None else tuple(view.at_size(size) for view in views)
+
+
+def _views_of(preset: Preset, choice: str) -> tuple[View, ...]:
     by_name = {"none": (PLAIN,), "default": default_views(preset), "all": all_views(preset)}
     kind, _, count = choice.partition(":")
     if kind == "random" and count.isdecimal() and 1 <= int(count) <= MAX_RANDOM_VIEWS:

@@ -11,6 +11,7 @@ from runner.commands import command
 from runner.console import log
 from runner.data.folds import TRAIN_ONLY, Folds, read_folds
 from runner.errors import RunnerError, UsageError
+from runner.images.view_size import size_in
 from runner.prediction.out_of_fold import Member, OofTargets, check_validation_rows, find_members, read_oof_targets
 from runner.prediction.postprocess import read_scored_views
 from runner.prediction.predictions import predict_command, predicted_names, predictions_file, read_common_views
@@ -85,6 +86,7 @@ def _members(run: Run, folds: Folds, *, prefixed: bool) -> tuple[Member, ...]:
         names = [name for name in names if name in scored_views]
         scored = {view for views_of_member in scored_views.values() for view in views_of_member}
         views = tuple(view for view in views if view in scored)
+    views = tuple(view for view in views if size_in([view]) == size_in(views))  # the files keep those of each --size
     members = find_members(predicted, names, views, prefix=f"{run.name}:" if prefixed else "")
     check_validation_rows(members, folds)
     return members

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from runner.contract import Competition
 from runner.data.tabular import read_tabular, standardise_and_impute
 from runner.errors import RunnerError, UsageError
+from runner.images.view_size import size_in
 from runner.images.views import View, choose_views
 from runner.prediction.averaging import Matrix, TTAMode, average
 from runner.prediction.blend import postprocess_file
 from runner.prediction.postprocess import Postprocess, Predicted, read_postprocess, read_scored_views, read_tta_option
-from runner.prediction.predict import EachView, RefitModels, most_trained_folds
+from runner.prediction.predict import EachView, RefitModels, input_size, load_network, most_trained_folds
 from runner.prediction.swa import choose_models
 from runner.prediction.weighted_models import WeightedModel, weighted_models
 from runner.session import Session
 from runner.training.distributed import get_accelerator, inference_context
-from runner.training.fold import FoldRun, load_snapshot
+from runner.training.fold import FoldRun
 from runner.training.folds import build_folds
 from runner.training.model import Network
 from runner.training.run import Run, find_run
@@ -129,6 +130,7 @@ def _load(
     session: Session, run: Run, model: WeightedModel, postprocess: Postprocess, device: torch.device
 ) -> LoadedModel:
     owner = find_run(session.workspace, session.name, model.run)
+    views = _views(session, run, owner, model, postprocess)
     networks = []
     size = 0
     for fold in most_trained_folds(build_folds(session, owner)):
@@ -140,16 +142,16 @@ def _load(
                 where=fold.folder,
                 fix=session.command("predict", "--run", owner.name),
             )
-        size = chosen[0].size
-        networks.append((fold, load_snapshot(fold, chosen[0]).eval().to(device)))
-    return LoadedModel(model.member, size, _views(session, run, owner, model, postprocess), tuple(networks))
+        size = input_size(chosen[0], views)
+        networks.append((fold, load_network(fold, chosen[0], views).eval().to(device)))
+    return LoadedModel(model.member, size, tuple(view.without_size for view in views), tuple(networks))
 
 
 def _views(session: Session, run: Run, owner: Run, model: WeightedModel, postprocess: Postprocess) -> tuple[View, ...]:
     """The views that the postprocess averages; the plain one alone if it averages none."""
     option = read_tta_option(postprocess_file(owner))
     scored = read_scored_views(postprocess_file(run))[model.member]
-    views = [view for view in choose_views(session.competition.preset, option) if view.name in scored]
+    views = [view for view in choose_views(session.competition.preset, option, size_in(scored)) if view.name in scored]
     return tuple(views[:1] if postprocess.tta is TTAMode.NONE else views)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from runner.contract import Competition, Metric, Outputs
 from runner.contract.outputs import Activation, Block, outputs_of
+from runner.images.view_size import size_in
 from runner.prediction.averaging import Matrix, Mean, TTAMode, average
 from runner.prediction.calibration import Calibration, CalibrationMethod, calibration_methods
 from runner.prediction.decisions import DecisionRule, FittedDecision, decide, rule_without_fit, rules_for
@@ -203,6 +204,12 @@ def read_scored_views(path: Path) -> dict[str, tuple[str, ...]]:
 def read_tta_option(path: Path) -> str:
     """The value of `--tta` in a postprocess.json; empty for an ensemble of several runs."""
     return _read_record(path).tta_option
+
+
+def read_size_option(path: Path) -> int | None:
+    """The value of `--size` that the views in a run's postprocess.json tell."""
+    views = read_scored_views(path)
+    return size_in(next(iter(views.values()), ()))
 
 
 @dataclass(frozen=True)

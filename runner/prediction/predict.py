@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
 from runner.console import log
 from runner.contract import TrainMode
-from runner.errors import RunnerError
+from runner.errors import RunnerError, UsageError
 from runner.images.views import MultiView, View, default_views
 from runner.prediction.out_of_fold import row_blocks
 from runner.prediction.predictions import (
@@ -66,13 +67,38 @@ def predict_fold(
             known = broadcast_from_main(lambda: _read_known(fold, model, rows, subset))  # noqa: B023  (called at once)
             missing = [view for view in views if known is None or repr(view) not in known.view_ids]
             if missing:
-                network = network or load_snapshot(fold, model).to(device)
+                network = network or load_network(fold, model, views).to(device)
                 predicted = predict_rows(
                     fold, network, model, rows, missing, title=f"fold {fold.number} {model.name} {subset}"
                 )
                 if PartialState().is_main_process:
                     write_view_predictions(path, _merged(known, predicted, views))
                 PartialState().wait_for_everyone()
+
+
+def load_network(fold: FoldRun, model: Snapshot, views: Sequence[View]) -> Network:
+    """A snapshot's network, for images of the views' size; a UsageError if it takes no other than its own."""
+    network = load_snapshot(fold, model)
+    size = views[0].size
+    if size is None:
+        return network
+    try:
+        network.set_size(size)
+        with torch.inference_mode():
+            network.backbone.eval()(torch.zeros(1, network.mean.shape[1], size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:  # each of timm's models has its own
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"{fold.recipe.backbone}, trained at {model.size} px, cannot predict at {size} px: {reason}",
+            where=fold.folder,
+            fix=f"leave --size out: `{fold.session.command('predict', '--run', fold.run.name)}`",
+        ) from error
+    return network
+
+
+def input_size(model: Snapshot, views: Sequence[View]) -> int:
+    """The size of a snapshot's images in these views: that of `--size`, else that of its training."""
+    return views[0].size or model.size
 
 
 def _read_known(fold: FoldRun, model: Snapshot, rows: RowSet, subset: str) -> ViewPredictions | None:
@@ -165,19 +191,20 @@ class EachView(nn.Module):
 
 def _image_loader(fold: FoldRun, _: Network, model: Snapshot, rows: RowSet, views: Sequence[View]) -> Loader:
     """Images, each read and decoded once for all its views."""
-    transform = MultiView(fold.competition.preset, views, model.size)
-    return ImageLoader(rows.images(model.size), rows.targets, transform, worker_count(fold.session.compute))
+    size = input_size(model, views)
+    transform = MultiView(fold.competition.preset, views, size)
+    return ImageLoader(rows.images(size), rows.targets, transform, worker_count(fold.session.compute))
 
 
 def _feature_loader(fold: FoldRun, network: Network, model: Snapshot, rows: RowSet, views: Sequence[View]) -> Loader:
     """Cached features: all snapshots and folds with the same backbone share them."""
-    preset = fold.competition.preset
-    default = default_views(preset)
-    computed = default if set(views) <= set(default) else tuple(views)
+    preset, size = fold.competition.preset, input_size(model, views)
+    default, shown = default_views(preset), tuple(view.without_size for view in views)
+    computed = default if set(shown) <= set(default) else shown
     features = cached_features(
-        FeatureSpec(network, rows.images(model.size), preset, computed, model.size),
+        FeatureSpec(network, rows.images(size), preset, computed, size),
         fold.session.cache_dir,
         batch_size=fold.recipe.batch_size,
         workers=worker_count(fold.session.compute),
     )
-    return AllViewsFeatureLoader(features, [computed.index(view) for view in views], rows.targets)
+    return AllViewsFeatureLoader(features, [computed.index(view) for view in shown], rows.targets)

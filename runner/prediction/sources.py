@@ -19,6 +19,7 @@ from runner.contract import Competition
 from runner.data.checksums import CHECKSUMS
 from runner.data.folds import Folds, read_folds
 from runner.errors import RunnerError
+from runner.images.view_size import size_in
 from runner.options import PredictOptions
 from runner.prediction.blend import oof_targets_file, postprocess_file
 from runner.prediction.out_of_fold import Member, read_oof_targets
@@ -50,7 +51,7 @@ class Sources:
     @property
     def options(self) -> PredictOptions:
         """The options of `predict`."""
-        return PredictOptions(self.tta, self.snapshots)
+        return PredictOptions(self.tta, self.snapshots, size_in(self.views))
 
 
 def sources_of(
@@ -146,6 +147,8 @@ def predict_again(workspace: Workspace, run: Run) -> str:
         words += ["--tta", sources.tta]
     if sources is not None and sources.snapshots is not None:
         words += ["--snapshots", str(sources.snapshots)]
+    if sources is not None and sources.options.size is not None:
+        words += ["--size", str(sources.options.size)]
     return workspace.command_line(run.competition, *words)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runner.contract import TrainMode
-from runner.images.views import choose_views
+from runner.images.views import View, choose_views
 from runner.prediction.blend import postprocess_file
-from runner.prediction.postprocess import read_tta_option
-from runner.prediction.predict import RefitModels, predict_rows
+from runner.prediction.postprocess import read_size_option, read_tta_option
+from runner.prediction.predict import RefitModels, load_network, predict_rows
 from runner.prediction.swa import choose_models
 from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
 from runner.training.distributed import get_accelerator
-from runner.training.fold import FoldRun, load_snapshot
+from runner.training.fold import FoldRun
 from runner.training.folds import build_folds
 from runner.training.run import Run, find_run
 
@@ -27,22 +28,23 @@ def measure_inference(session: Session, run: Run) -> float | None:
     for packed in weighted_models(run):
         owner = find_run(session.workspace, session.name, packed.run)
         folds = [fold for fold in build_folds(session, owner) if any(fold.folder.glob("*.safetensors"))]
-        seconds = _measure(folds[0], packed.model, read_tta_option(postprocess_file(owner)))
+        file = postprocess_file(owner)
+        views = choose_views(session.competition.preset, read_tta_option(file), read_size_option(file))
+        seconds = _measure(folds[0], packed.model, views)
         if seconds is None:
             return None
         total += seconds * len(folds)
     return total
 
 
-def _measure(fold: FoldRun, name: str, tta: str) -> float | None:
+def _measure(fold: FoldRun, name: str, views: Sequence[View]) -> float | None:
     """Seconds per image of one network, without its loading."""
     names = tuple(snapshot.name for snapshot in fold.read_snapshots())
     (model,) = choose_models(fold, RefitModels((*names, name), (name,)))
     if fold.recipe.stages[model.stage].mode is TrainMode.FEATURES:
         return None  # features of the whole test set would be computed
-    network = load_snapshot(fold, model).to(get_accelerator(fold.session.compute).device)
+    network = load_network(fold, model, views).to(get_accelerator(fold.session.compute).device)
     rows = replace(fold.test, rows=fold.test.rows[:_IMAGES])
-    views = choose_views(fold.session.competition.preset, tta)
     start = time.perf_counter()
     predict_rows(fold, network, model, rows, views, title="measuring inference")
     return (time.perf_counter() - start) / max(len(rows), 1)

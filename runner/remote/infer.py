@@ -23,6 +23,7 @@ from runner.console import log
 from runner.errors import DataError
 from runner.images.readers import open_images
 from runner.images.unreadable import find_unreadable, read_all
+from runner.images.view_size import size_in
 from runner.images.views import View, choose_views
 from runner.options import Compute
 from runner.prediction.averaging import Matrix, TTAMode
@@ -183,7 +184,8 @@ class Inference:
         """The views that the postprocess averages; the plain one alone if it averages none."""
         option = read_tta_option(postprocess_file(self._run(packed.run)))
         scored = read_scored_views(postprocess_file(self._run(self.manifest.run)))[packed.member]
-        views = [view for view in choose_views(self.session.competition.preset, option) if view.name in scored]
+        chosen = choose_views(self.session.competition.preset, option, size_in(scored))
+        views = [view for view in chosen if view.name in scored]
         return tuple(views[:1] if self.postprocess.tta is TTAMode.NONE else views)
 
     def _folds(self, run_name: str) -> tuple[FoldRun, ...]:

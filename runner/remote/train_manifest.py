@@ -58,6 +58,7 @@ class TrainManifest:
     cache_bytes: int
     compile: bool
     packages: tuple[str, ...]  # installed there if they are missing
+    predict_size: int | None = None
 
     def training(self, weights_dir: Path) -> Training:
         """What is trained; the weights file is in `weights_dir`."""
@@ -70,7 +71,7 @@ class TrainManifest:
             only_fold=self.only_fold,
             skip_unreadable=self.skip_unreadable,
         )
-        return Training(recipe, options, PredictOptions(self.tta, self.snapshots), self.refit)
+        return Training(recipe, options, PredictOptions(self.tta, self.snapshots, self.predict_size), self.refit)
 
     @property
     def compute(self) -> Compute:

@@ -57,6 +57,7 @@ def manifest_of(session: Session, name: str, training: Training) -> TrainManifes
         compute.cache_bytes,
         compute.compile,
         needed_packages(session),
+        training.predict.size,
     )
 
 

@@ -88,9 +88,9 @@ def _predict(session: Session, run: Run, training: Training) -> None:
     """Predict what is trained: one fold alone, if only that was asked for and others are missing."""
     if training.train.only_fold is not None and not read_progress(run).is_finished:
         (fold,) = build_folds(session, run, training.train)
-        predict_fold(
-            fold, choose_models(fold, training.predict), choose_views(session.competition.preset, training.predict.tta)
-        )
+        options = training.predict
+        views = choose_views(session.competition.preset, options.tta, options.size)
+        predict_fold(fold, choose_models(fold, options), views)
         return
     predict(session, run, training.predict)
     if training.refit and is_refitted_in_seconds(run):

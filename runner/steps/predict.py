@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from runner.commands import again
 from runner.console import log
 from runner.contract import Recipe
 from runner.data.folds import read_folds
@@ -25,6 +25,7 @@ from runner.prediction.postprocess import (
     Postprocess,
     read_postprocess,
     read_scored_views,
+    read_size_option,
     read_tta_option,
     write_postprocess,
 )
@@ -39,7 +40,11 @@ from runner.training.distributed import broadcast_from_main, entered_by_main, ge
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
 from runner.training.run import Run, find_run, hold_run
+from runner.training.snapshot_list import choose_snapshots
 from runner.training.unreadable import skip_images
+
+_LEAST_SIZE = 16  # as of a stage
+_MOST_TIMES_LARGER = 4  # than in training
 
 
 def predict(session: Session, run: Run, options: PredictOptions = PredictOptions()) -> Path:
@@ -48,9 +53,9 @@ def predict(session: Session, run: Run, options: PredictOptions = PredictOptions
     if members:
         if options != PredictOptions():
             raise UsageError(
-                f"{run.name} is an ensemble: its views and snapshots are those of its runs",
+                f"{run.name} is an ensemble: its views, snapshots and sizes are those of its runs",
                 where=run.recipe_file,
-                fix=f"leave --tta and --snapshots out, or predict {members[0]} with them",
+                fix=f"leave --tta, --snapshots and --size out, or predict {members[0]} with them",
             )
         ensemble(session, [find_run(session.workspace, session.name, name) for name in members], name=run.name)
         return session.submission_file(run.name)
@@ -64,21 +69,22 @@ def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOpt
 
 
 def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:
-    tta: str = options.tta
     choice: PredictOptions | RefitModels = options
     if recipe.all_data:
         if options != PredictOptions():
             raise UsageError(
-                f"{run.name} is a refit: its views and snapshots are those of {recipe.refit_of}",
+                f"{run.name} is a refit: its views, snapshots and size are those of {recipe.refit_of}",
                 where=run.recipe_file,
-                fix="leave --tta and --snapshots out",
+                fix="leave --tta, --snapshots and --size out",
             )
         broadcast_from_main(lambda: copy_score(session, run))
-        tta, choice = _of_original(session, run)
+        options, choice = _of_original(session, run)
     broadcast_from_main(lambda: skip_images(session, run, None))
     broadcast_from_main(lambda: warn_of_replaced_images(session))
     folds = most_trained_folds(main_process_first(lambda: build_folds(session, run)))
-    views = choose_views(session.competition.preset, tta)
+    if isinstance(choice, PredictOptions):
+        _check_size(folds[0], choice)
+    views = choose_views(session.competition.preset, options.tta, options.size)
     names = _predict_folds(folds, choice, views)
     members = find_members(
         [fold.folder for fold in folds],
@@ -86,7 +92,22 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
         [view.name for view in views],
         has_valid=not recipe.all_data,
     )
-    return broadcast_from_main(lambda: _write_results(session, run, members, replace(options, tta=tta)))
+    return broadcast_from_main(lambda: _write_results(session, run, members, options))
+
+
+def _check_size(fold: FoldRun, options: PredictOptions) -> None:
+    """Refuse a size that is far from what the snapshots were trained at."""
+    if options.size is None:
+        return
+    smallest = min(choose_snapshots(fold.read_snapshots(), options), key=lambda snapshot: snapshot.size)
+    most = _MOST_TIMES_LARGER * smallest.size
+    if not _LEAST_SIZE <= options.size <= most:
+        raise UsageError(
+            f"--size {options.size}: must be from {_LEAST_SIZE} to {most} px, {_MOST_TIMES_LARGER} times the "
+            f"{smallest.size} px that {smallest.name} was trained at",
+            where=fold.run.folder,
+            fix=again("--size", max(_LEAST_SIZE, min(options.size, most))),
+        )
 
 
 def _predict_folds(
@@ -115,13 +136,14 @@ def _warn_of_missing_snapshots(fold: FoldRun, choice: PredictOptions | RefitMode
         log.warning(f"{fold.run.name} has {count} snapshots, not {wanted}: all of them are predicted")
 
 
-def _of_original(session: Session, run: Run) -> tuple[str, RefitModels]:
-    """The TTA of the run that was refitted, and its models with those that have a weight."""
+def _of_original(session: Session, run: Run) -> tuple[PredictOptions, RefitModels]:
+    """The TTA and the size of the run that was refitted, and its models with those that have a weight."""
     file = postprocess_file(_original(session, run))
     postprocess = read_postprocess(file)
     weights = zip(postprocess.members, postprocess.weights, strict=True)
     weighted = tuple(name for name, weight in weights if weight > 0)
-    return read_tta_option(file), RefitModels(tuple(read_scored_views(file)), weighted)
+    options = PredictOptions(read_tta_option(file), size=read_size_option(file))
+    return options, RefitModels(tuple(read_scored_views(file)), weighted)
 
 
 def _original(session: Session, run: Run) -> Run:

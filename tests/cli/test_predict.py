@@ -9,13 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from competitions import load
 from runner.cli import run_command
 from runner.contract import SIDE_ON, Competition, Solver, Stage, TrainMode
+from runner.images.center_crop import CenterCrop
 from runner.images.views import default_views
+from runner.options import Compute
 from runner.prediction import predict as predict_module
 from runner.prediction.out_of_fold import OofTargets, read_oof_targets, write_oof_targets
 from runner.prediction.predictions import read_view_predictions, write_view_predictions
+from runner.session import Session
+from runner.training.fold import load_snapshot
+from runner.training.folds import build_folds
+from runner.training.run import find_run
+from runner.workspace import Workspace
 from tests.cli.conftest import Runner
 from tests.competitions import SHAPES, write_plugin
 
@@ -221,6 +230,132 @@ def test_random_views_are_the_same_for_all_snapshots(run: Path, cli: Runner) -> 
     assert np.array_equal(read_view_predictions(path).probabilities, first.probabilities)
 
 
+@pytest.mark.parametrize(("name", "run_name"), [("shapes", "one"), ("heads", "head")])
+def test_predictions_at_another_size_are_those_of_the_network_at_that_size(
+    name: str, run_name: str, workspace_dir: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In single precision, as the network is called here.
+    monkeypatch.setattr("runner.training.distributed.cpu_has_bf16", lambda: False)
+    predict(cli, "--snapshots", 1, "--size", 44, name=name)
+    session = Session(
+        load(name, workspace_dir / "competitions"), Workspace(workspace_dir), compute=Compute("cpu", workers=0)
+    )
+    (fold, *_) = build_folds(session, find_run(session.workspace, name, run_name))
+    (snapshot,) = fold.read_snapshots()[-1:]
+    assert snapshot.size == 32
+    network = load_snapshot(fold, snapshot).eval()
+    for subset, rows in (("valid", fold.valid), ("test", fold.test)):
+        images, plain = rows.images(44), CenterCrop(SIDE_ON, 44)
+        batch = np.stack([plain(images[row], 0) for row in rows.rows])
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(batch).movedim(-1, 1), torch.zeros(len(batch), 0))
+        found = read_view_predictions(fold.folder / f"{snapshot.name}.{subset}.npz")
+        assert found.views == tuple(f"{view} at 44 px" for view in VIEWS)
+        np.testing.assert_allclose(found.probabilities[:, 0], logits.softmax(dim=1), atol=1e-5)
+
+
+def test_another_size_takes_the_place_of_the_predictions_until_it_is_left_out(
+    run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(cli, "--snapshots", 1)
+    submission = run.parents[2] / "submissions/shapes/one.csv"
+    results = (submission, run / "score.json", run / "postprocess.json", run / "sources.json")
+    before = [path.read_bytes() for path in results]
+    trained_at = read_view_predictions(run / "fold-1" / "snapshot-2.test.npz")
+    computed = count_predicted(monkeypatch)
+    predict(cli, "--snapshots", 1, "--size", 44)
+    views = tuple(f"{view} at 44 px" for view in VIEWS)
+    assert {item for item, _, _ in computed} == {f"{fold}/snapshot-2" for fold in range(4)}
+    assert {of_model for _, _, of_model in computed} == {views}
+    assert [path.read_bytes() == old for path, old in zip(results, before, strict=True)] == [False] * 4
+    report = cli("shapes", "report", "one")
+    assert report.code == 0, report.err
+    page = (run / "report.html").read_text()
+    assert "Predicted at another size than trained at: snapshot-2 at 44 px." in page
+    computed.clear()
+    at_44 = submission.read_bytes()
+    again = cli("shapes", "predict", "--workers", 0, "--snapshots", 1, "--size", 44)
+    assert "one is predicted already" in again.err
+    assert cli("shapes", "ensemble", "one").code == 0
+    assert submission.read_bytes() == at_44
+    submission.write_bytes(at_44 + b"\n")
+    refused = cli("shapes", "submit", "one")
+    assert "fix: runner shapes predict --run one --snapshots 1 --size 44" in refused.err
+    predict(cli, "--snapshots", 1)
+    assert computed == []
+    assert [path.read_bytes() for path in results] == before
+    kept = read_view_predictions(run / "fold-1" / "snapshot-2.test.npz")
+    assert set(kept.views) == {*VIEWS, *views}
+    assert np.array_equal(kept.take(VIEWS), trained_at.probabilities)
+    assert not np.allclose(kept.take(views), trained_at.probabilities)
+
+
+def test_files_without_a_postprocess_are_blended_at_one_size(predicted: Path, cli: Runner) -> None:
+    score = (predicted / "score.json").read_bytes()
+    predict(cli, "--size", 44)
+    predict(cli)
+    assert (predicted / "score.json").read_bytes() == score
+    (predicted / "postprocess.json").unlink()
+    assert cli("shapes", "ensemble", "one").code == 0
+    views = json.loads((predicted / "postprocess.json").read_text())["views"]
+    assert {tuple(names) for names in views.values()} == {tuple(f"{view} at 44 px" for view in VIEWS)}
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (8, "--size 8: must be from 16 to 96 px, 4 times the 24 px that snapshot-0 was trained at"),
+        (97, "--size 97: must be from 16 to 96 px, 4 times the 24 px that snapshot-0 was trained at"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_refused(size: int, told: str, predicted: Path, cli: Runner) -> None:
+    before = files_of(predicted)
+    result = cli("shapes", "predict", "--size", size)
+    assert (result.code, told in result.err) == (2, True)
+    assert f"--size {min(max(size, 16), 96)}" in result.err.partition("fix:")[2]
+    assert files_of(predicted) == before
+
+
+def test_a_backbone_that_takes_one_size_alone_is_told(run: Path, cli: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_snapshot = predict_module.load_snapshot
+
+    def of_fixed_size(fold, snapshot):
+        network = load_snapshot(fold, snapshot)
+        network.backbone.register_forward_pre_hook(_require_32_px)
+        return network
+
+    monkeypatch.setattr(predict_module, "load_snapshot", of_fixed_size)
+    refused = cli("shapes", "predict", "--workers", 0, "--size", 48, "--snapshots", 1)
+    assert refused.code == 2
+    assert "trained at 32 px, cannot predict at 48 px: Input height (48) doesn't match model (32)" in refused.err
+    assert "fix: leave --size out: runner shapes predict --run one" in refused.err
+    assert files_of(run) == {}
+
+
+def _require_32_px(_, inputs):
+    assert inputs[0].shape[-1] == 32, f"Input height ({inputs[0].shape[-1]}) doesn't match model (32)."
+
+
+def test_a_refit_is_predicted_at_the_size_of_its_original(run: Path, cli: Runner) -> None:
+    predict(cli, "--tta", "none", "--size", 40)
+    assert cli("shapes", "train", "--all-data", "--run", "one", "--workers", 0).code == 0
+    refused = cli("shapes", "predict", "--run", "one-all", "--size", 48)
+    assert refused.code == 2
+    assert "its views, snapshots and size are those of one" in refused.err
+    predict(cli, "--run", "one-all")
+    submission = run.parents[2] / "submissions/shapes/one-all.csv"
+    refit = run.parent / "one-all"
+    (first, *_) = sorted(refit.glob("fold-0/*.test.npz"))
+    assert read_view_predictions(first).views == ("plain at 40 px",)
+    at_40 = submission.read_bytes()
+    predict(cli, "--run", "one", "--tta", "none")
+    listed = {row["run"]: row for row in json.loads(cli("shapes", "runs", "--json").out)}
+    assert (listed["one-all"]["status"], listed["one-all"]["note"]) == ("stale", "one has been predicted again")
+    predict(cli, "--run", "one-all")
+    assert submission.read_bytes() != at_40
+    assert "plain" in {view for path in refit.glob("fold-0/*.test.npz") for view in read_view_predictions(path).views}
+
+
 @pytest.mark.parametrize("command", ["predict", "run"])
 def test_unknown_views_are_refused_before_training(command: str, workspace_dir: Path, cli: Runner) -> None:
     result = cli("shapes", command, "--tta", "many")
@@ -385,7 +520,12 @@ def test_other_images_are_predicted_to_stdout_or_a_file(
     assert sorted(out.read_text().splitlines()) == sorted(lines)
     result = json.loads(cli("shapes", "predict", "--images", folder, "--out", out, "--json").out)
     assert result == {"predicted": 21, "file": str(out), "unreadable": []}
-    for words in (("--out", out), ("--images", folder, "--json"), ("--images", folder, "--tta", "all")):
+    for words in (
+        ("--out", out),
+        ("--images", folder, "--json"),
+        ("--images", folder, "--tta", "all"),
+        ("--images", folder, "--size", 40),
+    ):
         assert cli("shapes", "predict", *words).code == 2
     missing = cli("shapes", "predict", "--images", tmp_path / "gone")
     assert "there is no such folder, and no file of this pattern" in missing.err

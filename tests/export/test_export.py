@@ -110,6 +110,22 @@ def test_the_script_predicts_what_the_run_predicts(format: str, shapes: tuple[Se
     assert len((tmp_path / "out" / "predict.py").read_text().splitlines()) <= 17
 
 
+@pytest.mark.parametrize("format", ["torchscript", "timm"])
+def test_networks_are_exported_at_the_size_that_they_predict_at(
+    format: str, shapes: tuple[Session, Run], tmp_path: Path
+) -> None:
+    session, run = shapes
+    predict(session, run, PredictOptions("default", size=44))
+    try:
+        assert export_run(session, run, tmp_path / "out", format).difference <= TOLERANCE
+    finally:
+        predict(session, run, PredictOptions("default"))
+    settings = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert [(each["size"], [view["name"] for view in each["views"]]) for each in settings["inputs"]] == [
+        (44, ["plain", "zoom hflip"])
+    ]
+
+
 def test_the_model_card_has_score_data_and_licence(shapes: tuple[Session, Run], tmp_path: Path) -> None:
     session, run = shapes
     export_run(session, run, tmp_path / "out")

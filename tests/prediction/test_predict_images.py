@@ -18,14 +18,17 @@ from runner.errors import DataError, UsageError
 from runner.images.layout import RGB, Layout
 from runner.images.views import PLAIN
 from runner.options import Compute, PredictOptions
+from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.loaded_models import load_run
 from runner.prediction.other_images import find_images, read_batches
-from runner.prediction.postprocess import Predicted
+from runner.prediction.out_of_fold import oof_targets
+from runner.prediction.postprocess import Predicted, read_postprocess, write_postprocess
 from runner.session import Session
 from runner.steps.ensemble import ensemble
 from runner.steps.predict import predict
 from runner.steps.predict_images import decisions, predict_any, predict_images, write_image_predictions
 from runner.steps.train import train
+from runner.steps.write_submission import write_run_submission
 from runner.training.run import Run
 from runner.workspace import Workspace
 from tests.builders import random_image, start_run, write_image
@@ -77,6 +80,23 @@ def test_an_ensemble_predicts_with_all_its_runs(session: Session, run: Run) -> N
     predict(session, second, PredictOptions("none"))
     both = ensemble(session, [run, second], name="both")
     expected = _submission(session, "both")
+    found = next(iter(predict_images(session, both, find_images(session.index.data_dir / "test"))))
+    wanted = [expected[Path(name).stem] for name in found.names]
+    np.testing.assert_allclose(found.probabilities, wanted, atol=2e-6)
+
+
+def test_each_run_of_an_ensemble_predicts_at_its_own_size(session: Session, run: Run) -> None:
+    larger = train(session, replace(TINY, seed=8), name="larger")
+    predict(session, larger, PredictOptions("none", size=44))
+    both = ensemble(session, [run, larger], name="two-sizes")
+    members = read_blend([run, larger], lambda: oof_targets(session.index)).members
+    # Whatever these two are worth: both are to be used.
+    postprocess = replace(read_postprocess(postprocess_file(both)), weights=(1 / len(members),) * len(members))
+    write_postprocess(postprocess_file(both), postprocess, members)
+    write_run_submission(session, both, postprocess, members)
+    predict(session, larger, PredictOptions("none"))  # the ensemble is still what it was made from
+    assert {size for size, _ in load_run(session, both).inputs} == {32, 44}
+    expected = _submission(session, both.name)
     found = next(iter(predict_images(session, both, find_images(session.index.data_dir / "test"))))
     wanted = [expected[Path(name).stem] for name in found.names]
     np.testing.assert_allclose(found.probabilities, wanted, atol=2e-6)

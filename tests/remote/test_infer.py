@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from runner.errors import DataError
+from runner.options import PredictOptions
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.out_of_fold import oof_targets
 from runner.prediction.postprocess import read_postprocess, write_postprocess
 from runner.prediction.submission import check_submission
 from runner.prediction.weighted_models import weighted_models
 from runner.remote import infer
+from runner.remote.estimate import measure_inference
 from runner.remote.package import build_package
 from runner.session import Session
 from runner.steps.ensemble import ensemble
@@ -138,6 +140,23 @@ def test_models_are_left_out_when_the_time_is_short(
 
 def test_the_package_is_the_same_bytes_every_time(trained: Trained, package: Package, tmp_path: Path) -> None:
     assert build_package(trained.session, trained.run, tmp_path).digest == package.digest
+
+
+def test_a_run_is_predicted_there_at_its_size_here(trained: Trained, shapes_folder: Path, tmp_path: Path) -> None:
+    session, name = trained.session, trained.run.name
+    at_32 = trained.submission.read_bytes()
+    predict(session, trained.run, PredictOptions(size=44))
+    try:
+        package = build_package(session, trained.run, tmp_path)
+        machine = unpacked_machine(package, shapes_folder, tmp_path)
+        assert run(machine, package)["models_left_out"] == 0
+        assert machine.submission == session.submission_file(name).read_text().splitlines()
+        assert session.submission_file(name).read_bytes() != at_32
+        seconds = measure_inference(session, trained.run)
+        assert seconds is not None and seconds > 0
+    finally:
+        predict(session, trained.run)
+    assert trained.submission.read_bytes() == at_32
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,15 @@ from runner.options import Compute
 @click.option("--out", type=LocalPath(), metavar="FILE", help="Where to write that CSV.  [default: print it]")
 @compute_options
 @predict_options
-def predict(options: GlobalOptions, name: str | None, images: str | None, out: Path | None, **flags: Any) -> None:
+@click.option(
+    "--size",
+    type=int,
+    metavar="PX",
+    help="Predict at this image size.  [default: the one that each snapshot was trained at]",
+)
+def predict(
+    options: GlobalOptions, name: str | None, images: str | None, out: Path | None, size: int | None, **flags: Any
+) -> None:
     """Predict validation and test rows, score the first, write a submission from the second."""
     if images is not None:
         _predict_images(options, name, images, out, read_compute(flags))
@@ -48,7 +57,7 @@ def predict(options: GlobalOptions, name: str | None, images: str | None, out: P
 
     session = options.session(read_compute(flags))
     run = find_run(session.workspace, session.name, name)
-    path = predict_session(session, run, read_predict_options(flags))
+    path = predict_session(session, run, replace(read_predict_options(flags), size=size))
     if options.as_json:
         print_json(plain_run(session, run))
         return

@@ -265,6 +265,7 @@ class _Circumstances:
     folds: str
     tta: str
     snapshots: int | None
+    size: int | None
     versions: dict[str, Any]
 
     @classmethod
@@ -281,6 +282,7 @@ class _Circumstances:
             folds="" if rows is None else f"{rows[1]:,} validation rows",
             tta=sources.tta if sources else "",
             snapshots=sources.snapshots if sources else None,
+            size=sources.options.size if sources else None,
             versions=versions,
         )
 

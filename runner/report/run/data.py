@@ -36,12 +36,13 @@ from runner.errors import DamagedFileError, RunnerError
 from runner.hosts.leaderboards import SavedLeaderboard, latest_leaderboards
 from runner.hosts.ledger import Entry, readable_entries
 from runner.images.readers import open_encoded
+from runner.images.view_size import size_in
 from runner.prediction.averaging import Mean, blocks
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.decisions import FittedDecision, fit_decision, rule_without_fit
 from runner.prediction.fit_postprocess import max_fitted_rows
 from runner.prediction.out_of_fold import Member, OofTargets, oof_targets, read_out_of_fold, validation_rows
-from runner.prediction.postprocess import Postprocess, read_postprocess, task_of
+from runner.prediction.postprocess import Postprocess, read_postprocess, read_scored_views, task_of
 from runner.prediction.postprocess_folds import sample_rows
 from runner.prediction.predictions import read_view_predictions
 from runner.report.run.confusion import Confusion
@@ -406,6 +407,15 @@ class RunData:
             return score_views(self.competition.metric, blend.members[-1], blend.targets)
         except (RunnerError, OSError, KeyError, ValueError):
             return []  # `oof` has logged the reason
+
+    @cached_property
+    def input_sizes(self) -> dict[str, int]:
+        """The size of `predict --size` by model; empty if all were predicted at the size that they were trained at."""
+        try:
+            views = read_scored_views(postprocess_file(self.run))
+        except (RunnerError, OSError):
+            return {}
+        return {model: size for model, names in views.items() if (size := size_in(names)) is not None}
 
     def read_oof(self) -> OofPredictions:
         """The out-of-fold predictions; a RunnerError says why there are none."""

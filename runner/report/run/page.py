@@ -194,6 +194,9 @@ def _snapshots(data: RunData) -> list[Block]:
     blocks: list[Block] = [table for table in tables if table is not None]
     if score.get("postprocess") and score.get("tta"):
         blocks.append(Text(f"Postprocess: {score['postprocess']}. TTA mode: {score['tta']['mode']}{_tta_gain(score)}."))
+    if data.input_sizes:
+        models = ", ".join(f"{name} at {size} px" for name, size in data.input_sizes.items())
+        blocks.append(Text(f"Predicted at another size than trained at: {models}."))
     if score.get("in_sample") is not None:
         blocks.append(Text(f"In-sample score (biased): {score['in_sample']:.5f}. The CV score is nested instead."))
     return blocks or [Text("There is no snapshot yet.")]
