@@ -63,10 +63,14 @@ def run(trial: Trial) -> None:
     trial.outcome.title = f"`{' '.join(first)}` and {delay:.2f} s later `{' '.join(second)}`"
     together = trial.folder / "together"
     copy_world(trial.prepared / "finished", together)
-    for words, ended in _both(trial, together, first, second, delay):
+    both = _both(trial, together, first, second, delay)
+    for (words, ended), (other, _) in zip(both, reversed(both), strict=True):
         if ended.code:
             trial.require_explained(ended)
-            trial.require_done(trial.runner(*words, workspace=together), "called again")
+            again = trial.runner(*words, workspace=together)
+            if again.code and _is_refused_after(trial, other, words):
+                return  # both want one name: the second is refused however long it waits
+            trial.require_done(again, "called again")
     if not trial.outcome.harms:
         _compare(trial, together, first, second)
 
@@ -81,6 +85,13 @@ def _both(trial: Trial, workspace: Path, first: Words, second: Words, delay: flo
     for _, command in ended:
         trial.take(command)
     return ended
+
+
+def _is_refused_after(trial: Trial, first: Words, second: Words) -> bool:
+    """Whether the second command is refused when the first has ended before."""
+    workspace = trial.folder / "refused"
+    copy_world(trial.prepared / "finished", workspace)
+    return not fork_runner(workspace, first).code and bool(fork_runner(workspace, second).code)
 
 
 def _compare(trial: Trial, together: Path, first: Words, second: Words) -> None:
