@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ import numpy as np
 
 from runner.contract import Recipe
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 Benchmark = Callable[..., None]
 
@@ -189,6 +190,36 @@ def _peak_mb() -> float:
 def _status_mb(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name))
+
+
+# --- work side by side --------------------------------------------------------------------------
+
+
+def finished_within(
+    budget: float,
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    start: Callable[..., None],
+    arguments: tuple[Any, ...],
+    fresh: bool = False,
+) -> Iterator[Result]:
+    """What `work` makes of the items in forked processes, as soon as it is known, for at most so many seconds.
+
+    `start` is called with the arguments in each process; `fresh` gives every item a process of its own.
+    """
+    began, context = time.perf_counter(), multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    with context.Pool(jobs, start, arguments, maxtasksperchild=1 if fresh else None) as pool:
+        finished = pool.imap_unordered(work, items)
+        for number in range(len(items)):
+            try:
+                one = finished.next(timeout=max(0.0, budget - (time.perf_counter() - began)))
+            except multiprocessing.TimeoutError:
+                print(f"the budget is used up: {number} of {len(items)} have finished", flush=True)
+                return
+            yield one
 
 
 # --- a generated competition --------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import multiprocessing
 import os
 import tempfile
 import time
@@ -23,6 +22,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 import torch
 
+from benchmarks.harness import finished_within
 from competitions import load
 from runner.console import set_verbosity
 from runner.contract import (
@@ -111,24 +111,13 @@ def run_trials(
         print(
             f"{len(trials)} trainings, {jobs} at a time, data after {time.perf_counter() - started:.0f} s", flush=True
         )
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmarks.practice"])
         threads = max(1, (os.cpu_count() or 1) // jobs)
-        with (
-            context.Pool(jobs, _start_worker, (Path(root), weights, device, threads)) as pool,
-            results.open("a") as file,
-        ):
-            finished = pool.imap_unordered(run_trial, trials)
-            for number in range(len(trials)):
-                left = budget - (time.perf_counter() - started)
-                try:
-                    line = finished.next(timeout=max(0.0, left))
-                except multiprocessing.TimeoutError:
-                    print(f"the budget is used up: {number} of {len(trials)} trainings have finished", flush=True)
-                    break
+        arguments = (Path(root), weights, device, threads)
+        left = budget - (time.perf_counter() - started)
+        with results.open("a") as file:
+            for line in finished_within(left, run_trial, trials, jobs=jobs, start=_start_worker, arguments=arguments):
                 file.write(json.dumps(line) + "\n")
                 file.flush()
-            pool.terminate()
     report(results)
 
 

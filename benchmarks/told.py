@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import multiprocessing
 import os
 import tempfile
 import time
@@ -24,7 +23,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 import torch
 
-from benchmarks.harness import claim
+from benchmarks.harness import claim, finished_within
 from benchmarks.practice import as_laid_out
 from competitions import load
 from runner.climb.climb import ClimbOptions, climb
@@ -90,28 +89,18 @@ class Told:
 
 def tell_all(draws: Sequence[Draw], *, jobs: int, budget: float, results: Path | None) -> list[Told]:
     """Train every draw, `jobs` at a time, for at most so many seconds; a line each as soon as it is known."""
-    started, told = time.perf_counter(), list[Told]()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.told"])
+    told = list[Told]()
     threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // jobs)
     print(f"{'seed':>6}{'seconds':>9}{'told':>18}{'hidden':>18}{'difference':>20}{'errors':>8}  steps", flush=True)
-    with context.Pool(jobs, _start_worker, (threads,), maxtasksperchild=1) as pool:
-        finished = pool.imap_unordered(_tell, draws)
-        for number in range(len(draws)):
-            try:
-                one = finished.next(timeout=max(0.0, budget - (time.perf_counter() - started)))
-            except multiprocessing.TimeoutError:
-                print(f"the budget is used up: {number} of {len(draws)} draws have finished", flush=True)
-                break
-            if isinstance(one, str):
-                print(one, flush=True)
-                continue
-            told.append(one)
-            print(_line(one), flush=True)
-            if results is not None:
-                with results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(one)) + "\n")
-        pool.terminate()
+    for one in finished_within(budget, _tell, draws, jobs=jobs, start=_start_worker, arguments=(threads,), fresh=True):
+        if isinstance(one, str):
+            print(one, flush=True)
+            continue
+        told.append(one)
+        print(_line(one), flush=True)
+        if results is not None:
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(one)) + "\n")
     return told
 
 
@@ -169,12 +158,10 @@ def _train(session: Session, draw: Draw) -> tuple[float, float, Path, str]:
     if draw.way.name == "climb":
         result = climb(session, ClimbOptions(draw.way.minutes, (draw.way.weights,)))
         scored = [step for step in result.record.steps if step.score is not None]
-        path = result.path(session)
-        assert scored and path is not None, result.reason
         last = scored[-1]
         assert last.score is not None and last.error is not None
         taken = ", ".join(step.what for step in scored)
-        return last.score, last.error, path, taken
+        return last.score, last.error, result.path(session), taken
     recipe = _recipe(session.competition, draw)
     run = run_until_submission(session, recipe, RunOptions(TrainOptions(weights=draw.way.weights)))
     return run.score.value, run.score.error, run.path, run.run.name

@@ -219,7 +219,7 @@ def _larger(situation: Situation) -> Iterator[Offer]:
         before = [step.size for step in steps[:-1]]
         if before and last.kind is StepKind.LARGER and last.share is not None:
             measured = -math.log(max(1 - last.share, 0.01)) / math.log(last.size / max(before))
-            power = max(0.0, min(measured, _power(network, size)))
+            power = max(0.0, min(measured, power))
             why = f"the size before gained {last.share:.1%} of what was left"
         share = (1 - (size / larger) ** power) * _standing(record, last)
         yield _features_offer(situation, network, larger, share, why, StepKind.LARGER)

@@ -139,19 +139,19 @@ class Regression:
         `fold_of` is the fold of each row; with one fold there is nothing to compare.
         """
         device = self._samples.inputs.device
-        held_out = [torch.from_numpy(fold_of == fold).to(device) for fold in np.unique(fold_of)]
-        if len(held_out) < 2:
+        left_out = [torch.from_numpy(fold_of == fold).to(device) for fold in np.unique(fold_of)]
+        if len(left_out) < 2:
             return StrengthSearch(DEFAULT_STRENGTH)
-        starts: list[Solution | None] = [None] * len(held_out)
+        starts: list[Solution | None] = [None] * len(left_out)
         together = max(1, _MAX_LOGITS // (len(self._samples) * self._samples.inputs.shape[1] * len(self._intercepts)))
         tried: list[tuple[float, float, float]] = []
         for strength in STRENGTHS:
             solved: list[Solution] = []
-            for first in range(0, len(held_out), together):
+            for first in range(0, len(left_out), together):
                 some = slice(first, first + together)
-                solved += self._solve(strength, [~each for each in held_out[some]], starts[some], final=False)
+                solved += self._solve(strength, [~each for each in left_out[some]], starts[some], final=False)
             starts = list(solved)
-            pairs = zip(held_out, solved, strict=True)
+            pairs = zip(left_out, solved, strict=True)
             losses = np.concatenate([self._losses(solution, self._samples.of(rows)) for rows, solution in pairs])
             tried.append((float(losses.mean()), strength, float(losses.std(ddof=1) / np.sqrt(len(losses)))))
             if len(tried) - 1 - tried.index(min(tried)) == _PATIENCE:
