@@ -46,7 +46,7 @@ def main() -> int:
     if options.folder:
         weights = ["--weights", str(options.weights)] if options.weights else []
         flags = [str(options.folder), "--model", options.model, *weights]
-        calls += [["training", "fast-inference", *flags], ["fastai", *flags, "--repeats", "3"]]
+        calls += [["training", "fast-inference", *flags], ["beside", *flags, "--repeats", "3"]]
     with tempfile.TemporaryDirectory() as folder:
         claims_file = Path(folder) / "claims.jsonl"
         failed = [call for call in calls if not run(call, claims_file)]

@@ -25,7 +25,8 @@ chmod +x "$3/bin/python"
 def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile, what it depends on, and a Python that only pretends to install."""
     (tmp_path / "benchmarks").mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "benchmarks/peers-constraints.txt"):
+    requirements = (f"benchmarks/{name}-constraints.txt" for name in ("peers", "autogluon"))
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", *requirements):
         shutil.copy(ROOT / name, tmp_path / name)
     python = tmp_path / "fake-python"
     python.write_text(_PYTHON.format(python=sys.executable))
@@ -38,7 +39,7 @@ def make(checkout: Path, target: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.skipif(shutil.which("make") is None or sys.platform == "win32", reason="needs make")
-@pytest.mark.parametrize("environment", [".venv", ".venv-peers"])
+@pytest.mark.parametrize("environment", [".venv", ".venv-peers", ".venv-autogluon"])
 def test_two_makes_at_once_build_an_environment_once(checkout: Path, environment: str) -> None:
     started = [make(checkout, f"{environment}/.ready") for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]

@@ -1,11 +1,12 @@
-"""The runner beside fastai on photographs laid out as dog-breed: time to a log loss, total time, test scores.
+"""The runner beside a peer, fastai or AutoGluon, on photographs: time to a log loss, total time, test scores.
 
 Each side is a process of its own, timed from outside and from its first moment, imports included. The runner's is
-`runner dog-breed run --no-submit`, with copying and splitting the data, which fastai does not need.
+`runner COMPETITION run --no-submit`, with copying and splitting the data, which a peer does not need.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -20,15 +21,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import claim, main
-from benchmarks.quality import grade
+import numpy as np
 
-PEERS = Path(__file__).parent / "peers"
-PEERS_PYTHON = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
-PEER = "fastai"
+from benchmarks.harness import claim, main, write_csv
+from competitions import load
+from runner.data.index import Index
+from runner.session import Session
+from runner.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
 POLL_SECONDS = 0.05
 
 Figure = Callable[["Turn"], float | None]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another library, in an environment of its own; `flags` are its settings of the comparison."""
+
+    name: str  # of its module in `benchmarks.peers`
+    environment: str
+    target: str  # of `make`
+    flags: str = ""
+    ratio_to_reach: float | None = None
+
+    @property
+    def python(self) -> Path:
+        return ROOT / self.environment / "bin" / "python"
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("fastai", ".venv-peers", "peers", "--channels-last", 10),  # its fastest settings on two cores
+        Peer("autogluon", ".venv-autogluon", "peers-autogluon", "--time-limit 1800"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,8 @@ class Options:
     """The same for both sides."""
 
     folder: Path
+    competition: str
+    peer: Peer
     model: str
     weights: Path | None
     size: int
@@ -108,8 +138,10 @@ def _read_losses(log: Path | None) -> list[float]:
     ]
 
 
-def fastai(
+def beside(
     folder: Path,
+    peer: str = "fastai",
+    competition: str = "dog-breed",
     model: str = "mobilenetv2_100",
     weights: Path | None = None,
     size: int = 160,
@@ -117,83 +149,143 @@ def fastai(
     threads: int | None = None,
     loss: float | None = None,
     train: str = ";--linear-probe;--linear-probe --size 128",
-    peer: str = "--channels-last",
+    peer_flags: str | None = None,
     out: Path | None = None,
     peer_turns: Path | None = None,
 ) -> None:
-    """Compare with fastai: the same backbone, weights, size, rows and validation rows; medians over the repeats.
+    """Compare with a peer: the same backbone, weights, size, rows and validation rows; medians over the repeats.
 
-    --train: flags of `runner dog-breed run`, a column for each, separated by semicolons. --peer: likewise flags of
-    peers/fastai.py; ratios are to the first, by default the fastest settings on two cores. --loss: the log loss to
-    reach, by default what fastai reaches in every turn. --out: write the turns as JSON lines; --peer-turns: read
-    fastai's from such a file instead of running it. --threads: OMP_NUM_THREADS of both.
+    FOLDER is laid out as the competition, one class a row. --peer: fastai or autogluon. --train: flags of `runner
+    COMPETITION run`, a column for each, separated by semicolons. --peer-flags: likewise flags of peers/PEER.py; ratios
+    are to the first. --loss: the log loss to reach, by default what the peer reaches in every turn. --out: write the
+    turns as JSON lines; --peer-turns: read the peer's from such a file instead of running it. --threads:
+    OMP_NUM_THREADS of both.
     """
-    if not PEERS_PYTHON.exists() and not peer_turns:
-        sys.exit(f"fastai's environment is missing: {PEERS_PYTHON}\nmake peers   (downloads some gigabytes)")
-    options = Options(folder, model, weights, size, threads)
-    peer_flags = [] if peer_turns else peer.split(";")
-    turns = [turn for number in range(repeats) for turn in run_sides(options, number, train.split(";"), peer_flags)]
+    if peer not in PEERS:
+        sys.exit(f"--peer {peer}: one of {', '.join(PEERS)}")
+    options = Options(folder, competition, PEERS[peer], model, weights, size, threads)
+    if not options.peer.python.exists() and not peer_turns:
+        sys.exit(f"{peer} is not there: {options.peer.python}\nmake {options.peer.target}   (downloads some gigabytes)")
+    columns = [] if peer_turns else (options.peer.flags if peer_flags is None else peer_flags).split(";")
+    turns = [turn for number in range(repeats) for turn in run_sides(options, number, train.split(";"), columns)]
     if peer_turns:
         lines = [Turn(**json.loads(line)) for line in peer_turns.read_text(encoding="utf-8").splitlines()]
-        turns += [turn for turn in lines if turn.side.startswith(PEER)]
+        turns += [turn for turn in lines if turn.side.startswith(peer)]
     if out:
         out.write_text("".join(json.dumps(vars(turn)) + "\n" for turn in turns), encoding="utf-8")
     report(options, turns, loss)
 
 
 def run_sides(options: Options, number: int, train: list[str], peer: list[str]) -> Iterator[Turn]:
-    """A turn of the runner for each of its flags, then of fastai, with the same validation rows."""
+    """A turn of the runner for each of its flags, then of the peer, with the same validation rows."""
     with tempfile.TemporaryDirectory() as folder:
         for column, flags in enumerate(train):
             yield run_runner_turn(options, number, flags, Path(folder) / str(column))
-        folds_file = Path(folder) / "0" / "runs" / "dog-breed" / "folds.csv"
-        for flags in peer:
-            yield run_peer_turn(options, number, flags, folds_file, Path(folder))
+        session, tables = open_session(options, Path(folder) / "0"), Path(folder) / "tables"
+        if peer:
+            write_tables(session, tables)
+        for column, flags in enumerate(peer):
+            out = Path(folder) / f"{options.peer.name}-{column}"
+            turn = run_peer_turn(options, number, flags, tables, out)
+            turn.test_scores = grade(session.index, options.folder, out / "submission.csv")
+            yield turn
 
 
 def run_runner_turn(options: Options, number: int, flags: str, workspace: Path) -> Turn:
-    """`runner dog-breed run`, from the raw folder to a submission, in an empty workspace."""
-    turn = Turn(f"runner {flags}".strip(), os.getloadavg()[0])
-    run = workspace / "runs" / "dog-breed" / "versus"
-    command = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q", "dog-breed", "run", "--no-submit"]
+    """`runner COMPETITION run`, from the raw folder to a submission, in an empty workspace."""
+    turn, competition = Turn(f"runner {flags}".strip(), os.getloadavg()[0]), options.competition
+    run = workspace / "runs" / competition / "versus"
+    command = [sys.executable, "-m", "runner", "--workspace", str(workspace), "-q", competition, "run", "--no-submit"]
     source = ["--from", str(options.folder.resolve()), "--run", "versus", "--backbone", options.model]
     words = [*source, *options.flags(42 + number), *shlex.split(flags)]
     turn.run([*command, *words], options.environment, run / "log.jsonl")
     # The submission's own CV counts too: an ensemble may reach what no epoch did.
     turn.losses.append((turn.seconds, json.loads((run / "score.json").read_text())["cv"]["value"]))
-    turn.test_scores = grade(options.folder, workspace / "submissions" / "dog-breed" / "versus.csv")
+    submission = workspace / "submissions" / competition / "versus.csv"
+    turn.test_scores = grade(open_session(options, workspace).index, options.folder, submission)
     turn.settings = {name: json.loads((run / f"{name}.json").read_text()) for name in ("recipe", "environment")}
     return turn
 
 
-def run_peer_turn(options: Options, number: int, flags: str, folds_file: Path, out: Path) -> Turn:
-    """fastai: one frozen and three unfrozen epochs, then TTA of the test images."""
-    turn = Turn(f"{PEER} {flags}".strip(), os.getloadavg()[0])
-    # -P: the folder of the script has a module that is called fastai too.
-    command = [str(PEERS_PYTHON), "-P", str(PEERS / "fastai.py"), str(options.folder), "--folds-file", str(folds_file)]
-    words = ["--model", options.model, *options.flags(42 + number), "--out", str(out), *shlex.split(flags)]
+def run_peer_turn(options: Options, number: int, flags: str, tables: Path, out: Path) -> Turn:
+    """The peer's training as its documentation has it, then its prediction of the test images."""
+    peer = options.peer
+    turn = Turn(f"{peer.name} {flags}".strip(), os.getloadavg()[0])
+    out.mkdir()
+    # As a module: a script's own folder is on the path, and has files with the names of the peers.
+    command = [str(peer.python), "-m", f"benchmarks.peers.{peer.name}", str(tables), "--out", str(out)]
+    words = ["--model", options.model, *options.flags(42 + number), *shlex.split(flags)]
     # As the runner sets it for itself: a spinning thread holds the core that another process waits for.
-    turn.run([*command, *words], {**options.environment, "OMP_WAIT_POLICY": "PASSIVE"})
+    own = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT)}
+    turn.run([*command, *words], {**options.environment, **own})
     result = json.loads((out / "result.json").read_text())
     turn.losses = [(epoch["seconds"], epoch["valid_loss"]) for epoch in result["epochs"]]
-    turn.steps = {"train": result["train_seconds"], "tta": turn.seconds - result["train_seconds"]}
-    turn.test_scores = grade(options.folder, out / "submission.csv")
+    turn.steps = {"train": result["train_seconds"], "predict": turn.seconds - result["train_seconds"]}
     turn.settings = {"epochs": result["epochs"], "environment": result["settings"]}
     return turn
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def open_session(options: Options, workspace: Path) -> Session:
+    return Session(load(options.competition), Workspace.at(workspace))
+
+
+def write_tables(session: Session, folder: Path) -> None:
+    """Write what a peer reads: train.csv (image,label,fold) with the runner's folds, and test.csv (id,image)."""
+    index = session.index
+    folder.mkdir()
+    with session.folds_file.open(encoding="utf-8", newline="") as file:
+        fold_of = {row["id"]: row["fold"] for row in csv.DictReader(file)}
+    train = index.train[["id", "path", "label"]].itertuples(index=False)
+    rows = [[str(index.data_dir / path), label, fold_of[id]] for id, path, label in train]
+    write_csv(folder / "train.csv", ["image", "label", "fold"], rows)
+    test = index.test[["id", "path"]].itertuples(index=False)
+    write_csv(folder / "test.csv", ["id", "image"], [[id, str(index.data_dir / path)] for id, path in test])
+
+
+def grade(index: Index, folder: Path, submission: Path) -> dict[str, float]:
+    """Log loss and accuracy by `test_solution.csv`, each with its standard error; empty if the folder has none."""
+    solution = folder / "test_solution.csv"
+    if not solution.exists():
+        return {}
+    classes = sorted(index.train["label"].unique())  # of two, 0 and 1
+    class_of = dict(_read_rows(solution)[1:])
+    (_, *columns), *rows = _read_rows(submission)
+    probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
+    if len(columns) == 1:
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    else:
+        probabilities = probabilities[:, [columns.index(name) for name in classes]]
+    truth = np.array([classes.index(class_of[row[0]]) for row in rows])
+    losses = -np.log(np.clip(probabilities[np.arange(len(rows)), truth], 1e-15, 1))
+    return _with_error("log loss", losses) | _with_error("accuracy", probabilities.argmax(axis=1) == truth)
+
+
+def _with_error(name: str, values: np.ndarray) -> dict[str, float]:
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return {name: float(values.mean()), f"{name}, standard error": float(error)}
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
 
 
 # --- report -------------------------------------------------------------------------------------
 
 
 def report(options: Options, turns: list[Turn], loss: float | None) -> None:
-    """Print a column for each side, medians over its turns, and how many times longer fastai takes."""
+    """Print a column for each side, medians over its turns, and how many times longer the peer takes."""
     sides: dict[str, list[Turn]] = {}
-    for turn in sorted(turns, key=lambda turn: not turn.side.startswith(PEER)):
+    name = options.peer.name
+    for turn in sorted(turns, key=lambda turn: not turn.side.startswith(name)):
         sides.setdefault(turn.side, []).append(turn)
     peer, *ours = sides
-    if not peer.startswith(PEER):
-        sys.exit("there are no turns of fastai to compare with")
-    ours = [side for side in ours if not side.startswith(PEER)]
+    if not peer.startswith(name):
+        sys.exit(f"there are no turns of {name} to compare with")
+    ours = [side for side in ours if not side.startswith(name)]
     target = loss if loss is not None else max(turn.best_loss for turn in sides[peer])
     print_conditions(options, sides, turns)
     times: dict[str, Figure] = {
@@ -207,37 +299,39 @@ def report(options: Options, turns: list[Turn], loss: float | None) -> None:
         **{f"test {name}": _test_score(name) for turn in turns for name in turn.test_scores},
     }
     width = max(12, *(len(side) + 2 for side in sides))
-    print(f"{'':<34}" + "".join(f"{side:>{width}}" for side in sides) + "".join(f"{'fastai / it':>14}" for _ in ours))
+    print(f"{'':<34}" + "".join(f"{side:>{width}}" for side in sides) + "".join(f"{f'{name} / it':>16}" for _ in ours))
     for title, figure in (times | scores).items():
         medians = {side: _median(map(figure, side_turns)) for side, side_turns in sides.items()}
         cells = "".join(_cell(value, width, 1 if title in times else 4) for value in medians.values())
         ratios = [_ratio(medians[peer], medians[side]) for side in ours] if title in times else []
         print(f"{title:<34}{cells}{''.join(ratios)}".rstrip())
-    claim_speed(sides[peer], [sides[side] for side in ours], target)
+    claim_speed(options.peer, sides[peer], [sides[side] for side in ours], target)
 
 
 def print_conditions(options: Options, sides: dict[str, list[Turn]], turns: list[Turn]) -> None:
     versions = next(iter(sides.values()))[0].settings["environment"]
-    print(", ".join(f"{name} {versions[name]}" for name in ("fastai", "torch", "timm", "threads")), end="; ")
+    print(", ".join(f"{name} {versions[name]}" for name in (options.peer.name, "torch", "timm", "threads")), end="; ")
     counts = ", ".join(f"{len(side_turns)} {side}" for side, side_turns in sides.items())
     print(f"{options.model} at {options.size} px; turns: {counts}")
     print("load before each: " + ", ".join(f"{turn.side} {turn.load:.1f}" for turn in turns))
 
 
-def claim_speed(peer: list[Turn], ours: list[list[Turn]], loss: float) -> None:
-    """Claim how many times longer fastai takes than the runner's fastest way that reaches the loss in every turn."""
+def claim_speed(peer: Peer, theirs: list[Turn], ours: list[list[Turn]], loss: float) -> None:
+    """Claim how many times longer the peer takes than the runner's fastest way that reaches the loss in every turn."""
     seconds = {
         turns[0].side: statistics.median(turn.seconds for turn in turns)
         for turns in ours
         if all(turn.losses[-1][1] <= loss for turn in turns)
     }
-    figure = f"raw files to a submission with log loss {loss:.3f}: fastai / "
+    figure = f"raw files to a submission with log loss {loss:.3f}: {peer.name} / "
+    least = peer.ratio_to_reach
+    target = f">= {least:g} x" if least else ""
     if not seconds:
-        claim(f"{figure}runner", "not reached", ">= 10 x", False)
+        claim(f"{figure}runner", "not reached", target, False if least else None)
         return
     fastest = min(seconds, key=seconds.__getitem__)
-    ratio = statistics.median(turn.seconds for turn in peer) / seconds[fastest]
-    claim(f"{figure}{fastest}", f"{ratio:.1f} x", ">= 10 x", ratio >= 10)
+    ratio = statistics.median(turn.seconds for turn in theirs) / seconds[fastest]
+    claim(f"{figure}{fastest}", f"{ratio:.1f} x", target, ratio >= least if least else None)
 
 
 def _cell(value: float | None, width: int, digits: int) -> str:
@@ -245,7 +339,7 @@ def _cell(value: float | None, width: int, digits: int) -> str:
 
 
 def _ratio(peer: float | None, ours: float | None) -> str:
-    return f"{peer / ours:>12.1f} x" if peer and ours else " " * 14
+    return f"{peer / ours:>14.1f} x" if peer and ours else " " * 16
 
 
 def _step_seconds(step: str) -> Figure:
@@ -263,4 +357,4 @@ def _median(values: Iterator[float | None]) -> float | None:
 
 
 if __name__ == "__main__":
-    main(fastai)
+    main(beside)
