@@ -60,6 +60,11 @@ class Step:
     loss: float | None = None  # validation loss of the first fold as a share of the loss of guessing
     epochs: int = 0  # of the unfrozen stages
 
+    @property
+    def has_helped(self) -> bool:
+        """Whether it was worth its time: then more of the same kind may be."""
+        return self.decision in (Decision.HELPED, Decision.FIRST)
+
 
 @dataclass(frozen=True)
 class Speed:

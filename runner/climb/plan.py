@@ -110,7 +110,7 @@ def all_offers(situation: Situation) -> list[Offer]:
     first = _first(situation)
     if first is not None:
         return [first]
-    made = (_families, _larger, _unfrozen, _folds, _longer, _views)
+    made = (_families, _larger, _unfrozen, _more_unfrozen, _folds, _longer, _views)
     return [offer for make in made for offer in make(situation)]
 
 
@@ -253,19 +253,49 @@ def _unfrozen(situation: Situation) -> Iterator[Offer]:
     network = next((each for each in situation.measured if each.key == best.candidate), None)
     if network is None:
         return
-    stopped = _stopped(record, network.key)
-    size, epochs = _unfrozen_size(situation, network, best.size) if stopped is None else (stopped.size, stopped.epochs)
-    if epochs < 1 or record.has_tried(StepKind.UNFROZEN, network.key, size):
-        return
-    # Where the head has nearly solved it, fewer pixels than the head's undo what training gives.
-    share = _UNFROZEN_BASE * (size / best.size) ** 2 + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
     why = f"the head alone has {best.loss:.0%} of the loss of guessing" if best.loss else "the images may be unlike"
+    offer = _unfrozen_offer(situation, network, best.size, why)
+    if offer is not None:
+        # Where the head has nearly solved it, fewer pixels than the head's undo what training gives.
+        share = _UNFROZEN_BASE * (offer.size / best.size) ** 2 + _UNFROZEN_SLOPE * min(best.loss or 0.3, 1.0) ** 1.5
+        yield replace(offer, share=share)
+
+
+def _more_unfrozen(situation: Situation) -> Iterator[Offer]:
+    """An unfrozen stage of another backbone, the best first, as long as the last such stage helped."""
+    record = situation.record
+    steps = list(record.of(StepKind.UNFROZEN))
+    if not steps or not steps[-1].has_helped:
+        return
+    last = steps[-1]
+    ended = (step for step in record.steps if step.decision is not Decision.STOPPED)
+    tried = {step.candidate for step in ended if step.kind is StepKind.UNFROZEN}
+    by_loss = sorted(
+        record.of(StepKind.FEATURES, StepKind.LARGER), key=lambda step: (step.loss is None, step.loss or 0)
+    )
+    keys = dict.fromkeys(step.candidate for step in by_loss if step.candidate not in tried)
+    network = next((each for key in keys for each in situation.measured if each.key == key), None)
+    if network is None:
+        return
+    used = {each.recipe.backbone for each in situation.networks if each.key in tried}
+    share = _NEXT_FAMILY * (last.share or 0.2) * (_SAME_FAMILY if network.recipe.backbone in used else 1.0)
+    offer = _unfrozen_offer(situation, network, last.size, "two networks that were trained are wrong on other rows")
+    if offer is not None:
+        yield replace(offer, share=share * min(1.0, offer.size / last.size))
+
+
+def _unfrozen_offer(situation: Situation, network: Network, largest: int, why: str) -> Offer | None:
+    """An unfrozen stage of a network in one fold, which promises nothing yet; None if there is no time, or was one."""
+    stopped = _stopped(situation.record, network.key)
+    size, epochs = _unfrozen_size(situation, network, largest) if stopped is None else (stopped.size, stopped.epochs)
+    if epochs < 1 or situation.record.has_tried(StepKind.UNFROZEN, network.key, size):
+        return None
     what = f"{network.name}, {size} px, unfrozen x{epochs}, one fold"
     seconds = situation.prices.unfrozen(network.key, size, epochs)
     if stopped is not None:  # what is trained of it is kept
         seconds = max(seconds - 60 * stopped.minutes, situation.prices.epoch(network.key, size))
     run = stopped.run if stopped is not None else ""
-    yield Offer(StepKind.UNFROZEN, network.key, size, what, seconds, share, why, epochs, run)
+    return Offer(StepKind.UNFROZEN, network.key, size, what, seconds, 0.0, why, epochs, run)
 
 
 def _stopped(record: ClimbRecord, candidate: str) -> Step | None:
@@ -303,9 +333,7 @@ def _folds(situation: Situation) -> Iterator[Offer]:
     if folds < 2:
         return
     for step in record.of(StepKind.UNFROZEN, StepKind.LONGER):
-        if step.decision not in (Decision.HELPED, Decision.FIRST):
-            continue
-        if record.has_tried(StepKind.FOLDS, step.candidate, step.size):
+        if not step.has_helped or record.has_tried(StepKind.FOLDS, step.candidate, step.size):
             continue
         seconds = 60 * step.minutes * (folds - 1)
         share = 0.3 * (step.share or 0.1)
@@ -315,21 +343,19 @@ def _folds(situation: Situation) -> Iterator[Offer]:
 
 
 def _longer(situation: Situation) -> Iterator[Offer]:
-    """Twice the epochs of an unfrozen stage that helped."""
+    """Twice the epochs of the last unfrozen stage of each backbone, if it helped."""
     record = situation.record
-    steps = list(record.of(StepKind.UNFROZEN, StepKind.LONGER))
-    if not steps or steps[-1].decision not in (Decision.HELPED, Decision.FIRST):
-        return
-    last = steps[-1]
-    network = next((each for each in situation.measured if each.key == last.candidate), None)
-    epochs = 2 * last.epochs
-    if network is None or epochs > _LONGEST * _declared_epochs(network.recipe):
-        return
-    seconds = situation.prices.unfrozen(network.key, last.size, epochs)
-    what = f"{network.name}, {last.size} px, unfrozen x{epochs}, one fold"
-    share = 0.5 * (last.share or 0.2)
-    why = f"{last.epochs} epochs gained {share * 2:.0%} of what was left"
-    yield Offer(StepKind.LONGER, network.key, last.size, what, seconds, share, why, epochs)
+    last_of = {step.candidate: step for step in record.of(StepKind.UNFROZEN, StepKind.LONGER)}
+    for network in situation.measured:
+        last = last_of.get(network.key)
+        if last is None or not last.has_helped or 2 * last.epochs > _LONGEST * _declared_epochs(network.recipe):
+            continue
+        epochs = 2 * last.epochs
+        seconds = situation.prices.unfrozen(network.key, last.size, epochs)
+        what = f"{network.name}, {last.size} px, unfrozen x{epochs}, one fold"
+        share = 0.5 * (last.share or 0.2)
+        why = f"{last.epochs} epochs gained {share * 2:.0%} of what was left"
+        yield Offer(StepKind.LONGER, network.key, last.size, what, seconds, share, why, epochs)
 
 
 def _views(situation: Situation) -> Iterator[Offer]:

@@ -148,6 +148,26 @@ def test_other_folds_and_longer_training_are_offered_where_one_fold_helped(decis
     assert (StepKind.LONGER in kinds) is offered
 
 
+def test_another_backbone_has_an_unfrozen_stage_once_one_helped():
+    heads = [features("small", 160), features("large", 160, number=2, loss=0.2)]
+    unfrozen = features("small", 128, number=3, kind=StepKind.UNFROZEN, decision=Decision.HELPED, epochs=4, share=0.2)
+    before = [offer for offer in all_offers(situation(*heads, left=6000)) if offer.kind is StepKind.UNFROZEN]
+    assert [offer.candidate for offer in before] == ["small"]
+    second = offer_of(situation(*heads, unfrozen, left=6000), StepKind.UNFROZEN)
+    assert (second.candidate, second.size, second.epochs) == ("large", 128, 4)
+    assert 0.05 < second.share <= 0.1
+    no_help = replace(unfrozen, decision=Decision.LEFT_OUT)
+    kinds = {offer.kind for offer in all_offers(situation(*heads, no_help, left=6000))}
+    assert StepKind.UNFROZEN not in kinds
+    stopped = replace(unfrozen, candidate="large", run="climb-large", decision=Decision.STOPPED, ensemble="", epochs=3)
+    again = offer_of(situation(*heads, unfrozen, stopped, left=6000), StepKind.UNFROZEN)
+    assert (again.candidate, again.epochs, again.run) == ("large", 3, "climb-large")
+    both = replace(unfrozen, number=4, candidate="large")
+    offers = all_offers(situation(*heads, unfrozen, both, left=6000))
+    assert {offer.candidate for offer in offers if offer.kind is StepKind.LONGER} == {"small", "large"}
+    assert all(offer.kind is not StepKind.UNFROZEN for offer in offers)
+
+
 def test_a_step_that_the_end_of_the_time_stopped_is_offered_again_and_a_failed_one_is_not():
     first = features("small", 160)
     stopped = features("large", 160, number=2, decision=Decision.STOPPED, ensemble="", loss=None)
