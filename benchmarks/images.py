@@ -148,7 +148,7 @@ def tta(model: str = "mobilenetv2_100", size: int = 160, images: int = 1200, rep
     """
     device = get_accelerator(Compute()).device
     network = build_network(model, classes=10, channels=3, pretrained=False, weights=None, dropout=0)
-    network.to(device)
+    network.to(device).set_single_convs(0)
 
     def predict(loader: ImageLoader, views: Sequence[View]) -> None:
         rows, batch_size = np.arange(images), inference_batch_size(BATCH_SIZE, len(views))

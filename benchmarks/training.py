@@ -116,7 +116,7 @@ def compare_feature_extraction(source: Path, cache: Path, model: str, size: int)
     """Views a second: features from JPEGs, beside timm's backbone and the fused network fed from memory; in turns."""
     device = get_accelerator(Compute()).device
     network = build_network(model, classes=BREEDS, channels=3, pretrained=False, weights=None, dropout=0)
-    network.to(device)
+    network.to(device).set_single_convs(0)  # as most networks are found to need
     paths = [f"train/{path.name}" for path in sorted((source / "train").iterdir())]
     reader, views = open_cached_images(source, paths, SIDE_ON, size), default_views(SIDE_ON)
     count = len(paths) * len(views)
@@ -220,7 +220,7 @@ def fast_inference(
     paths, targets = index.train["path"].tolist(), index.targets()
     device = get_accelerator(Compute()).device
     network = build_network(model, classes=2, channels=3, pretrained=True, weights=weights, dropout=0)
-    network.to(device).eval()
+    network.to(device).eval().set_single_convs(0)
 
     def plain_features(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

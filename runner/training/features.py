@@ -23,7 +23,7 @@ from runner.console import progress
 from runner.contract import Preset
 from runner.images.readers import ImageReader
 from runner.images.views import MultiView, View
-from runner.training.distributed import broadcast_from_main, entered_by_main, feature_precision, inference_context
+from runner.training.distributed import broadcast_from_main, entered_by_main, inference_context, inference_precision
 from runner.training.loaders import ImageLoader, Rows, RowTargets, balanced_batches, inference_batch_size
 from runner.training.model import Network
 from runner.workspace import atomic_path, locked
@@ -51,7 +51,9 @@ class FeatureSpec:
     def key(self) -> str:
         """A hash of everything that decides the features, the images' contents included."""
         content = hashlib.sha256()
-        versions = (_LAYOUT, timm.__version__, torch.__version__, feature_precision())
+        precision = inference_precision()
+        single = () if precision == "no" else (self.network.single_convs,)
+        versions = (_LAYOUT, timm.__version__, torch.__version__, precision, *single)
         arguments = self.network.backbone_args
         pool = () if self.network.pool is None else (repr(self.network.pool),)
         told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()), *pool)
@@ -121,7 +123,7 @@ def _blocks(spec: FeatureSpec, rows: Rows, batch_size: int, workers: int) -> Ite
 def _features(network: Network, images: torch.Tensor) -> torch.Tensor:
     """Features (rows, views, width) of a batch shaped (rows, views, channels, height, width)."""
     flat = images.flatten(0, 1).to(PartialState().device, non_blocking=True)
-    with inference_context(feature_precision()):
+    with inference_context():
         features = network.forward_features(flat)
     return features.float().cpu().reshape(*images.shape[:2], -1)
 

@@ -32,7 +32,7 @@ class HeadFit:
 
     def __str__(self) -> str:
         search = self.search
-        how = "no rows to choose it by"
+        how = "that of the run that it refits" if search.is_given else "no rows to choose it by"
         if search.loss is not None:
             error = f" ± {search.error:.4f}" if search.error is not None else ""
             how = f"loss {search.loss:.4f}{error} by {FOLDS} folds of the training rows, {len(search.tried)} tried"
@@ -40,10 +40,12 @@ class HeadFit:
         return f"converged: strength {search.strength:g} ({how}), {steps}"
 
 
-def fit_head(fold: FoldRun, head: Head, features: NDArray[np.float32], rows: Rows) -> HeadFit:
+def fit_head(
+    fold: FoldRun, head: Head, features: NDArray[np.float32], rows: Rows, strength: float | None = None
+) -> HeadFit:
     """Fit the head to these rows' features (all rows, views, width); repeated rows count as often as they are named.
 
-    Every symmetry of an image is a row of its own, with its row's target.
+    Every symmetry of an image is a row of its own, with its row's target. The strength is searched unless it is given.
     """
     started = time.perf_counter()
     views = _symmetries(fold)[: max(1, _MAX_BYTES // (len(rows) * features.shape[2] * 4))]
@@ -53,7 +55,7 @@ def fit_head(fold: FoldRun, head: Head, features: NDArray[np.float32], rows: Row
     inputs = torch.cat([values, tabular], dim=2) if tabular.shape[2] else values
     device = PartialState().device
     regression = Regression(Samples(inputs.to(device), batch.targets.to(device), fold.outputs))
-    search = regression.find_strength(_inner_folds(fold, rows))
+    search = StrengthSearch(strength, is_given=True) if strength else regression.find_strength(_inner_folds(fold, rows))
     solution = regression.solve(search.strength)
     stats = EpochStats(regression.training_loss(solution), time.perf_counter() - started, solution.losses, ())
     return HeadFit(_state(head, solution, mean, variance), search, stats)

@@ -23,6 +23,7 @@ from runner.training.lr_finder import read_lr_file
 from runner.training.progress import fold_count
 from runner.training.run import Run, find_run
 from runner.training.snapshots import read_snapshots, weights_file
+from runner.training.strengths import copy_strengths
 from runner.training.time_budget import fit_to_budget, measure_costs, total_seconds
 from runner.training.unreadable import SkippedImages, check_images, copy_skipped, read_skipped
 from runner.training.weights_files import resolve_weights
@@ -88,8 +89,9 @@ def copy_score(session: Session, run: Run) -> None:
 
 
 def copy_choices(original: Run, run: Run) -> None:
-    """Copy the lrs that the finder suggested, and the skipped images: a refit trains with the same ones."""
+    """Copy the lrs and the strengths that were found, and the skipped images: a refit trains with the same ones."""
     copy_skipped(original, run)
+    copy_strengths(original, run)
     for path in original.fold_dir(0).glob("find-lr-*.json"):
         write_json(run.fold_dir(0) / path.name, asdict(read_lr_file(path)), format=LR_FORMAT)
 

@@ -54,9 +54,16 @@ class ConvNorm(nn.Module):
         self.conv, self.norm = conv, norm
         self.activation = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
         self.onednn_activation = _ACTIVATIONS.get(type(self.activation)) if isinstance(conv.padding, tuple) else None
+        self.single = False  # in inference, in single precision under autocast too
 
     def forward(self, images: Tensor) -> Tensor:
         """Convolution, BatchNorm and activation; in one pass if the BatchNorm is in eval mode."""
+        if self.single and not torch.is_grad_enabled():
+            with torch.autocast(images.device.type, enabled=False):
+                return self._convolve(images.float())
+        return self._convolve(images)
+
+    def _convolve(self, images: Tensor) -> Tensor:
         conv, norm = self.conv, self.norm
         if norm.training:
             return norm(conv(images))  # type: ignore[no-any-return]
@@ -75,6 +82,13 @@ class ConvNorm(nn.Module):
             return self.activation(conv._conv_forward(images, weight, shift))  # type: ignore[no-any-return]
         output = F.conv2d(images, weight, shift, conv.stride, padding, conv.dilation, conv.groups)
         return self.activation(output)  # type: ignore[no-any-return]
+
+
+def set_single(fused: nn.Module, count: int) -> None:
+    """Let the first `count` fused convolutions of a backbone infer in single precision, and the others as they will."""
+    convolutions = [module for module in fused.children() if isinstance(module, ConvNorm)]
+    for number, module in enumerate(convolutions):
+        module.single = number < count
 
 
 def _with_same_padding(conv: nn.Conv2d, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:

@@ -24,6 +24,7 @@ from runner.training.fold import FoldRun, initial_network, stage_loaders
 from runner.training.learner import Learner, build_learner, prepared, read_shards, set_lrs
 from runner.training.loaders import Batch, Loader, shuffled_batches
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
+from runner.training.rounding import keep_precise
 from runner.workspace import read_record, write_json
 
 FORMAT = 1  # of find-lr-N.json
@@ -75,6 +76,7 @@ def find_stage_lr(fold: FoldRun, stage: Stage, options: TrainOptions) -> StageLR
     network.set_size(stage.size)
     apply_freezing(network, fold.recipe, stage)
     network.to(get_accelerator(fold.session.compute).device)
+    keep_precise(fold, network, stage.size)
     learner = build_learner(fold, network, stage)
     loader, _ = stage_loaders(fold, network, stage, fold.recipe.batch_size)
     result = find_lr(fold, stage, prepared(learner), loader, fold.recipe.batch_size)

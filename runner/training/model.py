@@ -21,10 +21,13 @@ from runner.contract.backbone_args import Argument
 from runner.contract.backbones import CURRENT_BACKBONES
 from runner.errors import TrainingError, UsageError
 from runner.training.distributed import SyncBatchNorm1d
-from runner.training.fuse import example_output, fuse_batchnorm
+from runner.training.fuse import example_output, fuse_batchnorm, set_single
 from runner.training.hub import hub_within_reach
 from runner.training.weights_hints import read_hints, warn_of_other_model
 from runner.training.weights_kind import check_weights_file
+
+ALL_SINGLE = -1  # of `Network.single_convs`: the whole backbone
+_SINGLE_CONVS = "single_convs"  # its name in a file of weights
 
 # Licences under which weights may be used for anything, by timm's names.
 _PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0")
@@ -64,6 +67,9 @@ class Network(nn.Module):
         self.pool: nn.Module | None = None  # over the backbone's last map, where the backbone itself has none
         self.frozen = False
         self.freeze_bn = False
+        # How many of the first convolutions infer in single precision, where the others do in bf16 or fp16. Saved with
+        # the weights as well: a head knows the features that it was fitted on.
+        self.single_convs = ALL_SINGLE
 
     def forward(self, images: Tensor, tabular: Tensor) -> Tensor:
         """Logits of a batch of images (rows, channels, height, width)."""
@@ -72,8 +78,11 @@ class Network(nn.Module):
     def forward_features(self, images: Tensor) -> Tensor:
         """The backbone's pooled features (rows, width) of the images: the head's input."""
         normal = normalise(images, self.mean, self.std)
+        backbone, device = self.fused_backbone(), images.device.type
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.fused_backbone()(normal)
+            single = self.single_convs == ALL_SINGLE and not torch.is_grad_enabled()
+            with torch.autocast(device, enabled=False) if single else nullcontext():
+                features = backbone(normal)
             return features if self.pool is None else self.pool(features)  # type: ignore[no-any-return]
 
     def fused_backbone(self) -> nn.Module:
@@ -81,7 +90,23 @@ class Network(nn.Module):
         if "_fused" not in self.__dict__:
             # It shares the backbone's weights: registered as a submodule, they would be saved twice.
             self.__dict__["_fused"] = fuse_batchnorm(self.backbone, self.mean.shape[1])
+            set_single(self.__dict__["_fused"], self.single_convs)
         return self.__dict__["_fused"]  # type: ignore[no-any-return]
+
+    def set_single_convs(self, count: int) -> None:
+        """Let inference compute this many of the first convolutions in single precision, or all of the backbone."""
+        self.single_convs = count
+        if "_fused" in self.__dict__:
+            set_single(self.__dict__["_fused"], count)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + _SINGLE_CONVS] = torch.tensor(self.single_convs)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        # Weights of an earlier version do not have it: their features were in single precision.
+        self.set_single_convs(int(state_dict.pop(prefix + _SINGLE_CONVS, ALL_SINGLE)))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def freeze(self, trained: Sequence[str], *, freeze_bn: bool = False) -> None:
         """Train only the named parameters of the backbone; with none of them the backbone is frozen.

@@ -67,6 +67,7 @@ class StrengthSearch:
     loss: float | None = None  # None if there was no search
     error: float | None = None
     tried: tuple[tuple[float, float], ...] = ()  # strengths and losses
+    is_given: bool = False
 
 
 class Regression:
@@ -81,10 +82,12 @@ class Regression:
         self._intercepts = torch.nan_to_num(constant).to(samples.inputs)  # of a number that no row knows
         self._shares = _penalty_shares(samples.outputs).to(samples.inputs)
         self._curvature = _curvature(samples.outputs, self._intercepts)
+        self._near: Solution | None = None  # to the solution with the strength that was found
 
     def solve(self, strength: float) -> Solution:
         """The regression of all samples."""
-        (solution,) = self._solve(strength, [None], [None], final=True)
+        near = self._near if self._near and self._near.strength == strength else None
+        (solution,) = self._solve(strength, [None], [near], final=True)
         return solution
 
     def _solve(
@@ -145,18 +148,21 @@ class Regression:
         starts: list[Solution | None] = [None] * len(left_out)
         together = max(1, _MAX_LOGITS // (len(self._samples) * self._samples.inputs.shape[1] * len(self._intercepts)))
         tried: list[tuple[float, float, float]] = []
+        means: dict[float, Solution] = {}
         for strength in STRENGTHS:
             solved: list[Solution] = []
             for first in range(0, len(left_out), together):
                 some = slice(first, first + together)
                 solved += self._solve(strength, [~each for each in left_out[some]], starts[some], final=False)
             starts = list(solved)
+            means[strength] = _mean(solved)
             pairs = zip(left_out, solved, strict=True)
             losses = np.concatenate([self._losses(solution, self._samples.of(rows)) for rows, solution in pairs])
             tried.append((float(losses.mean()), strength, float(losses.std(ddof=1) / np.sqrt(len(losses)))))
             if len(tried) - 1 - tried.index(min(tried)) == _PATIENCE:
                 break
         loss, strength, error = min(tried)
+        self._near = means[strength]
         return StrengthSearch(strength, loss, error, tuple((each, loss) for loss, each, _ in tried))
 
     @torch.no_grad()
@@ -171,6 +177,13 @@ class Regression:
 
     def _logits(self, solution: Solution, samples: Samples) -> Tensor:
         return samples.inputs @ (self._axes.T @ solution.weight.T) + solution.bias
+
+
+def _mean(solutions: Sequence[Solution]) -> Solution:
+    """The mean of solutions with one strength: near the solution of all their rows."""
+    weight = torch.stack([each.weight for each in solutions]).mean(dim=0)
+    bias = torch.stack([each.bias for each in solutions]).mean(dim=0)
+    return Solution(weight, bias, solutions[0].strength, ())
 
 
 def _principal_axes(inputs: Tensor) -> tuple[Tensor, Tensor]:

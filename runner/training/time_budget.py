@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-import torch
 
 from runner.console import log
 from runner.contract import Recipe, Stage, TrainMode
@@ -16,11 +15,12 @@ from runner.contract.recipe import scale_epochs
 from runner.images.center_crop import CenterCrop
 from runner.images.views import default_views
 from runner.options import TrainOptions
-from runner.training.distributed import get_accelerator
+from runner.training.distributed import get_accelerator, inference_context
 from runner.training.fold import FoldRun, initial_network, worker_count
 from runner.training.learner import build_learner, forward, prepared, read_shards
 from runner.training.loaders import Batch, ImageLoader, shuffled_batches
 from runner.training.optimizer import apply_freezing
+from runner.training.rounding import keep_precise
 
 _WARM_UP, _MEASURED = 1, 4
 # An epoch on features multiplies matrices of a megabyte: nearly nothing beside any epoch on images.
@@ -78,12 +78,13 @@ def _measure_stage(fold: FoldRun, options: TrainOptions, stage: Stage) -> Cost:
     network = initial_network(fold, options).to(accelerator.device)
     network.set_size(stage.size)
     apply_freezing(network, fold.recipe, stage)
+    keep_precise(fold, network, stage.size)
     preset, images, targets = fold.competition.preset, fold.train.images(stage.size), fold.train.targets
     workers = worker_count(fold.session.compute)
     plain = ImageLoader(images, targets, CenterCrop(preset, stage.size), workers)
 
     def infer(batch: Batch) -> float:
-        with torch.inference_mode():
+        with inference_context():
             return float(forward(network.eval(), batch).sum())
 
     inference = _seconds_per_row(fold, plain, infer)

@@ -53,6 +53,7 @@ from runner.training.lr_finder import load_or_find_lr
 from runner.training.model import Network
 from runner.training.optimizer import apply_freezing, group_lrs_for, scaled_lrs
 from runner.training.recipe_flags import train_words
+from runner.training.rounding import keep_precise
 from runner.training.schedule import Epoch, lr_factor, plan_epochs
 from runner.training.snapshots import (
     Snapshot,
@@ -63,6 +64,7 @@ from runner.training.snapshots import (
     write_checkpoint,
     write_snapshot,
 )
+from runner.training.strengths import read_strength
 
 # The share of an epoch that data loading may take before there is a warning.
 _HUGE = 1e4  # a loss beyond it is told with an exponent
@@ -140,6 +142,8 @@ class StageTrainer:
         stage = fold.recipe.stages[first.stage]
         device = get_accelerator(fold.session.compute).device
         network = main_process_first(lambda: _resumed_network(fold, options, first.stage)).to(device)
+        if network.frozen or not _goes_on(fold, first):  # else it is in the checkpoint
+            keep_precise(fold, network, stage.size)
         train_loader, valid_loader = stage_loaders(fold, network, stage, batch_size)
         learner = _resumed_learner(fold, network, first)
         if fold.recipe.auto_batch and not stage.is_regression and learner.accelerator.num_processes > 1:
@@ -152,7 +156,7 @@ class StageTrainer:
 
     def fit_epoch(self, epoch: Epoch) -> None:
         """Train one epoch; write its log line, a snapshot if it ends a cycle, and the checkpoint."""
-        fit = self._fit_regression() if self.stage.is_regression else None
+        fit = self._fit_regression(epoch.stage) if self.stage.is_regression else None
         stats = self._train(epoch) if fit is None else fit.stats
         with self.learner.averaged():
             valid = self._validate()
@@ -191,11 +195,15 @@ class StageTrainer:
         limit = 1.0 if fold.outputs.are_numbers else fold.recipe.oversample  # a number has no rare class
         return oversampled_rows(fold.train.rows, fold.train.targets.targets, limit)
 
-    def _fit_regression(self) -> HeadFit:
-        """Fit the head in the main process, and load it in all of them."""
+    def _fit_regression(self, number: int) -> HeadFit:
+        """Fit the head of the stage of this number in the main process, and load it in all of them."""
         loader, head = self.train_loader, self.network.head
         assert isinstance(loader, FeatureLoader)
-        fit = broadcast_from_main(lambda: fit_head(self.fold, head, loader.features, self._rows))
+
+        def fit_features() -> HeadFit:
+            return fit_head(self.fold, head, loader.features, self._rows, read_strength(self.fold, number))
+
+        fit = broadcast_from_main(fit_features)
         head.load_state_dict(fit.state)
         return fit
 
@@ -443,13 +451,18 @@ def _resumed_network(fold: FoldRun, options: TrainOptions, number: int) -> Netwo
     return network
 
 
+def _goes_on(fold: FoldRun, first: Epoch) -> bool:
+    """Whether the checkpoint is of the same stage, and not of the one before."""
+    checkpoint = fold.read_checkpoint()
+    return checkpoint is not None and checkpoint.stage == first.stage
+
+
 def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
     """The learner after the last finished epoch; a new stage starts with a fresh optimizer."""
     learner = build_learner(fold, network, fold.recipe.stages[first.stage])
-    checkpoint = fold.read_checkpoint()
-    goes_on = checkpoint is not None and checkpoint.stage == first.stage
-    set_scaler(learner.accelerator, checkpoint.scaler if checkpoint and goes_on else None)
-    if goes_on:
+    checkpoint = fold.read_checkpoint() if _goes_on(fold, first) else None
+    set_scaler(learner.accelerator, checkpoint.scaler if checkpoint else None)
+    if checkpoint:
         load_optimizer_checkpoint(fold.checkpoint_file, learner.optimizer)
         if learner.ema is not None:
             load_ema_checkpoint(fold.checkpoint_file, learner.ema)

@@ -162,6 +162,14 @@ def test_all_data_refits_a_run_and_keeps_its_score(workspace_dir: Path, cli: Run
     assert (workspace_dir / "submissions" / "shapes" / "split-all.csv").exists()
 
 
+def test_a_refit_keeps_the_strength_that_its_original_found(workspace_dir: Path, cli: Runner) -> None:
+    assert train(cli, "--run", "probe", "--linear-probe", "--folds", "2").code == 0
+    found = sorted(float(line["strength"]) for line in lines_of(workspace_dir, "probe"))
+    assert train(cli, "--all-data", "--run", "probe").code == 0
+    (line,) = lines_of(workspace_dir, "probe-all")
+    assert (line["strength"], line["inner_loss"]) == (found[0], None)
+
+
 def test_every_fold_is_trained_or_only_one(workspace_dir: Path, cli: Runner) -> None:
     train(cli, "--folds", 3, "--only-fold", 1, "--run", "three", "--epochs-scale", 0.1)
     folder = workspace_dir / "runs" / "shapes" / "three"

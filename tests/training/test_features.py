@@ -18,7 +18,7 @@ from runner.training import distributed
 from runner.training import features as features_module
 from runner.training.distributed import get_accelerator
 from runner.training.features import FeatureSpec, cached_features
-from runner.training.model import Network, build_network
+from runner.training.model import ALL_SINGLE, Network, build_network
 from tests.training.conftest import CPU
 
 Cached = Callable[..., tuple[np.ndarray, bool]]
@@ -57,7 +57,7 @@ def cached(images: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> C
 
 def use_precision(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (distributed, features_module):
-        monkeypatch.setattr(module, "feature_precision", lambda: precision)
+        monkeypatch.setattr(module, "inference_precision", lambda: precision)
 
 
 @pytest.mark.parametrize("preset", [SIDE_ON, TOP_DOWN, NO_FLIP], ids=lambda preset: preset.name)
@@ -77,15 +77,31 @@ def test_features_are_the_backbones_outputs_for_each_view(
 
 
 def test_features_in_bf16_are_nearly_the_same_under_another_name(
-    cached: Cached, monkeypatch: pytest.MonkeyPatch
+    cached: Cached, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_precision("no", monkeypatch)
+    network.set_single_convs(0)
     exact, _ = cached()
     use_precision("bf16", monkeypatch)
     rounded, computed = cached()
     assert computed
     assert rounded.dtype == np.float32
     assert 0 < np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
+
+
+def test_what_stays_in_single_precision_changes_the_features_and_their_name(
+    cached: Cached, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_precision("no", monkeypatch)
+    exact, _ = cached()
+    use_precision("bf16", monkeypatch)
+    errors = []
+    for count in (0, 5, ALL_SINGLE):
+        network.set_single_convs(count)
+        features, computed = cached()
+        assert computed
+        errors.append(float(np.abs(features - exact).mean()))
+    assert errors[0] > errors[1] > errors[2] == 0
 
 
 def test_features_are_computed_once_and_read_by_memory_map(cached: Cached) -> None:
