@@ -59,9 +59,8 @@ class FeatureSpec:
         told = (repr(self.network.backbone), *((sorted(arguments.items()),) if arguments else ()), *pool)
         for value in (*versions, self.preset, self.views, self.size, *told):
             content.update(repr(value).encode() + b"\0")
-        state = self.network.backbone.state_dict()
-        for name, tensor in [*state.items(), ("mean", self.network.mean), ("std", self.network.std)]:
-            content.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
+        for block in self.network.content():
+            content.update(block)
         for row in range(len(self.images)):
             content.update(self.images.digest(row))
         return content.hexdigest()[:32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,12 @@ class Network(nn.Module):
             self.__dict__["_fused"] = fuse_batchnorm(self.backbone, self.mean.shape[1])
             set_single(self.__dict__["_fused"], self.single_convs)
         return self.__dict__["_fused"]  # type: ignore[no-any-return]
+
+    def content(self) -> Iterator[bytes]:
+        """The backbone's weights and the normalisation, as what a digest is made of."""
+        state = self.backbone.state_dict()
+        for name, tensor in [*state.items(), ("mean", self.mean), ("std", self.std)]:
+            yield name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes()
 
     def set_single_convs(self, count: int) -> None:
         """Let inference compute this many of the first convolutions in single precision, or all of the backbone."""

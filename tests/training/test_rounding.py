@@ -29,6 +29,7 @@ def bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inference in bf16, on machines too where it is emulated."""
     for module in (distributed, rounding):
         monkeypatch.setattr(module, "inference_precision", lambda: "bf16")
+    monkeypatch.setattr(rounding, "_known", {})
     get_accelerator(CPU)
 
 
@@ -155,10 +156,25 @@ def test_every_stage_chooses_anew_and_its_snapshot_predicts_as_it_was_validated(
 ) -> None:
     counts = iter([8, 3])
     monkeypatch.setattr(rounding, "needed_single_convs", lambda *_: next(counts))
-    recipe = replace(tiny_recipe, stages=(Stage(24, TrainMode.FEATURES), Stage(24, TrainMode.UNFROZEN)))
+    recipe = replace(tiny_recipe, stages=(Stage(24, TrainMode.FEATURES), Stage(32, TrainMode.UNFROZEN)))
     fold = make_fold(tmp_path, recipe)
     snapshots = train_fold(fold)
     assert [load_snapshot(fold, snapshot).single_convs for snapshot in snapshots] == [8, 3]
+
+
+def test_folds_that_begin_with_the_same_network_measure_once(
+    make_fold: MakeFold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([3, 8])
+    monkeypatch.setattr(rounding, "needed_single_convs", lambda *_: next(counts))
+    built, other = network(), network()
+    for each, number in ((built, 0), (other, 1)):
+        keep_precise(make_fold(tmp_path, number=number), each, 24)
+    assert (built.single_convs, other.single_convs) == (3, 3)
+    with torch.no_grad():
+        next(other.backbone.parameters()).add_(1)
+    keep_precise(make_fold(tmp_path, number=1), other, 24)
+    assert other.single_convs == 8
 
 
 def test_a_machine_without_half_precision_chooses_nothing(
