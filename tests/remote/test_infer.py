@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from runner.steps.train import train
 from runner.steps.write_submission import write_run_submission
 from runner.submission_format.submission_format import read_submission_format
 from runner.training.run import find_run
+from runner.workspace import Workspace
 from tests.builders import random_image, write_image
 from tests.remote.conftest import KaggleMachine, Package, Trained, unpacked_machine
 
@@ -143,20 +145,18 @@ def test_the_package_is_the_same_bytes_every_time(trained: Trained, package: Pac
 
 
 def test_a_run_is_predicted_there_at_its_size_here(trained: Trained, shapes_folder: Path, tmp_path: Path) -> None:
-    session, name = trained.session, trained.run.name
-    at_32 = trained.submission.read_bytes()
-    predict(session, trained.run, PredictOptions(size=44))
-    try:
-        package = build_package(session, trained.run, tmp_path)
-        machine = unpacked_machine(package, shapes_folder, tmp_path)
-        assert run(machine, package)["models_left_out"] == 0
-        assert machine.submission == session.submission_file(name).read_text().splitlines()
-        assert session.submission_file(name).read_bytes() != at_32
-        seconds = measure_inference(session, trained.run)
-        assert seconds is not None and seconds > 0
-    finally:
-        predict(session, trained.run)
-    assert trained.submission.read_bytes() == at_32
+    root = tmp_path / "copy"  # the other tests share the run
+    shutil.copytree(trained.session.workspace.root, root)
+    session = replace(trained.session, workspace=Workspace(root))
+    resized = find_run(session.workspace, session.name, trained.run.name)
+    path = predict(session, resized, PredictOptions(size=44))
+    package = build_package(session, resized, tmp_path)
+    machine = unpacked_machine(package, shapes_folder, tmp_path)
+    assert run(machine, package)["models_left_out"] == 0
+    assert machine.submission == path.read_text().splitlines()
+    assert path.read_bytes() != trained.submission.read_bytes()
+    seconds = measure_inference(session, resized)
+    assert seconds is not None and seconds > 0
 
 
 @pytest.mark.slow
