@@ -155,7 +155,7 @@ def test_another_backbone_has_an_unfrozen_stage_once_one_helped():
     assert [offer.candidate for offer in before] == ["small"]
     second = offer_of(situation(*heads, unfrozen, left=6000), StepKind.UNFROZEN)
     assert (second.candidate, second.size, second.epochs) == ("large", 128, 4)
-    assert 0.05 < second.share <= 0.1
+    assert 0 < second.share < 0.5 * unfrozen.share
     no_help = replace(unfrozen, decision=Decision.LEFT_OUT)
     kinds = {offer.kind for offer in all_offers(situation(*heads, no_help, left=6000))}
     assert StepKind.UNFROZEN not in kinds
