@@ -50,6 +50,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--eval-metric", help="of AutoGluon; its default is accuracy, roc_auc for two classes")
     parser.add_argument("--time-limit", type=float, help="seconds for `fit`")
     parser.add_argument("--max-epochs", type=int, help="without, AutoGluon's 20")
+    parser.add_argument("--top-k", type=int, help="snapshots to average, best ones first; without, AutoGluon's 3")
     parser.add_argument("--workers", type=int, help="without, AutoGluon's 2")
     return parser.parse_args()
 
@@ -114,6 +115,8 @@ def hyperparameters(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.max_epochs is not None:
         chosen["optim.max_epochs"] = options.max_epochs
+    if options.top_k is not None:
+        chosen["optim.top_k"] = options.top_k
     if options.workers is not None:
         chosen |= {"env.num_workers": options.workers, "env.num_workers_inference": options.workers}
     return chosen

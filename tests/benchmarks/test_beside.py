@@ -12,7 +12,7 @@ import timm
 from safetensors.torch import save_file
 
 from benchmarks.beside import PEERS, Options, Turn, grade, report, write_tables
-from benchmarks.peers.autogluon import differing_tensors, put_into_hub
+from benchmarks.peers.autogluon import differing_tensors, hyperparameters, put_into_hub
 from benchmarks.peers.tables import read_test, read_train, write_submission
 from competitions import load
 from runner.contract import Competition
@@ -115,6 +115,14 @@ def test_a_network_with_other_weights_than_the_file_is_noticed(tmp_path: Path) -
     assert differing_tensors(model, weights) == []
     save_file({name: tensor + (name == "conv1.0.weight") for name, tensor in body.items()}, weights)
     assert differing_tensors(model, weights) == ["conv1.0.weight"]
+
+
+def test_autogluon_keeps_what_its_preset_has_unless_it_is_told_otherwise() -> None:
+    unsaid = {"max_epochs": None, "top_k": None, "workers": None}
+    plain = hyperparameters(Namespace(model=MODEL, size=160, **unsaid))
+    assert not any(name.startswith("optim.") for name in plain)
+    changed = hyperparameters(Namespace(model=MODEL, size=160, **{**unsaid, "top_k": 1, "workers": 0}))
+    assert changed == plain | {"optim.top_k": 1, "env.num_workers": 0, "env.num_workers_inference": 0}
 
 
 def test_the_report_says_how_many_times_longer_the_peer_took(
