@@ -122,6 +122,33 @@ def test_another_family_promises_less_at_a_smaller_size_than_the_best():
     assert same == 160 and less == pytest.approx(most * small / 160)
 
 
+def test_before_a_larger_size_is_bought_the_other_backbones_are_looked_at():
+    names = ("first", "second", "third")
+    steps = [features("first", 96, loss=0.03)]
+    for name, loss in (("second", 0.02), ("third", 0.025)):
+        offer = choose(situation(*steps, names=names))
+        assert offer is not None
+        assert (offer.kind, offer.candidate, offer.size) == (StepKind.FEATURES, name, 96)
+        assert offer.why == "which backbone is worth more pixels"
+        steps.append(features(name, 96, number=len(steps) + 1, loss=loss, share=0.01))
+    offer = choose(situation(*steps, names=names))
+    assert offer is not None
+    assert (offer.kind, offer.candidate) == (StepKind.LARGER, "second")
+
+
+@pytest.mark.parametrize(("size", "left"), [(96, 40), (192, 600)], ids=["no time after it", "nearly as large"])
+def test_a_larger_size_does_not_wait_for_a_look_that_would_not_decide_it(size: int, left: float):
+    here = situation(features("small", size), left=left)
+    assert "worth more pixels" not in offer_of(here, StepKind.FEATURES).why
+    assert offer_of(here, StepKind.LARGER)
+
+
+def test_no_more_than_some_backbones_are_looked_at():
+    names = tuple(f"net-{number}" for number in range(6))
+    steps = [features(name, 96, number=number, loss=0.3, share=0.01) for number, name in enumerate(names[:4])]
+    assert offer_of(situation(*steps, names=names), StepKind.LARGER)
+
+
 def test_an_unfrozen_stage_promises_more_where_the_head_alone_is_weak():
     strong, weak = (situation(features("small", 96, loss=loss), left=3000) for loss in (0.05, 0.6))
     assert offer_of(weak, StepKind.UNFROZEN).share > 3 * offer_of(strong, StepKind.UNFROZEN).share
