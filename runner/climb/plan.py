@@ -206,12 +206,14 @@ def _families(situation: Situation) -> Iterator[Offer]:
 
 
 def _is_look(situation: Situation, network: Network, size: int) -> bool:
-    """Whether this backbone should be seen before a larger size of any is bought: there is time for both after it."""
-    larger, price = _jump(situation, network, size), situation.prices.features
+    """Whether this backbone should be seen before a larger size of any is bought: for that there is time after it."""
+    look = situation.prices.features(network.key, size)
+    after = replace(situation, seconds_left=situation.seconds_left - look)
+    larger = _jump(after, network, size)
     if larger is None or len({step.candidate for step in situation.record.of(StepKind.FEATURES)}) >= _LOOKS:
         return False
-    look, then = price(network.key, size), price(network.key, larger)
-    return look <= _LOOK_SHARE * then and situation.has_time_for(look + then)
+    then = situation.prices.features(network.key, larger)
+    return look <= _LOOK_SHARE * then and after.has_time_for(then)
 
 
 def _nearest_size(situation: Situation, network: Network, size: int) -> int:
