@@ -1,6 +1,8 @@
 """CIFAR-10: ten kinds of things in 32 x 32 pixels."""
 
-from runner.contract import ACCURACY, SIDE_ON, UNLIKE_PHOTOGRAPHS, Competition, Multiclass, with_sizes
+from dataclasses import replace
+
+from runner.contract import ACCURACY, SIDE_ON, UNLIKE_PHOTOGRAPHS, Competition, Multiclass, Stage, TrainMode
 
 # trainLabels.csv has id,label; train.7z and test.7z hold train/1.png, test/1.png; most test images are not scored.
 COMPETITION = Competition(
@@ -12,6 +14,7 @@ COMPETITION = Competition(
     sample_submission="sampleSubmission.csv",
     preset=SIDE_ON,
     metric=ACCURACY,
-    recipe=with_sizes(UNLIKE_PHOTOGRAPHS, [64]),
+    # Few epochs at four times the side, with a smaller lr: better than ten at twice the side, in the same time.
+    recipe=replace(UNLIKE_PHOTOGRAPHS, lr=2e-4, stages=(Stage(128, TrainMode.UNFROZEN, cycle_len=3),)),
     awards_medals=False,
 )
