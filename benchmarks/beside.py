@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import claim, main, write_csv
+from benchmarks.harness import claim, main, read_csv, write_csv
 from competitions import load
 from runner.data.index import Index
 from runner.session import Session
@@ -251,8 +251,8 @@ def grade(index: Index, folder: Path, submission: Path) -> dict[str, float]:
     if not solution.exists():
         return {}
     classes = sorted(index.train["label"].unique())  # of two, 0 and 1
-    class_of = dict(_read_rows(solution)[1:])
-    (_, *columns), *rows = _read_rows(submission)
+    class_of = dict(read_csv(solution)[1:])
+    (_, *columns), *rows = read_csv(submission)
     probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
     if len(columns) == 1:
         probabilities = np.hstack([1 - probabilities, probabilities])
@@ -266,11 +266,6 @@ def grade(index: Index, folder: Path, submission: Path) -> dict[str, float]:
 def _with_error(name: str, values: np.ndarray) -> dict[str, float]:
     error = values.std(ddof=1) / np.sqrt(len(values))
     return {name: float(values.mean()), f"{name}, standard error": float(error)}
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.reader(file))
 
 
 # --- report -------------------------------------------------------------------------------------

@@ -278,6 +278,12 @@ def write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[obje
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
+def read_csv(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, its header first."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
 def write_competition(workspace: Path, name: str, recipe: Recipe) -> None:
     """Write a competition file in the workspace: dog-breed with this recipe."""
     path = workspace / "competitions" / f"{name.replace('-', '_')}.py"

@@ -11,7 +11,6 @@ python -m benchmarks.quality earned RESULTS
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import sys
@@ -24,7 +23,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 
 import numpy as np
 
-from benchmarks.harness import claim, main, run_runner, write_competition
+from benchmarks.harness import claim, main, read_csv, run_runner, write_competition
 from benchmarks.practice import DataSet, report, run_trials
 from benchmarks.told import WAYS, Draw, Way, hidden_scores, tell_all
 from benchmarks.told import report as report_told
@@ -253,10 +252,8 @@ def grade(folder: Path, submission: Path) -> dict[str, float]:
     solution = folder / "test_solution.csv"
     if not solution.exists():
         return {}
-    with solution.open(encoding="utf-8-sig", newline="") as file:
-        label_of = dict(list(csv.reader(file))[1:])
-    with submission.open(encoding="utf-8", newline="") as file:
-        (_, *classes), *rows = csv.reader(file)
+    label_of = dict(read_csv(solution)[1:])
+    (_, *classes), *rows = read_csv(submission)
     targets = np.array([[name == label_of[row[0]] for name in classes] for row in rows], dtype=np.float64)
     probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
     return {"log loss": LOG_LOSS.score(targets, probabilities), "accuracy": ACCURACY.score(targets, probabilities)}
@@ -358,8 +355,7 @@ def report_head(
 
 def hidden_losses(folder: Path, submission: Path) -> np.ndarray:
     """The log loss of each test row, by `test_solution.csv`: of the named class, or of one column of probabilities."""
-    with (folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
-        return hidden_scores(dict(list(csv.reader(file))[1:]), submission)
+    return hidden_scores(dict(read_csv(folder / "test_solution.csv")[1:]), submission)
 
 
 # --- told ---------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ labels nor which rows other seeds hide.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -16,14 +15,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads wait
 
 import numpy as np
 import torch
 
-from benchmarks.harness import claim, finished_within
+from benchmarks.harness import claim, finished_within, read_csv, write_csv
 from benchmarks.practice import as_laid_out
 from competitions import load
 from runner.climb.climb import ClimbOptions, climb
@@ -206,18 +204,18 @@ def lay_out(draw: Draw, target: Path) -> dict[str, str]:
         (target / "train" / name).symlink_to(image)
         lines.append([id, label])
     if labels_csv.exists():
-        _write_rows(target / "labels.csv", _read_rows(labels_csv)[0], lines)
-    header, blank = _read_rows(folder / "sample_submission.csv")[:2]
-    _write_rows(target / "sample_submission.csv", header, [[id, *blank[1:]] for id in solution])
+        write_csv(target / "labels.csv", read_csv(labels_csv)[0], lines)
+    header, blank = read_csv(folder / "sample_submission.csv")[:2]
+    write_csv(target / "sample_submission.csv", header, [[id, *blank[1:]] for id in solution])
     return solution
 
 
 def labelled_rows(folder: Path) -> list[Row]:
     """Every image of the folder with its label, by the name of its file: those of the test set by its solution."""
     train, test = sorted((folder / "train").iterdir()), sorted((folder / "test").iterdir())
-    solution = dict(row[:2] for row in _read_rows(folder / "test_solution.csv")[1:])
+    solution = dict(row[:2] for row in read_csv(folder / "test_solution.csv")[1:])
     if (folder / "labels.csv").exists():
-        label_of = dict(row[:2] for row in _read_rows(folder / "labels.csv")[1:])
+        label_of = dict(row[:2] for row in read_csv(folder / "labels.csv")[1:])
         learned = [(path.resolve(), label_of[path.stem]) for path in train]
     else:
         learned = [(path.resolve(), path.name.partition(".")[0]) for path in train]
@@ -228,7 +226,7 @@ def labelled_rows(folder: Path) -> list[Row]:
 
 def hidden_scores(solution: dict[str, str], submission: Path) -> np.ndarray:
     """Of each hidden row the log loss; of a submission that names classes, whether it is right."""
-    (_, *classes), *rows = _read_rows(submission)
+    (_, *classes), *rows = read_csv(submission)
     assert {row[0] for row in rows} == set(solution)
     if len(classes) > 1:
         chosen = [float(row[1 + classes.index(solution[row[0]])]) for row in rows]
@@ -238,13 +236,3 @@ def hidden_scores(solution: dict[str, str], submission: Path) -> np.ndarray:
         positive = max(solution.values())
         chosen = [float(row[1]) if solution[row[0]] == positive else 1 - float(row[1]) for row in rows]
     return -np.log(np.clip(chosen, 1e-15, 1))
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.reader(file))
-
-
-def _write_rows(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])

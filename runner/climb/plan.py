@@ -189,20 +189,26 @@ def _families(situation: Situation) -> Iterator[Offer]:
         return
     by_key = {each.key: each for each in situation.networks}
     used = {by_key[step.candidate].recipe.backbone for step in tried if step.candidate in by_key}
-    ended = {step.candidate for step in record.steps if step.decision is not Decision.STOPPED}
     measured = [step.share for step in tried if step.share is not None]
     prior = _PRIORS[StepKind.FEATURES] * _NEXT_FAMILY ** len(measured)
     share = max(prior, _NEXT_FAMILY * measured[-1]) if measured and measured[-1] > 0 else prior
-    for network in situation.measured:
-        if network.recipe.from_scratch or network.key in ended:
-            continue
-        size = network.native_size if network.has_fixed_size else _nearest_size(situation, network, best.size)
+    for network, size in _untried(situation, best):
         known = network.recipe.backbone in used
         why = "other weights of a backbone" if known else "another family is wrong on other rows"
         fewer = min(1.0, size / best.size)  # pixels than the best one's: it is too weak to add much
         if _is_look(situation, network, size):
             why = "which backbone is worth more pixels"
         yield _features_offer(situation, network, size, share * fewer * (_SAME_FAMILY if known else 1.0), why)
+
+
+def _untried(situation: Situation, best: Step) -> Iterator[tuple[Network, int]]:
+    """Each pretrained backbone that has not been tried, and the size for it beside the best head."""
+    ended = {step.candidate for step in situation.record.steps if step.decision is not Decision.STOPPED}
+    for network in situation.measured:
+        if network.recipe.from_scratch or network.key in ended:
+            continue
+        size = network.native_size if network.has_fixed_size else _nearest_size(situation, network, best.size)
+        yield network, size
 
 
 def _is_look(situation: Situation, network: Network, size: int) -> bool:
@@ -226,8 +232,8 @@ def _nearest_size(situation: Situation, network: Network, size: int) -> int:
 def _larger(situation: Situation) -> Iterator[Offer]:
     """A larger size of each backbone whose last larger size helped: the largest that leaves time for more."""
     record = situation.record
-    by_key = {each.key: each for each in situation.measured}
-    if any(_is_look(situation, by_key[offer.candidate], offer.size) for offer in _families(situation)):
+    best = _best_features(record)
+    if best is not None and any(_is_look(situation, *each) for each in _untried(situation, best)):
         return
     for network in situation.measured:
         steps = [step for step in record.of(StepKind.FEATURES, StepKind.LARGER) if step.candidate == network.key]

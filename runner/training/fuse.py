@@ -86,9 +86,13 @@ class ConvNorm(nn.Module):
 
 def set_single(fused: nn.Module, count: int) -> None:
     """Let the first `count` fused convolutions of a backbone infer in single precision, and the others as they will."""
-    convolutions = [module for module in fused.children() if isinstance(module, ConvNorm)]
-    for number, module in enumerate(convolutions):
+    for number, module in enumerate(fused_convolutions(fused)):
         module.single = number < count
+
+
+def fused_convolutions(backbone: nn.Module) -> list[ConvNorm]:
+    """The fused convolutions of a backbone in their order; none if it is not fused."""
+    return [module for module in backbone.children() if isinstance(module, ConvNorm)]
 
 
 def _with_same_padding(conv: nn.Conv2d, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
@@ -145,7 +149,7 @@ def fuse_batchnorm(backbone: nn.Module, channels: int) -> nn.Module:
     modes = [(module, module.training) for module in backbone.modules()]
     try:
         fused = _fused(backbone)
-        pairs = sum(isinstance(module, ConvNorm) for module in fused.children())
+        pairs = len(fused_convolutions(fused))
         if not _same_outputs(backbone, fused, channels):
             raise ValueError("its outputs would differ")
     except Exception as error:  # a backbone may run any Python code, and tracing follows only some of it

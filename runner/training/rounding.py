@@ -16,7 +16,7 @@ from torch import Tensor
 from runner.images.center_crop import CenterCrop
 from runner.training.distributed import broadcast_from_main, inference_context, inference_precision
 from runner.training.fold import FoldRun
-from runner.training.fuse import ConvNorm
+from runner.training.fuse import fused_convolutions
 from runner.training.loaders import ImageLoader
 from runner.training.model import ALL_SINGLE, Network
 
@@ -86,5 +86,5 @@ def _features(network: Network, images: Tensor) -> Tensor:
 
 def _counts(network: Network) -> tuple[int, ...]:
     """What can be tried: a network that is not fused has no first convolutions to choose."""
-    convolutions = sum(isinstance(module, ConvNorm) for module in network.fused_backbone().children())
+    convolutions = len(fused_convolutions(network.fused_backbone()))
     return tuple(count for count in _FIRST_CONVS if count == 0 or count < convolutions)

@@ -56,6 +56,7 @@ from runner.training.recipe_flags import train_words
 from runner.training.rounding import keep_precise
 from runner.training.schedule import Epoch, lr_factor, plan_epochs
 from runner.training.snapshots import (
+    CheckpointMeta,
     Snapshot,
     drop_snapshot,
     load_ema_checkpoint,
@@ -142,10 +143,11 @@ class StageTrainer:
         stage = fold.recipe.stages[first.stage]
         device = get_accelerator(fold.session.compute).device
         network = main_process_first(lambda: _resumed_network(fold, options, first.stage)).to(device)
-        if network.frozen or not _goes_on(fold, first):  # else it is in the checkpoint
+        checkpoint = _checkpoint_of(fold, first.stage)
+        if network.frozen or checkpoint is None:  # else it is in the checkpoint
             keep_precise(fold, network, stage.size)
         train_loader, valid_loader = stage_loaders(fold, network, stage, batch_size)
-        learner = _resumed_learner(fold, network, first)
+        learner = _resumed_learner(fold, network, stage, checkpoint)
         if fold.recipe.auto_batch and not stage.is_regression and learner.accelerator.num_processes > 1:
             dry_run_batch(learner, train_loader, shuffled_batches(fold.train.rows, batch_size, 0)[0])
         found = None
@@ -451,16 +453,15 @@ def _resumed_network(fold: FoldRun, options: TrainOptions, number: int) -> Netwo
     return network
 
 
-def _goes_on(fold: FoldRun, first: Epoch) -> bool:
-    """Whether the checkpoint is of the same stage, and not of the one before."""
+def _checkpoint_of(fold: FoldRun, number: int) -> CheckpointMeta | None:
+    """What is known of the checkpoint; None if there is none, or if it is of another stage than this one."""
     checkpoint = fold.read_checkpoint()
-    return checkpoint is not None and checkpoint.stage == first.stage
+    return checkpoint if checkpoint is not None and checkpoint.stage == number else None
 
 
-def _resumed_learner(fold: FoldRun, network: Network, first: Epoch) -> Learner:
-    """The learner after the last finished epoch; a new stage starts with a fresh optimizer."""
-    learner = build_learner(fold, network, fold.recipe.stages[first.stage])
-    checkpoint = fold.read_checkpoint() if _goes_on(fold, first) else None
+def _resumed_learner(fold: FoldRun, network: Network, stage: Stage, checkpoint: CheckpointMeta | None) -> Learner:
+    """The learner after the stage's last finished epoch; without a checkpoint of it, with a fresh optimizer."""
+    learner = build_learner(fold, network, stage)
     set_scaler(learner.accelerator, checkpoint.scaler if checkpoint else None)
     if checkpoint:
         load_optimizer_checkpoint(fold.checkpoint_file, learner.optimizer)
