@@ -46,10 +46,13 @@ from runner.contract.default_decisions import scored_values
 from runner.contract.recipe import recipe_from_dict
 from runner.contract.targets import Targets, as_matrix, targets_of
 from runner.data.by_id import mean_by_id
+from runner.hosts.grading import read_solution
 from runner.images.views import default_views
 from runner.options import Compute, TrainOptions
 from runner.practice.build import build_practice
 from runner.practice.recipes import practice_recipe
+from runner.prediction.averaging import Matrix
+from runner.prediction.calibration import CalibrationMethod, fit_calibration
 from runner.prediction.predict import predict_rows
 from runner.session import Session
 from runner.steps.download import download
@@ -202,17 +205,22 @@ def _train_and_score(trial: Trial) -> dict[str, Any]:
         "steps": sum(len(line["losses"]) for line in lines),
         "train_seconds": round(sum(line["seconds"] for line in lines), 1),
         "train_loss": lines[-1]["train_loss"],
-        "valid": _scores(fold, predict_rows(fold, network, last, fold.valid, views, title="valid"), None),
     }
+    valid = _known_rows(fold, predict_rows(fold, network, last, fold.valid, views, title="valid"), None)
+    figures["valid"] = _scores(fold, *valid)
     hidden = hidden_labels(trial.data)
     if hidden:
-        figures["test"] = _scores(fold, predict_rows(fold, network, last, fold.test, views, title="test"), hidden)
+        test = _known_rows(fold, predict_rows(fold, network, last, fold.test, views, title="test"), hidden)
+        # As in a submission, where a temperature of the validation rows gives back what smoothing and mixing take.
+        calibration = fit_calibration(_temperature(fold), *valid, fold.outputs)
+        calibrated = losses_of(fold, calibration.apply(test[0], fold.outputs), test[1])
+        figures["test"] = {**_scores(fold, *test), "calibrated": float(calibrated.mean())}
         if trial.name == "base":
             for factor in LARGER:
                 larger = replace(last, size=round(last.size * factor / 16) * 16)
                 network.set_size(larger.size)
                 predicted = predict_rows(fold, network, larger, fold.test, views, title="test")
-                figures[f"test at {factor:g} times the size"] = _scores(fold, predicted, hidden)
+                figures[f"test at {factor:g} times the size"] = _scores(fold, *_known_rows(fold, predicted, hidden))
     for path in fold.folder.glob("*.safetensors"):
         path.unlink()
     return figures
@@ -221,8 +229,8 @@ def _train_and_score(trial: Trial) -> dict[str, Any]:
 LARGER = (1.15, 1.3)
 
 
-def _scores(fold: FoldRun, predicted: Any, hidden: Mapping[str, str] | None) -> dict[str, float]:
-    """Log loss (of numbers: squared error) with its error over the rows, accuracy, and the competition's metric."""
+def _known_rows(fold: FoldRun, predicted: Any, hidden: Mapping[str, str] | None) -> tuple[Matrix, Targets]:
+    """Probabilities and targets: of the validation rows, or of the test rows whose hidden labels are given."""
     values = predicted.probabilities.mean(axis=1).astype(np.float64)
     session = fold.session
     if hidden is None:
@@ -234,8 +242,17 @@ def _scores(fold: FoldRun, predicted: Any, hidden: Mapping[str, str] | None) -> 
         values = values[kept]
         texts = [hidden[predicted.ids[position]] for position in kept]
         targets = targets_of(session.competition.labels, session.index.classes, texts)
+    return values, targets
+
+
+def _temperature(fold: FoldRun) -> CalibrationMethod:
+    return CalibrationMethod.NONE if fold.outputs.are_numbers else CalibrationMethod.TEMPERATURE
+
+
+def _scores(fold: FoldRun, values: Matrix, targets: Targets) -> dict[str, float]:
+    """Log loss (of numbers: squared error) with its error over the rows, accuracy, and the competition's metric."""
     losses = losses_of(fold, values, targets)
-    metric = session.competition.metric
+    metric = fold.session.competition.metric
     scores = {
         "loss": float(losses.mean()),
         "error": float(losses.std(ddof=1) / math.sqrt(len(losses))),
@@ -261,8 +278,12 @@ def losses_of(fold: FoldRun, values: np.ndarray, targets: Targets) -> np.ndarray
 
 @cache
 def hidden_labels(data: DataSet) -> dict[str, str]:
-    """The labels of the test rows by `test_solution.csv` in the folder, which is for grading alone."""
-    if data.folder is None or not (data.folder / "test_solution.csv").exists():
+    """The labels of the test rows: by `test_solution.csv` in the folder, or by the practice host's own solution."""
+    if data.folder is None:
+        session = _session(data)
+        solution = read_solution(session.workspace.practice_host_dir(session.name) / "solution.csv")
+        return {row.id: row.label for row in solution}
+    if not (data.folder / "test_solution.csv").exists():
         return {}
     with (data.folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
         return {row[0]: row[1] for row in list(csv.reader(file))[1:]}
@@ -454,9 +475,9 @@ def _row(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     own = {line["seed"]: line for line in lines if line["name"] == name}
     base = {line["seed"]: line for line in lines if line["name"] == "base"}
     both = sorted(own.keys() & base.keys())
-    losses = [_hidden(own[seed])["loss"] for seed in own]
+    losses = [_loss(own[seed]) for seed in own]
     text = f"{name:<38}{len(own):>6}{np.mean(losses):>9.4f}"
-    text += _difference([_hidden(base[seed])["loss"] - _hidden(own[seed])["loss"] for seed in both])
+    text += _difference([_loss(base[seed]) - _loss(own[seed]) for seed in both])
     key = "accuracy" if "accuracy" in _hidden(next(iter(own.values()))) else "metric"
     text += f"{np.mean([_hidden(line)[key] for line in own.values()]):>10.4f}"
     text += _difference([_hidden(own[seed])[key] - _hidden(base[seed])[key] for seed in both])
@@ -467,6 +488,12 @@ def _hidden(line: Mapping[str, Any]) -> Mapping[str, float]:
     """The scores on the hidden test rows; on the validation rows, which nothing was chosen by, if there are none."""
     scores: Mapping[str, float] = line.get("test") or line["valid"]
     return scores
+
+
+def _loss(line: Mapping[str, Any]) -> float:
+    """The loss of the hidden rows, with the temperature of the validation rows if there was one."""
+    scores = _hidden(line)
+    return scores.get("calibrated", scores["loss"])
 
 
 def _difference(values: Sequence[float]) -> str:
