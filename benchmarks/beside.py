@@ -21,11 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.harness import claim, main, read_csv, write_csv
+from benchmarks.grading import grade, read_labels
+from benchmarks.harness import claim, main, write_csv
 from competitions import load
-from runner.data.index import Index
 from runner.session import Session
 from runner.workspace import Workspace
 
@@ -187,7 +185,7 @@ def run_sides(options: Options, number: int, train: list[str], peer: list[str]) 
         for column, flags in enumerate(peer):
             out = Path(folder) / f"{options.peer.name}-{column}"
             turn = run_peer_turn(options, number, flags, tables, out)
-            turn.test_scores = grade(session.index, options.folder, out / "submission.csv")
+            turn.test_scores = score_hidden(options.folder, out / "submission.csv")
             yield turn
 
 
@@ -202,7 +200,7 @@ def run_runner_turn(options: Options, number: int, flags: str, workspace: Path) 
     # The submission's own CV counts too: an ensemble may reach what no epoch did.
     turn.losses.append((turn.seconds, json.loads((run / "score.json").read_text())["cv"]["value"]))
     submission = workspace / "submissions" / competition / "versus.csv"
-    turn.test_scores = grade(open_session(options, workspace).index, options.folder, submission)
+    turn.test_scores = score_hidden(options.folder, submission)
     turn.settings = {name: json.loads((run / f"{name}.json").read_text()) for name in ("recipe", "environment")}
     return turn
 
@@ -245,27 +243,10 @@ def write_tables(session: Session, folder: Path) -> None:
     write_csv(folder / "test.csv", ["id", "image"], [[id, str(index.data_dir / path)] for id, path in test])
 
 
-def grade(index: Index, folder: Path, submission: Path) -> dict[str, float]:
+def score_hidden(folder: Path, submission: Path) -> dict[str, float]:
     """Log loss and accuracy by `test_solution.csv`, each with its standard error; empty if the folder has none."""
-    solution = folder / "test_solution.csv"
-    if not solution.exists():
-        return {}
-    classes = sorted(index.train["label"].unique())  # of two, 0 and 1
-    class_of = dict(read_csv(solution)[1:])
-    (_, *columns), *rows = read_csv(submission)
-    probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
-    if len(columns) == 1:
-        probabilities = np.hstack([1 - probabilities, probabilities])
-    else:
-        probabilities = probabilities[:, [columns.index(name) for name in classes]]
-    truth = np.array([classes.index(class_of[row[0]]) for row in rows])
-    losses = -np.log(np.clip(probabilities[np.arange(len(rows)), truth], 1e-15, 1))
-    return _with_error("log loss", losses) | _with_error("accuracy", probabilities.argmax(axis=1) == truth)
-
-
-def _with_error(name: str, values: np.ndarray) -> dict[str, float]:
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return {name: float(values.mean()), f"{name}, standard error": float(error)}
+    label_of = read_labels(folder)
+    return grade(label_of, submission).scores() if label_of else {}
 
 
 # --- report -------------------------------------------------------------------------------------

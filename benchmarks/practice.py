@@ -5,7 +5,6 @@ Called by `python -m benchmarks.quality practice` and `... earned`; a line of JS
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -22,6 +21,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 import torch
 
+from benchmarks.grading import read_labels, standard_error
 from benchmarks.harness import finished_within
 from competitions import load
 from runner.console import set_verbosity
@@ -255,7 +255,7 @@ def _scores(fold: FoldRun, values: Matrix, targets: Targets) -> dict[str, float]
     metric = fold.session.competition.metric
     scores = {
         "loss": float(losses.mean()),
-        "error": float(losses.std(ddof=1) / math.sqrt(len(losses))),
+        "error": standard_error(losses),
         "metric": float(metric.score(targets, scored_values(metric, values))),
     }
     if fold.outputs.only is Activation.SOFTMAX and targets.ndim == 1:
@@ -283,10 +283,7 @@ def hidden_labels(data: DataSet) -> dict[str, str]:
         session = _session(data)
         solution = read_solution(session.workspace.practice_host_dir(session.name) / "solution.csv")
         return {row.id: row.label for row in solution}
-    if not (data.folder / "test_solution.csv").exists():
-        return {}
-    with (data.folder / "test_solution.csv").open(encoding="utf-8-sig", newline="") as file:
-        return {row[0]: row[1] for row in list(csv.reader(file))[1:]}
+    return read_labels(data.folder)
 
 
 # --- what is compared ---------------------------------------------------------------------------

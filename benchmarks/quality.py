@@ -23,13 +23,14 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 
 import numpy as np
 
-from benchmarks.harness import claim, main, read_csv, run_runner, write_competition
+from benchmarks.grading import grade, read_labels, standard_error
+from benchmarks.harness import claim, main, run_runner, write_competition
 from benchmarks.practice import DataSet, report, run_trials
-from benchmarks.told import WAYS, Draw, Way, hidden_scores, tell_all
+from benchmarks.told import WAYS, Draw, Way, tell_all
 from benchmarks.told import report as report_told
 from competitions import load
 from runner.console import set_verbosity
-from runner.contract import ACCURACY, LOG_LOSS, Metric, Recipe, Solver, Stage, TrainMode
+from runner.contract import Metric, Recipe, Solver, Stage, TrainMode
 from runner.contract.default_decisions import scored_values
 from runner.contract.targets import targets_of
 from runner.hosts.grading import read_solution
@@ -243,20 +244,12 @@ def train_and_grade(workspace: Path, recipe: Recipe, folder: Path, flags: tuple[
     run_runner(workspace, STAGES_COMPETITION, "predict", "--run", run)
     score = json.loads((workspace / "runs" / STAGES_COMPETITION / run / "score.json").read_text())
     valid = (score["cv"]["value"], score["extra_metrics"]["accuracy"]["value"])
-    test = grade(folder, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").values()
+    label_of = read_labels(folder)
+    test = tuple[float, ...]()
+    if label_of:
+        scores = grade(label_of, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").scores()
+        test = (scores["log loss"], scores["accuracy"])
     return f"{seconds:>9.1f}" + "".join(f"{value:>10.4f}" for value in (*valid, *test))
-
-
-def grade(folder: Path, submission: Path) -> dict[str, float]:
-    """Log loss and accuracy of a submission by `test_solution.csv` (id, breed); empty if the folder has none."""
-    solution = folder / "test_solution.csv"
-    if not solution.exists():
-        return {}
-    label_of = dict(read_csv(solution)[1:])
-    (_, *classes), *rows = read_csv(submission)
-    targets = np.array([[name == label_of[row[0]] for name in classes] for row in rows], dtype=np.float64)
-    probabilities = np.array([row[1:] for row in rows], dtype=np.float64)
-    return {"log loss": LOG_LOSS.score(targets, probabilities), "accuracy": ACCURACY.score(targets, probabilities)}
 
 
 # --- heads --------------------------------------------------------------------------------------
@@ -346,16 +339,11 @@ def report_head(
 ) -> float:
     """Print a run's seconds, the score that it tells and its hidden log loss, each with its standard error."""
     score = json.loads((workspace / "runs" / competition / run / "score.json").read_text())["cv"]
-    losses = hidden_losses(folder, workspace / "submissions" / competition / f"{run}.csv")
-    hidden, error = losses.mean(), losses.std(ddof=1) / np.sqrt(len(losses))
+    scores = grade(read_labels(folder), workspace / "submissions" / competition / f"{run}.csv").values
+    hidden, error = scores.mean(), standard_error(scores)
     told = f"{score['value']:.4f} ± {score['error']:.4f}"
     print(f"{rows:>6}{seed:>6}  {run:<14}{seconds:>7.1f}{told:>18}{hidden:>9.4f} ± {error:.4f}", flush=True)
     return float(hidden)
-
-
-def hidden_losses(folder: Path, submission: Path) -> np.ndarray:
-    """The log loss of each test row, by `test_solution.csv`: of the named class, or of one column of probabilities."""
-    return hidden_scores(dict(read_csv(folder / "test_solution.csv")[1:]), submission)
 
 
 # --- told ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 import torch
 
+from benchmarks.grading import grade, read_labels, standard_error
 from benchmarks.harness import claim, finished_within, read_csv, write_csv
 from benchmarks.practice import as_laid_out
 from competitions import load
@@ -138,11 +139,11 @@ def _tell(draw: Draw) -> Told | str:
             session = _session(draw, Path(root))
             download(session, Path(root) / "source")
             value, error, path, steps = _train(session, draw)
-            scores = hidden_scores(solution, path)
+            scores = grade(solution, path).values
     except Exception as error:  # one draw must not end the others
         return f"{draw.seed:>6}  {type(error).__name__}: {error}"
-    hidden, hidden_error = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
-    return Told(draw.seed, value, error, hidden, hidden_error, time.perf_counter() - started, steps)
+    seconds = time.perf_counter() - started
+    return Told(draw.seed, value, error, float(scores.mean()), standard_error(scores), seconds, steps)
 
 
 def _session(draw: Draw, root: Path) -> Session:
@@ -213,7 +214,7 @@ def lay_out(draw: Draw, target: Path) -> dict[str, str]:
 def labelled_rows(folder: Path) -> list[Row]:
     """Every image of the folder with its label, by the name of its file: those of the test set by its solution."""
     train, test = sorted((folder / "train").iterdir()), sorted((folder / "test").iterdir())
-    solution = dict(row[:2] for row in read_csv(folder / "test_solution.csv")[1:])
+    solution = read_labels(folder)
     if (folder / "labels.csv").exists():
         label_of = dict(row[:2] for row in read_csv(folder / "labels.csv")[1:])
         learned = [(path.resolve(), label_of[path.stem]) for path in train]
@@ -222,17 +223,3 @@ def labelled_rows(folder: Path) -> list[Row]:
         names = sorted({label for _, label in learned})
         solution = {id: names[int(value)] for id, value in solution.items()}
     return [*learned, *((path.resolve(), solution[path.stem]) for path in test)]
-
-
-def hidden_scores(solution: dict[str, str], submission: Path) -> np.ndarray:
-    """Of each hidden row the log loss; of a submission that names classes, whether it is right."""
-    (_, *classes), *rows = read_csv(submission)
-    assert {row[0] for row in rows} == set(solution)
-    if len(classes) > 1:
-        chosen = [float(row[1 + classes.index(solution[row[0]])]) for row in rows]
-    elif all(row[1] in set(solution.values()) for row in rows):
-        return np.array([float(solution[row[0]] == row[1]) for row in rows])
-    else:  # the probability of the last class by name
-        positive = max(solution.values())
-        chosen = [float(row[1]) if solution[row[0]] == positive else 1 - float(row[1]) for row in rows]
-    return -np.log(np.clip(chosen, 1e-15, 1))

@@ -11,7 +11,7 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from benchmarks.beside import PEERS, Options, Turn, grade, report, write_tables
+from benchmarks.beside import PEERS, Options, Turn, report, score_hidden, write_tables
 from benchmarks.peers.autogluon import differing_tensors, hyperparameters, put_into_hub
 from benchmarks.peers.tables import read_test, read_train, write_submission
 from competitions import load
@@ -69,7 +69,7 @@ def test_a_submission_is_graded_alike_in_the_runners_form_and_a_peers(
 ) -> None:
     submission = write_csv(tmp_path / "submission.csv", header, rows)
     losses = (-math.log(0.8), -math.log(0.6))
-    assert grade(cats_and_dogs.index, tmp_path / "photographs", submission) == pytest.approx(
+    assert score_hidden(tmp_path / "photographs", submission) == pytest.approx(
         {
             "log loss": sum(losses) / 2,
             "log loss, standard error": abs(losses[0] - losses[1]) / 2,
@@ -83,18 +83,17 @@ def test_what_a_peer_writes_of_several_classes_is_graded(tmp_path: Path) -> None
     folder = tmp_path / "photographs"
     write_dataset(folder, test=3)
     (folder / "solution.csv").rename(folder / "test_solution.csv")
-    session = downloaded(load("dog-breed"), folder)
     submission = tmp_path / "submission.csv"
     rows = [[0.1, 0.2, 0.7], [0.1, 0.8, 0.1], [0.9, 0.1, 0]]  # of an akita, a beagle, a collie
     write_submission(submission, ["test000", "test001", "test002"], ["collie", "beagle", "akita"], rows)
-    scores = grade(session.index, folder, submission)
+    scores = score_hidden(folder, submission)
     assert scores["log loss"] == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.9)) / 3)
     assert scores["accuracy"] == 1
 
 
 def test_without_a_solution_nothing_is_graded(cats_and_dogs: Session, tmp_path: Path) -> None:
     (tmp_path / "photographs" / "test_solution.csv").unlink()
-    assert grade(cats_and_dogs.index, tmp_path / "photographs", tmp_path / "submission.csv") == {}
+    assert score_hidden(tmp_path / "photographs", tmp_path / "submission.csv") == {}
 
 
 def test_a_weights_file_laid_into_the_hubs_cache_is_what_its_client_finds(tmp_path: Path) -> None:
