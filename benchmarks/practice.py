@@ -304,8 +304,8 @@ def plan_trials(
 
 
 # What a practice earns needs three seeds soonest; of the defaults one seed says most, and long trainings come last.
-_LATER = {"defaults": 0.0, "practice": 0.0, "longer": 2.6}
-_LATER_SEED = {"defaults": 2.5, "practice": 1.0, "longer": 2.5}
+_LATER = {"defaults": 0.0, "practice": 0.0, "longer": 2.6, "frozen": 2.7}
+_LATER_SEED = {"defaults": 2.5, "practice": 1.0, "longer": 2.5, "frozen": 1.0}
 
 
 def _groups(
@@ -320,6 +320,7 @@ def _groups(
     for one in data:
         if is_unlike_photographs(one):
             yield "longer", one, longer_variants(model, scale)
+            yield "frozen", one, frozen_variants(model, scale)
 
 
 def is_unlike_photographs(data: DataSet) -> bool:
@@ -398,6 +399,22 @@ def longer_variants(model: str, scale: float) -> dict[str, Recipe]:
         "32 px": small_images(model, scale, 32, 32, times=4),
         "96 px": small_images(model, scale, 96, 32, times=4),
     }
+
+
+def frozen_variants(model: str, scale: float, sizes: tuple[int, int] = (32, 64)) -> dict[str, Recipe]:
+    """Planet's recipe at two sizes, with and without its stages that train the head alone."""
+    recipe = replace(load("planet").recipe, backbone=model)
+    unfrozen = [Stage(size, TrainMode.UNFROZEN, cycle_len=_epochs(1, scale), cycles=2, cycle_mult=2) for size in sizes]
+    frozen = [Stage(size, TrainMode.FROZEN, cycle_len=_epochs(1, scale)) for size in sizes]
+    by_name = {
+        "base": (frozen[0], unfrozen[0], frozen[1], unfrozen[1]),
+        "frozen at the first size alone": (frozen[0], *unfrozen),
+        "none": tuple(unfrozen),
+        "features first": (Stage(sizes[0], TrainMode.FEATURES), *unfrozen),
+    }
+    without = {name: replace(recipe, stages=stages) for name, stages in by_name.items()}
+    slowly = replace(without["none"], warmup=0.1, head=replace(recipe.head, zero_init=True))
+    return {**without, "none, warmup 0.1 and a classifier at zero": slowly}
 
 
 def practice_base(data: DataSet, model: str, scale: float, size: int) -> Recipe:

@@ -412,7 +412,7 @@ def practice(
     budget: float = 3600,
     results: Path = Path("practice.jsonl"),
     scale: float = 1.0,
-    groups: tuple[str, ...] = ("defaults", "practice", "longer"),
+    groups: tuple[str, ...] = ("defaults", "practice", "longer", "frozen"),
     variants: tuple[str, ...] = (),
     size: int = 160,
 ) -> None:
