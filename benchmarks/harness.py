@@ -76,10 +76,10 @@ def _add_flags(parser: argparse.ArgumentParser, benchmark: Benchmark) -> None:
 
 
 def _parser_of(annotation: Any) -> Callable[[str], Any]:
-    """int, float, str, Path, each of them or None, or a tuple of them, written with commas."""
+    """int, float, str, Path, each of them or None, or a tuple of them, written with commas; '' is an empty one."""
     arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
     if getattr(annotation, "__origin__", None) is tuple:
-        return lambda text: tuple(arguments[0](word) for word in text.split(","))
+        return lambda text: tuple(arguments[0](word) for word in text.split(",") if word)
     return arguments[0] if arguments else annotation  # type: ignore[no-any-return]
 
 
