@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
 import shlex
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.grading import grade, read_labels
-from benchmarks.harness import claim, main, write_csv
+from benchmarks.harness import children_cpu_seconds, claim, main, write_csv
 from competitions import load
 from runner.session import Session
 from runner.workspace import Workspace
@@ -105,7 +104,7 @@ class Turn:
 
     def run(self, command: Sequence[str], environment: dict[str, str], log: Path | None = None) -> None:
         """Run a process to its end; note when each validation loss appears in the log that it writes."""
-        started, cpu_before = time.perf_counter(), _children_cpu_seconds()
+        started, cpu_before = time.perf_counter(), children_cpu_seconds()
         with tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
             while process.poll() is None:
@@ -117,12 +116,7 @@ class Turn:
             if process.returncode:
                 text = output.read()[-3000:]
                 sys.exit(f"{shlex.join(command)}\n{text}\n{self.side}: exit code {process.returncode}")
-        self.cpu_seconds = _children_cpu_seconds() - cpu_before
-
-
-def _children_cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+        self.cpu_seconds = children_cpu_seconds() - cpu_before
 
 
 def _read_losses(log: Path | None) -> list[float]:

@@ -192,6 +192,12 @@ def _status_mb(name: str) -> float:
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name))
 
 
+def children_cpu_seconds() -> float:
+    """Processor seconds of the processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 # --- work side by side --------------------------------------------------------------------------
 
 

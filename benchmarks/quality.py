@@ -2,7 +2,7 @@
 
 python -m benchmarks.quality demo
 python -m benchmarks.quality rehearsals [--names dog-breed,planet] [--seeds N] [--folder DIR --weights FILE]
-python -m benchmarks.quality stages FOLDER WEIGHTS
+python -m benchmarks.quality stages FOLDER WEIGHTS [--seeds N] [--recipes 7,9]
 python -m benchmarks.quality heads FOLDER WEIGHTS [--competition dog-breed] [--rows 300,600,1600] [--seeds N]
 python -m benchmarks.quality told FOLDER WEIGHTS [--way head|recipe|climb] [--competition cifar-10] [--minutes 2]
 python -m benchmarks.quality practice FOLDER,FOLDER --weights FILE [--seeds 3] [--device cuda] [--jobs N] [--budget S]
@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +25,9 @@ import runner  # noqa: F401  # isort: skip  # before torch: it sets how threads 
 import numpy as np
 
 from benchmarks.grading import grade, read_labels, standard_error
-from benchmarks.harness import claim, main, run_runner, write_competition
+from benchmarks.harness import children_cpu_seconds, claim, main, run_runner, write_competition
 from benchmarks.practice import DataSet, report, run_trials
-from benchmarks.told import WAYS, Draw, Way, tell_all
+from benchmarks.told import WAYS, Draw, Way, lay_out, tell_all
 from benchmarks.told import report as report_told
 from competitions import load
 from runner.console import set_verbosity
@@ -195,16 +196,58 @@ def report_rehearsals(name: str, metric: Metric, scores: list[RehearsalScores], 
 STAGES_COMPETITION = "same-dogs"
 
 
-def stages(folder: Path, weights: Path, model: str = "mobilenetv2_100", size: int = 160, larger: int = 224) -> None:
+def stages(
+    folder: Path,
+    weights: Path,
+    model: str = "mobilenetv2_100",
+    size: int = 160,
+    larger: int = 224,
+    seeds: int = 1,
+    recipes: tuple[int, ...] = (),
+) -> None:
     """Which stages are worth their time: recipes that differ in a stage, on photographs laid out as dog-breed.
 
-    All runs are in one workspace, so their validation rows are the same. A `test_solution.csv` in the folder is graded.
+    Each seed draws learned and hidden rows anew from all that FOLDER labels, its `test_solution.csv` included; all
+    recipes then have the same validation rows. `recipes` are numbers of the list, from 1; what the others gain is told
+    beside the first. Seconds are those of processors, of training and predicting.
     """
-    print(f"{'recipe':<48}{'seconds':>9}{'valid':>10}{'accuracy':>10}{'test':>10}{'accuracy':>10}")
-    with tempfile.TemporaryDirectory() as workspace:
-        for name, recipe in stage_recipes(size, larger).items():
-            row = train_and_grade(Path(workspace), recipe, folder, ("--backbone", model, "--weights", weights))
-            print(f"{name:<48}{row}", flush=True)
+    named = list(stage_recipes(size, larger).items())
+    chosen = [named[number - 1] for number in recipes] if recipes else named
+    rows: dict[str, list[StageRow]] = {name: [] for name, _ in chosen}
+    print(f"{'recipe':<58}{'seconds':>9}{'valid':>10}{'accuracy':>10}{'hidden':>10}{'accuracy':>10}")
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as root:
+            way = Way("recipe", 0, size, model, weights.resolve(), "cpu")
+            label_of = lay_out(Draw(folder.resolve(), "dog-breed", 0, 0, seed, way), Path(root) / "source")
+            for name, recipe in chosen:
+                flags = ("--backbone", model, "--weights", weights.resolve(), "--seed", seed)
+                row = train_and_grade(Path(root), recipe, label_of, flags)
+                rows[name].append(row)
+                print(f"{name:<58}{row}", flush=True)
+    report_stages(rows)
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """Of one recipe and draw: processor seconds, log loss and accuracy of validation and of hidden rows."""
+
+    seconds: float
+    valid: tuple[float, float]
+    hidden: tuple[float, float]
+
+    def __str__(self) -> str:
+        return f"{self.seconds:>9.1f}" + "".join(f"{value:>10.4f}" for value in (*self.valid, *self.hidden))
+
+
+def report_stages(rows: dict[str, list[StageRow]]) -> None:
+    """Means over the draws, and what each recipe gains of hidden log loss beside the first, with its standard error."""
+    first = next(iter(rows.values()))
+    print(f"\n{'mean of ' + str(len(first)):<58}{'seconds':>9}{'hidden':>10}{'accuracy':>10}{'gained':>20}")
+    for name, own in rows.items():
+        seconds, (loss, accuracy) = np.mean([row.seconds for row in own]), np.mean([row.hidden for row in own], axis=0)
+        gains = np.array([base.hidden[0] - row.hidden[0] for base, row in zip(first, own, strict=True)])
+        error = f"{standard_error(gains):.4f}" if len(gains) > 1 else "?"
+        print(f"{name:<58}{seconds:>9.1f}{loss:>10.4f}{accuracy:>10.4f}{gains.mean():>+11.4f} ± {error:<6}")
 
 
 def stage_recipes(size: int, larger: int) -> dict[str, Recipe]:
@@ -224,32 +267,30 @@ def stage_recipes(size: int, larger: int) -> dict[str, Recipe]:
         f"features {size}, unfrozen x 0.1, BatchNorm trains": (bn_trains, (head, unfrozen(0.1))),
         f"features {size}, unfrozen x 0.3, BatchNorm frozen": (bn_frozen, (head, unfrozen(0.3))),
         f"features {size}, unfrozen x 0.1, BatchNorm frozen": (bn_frozen, (head, unfrozen(0.1))),
-        f"features {larger}": (bn_frozen, (replace(head, size=larger),)),
+        f"features {larger}": (bn_frozen, (larger_head,)),
         f"features {size}, features {larger}": (bn_frozen, (head, larger_head)),
+        f"features {larger}, unfrozen x 0.1": (bn_frozen, (larger_head, unfrozen(0.1, larger))),
         f"features {size}, unfrozen x 0.1, features {larger}": (bn_frozen, (head, unfrozen(0.1), larger_head)),
         f"features {size}, features {larger}, unfrozen x 0.1": (bn_frozen, (head, larger_head, unfrozen(0.1, larger))),
     }
     return {name: replace(recipe, stages=stages) for name, (recipe, stages) in by_name.items()}
 
 
-def train_and_grade(workspace: Path, recipe: Recipe, folder: Path, flags: tuple[object, ...]) -> str:
-    """Seconds of training, validation scores and test scores, as columns."""
+def train_and_grade(root: Path, recipe: Recipe, label_of: Mapping[str, str], flags: tuple[object, ...]) -> StageRow:
+    """Train the recipe on the images in `source`, and grade its submission."""
+    workspace = root / "workspace"
     write_competition(workspace, STAGES_COMPETITION, recipe)
-    run_runner(workspace, STAGES_COMPETITION, "download", "--from", folder)
+    run_runner(workspace, STAGES_COMPETITION, "download", "--from", root / "source")
     # Features that another recipe has cached would make this one look fast.
     run_runner(workspace, STAGES_COMPETITION, "clean")
-    started = time.perf_counter()
+    before = children_cpu_seconds()
     run = run_runner(workspace, STAGES_COMPETITION, "train", *flags).strip()
-    seconds = time.perf_counter() - started
     run_runner(workspace, STAGES_COMPETITION, "predict", "--run", run)
+    seconds = children_cpu_seconds() - before
     score = json.loads((workspace / "runs" / STAGES_COMPETITION / run / "score.json").read_text())
+    hidden = grade(label_of, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").scores()
     valid = (score["cv"]["value"], score["extra_metrics"]["accuracy"]["value"])
-    label_of = read_labels(folder)
-    test = tuple[float, ...]()
-    if label_of:
-        scores = grade(label_of, workspace / "submissions" / STAGES_COMPETITION / f"{run}.csv").scores()
-        test = (scores["log loss"], scores["accuracy"])
-    return f"{seconds:>9.1f}" + "".join(f"{value:>10.4f}" for value in (*valid, *test))
+    return StageRow(seconds, valid, (hidden["log loss"], hidden["accuracy"]))
 
 
 # --- heads --------------------------------------------------------------------------------------
