@@ -102,6 +102,13 @@ class ClimbRecord:
     seconds: float = 0.0  # spent in all
     blend_seconds: float = 0.0  # of the last ensemble
     pending: Pending | None = None
+    refit: str = ""  # the run that refits the last ensemble's heads on all labelled rows, if there was time for it
+
+    @property
+    def submission(self) -> str:
+        """The run to submit: the last ensemble, or its refit; empty before the first."""
+        best = self.best
+        return (self.refit or best.ensemble) if best is not None else ""
 
     @property
     def best(self) -> Step | None:
@@ -123,7 +130,8 @@ class ClimbRecord:
 
     def with_step(self, step: Step) -> ClimbRecord:
         """The record with a step that has ended."""
-        return replace(self, steps=(*self.steps, step), pending=None)
+        refit = "" if step.ensemble else self.refit
+        return replace(self, steps=(*self.steps, step), pending=None, refit=refit)
 
     def with_speed(self, candidate: str, speed: Speed) -> ClimbRecord:
         """The record with a speed that was measured."""

@@ -313,7 +313,7 @@ class Climb:
 
     session: Session
     record: ClimbRecord
-    run: Any  # the ensemble with the submission
+    run: Any  # with the submission: the ensemble, or its refit on all rows
     reason: str  # why it ended
     page: Path
 

@@ -204,7 +204,7 @@ class Run(StepRun):
             raise UsageError(
                 f"{self.name} is trained on all labelled rows: it has no validation rows",
                 where=self.folder,
-                fix=f"session.find_run({data.recipe.refit_of!r}) has them",
+                fix=f"session.find_run({data.refit_of!r}) has them",
             )
         known: dict[str, Any] = self.__dict__
         if known.get("_oof_of") is not data:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runner.climb.candidates import Candidate, find_candidates
 from runner.climb.clock import Clock
-from runner.climb.plan import Offer, Situation, all_offers, choose, features_recipe, unfrozen_recipe
+from runner.climb.plan import SAFETY, Offer, Situation, all_offers, choose, features_recipe, unfrozen_recipe
 from runner.climb.prices import (
     Amounts,
     Prices,
@@ -53,7 +53,8 @@ from runner.session import Session
 from runner.steps.download import download, is_downloaded
 from runner.steps.ensemble import ensemble
 from runner.steps.predict import predict
-from runner.steps.train import train
+from runner.steps.refit_ensemble import refit_ensemble, weighted_runs
+from runner.steps.train import is_refitted_in_seconds, train
 from runner.training.distributed import get_accelerator, release_freed_memory
 from runner.training.log import read_log
 from runner.training.request import data_digest
@@ -82,7 +83,7 @@ class ClimbResult:
     """What a climb came to."""
 
     record: ClimbRecord
-    run: Run  # the ensemble with the submission
+    run: Run  # with the submission: the ensemble, or its refit on all rows
     reason: str  # why it ended
 
     def path(self, session: Session) -> Path:
@@ -185,6 +186,7 @@ class Climber:
         try:
             with self.clock.interrupting():
                 reason = self._climb()
+                self._refit()
         except KeyboardInterrupt:
             if not self.clock.has_rung:
                 self._put_down()
@@ -286,7 +288,9 @@ class Climber:
     def _situation(self) -> Situation:
         record, usable = self.record, [each for each in self.candidates if not self._has_failed(each)]
         prices = Prices(self.amounts, record)
-        return Situation(record, prices, tuple(usable), self.clock.left, self.clock.budget)
+        heads = [] if record.best is None else self._quick_heads(record.best.ensemble)
+        refit = sum(map(prices.refit, heads)) if heads else 0.0
+        return Situation(record, prices, tuple(usable), self.clock.left, self.clock.budget, refit)
 
     def _go_on(self, pending: Pending) -> None:
         """Finish the step that was interrupted, if its backbone is still here."""
@@ -462,6 +466,43 @@ class Climber:
             return Interrupted("the climb has no submission yet; what is trained is kept")
         return Interrupted(f"the climb keeps {len(self.record.steps)} steps and the submission of {best.ensemble}")
 
+    # The end.
+
+    def _quick_heads(self, ensemble: str) -> list[str]:
+        """The candidate of each head with a weight in an ensemble that is refitted on all rows in seconds."""
+        try:
+            names = weighted_runs(self.session, find_run(self.session.workspace, self.session.name, ensemble))
+            runs = [find_run(self.session.workspace, self.session.name, name) for name in names]
+        except RunnerError as error:
+            log.warning(f"the heads of {ensemble} cannot be refitted: {error.message}")
+            return []
+        candidate_of = {step.run: step.candidate for step in self.record.steps}
+        return [candidate_of[run.name] for run in runs if is_refitted_in_seconds(run)]
+
+    def _refit(self) -> None:
+        """Refit the heads of the last ensemble on all labelled rows, if there is time: its score stays."""
+        best = self.record.best
+        assert best is not None
+        heads = self._quick_heads(best.ensemble)
+        if not heads or self.record.refit:
+            return
+        price = sum(map(Prices(self.amounts, self.record).refit, heads))
+        if SAFETY * price > self.clock.left:
+            log.info(f"no time is left to refit the heads on all rows, about {_minutes(price)} min")
+            return
+        log.info(f"{_minutes(self.clock.spent)} min: the heads refitted on all rows, about {_minutes(price)} min")
+        run = find_run(self.session.workspace, self.session.name, best.ensemble)
+        try:
+            with _quiet():
+                refitted = refit_ensemble(self.session, run, in_seconds=True)
+        except InUseError:
+            raise
+        except RunnerError as error:
+            log.warning(f"the heads are not refitted on all rows: {error.message}")
+            return
+        self._keep(replace(self.record, refit=refitted.name, seconds=self.clock.spent))
+        log.info(f"  submission: {self.session.submission_file(refitted.name)}")
+
     def _run_name(self, offer: Offer, candidate: Candidate) -> str:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", candidate.name).strip("-")[:60]
         twins = [each.key for each in self.candidates if each.name == candidate.name]
@@ -485,11 +526,10 @@ class Climber:
 
 
 def _result(session: Session, options: ClimbOptions, record: ClimbRecord, reason: str) -> ClimbResult:
-    best = record.best
-    if best is None:
+    if record.best is None:
         fix = session.command("climb", "--time-budget", f"{_longer_budget(record, options.minutes):.0f}")
         raise RunnerError(f"the climb ended without a submission: {reason}", fix=fix)
-    return ClimbResult(record, find_run(session.workspace, session.name, best.ensemble), reason)
+    return ClimbResult(record, find_run(session.workspace, session.name, record.submission), reason)
 
 
 def _longer_budget(record: ClimbRecord, minutes: float) -> float:

@@ -23,7 +23,7 @@ _UNFROZEN_SHARE = 0.7  # of the time left that one fold of an unfrozen stage may
 _FEWEST_EPOCHS = 3
 _EPOCHS = 6  # where the competition's recipe has no unfrozen stage
 _LONGEST = 4  # times the recipe's epochs
-_SAFETY = 1.25  # a step is begun if it would end in time even if it took so much longer
+SAFETY = 1.25  # a step is begun if it would end in time even if it took so much longer
 _END_SECONDS = 4.0  # kept for the ensemble's files, beside its measured time
 _LEAST_SHARE = 0.003  # of the score that is left: less is not worth a step
 
@@ -88,6 +88,7 @@ class Situation:
     networks: tuple[Network, ...]
     seconds_left: float
     seconds: float  # of the whole budget
+    refit_seconds: float = 0.0  # kept for refitting the heads on all rows at the end
 
     @property
     def measured(self) -> tuple[Network, ...]:
@@ -96,12 +97,12 @@ class Situation:
 
     @property
     def reserve(self) -> float:
-        """Seconds kept for the ensemble after a step."""
-        return 1.5 * self.record.blend_seconds + _END_SECONDS
+        """Seconds kept for the ensemble after a step, and for the refit at the end."""
+        return 1.5 * self.record.blend_seconds + _END_SECONDS + self.refit_seconds
 
     def has_time_for(self, seconds: float) -> bool:
         """Whether such a step ends in time."""
-        return _SAFETY * seconds + self.reserve <= self.seconds_left
+        return SAFETY * seconds + self.reserve <= self.seconds_left
 
 
 def choose(situation: Situation) -> Offer | None:
@@ -346,7 +347,7 @@ def _affordable_epochs(situation: Situation, network: Network, size: int, share:
     """Epochs that fit into a share of the time left, at most those of the recipe."""
     price = situation.prices.unfrozen
     once, two = price(network.key, size, 0), price(network.key, size, 1)
-    seconds = (share * situation.seconds_left - situation.reserve) / _SAFETY - once
+    seconds = (share * situation.seconds_left - situation.reserve) / SAFETY - once
     least = 1 if network.recipe.from_scratch else 0
     return max(least, min(_declared_epochs(network.recipe), int(seconds / max(two - once, 1e-9))))
 

@@ -179,6 +179,7 @@ class EnsembleRecipe:
     """The runs that an ensemble averages; nothing is trained."""
 
     members: tuple[str, ...]
+    refit_of: str | None = None  # the ensemble whose weights and score these are: its runs are refitted on all rows
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -187,11 +188,13 @@ class EnsembleRecipe:
     @property
     def summary(self) -> str:
         """One line: the names of the runs."""
-        return f"ensemble of {', '.join(self.members)}"
+        of = f", refit of {self.refit_of}" if self.refit_of else ""
+        return f"ensemble of {', '.join(self.members)}{of}"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain value for recipe.json."""
-        return {"kind": "ensemble", "members": list(self.members)}
+        refit_of = {"refit_of": self.refit_of} if self.refit_of else {}
+        return {"kind": "ensemble", "members": list(self.members), **refit_of}
 
 
 def _plain(value: Any) -> Any:

@@ -52,6 +52,11 @@ def read_blend(runs: Sequence[Run], build_targets: Callable[[], OofTargets]) -> 
 
 def _check_has_validation_rows(run: Run) -> None:
     members = run.read_members()
+    if members and (refit_of := run.read_refit_of()):
+        raise UsageError(
+            f"{run.name} was refitted on all rows: there are no validation rows to fit a weight on",
+            fix=f"name the runs of the ensemble that it is a refit of: {refit_of}",
+        )
     if members:
         raise UsageError(
             f"{run.name} is an ensemble itself",

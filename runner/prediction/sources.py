@@ -142,7 +142,7 @@ def warn_if_stale(workspace: Workspace, run: Run) -> None:
 def predict_again(workspace: Workspace, run: Run) -> str:
     """The command that makes a run's result again, with the options that it was made with."""
     words = ["predict", "--run", run.name]
-    sources = None if run.read_members() or run.read_recipe().refit_of else read_sources(run)
+    sources = None if run.read_members() or run.read_refit_of() else read_sources(run)
     if sources is not None and sources.tta not in ("", "default"):
         words += ["--tta", sources.tta]
     if sources is not None and sources.snapshots is not None:
@@ -154,12 +154,12 @@ def predict_again(workspace: Workspace, run: Run) -> str:
 
 def _differences(workspace: Workspace, run: Run, sources: Sources) -> Iterator[str]:
     yield from _changed_weights(run, sources)
-    members = run.read_members()
+    members, refit_of = run.read_members(), run.read_refit_of()
     if members:
         yield from _stale_members(workspace, run, members)
-    elif refit_of := run.read_recipe().refit_of:
+    if refit_of:
         yield from _changed_original(Run(run.competition, refit_of, run.folder.with_name(refit_of)), sources)
-    else:
+    elif not members:
         yield from _untold_models(run, sources)
     if sources.data and _data_digest(workspace, run) not in (sources.data, ""):
         yield "the data has changed since"
@@ -195,7 +195,7 @@ def _changed_original(original: Run, sources: Sources) -> Iterator[str]:
     used = {model.rpartition("/")[2] for model in sources.weights}
     postprocess = read_postprocess(postprocess_file(original))
     weighted = zip(postprocess.members, postprocess.weights, strict=True)
-    wanted = {name for name, weight in weighted if weight > 0}
+    wanted = {name.rpartition(":")[2] for name, weight in weighted if weight > 0}
     if wanted - used:
         yield f"{', '.join(sorted(wanted - used))} is not predicted yet"
 

@@ -48,7 +48,8 @@ def climb_of(session: Session, run: Run) -> ClimbRecord | None:
         record = read_climb(session.workspace, session.name)
     except RunnerError:
         return None
-    return record if record and any(step.ensemble == run.name for step in record.steps) else None
+    names = {record.refit, *(step.ensemble for step in record.steps)} if record else set[str]()
+    return record if run.name in names else None
 
 
 def _summary(session: Session, record: ClimbRecord) -> str:
@@ -66,7 +67,7 @@ def _key_figures(session: Session, record: ClimbRecord) -> list[KeyFigures]:
     figures = [
         (session.competition.metric.title, f"{best.score:.5f}", f"± {best.error:.5f}, {best.rows:,} rows"),
         ("minutes", f"{record.seconds / 60:.1f}", f"{len(record.steps)} steps, {len(helped)} helped"),
-        ("to submit", best.ensemble, session.command("submit", best.ensemble)),
+        ("to submit", record.submission, session.command("submit", record.submission)),
     ]
     return [KeyFigures(figures)]
 

@@ -38,16 +38,15 @@ def uses_of(session: Session, run: Run) -> tuple[RunUse, ...]:
 
 def _uses(other: Run, run: Run) -> Iterator[RunUse]:
     try:
-        if members := other.read_members():
-            if run.name in members:
-                yield RunUse(other.name, "is an ensemble with it")
-            return
-        recipe = other.read_recipe()
+        members, refit_of = other.read_members(), other.read_refit_of()
+        recipe = None if members else other.read_recipe()
     except (RunnerError, OSError):
         return  # a damaged recipe names nothing
-    if recipe.refit_of == run.name:
+    if run.name in members:
+        yield RunUse(other.name, "is an ensemble with it")
+    if refit_of == run.name:
         yield RunUse(other.name, "is its refit on all data")
-    elif recipe.from_run is not None and recipe.from_run.partition(":")[0] == run.name:
+    elif recipe is not None and recipe.from_run is not None and recipe.from_run.partition(":")[0] == run.name:
         yield RunUse(other.name, "starts from its weights")
 
 

@@ -32,9 +32,10 @@ from runner.prediction.postprocess import (
 from runner.prediction.predict import RefitModels, most_trained_folds, predict_fold
 from runner.prediction.sources import has_result_of, sources_of, tell_why_again, write_sources
 from runner.prediction.swa import choose_models
+from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
 from runner.steps.check import warn_of_replaced_images
-from runner.steps.ensemble import ensemble
+from runner.steps.ensemble import blend_refits, ensemble
 from runner.steps.write_submission import write_run_submission
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
 from runner.training.fold import FoldRun
@@ -57,18 +58,38 @@ def predict(session: Session, run: Run, options: PredictOptions = PredictOptions
                 where=run.recipe_file,
                 fix=f"leave --tta, --snapshots and --size out, or predict {members[0]} with them",
             )
+        if run.read_refit_of() is not None:
+            return _predict_refitted_ensemble(session, run)
         ensemble(session, [find_run(session.workspace, session.name, name) for name in members], name=run.name)
         return session.submission_file(run.name)
     return _predict_run(session, run, run.read_recipe(), options)
 
 
-def _predict_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:
+def _predict_refitted_ensemble(session: Session, run: Run) -> Path:
+    """Predict the refits in an ensemble by every model that has a weight in its original, and blend them as that."""
+    original = _original(session, run)
+    weighted = weighted_models(original)
+    for name in run.read_members():
+        member = find_run(session.workspace, session.name, name)
+        refit_of = member.read_refit_of()
+        if refit_of is not None:
+            models = tuple(model.model for model in weighted if model.run == refit_of)
+            _predict_run(session, member, member.read_recipe(), PredictOptions(), models)
+    return broadcast_from_main(lambda: blend_refits(session, run, original))
+
+
+def _predict_run(
+    session: Session, run: Run, recipe: Recipe, options: PredictOptions, models: tuple[str, ...] = ()
+) -> Path:
+    """Predict a run; a refit also by these models, which have a weight elsewhere."""
     get_accelerator(session.compute)
     with entered_by_main(lambda: hold_run(run, session.command("predict", "--run", run.name))):
-        return _predict_held_run(session, run, recipe, options)
+        return _predict_held_run(session, run, recipe, options, models)
 
 
-def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: PredictOptions) -> Path:
+def _predict_held_run(
+    session: Session, run: Run, recipe: Recipe, options: PredictOptions, models: tuple[str, ...]
+) -> Path:
     choice: PredictOptions | RefitModels = options
     if recipe.all_data:
         if options != PredictOptions():
@@ -78,7 +99,7 @@ def _predict_held_run(session: Session, run: Run, recipe: Recipe, options: Predi
                 fix="leave --tta, --snapshots and --size out",
             )
         broadcast_from_main(lambda: copy_score(session, run))
-        options, choice = _of_original(session, run)
+        options, choice = _of_original(session, run, models)
     broadcast_from_main(lambda: skip_images(session, run, None))
     broadcast_from_main(lambda: warn_of_replaced_images(session))
     folds = most_trained_folds(main_process_first(lambda: build_folds(session, run)))
@@ -136,18 +157,18 @@ def _warn_of_missing_snapshots(fold: FoldRun, choice: PredictOptions | RefitMode
         log.warning(f"{fold.run.name} has {count} snapshots, not {wanted}: all of them are predicted")
 
 
-def _of_original(session: Session, run: Run) -> tuple[PredictOptions, RefitModels]:
-    """The TTA and the size of the run that was refitted, and its models with those that have a weight."""
+def _of_original(session: Session, run: Run, models: tuple[str, ...]) -> tuple[PredictOptions, RefitModels]:
+    """The TTA and the size of the run that was refitted, and its models with those that have a weight, or are named."""
     file = postprocess_file(_original(session, run))
     postprocess = read_postprocess(file)
     weights = zip(postprocess.members, postprocess.weights, strict=True)
-    weighted = tuple(name for name, weight in weights if weight > 0)
+    weighted = tuple(name for name, weight in weights if weight > 0 or name in models)
     options = PredictOptions(read_tta_option(file), size=read_size_option(file))
     return options, RefitModels(tuple(read_scored_views(file)), weighted)
 
 
 def _original(session: Session, run: Run) -> Run:
-    return find_run(session.workspace, session.name, run.read_recipe().refit_of)
+    return find_run(session.workspace, session.name, run.read_refit_of())
 
 
 def _write_results(session: Session, run: Run, members: Sequence[Member], options: PredictOptions) -> Path:

@@ -55,11 +55,12 @@ def list_runs(session: Session) -> list[RunRow]:
 def run_status(session: Session, run: Run) -> tuple[str, str]:
     """The status of a run in one word, and a note about it; nothing raises."""
     try:
-        if run.is_empty:
+        is_ensemble = bool(run.read_members())
+        if run.is_empty and not is_ensemble:
             return "empty", "no epoch is finished"
         if run.read_score() is not None and (reason := stale_reason(session.workspace, run)):
             return "stale", reason
-        if not run.read_members() and not (progress := read_progress(run)).is_finished:
+        if not is_ensemble and not (progress := read_progress(run)).is_finished:
             return "unfinished", str(progress)
         return ("trained", "not predicted yet") if run.read_score() is None else ("predicted", "")
     except (RunnerError, OSError) as error:
@@ -128,7 +129,7 @@ def _whole_recipe(run: Run) -> Recipe | EnsembleRecipe | None:
     """The recipe; None if it cannot be read, which `_recipe` shows."""
     try:
         members = run.read_members()
-        return EnsembleRecipe(members) if members else run.read_recipe()
+        return EnsembleRecipe(members, run.read_refit_of()) if members else run.read_recipe()
     except (RunnerError, OSError):
         return None
 

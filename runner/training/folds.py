@@ -77,7 +77,7 @@ def preview_fold(session: Session, recipe: Recipe, options: TrainOptions, *, kee
 
 def copy_score(session: Session, run: Run) -> None:
     """Copy the score of the run that this one refits on all data: it has no validation rows of its own."""
-    original = find_run(session.workspace, run.competition, run.read_recipe().refit_of)
+    original = find_run(session.workspace, run.competition, run.read_refit_of())
     score = original.read_score()
     if score is None:
         raise UsageError(

@@ -96,6 +96,10 @@ class Run:
         recipe = self._read_recipe_file()
         return recipe.members if isinstance(recipe, EnsembleRecipe) else ()
 
+    def read_refit_of(self) -> str | None:
+        """The name of the run or ensemble that this one is a refit of on all labelled rows; None if of none."""
+        return self._read_recipe_file().refit_of
+
     @property
     def summary(self) -> str:
         """The recipe in one line."""

@@ -112,6 +112,45 @@ def test_the_gain_of_a_step_is_the_difference_of_the_scores_on_the_same_rows(ses
     assert second.gain_error is not None and second.gain_error >= 0
 
 
+def test_heads_with_a_holdout_are_refitted_at_the_end(
+    workspace_folder: Path, shapes_folder: Path, weights_dir: Path
+) -> None:
+    session = session_of(workspace_folder, replace(SHAPES, recipe=replace(RECIPE, folds=None)))
+    with pytest.MonkeyPatch.context() as patch, scripted((StepKind.FEATURES, StepKind.FEATURES)):
+        patch.setattr(climb_module, "_fold_count", lambda *_: 0)
+        result = climb(session, ClimbOptions(60, (weights_dir,), shapes_folder))
+    best = result.record.best
+    assert best is not None
+    assert result.run.name == result.record.refit == f"{best.ensemble}-all"
+    members = find_run(session.workspace, session.name, best.ensemble).read_members()
+    assert {f"{name}-all" for name in members} >= set(result.run.read_members())
+    score = result.run.read_score()
+    assert score is not None
+    assert (score["cv"]["value"], score["refit_of"]) == (best.score, best.ensemble)
+    assert run_command(["--workspace", str(session.workspace.root), "-q", "shapes", "check", result.run.name]) == 0
+    assert result.run.name in write_climb_page(session).read_text(encoding="utf-8")
+    # The same call is back at once; one with another step refits the ensemble after it.
+    with scripted(()):
+        assert climb(session, ClimbOptions(60, (weights_dir,))).run.name == result.run.name
+    with scripted((StepKind.VIEWS,)):
+        later = climb(session, ClimbOptions(60, (weights_dir,)))
+    assert later.record.best is not None
+    assert later.run.name == f"{later.record.best.ensemble}-all"
+
+
+def test_without_time_for_the_refit_the_last_ensemble_is_submitted(
+    workspace_folder: Path, shapes_folder: Path, weights_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = session_of(workspace_folder, replace(SHAPES, recipe=replace(RECIPE, folds=None)))
+    with pytest.MonkeyPatch.context() as patch, scripted((StepKind.FEATURES,)):
+        patch.setattr(climb_module, "_fold_count", lambda *_: 0)
+        patch.setattr(climb_module.Prices, "refit", lambda *_: 3600.0)
+        result = climb(session, ClimbOptions(60, (weights_dir,), shapes_folder))
+    assert result.record.best is not None
+    assert (result.record.refit, result.run.name) == ("", result.record.best.ensemble)
+    assert "no time is left to refit the heads on all rows" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_climb_goes_on_and_counts_the_time_that_was_spent(session: Session, weights_dir: Path) -> None:
     before = read_climb(session.workspace, session.name)

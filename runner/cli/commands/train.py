@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="The run's name.  [default: the backbone and a number]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the named run, or the newest, by its own recipe.")
-@click.option("--all-data", is_flag=True, help="Refit the named run, or the newest, on all labelled rows.")
+@click.option("--all-data", is_flag=True, help="Refit the named run, or the runs of an ensemble, on all labelled rows.")
 @click.option(
     "--dry-run", is_flag=True, help="Print the recipe, its epochs, and the minutes and memory to expect; train nothing."
 )
@@ -83,13 +83,14 @@ def train(
 
 def train_run(session: Session, *, name: str | None, resume: bool, all_data: bool, new: bool, **flags: Any) -> Run:
     """The run that was trained, resumed or refitted."""
-    from runner.steps.train import refit, train
+    from runner.steps.refit_ensemble import refit_run
     from runner.steps.train import resume as resume_run
+    from runner.steps.train import train
     from runner.training.run import find_run
 
     train_options = read_train_options(flags)
     if all_data:
-        return refit(session, find_run(session.workspace, session.name, name), train_options)
+        return refit_run(session, find_run(session.workspace, session.name, name), train_options)
     if resume:
         run = find_run(session.workspace, session.name, name)
         resume_run(session, run, train_options)

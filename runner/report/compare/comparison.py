@@ -188,9 +188,9 @@ def _scored_run(data: RunData) -> Run:
     """The run whose validation rows the score is of."""
     if not data.all_data:
         return data.run
-    if data.recipe.refit_of is None:
+    if data.refit_of is None:
         raise RunnerError(f"{data.run.name} was trained on all rows: it has no validation rows", where=data.run.folder)
-    return find_run(data.session.workspace, data.session.name, data.recipe.refit_of)
+    return find_run(data.session.workspace, data.session.name, data.refit_of)
 
 
 def _member_runs(data: RunData, scored: Run) -> list[Run]:

@@ -228,7 +228,12 @@ class RunData:
     @property
     def all_data(self) -> bool:
         """Whether the run was trained without validation rows."""
-        return not self.members and self.recipe.all_data
+        return self.refit_of is not None or (not self.members and self.recipe.all_data)
+
+    @cached_property
+    def refit_of(self) -> str | None:
+        """The run or ensemble that this one is a refit of on all data, which has the score; None if of none."""
+        return self.run.read_refit_of()
 
     def command(self, *words: str) -> str:
         """A command about this competition, in the backticks that a page shows as code."""

@@ -252,7 +252,7 @@ def _predictions(data: RunData, path: Path, draw: _Draw) -> list[Section]:
     if oof is not None:
         return [*_scores(oof, draw), Section("Examples", _examples(data, oof, path))]
     if data.all_data:
-        original = data.recipe.refit_of or ""
+        original = data.refit_of or ""
         text = f"There are no validation rows. Confusion matrix and examples: {data.command('report', original)}"
     else:
         command = data.command("predict", "--run", data.run.name)

@@ -41,7 +41,13 @@ def summarise(data: RunData) -> str:
 def _describe_training(data: RunData) -> str:
     classes = _describe_classes(data)
     if data.members:
-        return f"Ensemble of {_count(len(data.members), 'run')} ({', '.join(data.members)}){classes}."
+        ensemble = f"Ensemble of {_count(len(data.members), 'run')} ({', '.join(data.members)}){classes}."
+        if data.refit_of is None:
+            return ensemble
+        return (
+            f"{ensemble} Its runs are those of {data.refit_of}, refitted on all data where that was asked for. "
+            f"There are no validation rows: the scores are those of {data.refit_of}."
+        )
     recipe = data.recipe
     if data.all_data:
         return (
@@ -167,7 +173,7 @@ def key_figures(data: RunData) -> list[tuple[str, str, str]]:
 
 def _cv_figures(data: RunData, score: dict[str, Any]) -> list[tuple[str, str, str]]:
     metric, oof = data.competition.metric, data.oof
-    of_run = f" of {data.recipe.refit_of}" if data.all_data else ""
+    of_run = f" of {data.refit_of}" if data.all_data else ""
 
     def note(metric: Metric, *more: str) -> str:
         baseline = [] if oof is None else [f"a constant prediction: {baseline_score(metric, oof).value:.4f}"]
