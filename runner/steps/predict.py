@@ -34,8 +34,9 @@ from runner.prediction.sources import has_result_of, sources_of, tell_why_again,
 from runner.prediction.swa import choose_models
 from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
+from runner.steps.blend_refits import blend_refits
 from runner.steps.check import warn_of_replaced_images
-from runner.steps.ensemble import blend_refits, ensemble
+from runner.steps.ensemble import ensemble
 from runner.steps.write_submission import write_run_submission
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
 from runner.training.fold import FoldRun
