@@ -101,13 +101,19 @@ def require_current(session: Session, run: Run) -> None:
 
 
 def best_unsubmitted(session: Session, count: int) -> list[Run]:
-    """At most `count` runs with the best CV whose submission the host does not have, within today's limit."""
-    submitted = _submitted_tags(session)
+    """At most `count` runs with the best CV whose submission the host does not have, within today's limit.
+
+    A run that was refitted on all rows has the score of its refit: the refit alone is worth a submission.
+    """
+    submitted, runs = _submitted_tags(session), find_runs(session.workspace, session.name)
+    refit_of = {original: run for run in runs if (original := _refitted(session, run))}
     scored = []
-    for run in find_runs(session.workspace, session.name):
+    for run in runs:
         path, overview = session.submission_file(run.name), read_overview(run)
         if overview.damage:
             log.warning(f"run {run.name} is left out: {overview.damage}")
+        elif run.name in refit_of:
+            log.debug(f"{run.name} is left out: {refit_of[run.name].name} refits it on all rows")
         elif overview.cv and stale_reason(session.workspace, run):
             warn_if_stale(session.workspace, run)
         elif overview.cv and path.is_file() and not _tags_of(session, run) & submitted:
@@ -117,6 +123,16 @@ def best_unsubmitted(session: Session, count: int) -> list[Run]:
     if scored and limits.left_today <= 0:
         raise limit_error(session.competition, limits, session.host.now())
     return [run for _, run in scored[: min(count, limits.left_today)]]
+
+
+def _refitted(session: Session, run: Run) -> str | None:
+    """The run that this one refits, if it has a submission that is not stale."""
+    try:
+        original = run.read_refit_of()
+        has_submission = run.read_score() is not None and session.submission_file(run.name).is_file()
+        return original if has_submission and not stale_reason(session.workspace, run) else None
+    except (RunnerError, OSError):
+        return None  # `read_overview` tells the damage
 
 
 def begin_best(session: Session, count: int) -> list[Run]:

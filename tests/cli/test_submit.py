@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 
 from competitions import load
 from runner.contract.recipe import FORMAT
+from runner.session import Session
+from runner.steps.submit import best_unsubmitted
 from runner.training.run import SCORE_FORMAT
-from runner.workspace import write_json
+from runner.workspace import Workspace, write_json
 from tests.cli.conftest import Result, Runner
 from tests.kaggle_server import KaggleServer
 from tests.kaggle_server.faults import drops, drops_the_response, gateway_page, refuses
@@ -167,6 +170,34 @@ def test_submit_best_keeps_within_the_limit(server: KaggleServer, cli: Runner, s
     refused = cli("shapes", "submit", "--best", 1)
     assert refused.code == 1
     assert "used up" in refused.err
+
+
+def test_submit_best_sends_a_refit_in_place_of_its_run(server: KaggleServer, cli: Runner, shapes: Path) -> None:
+    write_scored_runs(cli, shapes)
+    made = shapes / "runs" / "shapes" / "test-resnet-2"
+    refit = made.with_name("test-resnet-2-all")
+    refit.mkdir()
+    recipe = replace(load("shapes", shapes / "competitions").recipe, all_data=True, refit_of="test-resnet-2")
+    write_json(refit / "recipe.json", recipe.to_dict(), format=FORMAT)
+    score = {"metric": "log_loss", "value": 0.3, "error": 0.01, "rows": 12}
+    write_json(
+        refit / "score.json",
+        {"cv": score, "extra_metrics": {}, "refit_of": "test-resnet-2"},
+        format=SCORE_FORMAT,
+    )
+    # Before it has a submission, the run that it refits is still the best one.
+    dry = [run.name for run in best_unsubmitted(session_of(shapes), 2)]
+    assert dry == ["test-resnet-2", "test-resnet-3"]
+    write(shapes, 0.95).rename(shapes / "submissions" / "shapes" / "test-resnet-2-all.csv")
+    result = cli("shapes", "submit", "--best", 2)
+    assert result.code == 0, result.err
+    sent = re.findall(r"^(test-resnet-\S+): submission", result.out, re.MULTILINE)
+    assert sent == ["test-resnet-2-all", "test-resnet-3"]
+
+
+def session_of(shapes: Path) -> Session:
+    competition = load("shapes", shapes / "competitions")
+    return Session(competition, Workspace.at(shapes), "kaggle")
 
 
 def test_submit_best_that_was_killed_sends_no_more_than_it_was_asked_to(
