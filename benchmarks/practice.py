@@ -102,7 +102,10 @@ def run_trials(
     variants: tuple[str, ...],
     size: int,
 ) -> None:
-    """Train as many trials as the seconds allow, `jobs` at a time; a line of JSON each, as soon as it is finished."""
+    """Train as many trials as the seconds allow, `jobs` at a time; a line of JSON each, as soon as it is finished.
+
+    Those that RESULTS has already are not trained again: the same call goes on.
+    """
     started = time.perf_counter()
     set_verbosity(quiet=True)
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +114,8 @@ def run_trials(
             prepare(one, Path(root), device)
         trials = plan_trials(data, model, seeds, scale, groups, size)
         trials = [trial for trial in trials if not variants or trial.name in ("base", *variants)]
+        known = {_key(line) for line in _read_results(results)}
+        trials = [trial for trial in trials if (trial.data.name, trial.group, trial.name, trial.seed) not in known]
         print(
             f"{len(trials)} trainings, {jobs} at a time, data after {time.perf_counter() - started:.0f} s", flush=True
         )
@@ -402,8 +407,8 @@ def longer_variants(model: str, scale: float) -> dict[str, Recipe]:
 
 
 def frozen_variants(model: str, scale: float, sizes: tuple[int, int] = (32, 64)) -> dict[str, Recipe]:
-    """Planet's recipe at two sizes, with and without its stages that train the head alone."""
-    recipe = replace(load("planet").recipe, backbone=model)
+    """Planet's recipe at two sizes, with and without the stages that train the head alone, which it had."""
+    recipe = replace(load("planet").recipe, backbone=model, warmup=0.0, head=HeadRecipe())
     unfrozen = [Stage(size, TrainMode.UNFROZEN, cycle_len=_epochs(1, scale), cycles=2, cycle_mult=2) for size in sizes]
     frozen = [Stage(size, TrainMode.FROZEN, cycle_len=_epochs(1, scale)) for size in sizes]
     by_name = {
@@ -414,7 +419,7 @@ def frozen_variants(model: str, scale: float, sizes: tuple[int, int] = (32, 64))
     }
     without = {name: replace(recipe, stages=stages) for name, stages in by_name.items()}
     slowly = replace(without["none"], warmup=0.1, head=replace(recipe.head, zero_init=True))
-    return {**without, "none, warmup 0.1 and a classifier at zero": slowly}
+    return {**without, "warmup 0.1 and a classifier at zero": slowly}
 
 
 def practice_base(data: DataSet, model: str, scale: float, size: int) -> Recipe:
@@ -472,7 +477,7 @@ def practice_variants(data: DataSet, base: Recipe) -> dict[str, Recipe]:
 
 def report(results: Path) -> None:
     """Print for each data set what every variant changes beside its base, over the seeds that both have."""
-    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    lines = _read_results(results)
     for line in lines:
         if "error" in line:
             print(f"failed: {line['data']}, {line['name']}, seed {line['seed']}: {line['error'][:160]}")
@@ -483,6 +488,15 @@ def report(results: Path) -> None:
         print(f"{'recipe':<38}{'seeds':>6}{'loss':>9}{'earned':>20}{'accuracy':>10}{'earned':>20}{'seconds':>9}")
         for name in dict.fromkeys(line["name"] for line in some):
             print(_row(name, some))
+
+
+def _read_results(results: Path) -> list[dict[str, Any]]:
+    text = results.read_text(encoding="utf-8") if results.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _key(line: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return line["data"], line["group"], line["name"], line["seed"]
 
 
 def _row(name: str, lines: Sequence[Mapping[str, Any]]) -> str:

@@ -462,7 +462,7 @@ def practice(
     `folders` are laid out as competitions, with the `test_solution.csv` that is graded; `competitions` names them, and
     without it they are known by the folders' names; '' is none. `names` are practice competitions to compare on as
     well, `variants` the recipes to train beside the base. The trainings that finish within `budget` seconds are in
-    RESULTS, a line each, the most telling first; `scale` shortens them.
+    RESULTS, a line each, the most telling first, and are not repeated by the same call; `scale` shortens them.
     """
     known = {"woof": "dog-breed", "dogs-vs-cats": "dogs-vs-cats", "cifar": "cifar-10"}
     layouts = competitions or tuple(known.get(folder.name, "dog-breed") for folder in folders)

@@ -8,6 +8,7 @@ from runner.contract import (
     RADAR,
     Binary,
     Competition,
+    HeadRecipe,
     ImageArray,
     Recipe,
     Stage,
@@ -41,11 +42,11 @@ COMPETITION = Competition(
     extra_metrics=(ACCURACY,),
     recipe=Recipe(
         backbone="resnet18",
-        stages=(
-            Stage(75, TrainMode.FROZEN, cycle_len=2),
-            Stage(75, TrainMode.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2),
-        ),
+        stages=(Stage(75, TrainMode.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2),),
         lr=1e-3,
         layer_decay=1 / 3,
+        # Radar is unlike ImageNet, and a head alone learns little of it: it begins at zero, and all layers slowly.
+        warmup=0.1,
+        head=HeadRecipe(zero_init=True),
     ),
 )

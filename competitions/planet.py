@@ -1,6 +1,6 @@
 """Planet: Understanding the Amazon from Space: 17 tags, satellite tiles of 256 x 256."""
 
-from runner.contract import MEAN_F2, TOP_DOWN, Competition, Multilabel, Recipe, Stage, TrainMode
+from runner.contract import MEAN_F2, TOP_DOWN, Competition, HeadRecipe, Multilabel, Recipe, Stage, TrainMode
 
 COMPETITION = Competition(
     slug="planet-understanding-the-amazon-from-space",
@@ -23,14 +23,14 @@ COMPETITION = Competition(
     recipe=Recipe(
         backbone="resnet34",
         stages=(
-            Stage(64, TrainMode.FROZEN),
             Stage(64, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
-            Stage(128, TrainMode.FROZEN),
             Stage(128, TrainMode.UNFROZEN, cycles=2, cycle_mult=2),
-            Stage(256, TrainMode.FROZEN),
             Stage(256, TrainMode.UNFROZEN, cycles=3, cycle_mult=2),
         ),
         lr=1e-3,
         layer_decay=1 / 3,  # satellite images are unlike ImageNet: early layers need a larger lr
+        # In place of stages that train the head alone: it begins at zero, and all layers slowly.
+        warmup=0.1,
+        head=HeadRecipe(zero_init=True),
     ),
 )
