@@ -45,7 +45,6 @@ COMPETITION = Competition(
         stages=(Stage(75, TrainMode.UNFROZEN, cycles=3, cycle_len=3, cycle_mult=2),),
         lr=1e-3,
         layer_decay=1 / 3,
-        # Radar is unlike ImageNet, and a head alone learns little of it: it begins at zero, and all layers slowly.
         warmup=0.1,
         head=HeadRecipe(zero_init=True),
     ),
