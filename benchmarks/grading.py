@@ -57,9 +57,9 @@ def grade(label_of: Mapping[str, str], submission: Path) -> Graded:
     if len(classes) == 1:
         classes = sorted(set(label_of.values()))
         probabilities = np.hstack([1 - probabilities, probabilities])
-    truth = np.array([classes.index(label) for label in labels])
-    losses = -np.log(np.clip(probabilities[np.arange(len(rows)), truth], _LEAST, 1))
-    return Graded((probabilities.argmax(axis=1) == truth).astype(np.float64), losses)
+    targets = np.array([classes.index(label) for label in labels])
+    losses = -np.log(np.clip(probabilities[np.arange(len(rows)), targets], _LEAST, 1))
+    return Graded((probabilities.argmax(axis=1) == targets).astype(np.float64), losses)
 
 
 def _are_names(values: Sequence[str], labels: Set[str]) -> bool:

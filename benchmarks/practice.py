@@ -6,7 +6,6 @@ Called by `python -m benchmarks.quality practice` and `... earned`; a line of JS
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 import time
@@ -505,10 +504,10 @@ def _row(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     both = sorted(own.keys() & base.keys())
     losses = [_loss(own[seed]) for seed in own]
     text = f"{name:<38}{len(own):>6}{np.mean(losses):>9.4f}"
-    text += _difference([_loss(base[seed]) - _loss(own[seed]) for seed in both])
+    text += format_gain([_loss(base[seed]) - _loss(own[seed]) for seed in both])
     key = "accuracy" if "accuracy" in _hidden(next(iter(own.values()))) else "metric"
     text += f"{np.mean([_hidden(line)[key] for line in own.values()]):>10.4f}"
-    text += _difference([_hidden(own[seed])[key] - _hidden(base[seed])[key] for seed in both])
+    text += format_gain([_hidden(own[seed])[key] - _hidden(base[seed])[key] for seed in both])
     return text + f"{np.mean([line['train_seconds'] for line in own.values()]):>9.1f}"
 
 
@@ -524,9 +523,9 @@ def _loss(line: Mapping[str, Any]) -> float:
     return scores.get("calibrated", scores["loss"])
 
 
-def _difference(values: Sequence[float]) -> str:
+def format_gain(values: Sequence[float]) -> str:
     """The mean of the paired differences with its standard error; a better score is above 0."""
     if not values:
         return f"{'':>20}"
-    error = f"{np.std(values, ddof=1) / math.sqrt(len(values)):.4f}" if len(values) > 1 else "?"
+    error = f"{standard_error(np.array(values)):.4f}" if len(values) > 1 else "?"
     return f"{np.mean(values):>+11.4f} ± {error:<6}"

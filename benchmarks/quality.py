@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.grading import grade, read_labels, standard_error
 from benchmarks.harness import children_cpu_seconds, claim, main, run_runner, write_competition
-from benchmarks.practice import DataSet, report, run_trials
+from benchmarks.practice import DataSet, format_gain, report, run_trials
 from benchmarks.told import WAYS, Draw, Way, lay_out, tell_all
 from benchmarks.told import report as report_told
 from competitions import load
@@ -176,7 +176,7 @@ def report_rehearsals(name: str, metric: Metric, scores: list[RehearsalScores], 
     errors = np.array([score.gap_in_standard_errors for score in scores])
     gains = np.array([metric.gain(score.ensemble, score.single) for score in scores])
     within = int((np.abs(errors) <= MAX_ERRORS).sum())
-    gain_error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else float("nan")
+    gain_error = standard_error(gains) if len(gains) > 1 else float("nan")
     ensemble, single = (np.mean([getattr(score, field) for score in scores]) for field in ("ensemble", "single"))
     print(
         f"{name:<12}{len(scores):>6}{within:>8}{errors.mean():>+9.2f}{np.abs(errors).max():>7.2f}"
@@ -208,8 +208,8 @@ def stages(
     """Which stages are worth their time: recipes that differ in a stage, on photographs laid out as dog-breed.
 
     Each seed draws learned and hidden rows anew from all that FOLDER labels, its `test_solution.csv` included; all
-    recipes then have the same validation rows. `recipes` are numbers of the list, from 1; what the others gain is told
-    beside the first. Seconds are those of processors, of training and predicting.
+    recipes then have the same validation rows. `recipes` are numbers of the list, from 1; the gain of each is over the
+    first. Seconds are those of processors, of training and predicting.
     """
     named = list(stage_recipes(size, larger).items())
     chosen = [named[number - 1] for number in recipes] if recipes else named
@@ -245,9 +245,8 @@ def report_stages(rows: dict[str, list[StageRow]]) -> None:
     print(f"\n{'mean of ' + str(len(first)):<58}{'seconds':>9}{'hidden':>10}{'accuracy':>10}{'gained':>20}")
     for name, own in rows.items():
         seconds, (loss, accuracy) = np.mean([row.seconds for row in own]), np.mean([row.hidden for row in own], axis=0)
-        gains = np.array([base.hidden[0] - row.hidden[0] for base, row in zip(first, own, strict=True)])
-        error = f"{standard_error(gains):.4f}" if len(gains) > 1 else "?"
-        print(f"{name:<58}{seconds:>9.1f}{loss:>10.4f}{accuracy:>10.4f}{gains.mean():>+11.4f} ± {error:<6}")
+        gains = [base.hidden[0] - row.hidden[0] for base, row in zip(first, own, strict=True)]
+        print(f"{name:<58}{seconds:>9.1f}{loss:>10.4f}{accuracy:>10.4f}{format_gain(gains)}")
 
 
 def stage_recipes(size: int, larger: int) -> dict[str, Recipe]:

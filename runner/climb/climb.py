@@ -289,8 +289,8 @@ class Climber:
         record, usable = self.record, [each for each in self.candidates if not self._has_failed(each)]
         prices = Prices(self.amounts, record)
         heads = [] if record.best is None else self._quick_heads(record.best.ensemble)
-        refit = sum(map(prices.refit, heads)) if heads else 0.0
-        return Situation(record, prices, tuple(usable), self.clock.left, self.clock.budget, refit)
+        refit_seconds = sum(map(prices.refit, heads))
+        return Situation(record, prices, tuple(usable), self.clock.left, self.clock.budget, refit_seconds)
 
     def _go_on(self, pending: Pending) -> None:
         """Finish the step that was interrupted, if its backbone is still here."""
@@ -483,10 +483,9 @@ class Climber:
         """Refit the heads of the last ensemble on all labelled rows, if there is time: its score stays."""
         best = self.record.best
         assert best is not None
-        heads = self._quick_heads(best.ensemble)
-        if not heads or self.record.refit:
+        price = self._situation().refit_seconds
+        if price == 0 or self.record.refit:
             return
-        price = sum(map(Prices(self.amounts, self.record).refit, heads))
         if SAFETY * price > self.clock.left:
             log.info(f"no time is left to refit the heads on all rows, about {_minutes(price)} min")
             return
