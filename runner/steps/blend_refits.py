@@ -7,17 +7,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from runner.console import log
 from runner.errors import UsageError
 from runner.options import PredictOptions
 from runner.prediction.blend import postprocess_file, read_blend
 from runner.prediction.out_of_fold import Member, oof_targets
-from runner.prediction.postprocess import Postprocess, read_postprocess, write_postprocess
+from runner.prediction.postprocess import Postprocess, read_postprocess
 from runner.prediction.predictions import predictions_file
-from runner.prediction.sources import has_result_of, sources_of, tell_why_again, write_sources
+from runner.prediction.sources import sources_of
 from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
-from runner.steps.write_submission import write_run_submission
+from runner.steps.write_submission import write_results
 from runner.training.folds import copy_score
 from runner.training.run import Run, find_run, hold_run
 
@@ -33,15 +32,7 @@ def blend_refits(session: Session, run: Run, original: Run) -> Path:
         copy_score(session, run)
         postprocess, models = _refitted_models(session, members, original)
         sources = sources_of(session.workspace, session.competition, run, models, PredictOptions(""), refit_of=original)
-        path = session.submission_file(run.name)
-        if has_result_of(session.workspace, run, sources):
-            log.info(f"{run.name} is predicted already")
-            return path
-        tell_why_again(session.workspace, run)
-        write_postprocess(postprocess_file(run), postprocess, models)
-        write_run_submission(session, run, postprocess, models)
-        write_sources(session.workspace, run, sources)
-    return path
+        return write_results(session, run, models, sources, lambda: postprocess)
 
 
 def _refitted_models(session: Session, members: Sequence[Run], original: Run) -> tuple[Postprocess, tuple[Member, ...]]:

@@ -27,17 +27,16 @@ from runner.prediction.postprocess import (
     read_scored_views,
     read_size_option,
     read_tta_option,
-    write_postprocess,
 )
 from runner.prediction.predict import RefitModels, most_trained_folds, predict_fold
-from runner.prediction.sources import has_result_of, sources_of, tell_why_again, write_sources
+from runner.prediction.sources import sources_of
 from runner.prediction.swa import choose_models
 from runner.prediction.weighted_models import weighted_models
 from runner.session import Session
 from runner.steps.blend_refits import blend_refits
 from runner.steps.check import warn_of_replaced_images
 from runner.steps.ensemble import ensemble
-from runner.steps.write_submission import write_run_submission
+from runner.steps.write_submission import write_results
 from runner.training.distributed import broadcast_from_main, entered_by_main, get_accelerator, main_process_first
 from runner.training.fold import FoldRun
 from runner.training.folds import build_folds, copy_score
@@ -176,15 +175,11 @@ def _write_results(session: Session, run: Run, members: Sequence[Member], option
     """Score, postprocess and submission; those of exactly these sources are left as they are."""
     refit_of = _original(session, run) if run.read_recipe().all_data else None
     sources = sources_of(session.workspace, session.competition, run, members, options, refit_of=refit_of)
-    if has_result_of(session.workspace, run, sources):
-        log.info(f"{run.name} is predicted already")
-        return session.submission_file(run.name)
-    tell_why_again(session.workspace, run)
-    postprocess = _fit_and_score(session, run, members) if refit_of is None else _postprocess_of(refit_of)
-    write_postprocess(postprocess_file(run), postprocess, members, options.tta)
-    path = write_run_submission(session, run, postprocess, members)
-    write_sources(session.workspace, run, sources)
-    return path
+
+    def fit() -> Postprocess:
+        return _fit_and_score(session, run, members) if refit_of is None else _postprocess_of(refit_of)
+
+    return write_results(session, run, members, sources, fit)
 
 
 def _fit_and_score(session: Session, run: Run, members: Sequence[Member]) -> Postprocess:
